@@ -1,0 +1,3 @@
+"""Watches the mail queues and mail services of BrainyCP hosting panels for Prometheus."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The config: YAML to frozen, validated models, every mistake told at once."""

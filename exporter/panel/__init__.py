@@ -1,0 +1,1 @@
+"""All that knows BrainyCP: request fields, replies, the HTTP client."""

@@ -1,0 +1,44 @@
+"""The one error that talking to a panel can end in."""
+
+from __future__ import annotations
+
+from exporter.snapshot import HOST_LEVEL_REASONS, Failure, Reason
+
+
+class PanelError(Exception):
+    """A request to a panel failed, or its reply was not understood.
+
+    Carries the contract's `reason`, a sentence for the operator, what to try, and whether a
+    retry can help. Neither text may hold a secret: whoever raises it sees to that.
+    """
+
+    def __init__(
+        self, reason: Reason, message: str, *, hint: str = "", retryable: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.hint = hint
+        self.retryable = retryable
+
+    @property
+    def host_level(self) -> bool:
+        """Whether every other request to this panel would fail alike now."""
+        return self.reason in HOST_LEVEL_REASONS
+
+    @property
+    def failure(self) -> Failure:
+        """The same as a plain value, to keep in a snapshot."""
+        return Failure(self.reason, self.message, self.hint, self.retryable)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments do not survive the default pickling, and decoding of large
+        # lists raises in another process.
+        return _rebuild, (self.reason, self.message, self.hint, self.retryable)
+
+
+def _rebuild(reason: Reason, message: str, hint: str, retryable: bool) -> PanelError:  # noqa: FBT001
+    return PanelError(reason, message, hint=hint, retryable=retryable)

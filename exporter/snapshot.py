@@ -1,0 +1,212 @@
+"""What one poll of a panel learned: plain, frozen values that every later stage reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+QUEUE = "queue"
+"""The collector that asks count_msg and list_msg."""
+
+SERVICES = ("clamav", "spamassassin")
+"""The mail services whose status a panel tells; each is a collector of its own."""
+
+COLLECTORS = (QUEUE, *SERVICES)
+
+AGE_BUCKETS: tuple[float, ...] = (60, 300, 900, 3600, 10800, 43200, 86400, 259200, 604800)
+"""Upper bounds, in seconds, of `brainycp_queue_message_age_seconds`, without +Inf."""
+
+TOP_DOMAINS = 10
+"""Domains told apart in a role; the rest is counted as OTHER_DOMAIN."""
+
+OTHER_DOMAIN = "other"
+
+
+class Reason(StrEnum):
+    """Why a request or a collector failed: the `reason` label of the contract."""
+
+    TIMEOUT = "timeout"
+    CONNECT = "connect"
+    DNS = "dns"
+    TLS = "tls"
+    TLS_PIN = "tls_pin"
+    HTTP_401 = "http_401"
+    HTTP_403 = "http_403"
+    HTTP_STATUS = "http_status"
+    AUTH = "auth"
+    FORBIDDEN = "forbidden"
+    BAD_REQUEST = "bad_request"
+    UNSUPPORTED = "unsupported"
+    NOT_JSON = "not_json"
+    UNEXPECTED = "unexpected"
+    TOO_LARGE = "too_large"
+    PANEL_ERROR = "panel_error"
+
+
+HOST_LEVEL_REASONS = frozenset(
+    {
+        Reason.CONNECT,
+        Reason.DNS,
+        Reason.TLS,
+        Reason.TLS_PIN,
+        Reason.HTTP_401,
+        Reason.HTTP_403,
+        Reason.AUTH,
+    }
+)
+"""Reasons that speak of the whole panel: asking it something else now would fail alike, and
+a wrong password sent once more may lock the account."""
+
+
+class Mta(StrEnum):
+    """The mail server behind a panel, as its admin chose it."""
+
+    EXIM = "exim"
+    POSTFIX = "postfix"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a mail queue. `None` means that the panel did not tell (never zero)."""
+
+    id: str
+    """Exim or Postfix queue id; always of a valid form."""
+    age: float | None = None
+    """Seconds since arrival."""
+    size: int | None = None
+    """Bytes."""
+    sender: str | None = None
+    """Envelope sender without angle brackets; "" is the null sender of a bounce."""
+    recipients: tuple[str, ...] | None = None
+    """Addresses that still wait for delivery."""
+    delivered: tuple[str, ...] = ()
+    """Addresses already delivered (Exim's `D` mark)."""
+    frozen: bool | None = None
+    """Frozen (Exim) or on hold (Postfix)."""
+
+    @property
+    def bounce(self) -> bool | None:
+        """Whether the sender is the null sender; None when the sender is unknown."""
+        return None if self.sender is None else not self.sender
+
+
+@dataclass(frozen=True, slots=True)
+class DomainCounts:
+    """Messages by domain in one role, largest first, at most TOP_DOMAINS of them."""
+
+    top: tuple[tuple[str, int], ...] = ()
+    other: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AgeHistogram:
+    """Messages by age: `counts` per bucket of AGE_BUCKETS plus one for +Inf, not cumulated."""
+
+    counts: tuple[int, ...] = (0,) * (len(AGE_BUCKETS) + 1)
+    total: float = 0.0
+    """Sum of the known ages in seconds."""
+
+
+MESSAGE_FIELDS = ("age", "size", "sender", "recipients", "frozen")
+"""The values of a message that a row may lack without being useless."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """What list_msg says of a queue.
+
+    A figure is None when no understood row told the value it is made from; when only some
+    rows did, it covers those, and `lacking` says how many it does not cover.
+    """
+
+    listed: int = 0
+    """Rows in the reply, understood or not."""
+    unparsed: int = 0
+    """Rows that were not understood; no other figure covers them."""
+    frozen: int | None = 0
+    bounces: int | None = 0
+    size_bytes: int | None = 0
+    oldest_age: float | None = 0.0
+    """Seconds; 0 for an empty queue."""
+    ages: AgeHistogram | None = field(default_factory=AgeHistogram)
+    sender_domains: DomainCounts | None = field(default_factory=DomainCounts)
+    recipient_domains: DomainCounts | None = field(default_factory=DomainCounts)
+    lacking: tuple[tuple[str, int], ...] = ()
+    """(field of MESSAGE_FIELDS, understood rows without it), only where not 0."""
+    mta: Mta | None = None
+
+
+EMPTY_QUEUE = QueueStats()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """The queue collector's good result."""
+
+    messages: int
+    """The queue's size: what count_msg said."""
+    stats: QueueStats | None
+    """None when list_msg was not asked because the queue is above `queue_detail_limit`."""
+    entered: int = 0
+    """Messages seen for the first time since the last list; 0 for the first one."""
+    left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a collector failed, in the words an operator reads. Holds no secret."""
+
+    reason: Reason
+    message: str
+    """What failed and the likely cause."""
+    hint: str = ""
+    """What to try."""
+    retryable: bool = True
+    """Whether the same request may succeed later without anybody changing anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorResult:
+    """One collector's outcome in one poll: `value` when it was good, else `failure`."""
+
+    collector: str
+    at: float
+    """Unix time at which it ended."""
+    duration: float
+    """Seconds, without the time spent waiting for a free request slot."""
+    value: QueueState | bool | None = None
+    """QueueState for the queue; for a service, whether it runs."""
+    failure: Failure | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the collector has a value."""
+        return self.failure is None
+
+
+@dataclass(frozen=True, slots=True)
+class HostSnapshot:
+    """One poll of one host."""
+
+    host: str
+    at: float
+    """Unix time at which the poll ended."""
+    results: tuple[CollectorResult, ...]
+    certificate_expiry: float | None = None
+    """Unix time; None for plain http or when no TLS connection came about."""
+    mta: Mta | None = None
+    """Once recognised, kept by the poller."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every enabled collector was good."""
+        return all(result.ok for result in self.results)
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure, in the order of the collectors."""
+        return next((r.failure for r in self.results if r.failure is not None), None)
+
+    def result(self, collector: str) -> CollectorResult | None:
+        """The outcome of one collector; None when it is not enabled."""
+        return next((r for r in self.results if r.collector == collector), None)
