@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test bench fuzz lint fmt image schema lock clean
+.PHONY: help env demo packages test fuzz bench lint fmt image-lint image schema lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,9 +19,47 @@ $(STAMP): requirements/dev.lock pyproject.toml
 
 env: $(STAMP) ## make the environment from the lock file
 
+demo: $(STAMP) ## stand-in panels and the daemon over them (BACKEND=exim: real Exim spools)
+	@$(BIN)/brainycp-exporter demo --backend $(BACKEND)
+
+packages: $(STAMP) ## install the Debian packages that the tests run
+	@$(BIN)/python tests/ensure_packages.py
+
+test: $(STAMP) packages ## every test, with real Exim, clamd, spamd and Prometheus
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= $(ARGS)
+	@$(BIN)/coverage report --fail-under=95
+
+fuzz: $(STAMP) ## 200,000 hostile replies against the decoders
+	@$(BIN)/python -m tests.fuzz.fuzz_decode --inputs 200000
+
+bench: $(STAMP) packages ## measure; writes BENCHMARKS.md
+	@$(BIN)/python -m bench
+
+lint: $(STAMP) image-lint ## ruff, mypy, Dockerfile
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+fmt: $(STAMP) ## format the code and mend what ruff can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+image-lint: $(STAMP)
+	@$(BIN)/hadolint Dockerfile
+
+image: image-lint ## lint the Dockerfile, and build it when an engine is there
+	@engine=$$(for e in docker podman; do $$e info >/dev/null 2>&1 && echo $$e && break; done); \
+	if [ -n "$$engine" ]; then $$engine build -t brainycp-exporter .; \
+	else echo "Dockerfile: no finding. Not built: neither docker nor podman runs here."; fi
+
+schema: $(STAMP) ## write config.schema.json anew from the config's model
+	@$(BIN)/brainycp-exporter check-config --schema > config.schema.json
+
 lock: $(STAMP) ## resolve the dependencies anew into requirements/*.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements/runtime.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --group dev -c requirements/runtime.lock pyproject.toml -o requirements/dev.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --group build -c requirements/dev.lock -o requirements/build.lock
 
 clean: ## remove the environment and what the tools cache
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

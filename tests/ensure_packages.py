@@ -1,0 +1,64 @@
+"""Sees to it that the Debian packages of tests/packages.txt are there, before the tests run.
+
+Missing ones are installed when that is possible (root and apt-get); else they are named in one
+line and the run fails: no test is skipped for want of a package.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
+def missing(listing: str) -> list[str]:
+    """The packages of `listing` whose command is not found, each once."""
+    wanted = [line.split() for line in listing.splitlines() if line and not line.startswith("#")]
+    return sorted(
+        {package for command, package in wanted if not shutil.which(command, path=SEARCH)}
+    )
+
+
+def install(packages: list[str]) -> bool:
+    """Install with apt-get; whether that went well."""
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    # Debian starts what it installs; the tests start their own, on ports of their own.
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        for command in (
+            ["apt-get", "update", "-qq"],
+            ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", *packages],
+        ):
+            done = subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
+            if done.returncode:
+                return False
+    finally:
+        if ours:
+            policy.unlink()
+    return True
+
+
+def main() -> int:
+    """The exit code: 0 when everything is there."""
+    listing = (Path(__file__).parent / "packages.txt").read_text()
+    packages = missing(listing)
+    if packages and os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"Installing for the tests: {' '.join(packages)}", flush=True)
+        install(packages)
+        packages = missing(listing)
+    if packages:
+        print(f"Missing for the tests: apt-get install {' '.join(packages)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
