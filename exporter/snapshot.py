@@ -150,6 +150,10 @@ class QueueState:
     entered: int = 0
     """Messages seen for the first time since the last list; 0 for the first one."""
     left: int = 0
+    shape: str = ""
+    """How the rows of list_msg were read, in words; "" when it was not asked."""
+    samples: tuple[str, ...] = ()
+    """A few of the rows that were not understood, shortened and anonymised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ class CollectorResult:
     at: float
     """Unix time at which it ended."""
     duration: float
-    """Seconds, without the time spent waiting for a free request slot."""
+    """Seconds; 0 when the panel was not asked because it had just failed as a whole."""
     value: QueueState | bool | None = None
     """QueueState for the queue; for a service, whether it runs."""
     failure: Failure | None = None

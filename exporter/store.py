@@ -1,0 +1,108 @@
+"""The latest of every host: what /metrics, the pages and the rules read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from exporter.config.models import HostConfig
+from exporter.snapshot import QUEUE, CollectorResult, HostSnapshot, Mta, QueueState, Reason
+
+
+@dataclass(slots=True)
+class HostRecord:
+    """One host's latest poll, its last good results and its counters since the start."""
+
+    host: HostConfig
+    interval: float
+    """Seconds between two polls."""
+    stale_after: float
+    """Missed intervals after which a good result counts no more."""
+    latest: HostSnapshot | None = None
+    good: dict[str, CollectorResult] = field(default_factory=dict)
+    """By collector, the last good result; kept through failures until it is stale."""
+    errors: Counter[tuple[str, Reason]] = field(default_factory=Counter)
+    """By collector and reason."""
+    entered: int = 0
+    left: int = 0
+    mta: Mta | None = None
+    certificate_expiry: float | None = None
+
+    def add(self, snapshot: HostSnapshot) -> None:
+        """Take in a poll's outcome."""
+        self.latest = snapshot
+        for result in snapshot.results:
+            if result.failure is not None:
+                self.errors[result.collector, result.failure.reason] += 1
+            else:
+                self.good[result.collector] = result
+                if isinstance(result.value, QueueState):
+                    self.entered += result.value.entered
+                    self.left += result.value.left
+        self.mta = snapshot.mta or self.mta
+        self.certificate_expiry = snapshot.certificate_expiry or self.certificate_expiry
+
+    def stale_at(self, result: CollectorResult) -> float:
+        """Unix time from which `result` counts no more.
+
+        A poll may take longer than the interval (a panel call takes seconds); values must not
+        blink out while the next one is under way, so the longer of the two is what counts.
+        """
+        latest = self.latest
+        took = sum(r.duration for r in latest.results) if latest else 0.0
+        return result.at + self.stale_after * max(self.interval, took)
+
+    def fresh(self, collector: str, now: float) -> CollectorResult | None:
+        """The last good result of `collector` unless it is stale."""
+        result = self.good.get(collector)
+        return result if result is not None and now < self.stale_at(result) else None
+
+    def next_stale_at(self, now: float) -> float:
+        """When the next of the values that are fresh now goes stale; infinity for none."""
+        times = (self.stale_at(result) for result in self.good.values())
+        return min((at for at in times if at > now), default=float("inf"))
+
+    def queue(self, now: float) -> QueueState | None:
+        """The queue as last seen unless that is stale."""
+        result = self.fresh(QUEUE, now)
+        return result.value if result and isinstance(result.value, QueueState) else None
+
+    def service(self, name: str, now: float) -> bool | None:
+        """Whether a service runs; None when unknown or stale."""
+        result = self.fresh(name, now)
+        return result.value if result and isinstance(result.value, bool) else None
+
+
+class Store:
+    """The records of the configured hosts, in the config's order."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, HostRecord] = {}
+
+    def __iter__(self) -> Iterator[HostRecord]:
+        return iter(self._records.values())
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def get(self, name: str) -> HostRecord | None:
+        """The record of a host; None when no such host is configured."""
+        return self._records.get(name)
+
+    def configure(self, hosts: Iterable[tuple[HostConfig, float]], stale_after: float) -> None:
+        """Follow a new config: (host, interval) pairs.
+
+        Hosts that are gone leave with all their values. A host whose collectors changed drops
+        what it no longer collects; one that points elsewhere now starts anew.
+        """
+        records: dict[str, HostRecord] = {}
+        for host, interval in hosts:
+            record = self._records.get(host.name)
+            if record is None or record.host.url != host.url:
+                record = HostRecord(host, interval, stale_after)
+            record.host, record.interval, record.stale_after = host, interval, stale_after
+            for collector in set(record.good) - set(host.collectors):
+                del record.good[collector]
+            records[host.name] = record
+        self._records = records
