@@ -1,1 +1,30 @@
 """The commands."""
+
+from __future__ import annotations
+
+import click
+
+from exporter import __version__
+from exporter.cli.check_config import check_config
+from exporter.cli.demo import demo
+from exporter.cli.diagnose import diagnose
+from exporter.cli.hash_password import hash_password
+from exporter.cli.poll import poll
+from exporter.cli.run import run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, prog_name="brainycp-exporter")
+def main() -> None:
+    r"""Watch the mail queues and mail services of BrainyCP hosting panels.
+
+    \b
+    New here?  brainycp-exporter demo            a fleet of stand-in panels to look at
+    Then:      brainycp-exporter check-config F  tells every mistake in your config
+               brainycp-exporter poll --config F one poll of your panels, printed
+               brainycp-exporter run --config F  the daemon, for Prometheus to scrape
+    """
+
+
+for command in (run, check_config, poll, diagnose, demo, hash_password):
+    main.add_command(command)

@@ -1,0 +1,115 @@
+"""`poll`: one poll now, printed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from exporter.cli.terminal import (
+    config_option,
+    console,
+    format_option,
+    load_or_exit,
+    print_json,
+)
+from exporter.config.models import Config, HostConfig
+from exporter.oneshot import poll_hosts
+from exporter.problems import problems
+from exporter.snapshot import SERVICES
+from exporter.store import HostRecord
+from exporter.text import duration, integer
+from exporter.view import host_view, state_of
+
+_STYLES = {"up": "green", "partial": "yellow", "down": "red"}
+
+
+@click.command
+@click.argument("names", metavar="[HOST]...", nargs=-1)
+@config_option
+@format_option
+def poll(names: tuple[str, ...], config_file: Path, output_format: str) -> None:
+    """Poll every host of the config, or those named, once; print what they said.
+
+    No daemon is needed and none is disturbed. Exit code 0 when every host is up,
+    1 when some are not.
+    """
+    config = load_or_exit(config_file).config
+    hosts = choose_hosts(config, names)
+    progress = Progress(
+        TextColumn("polling"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    with progress:
+        task = progress.add_task("", total=len(hosts))
+        records = uvloop.run(poll_hosts(config, hosts, lambda _: progress.advance(task)))
+    now = time.time()
+    if output_format == "json":
+        print_json([host_view(record, now) for record in records])
+    else:
+        _print_table(records, now)
+    if not all(state_of(record) == "up" for record in records):
+        raise SystemExit(1)
+
+
+def choose_hosts(config: Config, names: tuple[str, ...]) -> list[HostConfig]:
+    """The hosts called `names`, all when none is named.
+
+    Raises:
+        click.BadParameter: for a name that is not in the config.
+    """
+    by_name = {host.name: host for host in config.hosts}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        known = ", ".join(list(by_name)[:10]) + (", …" if len(by_name) > 10 else "")
+        raise click.BadParameter(f"no host {', '.join(unknown)} in the config; it has {known}")
+    return [by_name[name] for name in names] if names else list(config.hosts)
+
+
+def _print_table(records: list[HostRecord], now: float) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("HOST", overflow="fold")
+    table.add_column("STATE")
+    for name in ("QUEUE", "FROZEN", "OLDEST"):
+        table.add_column(name, justify="right")
+    for service in SERVICES:
+        table.add_column(service.upper())
+    for record in records:
+        table.add_row(*_row(record, now))
+    out = console()
+    out.print(table)
+    for record in records:
+        for line in problems(record):
+            out.print(Text.assemble((record.host.name, "bold"), f": {line}"))
+
+
+def _row(record: HostRecord, now: float) -> list[str | Text]:
+    state = state_of(record)
+    queue = record.queue(now)
+    stats = queue.stats if queue else None
+    figures = [
+        "-" if queue is None else integer(queue.messages),
+        "-" if stats is None or stats.frozen is None else integer(stats.frozen),
+        "-" if stats is None or stats.oldest_age is None else duration(stats.oldest_age),
+    ]
+    services = [record.service(name, now) for name in SERVICES]
+    return [
+        record.host.name,
+        Text(state, style=_STYLES.get(state, "")),
+        *figures,
+        *(
+            "-" if up is None else "up" if up else Text("stopped", style="yellow")
+            for up in services
+        ),
+    ]

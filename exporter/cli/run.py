@@ -1,0 +1,37 @@
+"""`run`: the daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import uvloop
+
+from exporter.cli.terminal import config_option, exit_on_config_error
+from exporter.config.document import ConfigError
+from exporter.daemon import Daemon
+from exporter.web.listener import ListenError
+
+
+@click.command
+@config_option
+def run(config_file: Path) -> None:
+    """Run the daemon: poll the panels and serve /metrics until SIGTERM or Ctrl-C.
+
+    SIGHUP or POST /-/reload reads the config anew. Logs go to standard error.
+    """
+    serve(config_file)
+
+
+def serve(config_file: Path) -> None:
+    """Run a daemon over `config_file` to its end; exit code 2 when it cannot start."""
+
+    async def daemon() -> None:
+        await Daemon(config_file).run()
+
+    try:
+        uvloop.run(daemon())
+    except ConfigError as error:
+        exit_on_config_error(error)
+    except ListenError as error:
+        raise SystemExit(f"brainycp-exporter: {error}") from None

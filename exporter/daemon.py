@@ -1,0 +1,187 @@
+"""The daemon: builds the parts, wires them, reloads them and ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from exporter import __version__, systemd
+from exporter.config.document import ConfigError
+from exporter.config.models import HostConfig
+from exporter.logs import configure_logs
+from exporter.metrics.own import OwnMetrics
+from exporter.metrics.page import MetricsPage
+from exporter.panel.client import PanelPool
+from exporter.panel.queue_decoder import QueueDecoder
+from exporter.poller import Poller
+from exporter.snapshot import HostSnapshot
+from exporter.startup import Usable, load_everything
+from exporter.store import Store
+from exporter.transitions import HostTransitions
+from exporter.web.app import Served, add_routes
+from exporter.web.listener import ListenError, Listeners
+from exporter.web.watch import FileWatch
+
+GRACE = 10.0
+"""Seconds that what is in flight gets when the daemon stops."""
+
+WATCH_INTERVAL = 5.0
+"""Seconds between two looks at the files that are re-read on change."""
+
+log = structlog.get_logger(__name__)
+
+
+class Daemon:
+    """One running exporter over one config file."""
+
+    def __init__(
+        self, file: Path, *, on_listening: Callable[[list[str]], None] | None = None
+    ) -> None:
+        self._file = file
+        self._on_listening = on_listening
+        self._stopping = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._store = Store()
+        self._own = OwnMetrics()
+        self._page = MetricsPage(self._store, self._own.registry, time.time)
+        self._transitions: dict[str, HostTransitions] = {}
+        self._reload_requested = asyncio.Event()
+        self._watch = FileWatch(interval=WATCH_INTERVAL)
+
+    def stop(self) -> None:
+        """Ask the daemon to end; `run` returns when it has."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`, SIGTERM or SIGINT.
+
+        Raises:
+            ConfigError: the config cannot be used; nothing was started.
+            ListenError: an address cannot be listened on; nothing is left running.
+        """
+        usable = await asyncio.to_thread(load_everything, self._file)
+        config = usable.loaded.config
+        configure_logs(config.log)
+        raise_file_limit()
+        async with AsyncExitStack() as stack:
+            self._pool = await stack.enter_async_context(
+                PanelPool(config.poll, observe=self._own.request)
+            )
+            decoder = QueueDecoder()
+            stack.callback(decoder.close)
+            self._poller = Poller(self._pool, decoder, self._on_snapshot)
+            app = web.Application()
+            self._listeners = Listeners(app)
+            add_routes(app, Served(self._store, self._page, self._poller.poll, self.reload))
+            stack.push_async_callback(self._shut_down)
+            await self._listeners.apply(config.web.listen, usable.web)
+            await self._follow(usable)
+            await self._serve()
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        signals = {
+            signal.SIGTERM: self.stop,
+            signal.SIGINT: self.stop,
+            signal.SIGHUP: self._reload_requested.set,
+        }
+        for number, action in signals.items():
+            loop.add_signal_handler(number, action)
+        log.info(
+            "listening", urls=self._listeners.urls, hosts=len(self._store), version=__version__
+        )
+        if self._on_listening is not None:
+            self._on_listening(self._listeners.urls)
+        systemd.notify("READY=1")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(self._reload_on_request(), name="reload"),
+                    tasks.create_task(systemd.keep_watchdog(), name="watchdog"),
+                    tasks.create_task(self._watch.run(self._reload_requested.set), name="watch"),
+                ]
+                await self._stopping.wait()
+                for task in background:
+                    task.cancel()
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    async def _shut_down(self) -> None:
+        systemd.notify("STOPPING=1")
+        log.info("stopping", grace_seconds=GRACE)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._poller.stop(GRACE))
+            tasks.create_task(self._listeners.close(GRACE))
+        log.info("stopped")
+
+    async def reload(self) -> None:
+        """Read the config anew and follow it; all or nothing.
+
+        Raises:
+            ConfigError: the new config cannot be used; the old one stays in force.
+            ListenError: a new address cannot be listened on; likewise.
+        """
+        async with self._reloading:
+            systemd.reloading()
+            try:
+                # Everything that can fail comes before the first live part is touched.
+                usable = await asyncio.to_thread(load_everything, self._file)
+                await self._listeners.apply(usable.loaded.config.web.listen, usable.web)
+            except (ConfigError, ListenError) as error:
+                self._own.reloaded(time.time(), ok=False)
+                problems = str(error).splitlines()
+                log.warning("the config was not reloaded, the old one stays", problems=problems)
+                raise
+            else:
+                configure_logs(usable.loaded.config.log)
+                await self._follow(usable)
+                log.info("config reloaded", hosts=len(self._store))
+            finally:
+                systemd.notify("READY=1")
+
+    async def _reload_on_request(self) -> None:
+        """Reload at SIGHUP and when a watched file changed."""
+        while True:
+            await self._reload_requested.wait()
+            self._reload_requested.clear()
+            with suppress(ConfigError, ListenError):  # logged, and the old config stays
+                await self.reload()
+
+    async def _follow(self, usable: Usable) -> None:
+        """Make the live parts follow a config that is known to be usable."""
+        loaded, config = usable.loaded, usable.loaded.config
+        for warning in loaded.warnings:
+            log.warning(warning.message, path=warning.path, file=warning.file, line=warning.line)
+        self._watch.follow(files=usable.web.files, globs=usable.hosts_globs)
+        self._store.configure(
+            ((host, config.interval_of(host)) for host in config.hosts), config.poll.stale_after
+        )
+        self._transitions = {
+            record.host.name: self._transitions.get(record.host.name, HostTransitions())
+            for record in self._store
+        }
+        self._page.rebuild()
+        self._pool.update(config.poll)
+        await self._poller.configure(config)
+        self._own.reloaded(time.time(), ok=True)
+
+    def _on_snapshot(self, host: HostConfig, snapshot: HostSnapshot) -> None:
+        record = self._store.get(host.name)
+        if record is None or record.host != host:
+            return  # the host left the config while it was polled
+        record.add(snapshot)
+        self._page.refresh(record)
+        for event in self._transitions[host.name].follow(snapshot):
+            log.log(_LEVELS[event.level], event.text, host=host.name, **event.values)
+
+
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING}

@@ -1,0 +1,152 @@
+"""Polls every host on its own interval; hands each snapshot on and knows no one after it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from exporter.collect import PollContext, QueueMemory, poll_host
+from exporter.config.models import Config, HostConfig
+from exporter.panel.client import PanelPool
+from exporter.panel.queue_decoder import QueueDecoder
+from exporter.schedule import first_poll, next_poll, slot
+from exporter.snapshot import HostSnapshot
+
+OnSnapshot = Callable[[HostConfig, HostSnapshot], None]
+
+
+class Poller:
+    """The schedules of all hosts."""
+
+    def __init__(self, pool: PanelPool, decoder: QueueDecoder, emit: OnSnapshot) -> None:
+        self._pool = pool
+        self._decoder = decoder
+        self._emit = emit
+        self._hosts: dict[str, _HostPoller] = {}
+
+    async def configure(self, config: Config) -> None:
+        """Follow a config: unchanged hosts keep their schedule, memory and connections."""
+        wanted = {host.name: host for host in config.hosts}
+        gone = [p for name, p in self._hosts.items() if wanted.get(name) != p.host]
+        for poller in gone:
+            del self._hosts[poller.host.name]
+        await _stop(gone, grace=0.0)
+        for poller in gone:
+            self._pool.forget(poller.host)
+        new = [host for host in config.hosts if host.name not in self._hosts]
+        for poller in self._hosts.values():
+            poller.configure(config)
+        for position, host in enumerate(new):
+            poller = _HostPoller(host, config, self._pool, self._decoder, self._emit)
+            self._hosts[host.name] = poller
+            poller.start(first_poll(position, len(new), config.interval_of(host)))
+
+    async def poll(self, name: str) -> HostSnapshot:
+        """Poll a host now, or join its poll that is under way.
+
+        Cancelling the caller does not cancel the poll.
+
+        Raises:
+            KeyError: when no such host is configured.
+        """
+        return await self._hosts[name].poll()
+
+    async def stop(self, grace: float) -> None:
+        """Start no more polls; give those under way `grace` seconds, then cancel them."""
+        hosts = list(self._hosts.values())
+        self._hosts.clear()
+        await _stop(hosts, grace)
+
+
+async def _stop(hosts: list[_HostPoller], grace: float) -> None:
+    schedules = [task for host in hosts for task in host.end_schedule()]
+    polls = [host.under_way for host in hosts if host.under_way is not None]
+    if polls and grace > 0:
+        await asyncio.wait(polls, timeout=grace)
+    for poll in polls:
+        poll.cancel()
+    await asyncio.gather(*schedules, *polls, return_exceptions=True)
+
+
+class _HostPoller:
+    """One host: its schedule, and its polls, of which there is never more than one at once."""
+
+    def __init__(
+        self,
+        host: HostConfig,
+        config: Config,
+        pool: PanelPool,
+        decoder: QueueDecoder,
+        emit: OnSnapshot,
+    ) -> None:
+        self._emit = emit
+        self._context = PollContext(
+            host, pool.client(host), decoder, QueueMemory(), config.poll.queue_detail_limit
+        )
+        self._interval = config.interval_of(host)
+        self._started_at = 0.0
+        """Monotonic time at which the last poll began."""
+        self._failures = 0
+        self._schedule: asyncio.Task[None] | None = None
+        self.under_way: asyncio.Task[HostSnapshot] | None = None
+        """The poll under way, or the last one."""
+
+    @property
+    def host(self) -> HostConfig:
+        return self._context.host
+
+    def configure(self, config: Config) -> None:
+        """Take over settings that do not concern the host itself."""
+        self._context = replace(self._context, detail_limit=config.poll.queue_detail_limit)
+        interval = config.interval_of(self.host)
+        if interval != self._interval:
+            self._interval = interval
+            self.end_schedule()
+            self.start(max(0.0, self._due() - time.monotonic()))
+
+    def start(self, delay: float) -> None:
+        """Begin the schedule with a poll after `delay` seconds."""
+        self._schedule = asyncio.create_task(self._run(delay), name=f"schedule {self.host.name}")
+
+    def end_schedule(self) -> list[asyncio.Task[None]]:
+        """Start no more polls; the ended task, to be awaited by who ends the host."""
+        if self._schedule is None:
+            return []
+        self._schedule.cancel()
+        return [self._schedule]
+
+    async def _run(self, delay: float) -> None:
+        while True:
+            polled_at = self._started_at
+            await asyncio.sleep(delay)
+            if self._started_at == polled_at:  # else a poll out of turn took this one's place
+                await self.poll()
+            delay = max(0.0, self._due() - time.monotonic())
+
+    def _due(self) -> float:
+        return next_poll(
+            time.monotonic(),
+            self._started_at,
+            slot(self.host.name, self._interval),
+            self._interval,
+            self._failures,
+            jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
+        )
+
+    async def poll(self) -> HostSnapshot:
+        """Poll now, or join the poll that is under way."""
+        if self.under_way is None or self.under_way.done():
+            self._started_at = time.monotonic()
+            self.under_way = asyncio.create_task(self._once(), name=f"poll {self.host.name}")
+        # Who asks may give up (a scrape's deadline) without ending it for the others.
+        return await asyncio.shield(self.under_way)
+
+    async def _once(self) -> HostSnapshot:
+        snapshot = await poll_host(self._context)
+        failed = all(result.failure is not None for result in snapshot.results)
+        self._failures = self._failures + 1 if failed else 0
+        self._emit(self.host, snapshot)
+        return snapshot

@@ -1,0 +1,33 @@
+"""What is wrong with a host, in lines for a person."""
+
+from __future__ import annotations
+
+from exporter.snapshot import QUEUE, QueueState
+from exporter.store import HostRecord
+
+
+def problems(record: HostRecord) -> list[str]:
+    """One line for each thing that needs somebody, of the host's last poll; [] when all is well."""
+    if record.latest is None:
+        return []
+    failures = [(r.collector, r.failure) for r in record.latest.results if r.failure]
+    if len(failures) > 1 and len({failure for _, failure in failures}) == 1:
+        failure = failures[0][1]  # one cause for all of them is told once
+        lines = [f"{failure.message} {failure.hint}".rstrip()]
+    else:
+        lines = [f"{name}: {failure.message} {failure.hint}".rstrip() for name, failure in failures]
+    for result in record.latest.results:
+        if result.value is False:
+            lines.append(f"{result.collector} is stopped.")
+        if result.collector == QUEUE and isinstance(result.value, QueueState):
+            lines += _queue_problems(result.value)
+    return lines
+
+
+def _queue_problems(queue: QueueState) -> list[str]:
+    if queue.stats is None:
+        return ["The queue is above poll.queue_detail_limit, so its messages were not listed."]
+    if queue.stats.unparsed:
+        share = f"{queue.stats.unparsed} of {queue.stats.listed} rows"
+        return [f"{share} of list_msg were not understood; `diagnose` shows them."]
+    return []

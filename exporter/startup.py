@@ -1,0 +1,34 @@
+"""Reads everything that a config names: what must be right before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.config.loading import LoadedConfig, load_config
+from exporter.web.toolkit import WebSettings, load_web_config
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """A config with everything it names read and checked."""
+
+    loaded: LoadedConfig
+    web: WebSettings
+
+    @property
+    def hosts_globs(self) -> list[str]:
+        """Absolute globs of the hosts files, to be re-read when what they match changes."""
+        base_dir = self.loaded.file.absolute().parent
+        return [str(base_dir / pattern) for pattern in self.loaded.config.hosts_files]
+
+
+def load_everything(file: Path) -> Usable:
+    """The config and its web config.
+
+    Raises:
+        ConfigError: with every mistake of every file.
+    """
+    loaded = load_config(file)
+    web_file = loaded.config.web.config_file
+    return Usable(loaded, WebSettings() if web_file is None else load_web_config(web_file))

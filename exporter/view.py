@@ -1,0 +1,79 @@
+"""A host as people and scripts see it: the same for the page, the JSON API and `poll`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exporter.panel.protocol import API_PATH
+from exporter.snapshot import Failure, QueueState
+from exporter.store import HostRecord
+
+
+def host_view(record: HostRecord, now: float) -> dict[str, Any]:
+    """A host as plain values. A figure is null when it is not known or stale.
+
+    `state` is `up`, `down` (no collector's last poll was good), `partial` (some were), or
+    `unknown` before the first poll.
+    """
+    queue = record.queue(now)
+    return {
+        "host": record.host.name,
+        "url": record.host.url.removesuffix(API_PATH),
+        "labels": dict(record.host.labels),
+        "state": state_of(record),
+        "mta": record.mta,
+        "polled_at": record.latest.at if record.latest else None,
+        "queue": None if queue is None else _queue_view(queue),
+        "services": {
+            name: record.service(name, now) for name in record.host.collectors if name != "queue"
+        },
+        "collectors": _collectors_view(record),
+        "certificate_expiry": record.certificate_expiry,
+    }
+
+
+def state_of(record: HostRecord) -> str:
+    """One word for the last poll."""
+    if record.latest is None:
+        return "unknown"
+    good = [result.ok for result in record.latest.results]
+    return "up" if all(good) else "partial" if any(good) else "down"
+
+
+def _queue_view(queue: QueueState) -> dict[str, Any]:
+    stats = queue.stats
+    view: dict[str, Any] = {"messages": queue.messages, "detail_skipped": stats is None}
+    if stats is not None:
+        view |= {
+            "listed": stats.listed,
+            "unparsed": stats.unparsed,
+            "frozen": stats.frozen,
+            "bounces": stats.bounces,
+            "size_bytes": stats.size_bytes,
+            "oldest_age_seconds": stats.oldest_age,
+            "incomplete": dict(stats.lacking),
+        }
+    return view
+
+
+def _collectors_view(record: HostRecord) -> dict[str, Any]:
+    view: dict[str, Any] = {}
+    for result in record.latest.results if record.latest else ():
+        good = record.good.get(result.collector)
+        view[result.collector] = {
+            "up": result.ok,
+            "duration_seconds": round(result.duration, 3),
+            "last_success": good.at if good else None,
+            "failure": None if result.failure is None else failure_view(result.failure),
+        }
+    return view
+
+
+def failure_view(failure: Failure) -> dict[str, Any]:
+    """A failure as plain values."""
+    return {
+        "reason": failure.reason.value,
+        "message": failure.message,
+        "hint": failure.hint,
+        "retryable": failure.retryable,
+    }

@@ -1,0 +1,191 @@
+"""The routes: what the daemon serves over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from exporter.config.document import ConfigError
+from exporter.metrics.page import MetricsPage
+from exporter.panel.protocol import API_PATH
+from exporter.snapshot import HostSnapshot
+from exporter.store import Store
+from exporter.view import host_view
+from exporter.web.fleet_page import FleetPage
+from exporter.web.listener import ListenError
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_DEADLINE_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
+_DEADLINE_MARGIN = 0.5
+"""Seconds of Prometheus' scrape timeout kept for the answer's way back."""
+_LONGEST_PROBE = 300.0
+
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the routes need of the daemon."""
+
+    store: Store
+    page: MetricsPage
+    poll: Callable[[str], Awaitable[HostSnapshot]]
+    reload: Callable[[], Awaitable[None]]
+
+
+def add_routes(app: web.Application, served: Served) -> None:
+    """Add every route to `app`."""
+    routes = _Routes(served)
+    app.add_routes(
+        [
+            web.get("/", routes.fleet),
+            web.get("/metrics", routes.metrics),
+            web.get("/probe", routes.probe),
+            web.get("/sd", routes.service_discovery),
+            web.get("/-/healthy", routes.healthy),
+            web.get("/-/ready", routes.ready),
+            web.post("/-/reload", routes.reload),
+            web.get("/api/v1/hosts", routes.hosts),
+            web.get("/api/v1/hosts/{name}", routes.host),
+            web.static("/static", Path(__file__).parent / "static"),
+        ]
+    )
+
+
+class _Routes:
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._fleet = FleetPage()
+        self._was_ready = False
+
+    async def fleet(self, request: web.Request) -> web.Response:
+        del request
+        html = self._fleet.render(self._served.store, time.time())
+        return web.Response(text=html, content_type="text/html", headers=_PAGE_HEADERS)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        openmetrics = accepts_openmetrics(request.headers.get("Accept", ""))
+        gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+        body = await self._served.page.render(openmetrics=openmetrics, gzip=gzip)
+        return _exposition(body, openmetrics=openmetrics, gzip=gzip)
+
+    async def probe(self, request: web.Request) -> web.Response:
+        target = request.query.get("target")
+        if not target:
+            return _text(400, "Name a configured host: /probe?target=NAME\n")
+        if self._served.store.get(target) is None:
+            return _text(404, f"No host of this name is configured: {target!r:.200}\n")
+        deadline = probe_deadline(request.headers.get(_DEADLINE_HEADER))
+        openmetrics = accepts_openmetrics(request.headers.get("Accept", ""))
+        try:
+            async with asyncio.timeout(deadline):
+                await self._served.poll(target)
+            body = self._served.page.host(target, openmetrics=openmetrics)
+        except TimeoutError:
+            # Neither up nor down is known yet, so no sample is given; Prometheus' own `up`
+            # tells that the probe did not end in time.
+            text = (
+                f"The poll of {target} did not end within {deadline:g} s: raise scrape_timeout.\n"
+            )
+            return _text(503, text)
+        except KeyError:
+            return _text(404, f"{target} left the config while it was polled.\n")
+        return _exposition(body, openmetrics=openmetrics, gzip=False)
+
+    async def service_discovery(self, request: web.Request) -> web.Response:
+        del request
+        groups = [
+            {
+                "targets": [record.host.name],
+                "labels": {
+                    **record.host.labels,
+                    "__meta_brainycp_url": record.host.url.removesuffix(API_PATH),
+                },
+            }
+            for record in self._served.store
+        ]
+        return _json(groups)
+
+    async def healthy(self, request: web.Request) -> web.Response:
+        del request
+        return _text(200, "Healthy.\n")
+
+    async def ready(self, request: web.Request) -> web.Response:
+        del request
+        waiting = [r.host.name for r in self._served.store if r.latest is None]
+        # Hosts that a reload adds later do not make the daemon unready again.
+        self._was_ready = self._was_ready or not waiting
+        if self._was_ready:
+            return _text(200, "Ready.\n")
+        return _text(503, f"Waiting for the first poll of {len(waiting)} hosts.\n")
+
+    async def reload(self, request: web.Request) -> web.Response:
+        if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+            return _text(403, "A page of another site may not ask for a reload.\n")
+        try:
+            await self._served.reload()
+        except (ConfigError, ListenError) as error:
+            return _text(400, f"The config was not reloaded, the old one stays:\n{error}\n")
+        return _text(200, "Reloaded.\n")
+
+    async def hosts(self, request: web.Request) -> web.Response:
+        del request
+        now = time.time()
+        return _json([host_view(record, now) for record in self._served.store])
+
+    async def host(self, request: web.Request) -> web.Response:
+        record = self._served.store.get(request.match_info["name"])
+        if record is None:
+            return _text(404, "No host of this name is configured.\n")
+        return _json(host_view(record, time.time()))
+
+
+def accepts_openmetrics(accept: str) -> bool:
+    """Whether the client names OpenMetrics 1.0; everyone reads the text format."""
+    return any(
+        part.strip().startswith("application/openmetrics-text") and "q=0;" not in f"{part};"
+        for part in accept.replace(" ", "").split(",")
+    )
+
+
+def probe_deadline(header: str | None) -> float:
+    """Seconds that a probe may take, by Prometheus' header; long when it is absent or odd."""
+    try:
+        seconds = float(header or "")
+    except ValueError:
+        return _LONGEST_PROBE
+    if not 0 < seconds < _LONGEST_PROBE:
+        return _LONGEST_PROBE
+    return max(seconds - _DEADLINE_MARGIN, seconds / 2)
+
+
+def _exposition(body: bytes, *, openmetrics: bool, gzip: bool) -> web.Response:
+    headers = {"Content-Type": OPENMETRICS if openmetrics else TEXT}
+    headers["Vary"] = "Accept, Accept-Encoding"
+    if gzip:
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(body=body, headers=headers)
+
+
+def _text(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def _json(value: object) -> web.Response:
+    body = msgspec.json.encode(value)
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    return web.Response(body=body, content_type="application/json", headers=headers)
