@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from exporter.config.document import ConfigError, Document, Path_, Problem, read_document
 from exporter.config.models import Config, HostConfig
-
-M = TypeVar("M", bound=BaseModel)
+from exporter.config.validation import validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +37,10 @@ def load_config(file: Path) -> LoadedConfig:
     base_dir = file.absolute().parent
     problems: list[Problem] = []
     root = {key: value for key, value in document.data.items() if key != "hosts"}
-    config = _validate(Config, root, base_dir, problems, lambda loc: (document, loc))
+    config = validate(Config, root, base_dir, problems, lambda loc: (document, loc))
 
     patterns = root.get("hosts_files") or []
-    files = _matching(patterns, base_dir) if isinstance(patterns, list) else ()
+    files = matching_files(patterns, base_dir) if isinstance(patterns, list) else ()
     defaults = root.get("host_defaults")
     sources = [_Source(document, ("hosts",), document.data.get("hosts"))]
     for hosts_file in files:
@@ -70,7 +66,8 @@ def config_names_hosts_files(patterns: object) -> bool:
     return isinstance(patterns, list) and bool(patterns)
 
 
-def _matching(patterns: list[Any], base_dir: Path) -> tuple[Path, ...]:
+def matching_files(patterns: Iterable[object], base_dir: Path) -> tuple[Path, ...]:
+    """The files that globs match now, sorted; relative globs start from `base_dir`."""
     found: set[Path] = set()
     for pattern in patterns:
         path = base_dir / str(pattern)
@@ -134,7 +131,7 @@ def _validate_hosts(
                 return main, ("host_defaults", *loc)
             return entry.document, (*entry.path, *loc)
 
-        host = _validate(HostConfig, merged(shared, entry.raw), base_dir, problems, place)
+        host = validate(HostConfig, merged(shared, entry.raw), base_dir, problems, place)
         name = entry.raw.get("name")
         if isinstance(name, str):
             here = entry.document.problem((*entry.path, "name"), "")
@@ -155,7 +152,7 @@ def _check_defaults_alone(
     sample = {"name": "sample", "url": "http://sample", "username": "u", "password": "p"}
     if any(key.startswith("password") for key in shared):
         del sample["password"]
-    _validate(
+    validate(
         HostConfig,
         sample | dict(shared),
         base_dir,
@@ -182,81 +179,6 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     if isinstance(base.get("labels"), dict) and isinstance(own.get("labels"), dict):
         result["labels"] = base["labels"] | own["labels"]
     return result
-
-
-def _validate(
-    model: type[M],
-    raw: Mapping[str, Any],
-    base_dir: Path,
-    problems: list[Problem],
-    place: Any,
-) -> M | None:
-    """The model, or None after adding every mistake to `problems`."""
-    try:
-        return model.model_validate(raw, context={"base_dir": base_dir})
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        places = {item["loc"] for item in found}
-        for item in found:
-            loc = tuple(part for part in item["loc"] if part != "[key]")
-            if item["type"] == "too_short" and any(p[:-1] == loc for p in places):
-                continue  # empty only because its items were wrong, which is told already
-            document, path = place(loc)
-            problems.append(document.problem(path, explain(model, item["type"], item, loc)))
-        return None
-
-
-_PLAIN = {
-    "missing": "is missing",
-    "string_type": "must be text (put it in quotes)",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "model_type": "must be a map",
-    "model_attributes_type": "must be a map",
-    "dict_type": "must be a map",
-    "mapping_type": "must be a map",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "string_too_short": "must not be empty",
-    "too_short": "must not be empty",
-}
-
-
-def explain(model: type[BaseModel], kind: str, item: Any, loc: Path_) -> str:
-    """A validation error in words for the person who wrote the config.
-
-    Never quotes the value: it may be a secret in the wrong place.
-    """
-    if kind == "extra_forbidden":
-        return "unknown key" + _suggestion(str(loc[-1]), _keys_at(model, loc[:-1]))
-    if kind in _PLAIN:
-        return _PLAIN[kind]
-    if kind == "literal_error":
-        return f"must be {item['ctx']['expected'].replace(chr(39), '')}"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return message.replace("Input should be", "must be")
-
-
-def _keys_at(model: type[BaseModel], loc: Path_) -> list[str]:
-    """The keys that the model allows at `loc`."""
-    for part in loc:
-        info = model.model_fields.get(str(part))
-        inner = [] if info is None else [info.annotation, *getattr(info.annotation, "__args__", ())]
-        nested = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
-        if not nested:
-            return []
-        model = nested[0]
-    return list(model.model_fields)
-
-
-def _suggestion(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _warnings(entry: _Entry, host: HostConfig) -> Iterator[Problem]:
