@@ -1,0 +1,364 @@
+"""The web config file: the format of Prometheus' exporter-toolkit, read into WebSettings.
+
+Everything that the toolkit accepts is accepted, with these differences:
+
+- What Python's ssl cannot do is an error: client certificates that are asked for but not
+  checked, more than one curve, TLS 1.0 and 1.1.
+- `tls_server_config` with any key in it needs a certificate and a key; the toolkit serves plain
+  http when only such keys as `min_version` are given.
+- Checking client certificates needs a client CA; the toolkit would trust every public authority.
+- A bcrypt cost above MAX_BCRYPT_COST is an error.
+
+As in the toolkit, the suites of TLS 1.3 may be named in `cipher_suites` but cannot be chosen: all
+of them are always offered. `http2` is accepted and has no effect: HTTP/1.1 is served.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from exporter.config.document import ConfigError, Document, Path_, Problem, read_document
+from exporter.config.models import Model
+from exporter.config.secrets import FilePath
+from exporter.config.units import parse_duration
+from exporter.config.validation import validate
+from exporter.web.passwords import hash_cost
+from exporter.web.rate_limit import RateLimit
+from exporter.web.tls import ServerTls, TlsError, TlsParameters, server_tls
+
+MAX_BCRYPT_COST = 18
+"""A check takes some 20 s then; a higher cost outlasts every scrape timeout."""
+
+MAX_PEM_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """How the daemon listens: what one web config file says, checked and read."""
+
+    tls: ServerTls | None = None
+    """None serves plain http."""
+    client_sans: frozenset[str] = frozenset()
+    """Subject alternative names of which a client certificate must have one; empty: any."""
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """bcrypt hash by user name; empty: no basic auth."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Added to every response."""
+    rate_limit: RateLimit | None = None
+    files: tuple[Path, ...] = ()
+    """The web config file and those it names: a change of any calls for reading it anew."""
+
+
+def load_web_config(file: Path) -> WebSettings:
+    """Read and check a web config file; an empty one means neither TLS nor basic auth.
+
+    Raises:
+        ConfigError: with every mistake of the file, each with its path and line.
+    """
+    document = read_document(file)
+    raw = {} if document.data is None else document.data
+    if not isinstance(raw, dict):
+        raise ConfigError([document.problem((), "must be a map of the exporter-toolkit's keys")])
+    problems: list[Problem] = []
+    base_dir = file.absolute().parent
+    config = validate(WebFile, raw, base_dir, problems, lambda loc: (document, loc))
+    if config is not None:
+        problems += [document.problem(path, message) for path, message in contradictions(config)]
+    if config is None or problems:
+        raise ConfigError(problems)
+    http = config.http_server_config or HttpServerConfig()
+    section = config.tls_server_config
+    users = config.basic_auth_users or {}
+    rate_limit = config.rate_limit
+    return WebSettings(
+        tls=_tls(section, document) if section is not None and section.given else None,
+        client_sans=frozenset((section and section.client_allowed_sans) or ()),
+        users={name: secret.get_secret_value() for name, secret in users.items()},
+        headers={name: value for name, value in (http.headers or {}).items() if value},
+        rate_limit=(
+            RateLimit(rate_limit.interval, rate_limit.burst)
+            if rate_limit is not None and rate_limit.interval
+            else None
+        ),
+        files=(file.absolute(), *(section.files if section is not None else ())),
+    )
+
+
+# --- the format -----------------------------------------------------------------------------
+
+
+def _blank_is_absent(value: object) -> object:
+    return None if value == "" else value
+
+
+MaybeFile = Annotated[FilePath | None, BeforeValidator(_blank_is_absent)]
+MaybeText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
+
+_CLIENT_AUTH = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+_UNCHECKED_CLIENT_AUTH = {"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"}
+
+
+def _client_auth(value: str) -> str:
+    if value in _UNCHECKED_CLIENT_AUTH:
+        raise ValueError(
+            f"{value} asks for client certificates without checking them, which this program "
+            "cannot: use RequireAndVerifyClientCert with client_ca_file, or NoClientCert"
+        )
+    if value not in _CLIENT_AUTH:
+        raise ValueError(f"must be {', '.join(_CLIENT_AUTH)}")
+    return value
+
+
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+
+
+def _version(value: str) -> str:
+    if value in {"TLS10", "TLS11"}:
+        raise ValueError(f"{value} is broken and not served: use TLS12 or TLS13")
+    if value not in _VERSIONS:
+        raise ValueError("must be TLS12 or TLS13")
+    return value
+
+
+_TLS13_SUITES = frozenset(
+    {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
+)
+_TLS12_SUITES = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+}
+"""Go's names of the suites it deems secure, and OpenSSL's names of them."""
+
+
+def _suite(value: str) -> str:
+    known = [*_TLS12_SUITES, *_TLS13_SUITES]
+    if value not in known:
+        close = difflib.get_close_matches(value, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"is not a cipher suite that Go's crypto/tls names as secure{hint}")
+    return value
+
+
+_CURVES = {
+    "CurveP256": "prime256v1",
+    "CurveP384": "secp384r1",
+    "CurveP521": "secp521r1",
+    "X25519": "X25519",
+}
+
+
+def _curves(value: tuple[str, ...]) -> tuple[str, ...]:
+    if any(name not in _CURVES for name in value):
+        raise ValueError(f"must be one of {', '.join(_CURVES)}")
+    if len(value) > 1:
+        raise ValueError(
+            "this program can be told one curve only: name the one to insist on, or leave the "
+            "key out to offer all of them"
+        )
+    return value
+
+
+class TlsServerConfig(Model):
+    """How https is served."""
+
+    cert: MaybeText = None
+    key: Annotated[SecretStr | None, BeforeValidator(_blank_is_absent)] = None
+    client_ca: MaybeText = None
+    cert_file: MaybeFile = None
+    key_file: MaybeFile = None
+    client_ca_file: MaybeFile = None
+    client_auth_type: Annotated[
+        Annotated[str, AfterValidator(_client_auth)] | None, BeforeValidator(_blank_is_absent)
+    ] = None
+    client_allowed_sans: tuple[str, ...] | None = Field(None, min_length=1)
+    min_version: Annotated[str, AfterValidator(_version)] = "TLS12"
+    max_version: Annotated[str, AfterValidator(_version)] = "TLS13"
+    cipher_suites: tuple[Annotated[str, AfterValidator(_suite)], ...] | None = None
+    prefer_server_cipher_suites: bool = True
+    curve_preferences: Annotated[tuple[str, ...], AfterValidator(_curves)] | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether TLS is wanted at all."""
+        return any(getattr(self, name) not in {None, ()} for name in self.model_fields_set)
+
+    @property
+    def verify(self) -> ssl.VerifyMode:
+        """What is demanded of clients."""
+        return _CLIENT_AUTH[self.client_auth_type or "NoClientCert"]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The PEM files it names."""
+        return tuple(f for f in (self.cert_file, self.key_file, self.client_ca_file) if f)
+
+
+HeaderName = Literal[
+    "Content-Security-Policy",
+    "Strict-Transport-Security",
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "X-XSS-Protection",
+]
+
+_HEADER_VALUES: Mapping[HeaderName, tuple[str, ...]] = {
+    "X-Content-Type-Options": ("nosniff",),
+    "X-Frame-Options": ("deny", "sameorigin"),
+}
+
+
+def _one_line(value: str) -> str:
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("must be one line of plain ASCII text")
+    return value
+
+
+class HttpServerConfig(Model):
+    """How HTTP is spoken."""
+
+    http2: bool = True
+    headers: Mapping[HeaderName, Annotated[str, AfterValidator(_one_line)]] | None = None
+
+
+def _interval(value: object) -> float:
+    if value in {0, "0"} and value is not False:
+        return 0.0
+    if not isinstance(value, str):
+        raise ValueError("must be a duration, as 100ms or 1s; 0 lets everything in")  # noqa: TRY004 - pydantic wants ValueError
+    return parse_duration(value)
+
+
+class RateLimitConfig(Model):
+    """How many requests are let in, over all clients."""
+
+    interval: Annotated[float, BeforeValidator(_interval)] = 0.0
+    burst: int = 0
+
+
+def _bcrypt_hash(value: SecretStr) -> SecretStr:
+    cost = hash_cost(value.get_secret_value())
+    if cost > MAX_BCRYPT_COST:
+        raise ValueError(
+            f"has the bcrypt cost {cost}, too slow for any scrape: use at most {MAX_BCRYPT_COST}"
+        )
+    return value
+
+
+class WebFile(Model):
+    """The web config file as it is written."""
+
+    tls_server_config: TlsServerConfig | None = None
+    http_server_config: HttpServerConfig | None = None
+    basic_auth_users: Mapping[str, Annotated[SecretStr, AfterValidator(_bcrypt_hash)]] | None = None
+    rate_limit: RateLimitConfig | None = None
+
+
+# --- what only shows when keys are seen together ----------------------------------------------
+
+
+def contradictions(config: WebFile) -> Iterator[tuple[Path_, str]]:
+    """Where and what is wrong between keys that are right on their own."""
+    if config.tls_server_config is not None and config.tls_server_config.given:
+        for key, message in _tls_contradictions(config.tls_server_config):
+            yield ("tls_server_config", *key), message
+    headers = (config.http_server_config and config.http_server_config.headers) or {}
+    for header, allowed in _HEADER_VALUES.items():
+        if headers.get(header, "") not in {"", *allowed}:
+            yield ("http_server_config", "headers", header), f"must be {' or '.join(allowed)}"
+    for name in config.basic_auth_users or {}:
+        if ":" in name:
+            message = "a user name must not hold a colon: basic auth ends the name there"
+            yield ("basic_auth_users", name), message
+    limit = config.rate_limit
+    if limit is not None and limit.interval and limit.burst < 1:
+        yield ("rate_limit", "burst"), "must be at least 1, else no request is ever let in"
+
+
+def _tls_contradictions(tls: TlsServerConfig) -> Iterator[tuple[Path_, str]]:
+    for key in ("cert", "key", "client_ca"):
+        inline, file = getattr(tls, key), getattr(tls, f"{key}_file")
+        if inline and file:
+            yield (key,), f"give only one of {key}, {key}_file"
+        elif not (inline or file) and key != "client_ca":
+            yield (), f"give one of {key}, {key}_file"
+    if _VERSIONS[tls.min_version] > _VERSIONS[tls.max_version]:
+        yield ("min_version",), f"is above max_version, which is {tls.max_version}"
+    only_tls13 = tls.cipher_suites and _TLS13_SUITES.issuperset(tls.cipher_suites)
+    if only_tls13 and tls.min_version != "TLS13":
+        message = "names no suite of TLS 1.2: add one, or set min_version: TLS13"
+        yield ("cipher_suites",), message
+    client_ca = tls.client_ca or tls.client_ca_file
+    if tls.verify is ssl.CERT_NONE and client_ca:
+        message = "needs client_auth_type, as RequireAndVerifyClientCert, to be of use"
+        yield ("client_ca" if tls.client_ca else "client_ca_file",), message
+    if tls.verify is not ssl.CERT_NONE and not client_ca:
+        message = "needs client_ca_file: else a certificate of any public authority would do"
+        yield ("client_auth_type",), message
+    if tls.client_allowed_sans and tls.verify is not ssl.CERT_REQUIRED:
+        yield ("client_allowed_sans",), "needs client_auth_type: RequireAndVerifyClientCert"
+
+
+# --- the PEM files ----------------------------------------------------------------------------
+
+_KEY_OF_FIELD = {"ciphers": "cipher_suites", "curve": "curve_preferences", "certificate": "cert"}
+
+
+def _tls(section: TlsServerConfig, document: Document) -> ServerTls:
+    """Read what the section names and build the server's TLS from it.
+
+    Raises:
+        ConfigError: for what only shows now.
+    """
+
+    def error(key: str, message: str) -> ConfigError:
+        named = f"{key}_file" if f"{key}_file" in section.model_fields_set else key
+        return ConfigError([document.problem(("tls_server_config", named), message)])
+
+    def pem(key: str, inline: str | None, file: Path | None) -> bytes:
+        if file is None:
+            return (inline or "").encode()
+        try:
+            with file.open("rb") as stream:
+                content = stream.read(MAX_PEM_BYTES + 1)
+        except OSError as failure:
+            raise error(key, f"{file} cannot be read: {failure.strerror}") from None
+        if len(content) > MAX_PEM_BYTES:
+            raise error(key, f"{file} is too large for a PEM file")
+        return content
+
+    key = None if section.key is None else section.key.get_secret_value()
+    suites = section.cipher_suites or ()
+    parameters = TlsParameters(
+        certificate=pem("cert", section.cert, section.cert_file),
+        key=pem("key", key, section.key_file),
+        client_ca=pem("client_ca", section.client_ca, section.client_ca_file),
+        client_auth=section.verify,
+        minimum=_VERSIONS[section.min_version],
+        maximum=_VERSIONS[section.max_version],
+        ciphers=tuple(_TLS12_SUITES[suite] for suite in suites if suite not in _TLS13_SUITES),
+        prefer_server_ciphers=section.prefer_server_cipher_suites,
+        curve=_CURVES[section.curve_preferences[0]] if section.curve_preferences else None,
+    )
+    try:
+        return server_tls(parameters)
+    except TlsError as failure:
+        raise error(_KEY_OF_FIELD.get(failure.field, failure.field), failure.message) from None
