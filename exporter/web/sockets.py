@@ -1,0 +1,116 @@
+"""Listening sockets by the addresses of a config."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from exporter.config.models import split_address
+
+BACKLOG = 512
+"""Connections that wait to be accepted; the kernel may allow fewer."""
+
+UNREAD_TIMEOUT = 60.0
+"""Seconds after which a client that does not read its answer is cut off."""
+
+_CAUSES = {
+    errno.EADDRINUSE: "the port is in use by another program",
+    errno.EACCES: "not permitted: ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+    errno.EADDRNOTAVAIL: "it is no address of this machine",
+}
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; names the address and the cause."""
+
+    def __init__(self, address: str, cause: str) -> None:
+        super().__init__(f"cannot listen on {address}: {cause}")
+        self.address = address
+        self.cause = cause
+
+
+async def listening_socket(address: str, *, beside: Iterable[socket.socket] = ()) -> socket.socket:
+    """A socket that listens on `ADDRESS:PORT`; nothing accepts its connections yet.
+
+    `:PORT` takes IPv4 and IPv6; `[::]:PORT` takes IPv6 only, so that it may stand beside
+    `0.0.0.0:PORT`. A name stands for its first address, IPv4 before IPv6.
+
+    `beside` are sockets of our own that will be closed soon: they do not stand in the way of a
+    socket for the same port, as when 127.0.0.1:9897 becomes :9897.
+
+    Raises:
+        ListenError: the address is in use, not local, not permitted, or not found.
+    """
+    family, place = await _resolve(address)
+    try:
+        try:
+            return _listen(family, place, both_families=address.startswith(":"))
+        except OSError as error:
+            ours = [s for s in beside if s.getsockname()[1] == place[1] != 0]
+            if error.errno != errno.EADDRINUSE or not ours:
+                raise
+            with _shared(ours):
+                return _listen(family, place, both_families=address.startswith(":"), share=True)
+    except OSError as error:
+        cause = _CAUSES.get(error.errno or 0, error.strerror or "unknown cause")
+        raise ListenError(address, cause) from None
+
+
+Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+"""An address as the socket module takes it."""
+
+
+async def _resolve(address: str) -> tuple[socket.AddressFamily, Place]:
+    try:
+        host, port = split_address(address)
+    except ValueError:
+        raise ListenError(address, "it is not ADDRESS:PORT") from None
+    if host is None:
+        if socket.has_dualstack_ipv6():
+            return socket.AF_INET6, ("::", port, 0, 0)
+        return socket.AF_INET, ("0.0.0.0", port)  # noqa: S104 - the config asks for it
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise ListenError(address, "the name is not known") from None
+    first = min(found, key=lambda entry: entry[0] is not socket.AF_INET)
+    return first[0], first[4]
+
+
+def _listen(
+    family: socket.AddressFamily, place: Place, *, both_families: bool, share: bool = False
+) -> socket.socket:
+    with ExitStack() as undo:
+        listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        # Else a restart would wait until the last connections' remains are gone.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both_families)
+        # Accepted connections inherit it; aiohttp itself waits for a slow reader for ever.
+        milliseconds = int(UNREAD_TIMEOUT * 1000)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        with _shared([listening] if share else []):
+            listening.bind(place)
+            listening.listen(BACKLOG)
+        undo.pop_all()
+        return listening
+
+
+@contextmanager
+def _shared(sockets: Iterable[socket.socket]) -> Iterator[None]:
+    """Let another socket take their port, only while inside.
+
+    Left on, it would let a second exporter of the same user start unnoticed and take half of
+    the connections.
+    """
+    for one in sockets:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        yield
+    finally:
+        for one in sockets:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
