@@ -99,8 +99,9 @@ async def collect(context: PollContext) -> tuple[CollectorResult, ...]:
             # A timeout of a later collector may be that service's alone.
             hung = error.reason is Reason.TIMEOUT and not results
             stop = failure if error.host_level or hung else None
-        took = time.monotonic() - started
-        results.append(CollectorResult(collector, time.time(), took, value, failure))
+        # Digits below these mean nothing and cost time at each exposition.
+        took, now = round(time.monotonic() - started, 6), round(time.time(), 3)
+        results.append(CollectorResult(collector, now, took, value, failure))
     return tuple(results)
 
 

@@ -92,7 +92,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class DomainCounts:
-    """Messages by domain in one role, largest first, at most TOP_DOMAINS of them."""
+    """Messages by domain in one role, largest first, at most TOP_DOMAINS of them.
+
+    A domain is a host name in lower-case ASCII; whatever is none is counted in `other`.
+    """
 
     top: tuple[tuple[str, int], ...] = ()
     other: int = 0

@@ -20,6 +20,8 @@ class HostRecord:
     stale_after: float
     """Missed intervals after which a good result counts no more."""
     latest: HostSnapshot | None = None
+    took: float = 0.0
+    """Seconds that the latest poll took."""
     good: dict[str, CollectorResult] = field(default_factory=dict)
     """By collector, the last good result; kept through failures until it is stale."""
     errors: Counter[tuple[str, Reason]] = field(default_factory=Counter)
@@ -32,6 +34,7 @@ class HostRecord:
     def add(self, snapshot: HostSnapshot) -> None:
         """Take in a poll's outcome."""
         self.latest = snapshot
+        self.took = sum(result.duration for result in snapshot.results)
         for result in snapshot.results:
             if result.failure is not None:
                 self.errors[result.collector, result.failure.reason] += 1
@@ -49,9 +52,7 @@ class HostRecord:
         A poll may take longer than the interval (a panel call takes seconds); values must not
         blink out while the next one is under way, so the longer of the two is what counts.
         """
-        latest = self.latest
-        took = sum(r.duration for r in latest.results) if latest else 0.0
-        return result.at + self.stale_after * max(self.interval, took)
+        return result.at + self.stale_after * max(self.interval, self.took)
 
     def fresh(self, collector: str, now: float) -> CollectorResult | None:
         """The last good result of `collector` unless it is stale."""
@@ -60,8 +61,12 @@ class HostRecord:
 
     def next_stale_at(self, now: float) -> float:
         """When the next of the values that are fresh now goes stale; infinity for none."""
-        times = (self.stale_at(result) for result in self.good.values())
-        return min((at for at in times if at > now), default=float("inf"))
+        earliest = float("inf")
+        for result in self.good.values():
+            at = self.stale_at(result)
+            if now < at < earliest:
+                earliest = at
+        return earliest
 
     def queue(self, now: float) -> QueueState | None:
         """The queue as last seen unless that is stale."""

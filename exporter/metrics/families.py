@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a key in dicts: identity is the quickest hash
 class Family:
     """A metric family as `# HELP` and `# TYPE` name it."""
 

@@ -1,20 +1,25 @@
 """One host's samples as exposition text, family by family: pure, made once a poll.
 
-Hundreds of lines a host are formatted here at each poll, so lines are built from what is
-constant for the host (its name and labels, escaped once) by plain string formatting.
+Some sixty lines a host are formatted here at each poll, so whatever is constant for a host
+(names and labels, escaped) is put together once, and a line is that prefix and a number. Python
+writes ints and floats just as the format wants them; only truth values need to be made ints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import accumulate
+from collections.abc import Iterable
+from itertools import accumulate, chain
 
+from exporter.config.models import HostConfig
 from exporter.metrics import families as f
 from exporter.metrics.families import HOST_FAMILIES, Family
 from exporter.panel.protocol import API_PATH
 from exporter.snapshot import (
     AGE_BUCKETS,
+    COLLECTORS,
+    MESSAGE_FIELDS,
     OTHER_DOMAIN,
+    SERVICES,
     AgeHistogram,
     DomainCounts,
     QueueState,
@@ -28,122 +33,153 @@ HostText = tuple[bytes, ...]
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 _BOUNDS = (*(f"{float(bound)!r}" for bound in AGE_BUCKETS), "+Inf")
 
+_QUEUE_FIGURES = (
+    (f.QUEUE_LISTED, "listed"),
+    (f.QUEUE_UNPARSED, "unparsed"),
+    (f.QUEUE_FROZEN, "frozen"),
+    (f.QUEUE_BOUNCE, "bounces"),
+    (f.QUEUE_SIZE, "size_bytes"),
+    (f.QUEUE_OLDEST, "oldest_age"),
+)
+"""Families that show one figure of QueueStats."""
+
 
 def escape(value: str) -> str:
     """A label value as the text format wants it between the quotes."""
-    return value.translate(_ESCAPES)
+    if '"' in value or "\\" in value or "\n" in value:
+        return value.translate(_ESCAPES)
+    return value
 
 
-def number(value: float) -> str:
-    """A sample value; a whole float without its fraction reads better and is shorter."""
-    return str(int(value)) if value == int(value) else repr(float(value))
+def _template(prefixes: Iterable[str]) -> str:
+    """Lines that each lack only their value, to be filled by `%`: one operation for all."""
+    return "".join(prefix.replace("%", "%%") + " %s\n" for prefix in prefixes)
 
 
-def host_text(record: HostRecord, now: float) -> HostText:
-    """Every sample of a host as of `now` (Unix time): stale values are left out."""
-    label = f'host="{escape(record.host.name)}"'
-    parts: dict[Family, str] = {f.HOST_INFO: _info(record, label)}
-    _collectors(parts, record, label)
-    queue = record.queue(now)
-    if queue is not None:
-        _queue(parts, queue, label)
-        parts[f.QUEUE_ENTERED] = _line(f.QUEUE_ENTERED, label, record.entered)
-        parts[f.QUEUE_LEFT] = _line(f.QUEUE_LEFT, label, record.left)
-    services = {name: record.service(name, now) for name in record.host.collectors}
-    parts[f.SERVICE_UP] = "".join(
-        f'{f.SERVICE_UP.name}{{{label},service="{name}"}} {int(up)}\n'
-        for name, up in services.items()
-        if up is not None
-    )
-    if record.certificate_expiry is not None and record.next_stale_at(now) != float("inf"):
-        expiry = record.certificate_expiry
-        parts[f.CERTIFICATE_EXPIRY] = _line(f.CERTIFICATE_EXPIRY, label, expiry)
-    return tuple(parts.get(family, "").encode() for family in HOST_FAMILIES)
+class HostFormatter:
+    """Makes the samples of one host, whose config does not change."""
 
+    def __init__(self, host: HostConfig) -> None:
+        label = self._label = f'host="{escape(host.name)}"'
+        self._plain = {family: f"{family.name}{{{label}}} " for family in HOST_FAMILIES}
+        self._figures = [(family, name, self._plain[family]) for family, name in _QUEUE_FIGURES]
+        self._collector = {
+            name: tuple(
+                f'{family.name}{{{label},collector="{name}"}} '
+                for family in (f.COLLECTOR_UP, f.COLLECTOR_DURATION, f.LAST_SUCCESS)
+            )
+            for name in COLLECTORS
+        }
+        self._services = [
+            (name, f'{f.SERVICE_UP.name}{{{label},service="{name}"}} ')
+            for name in SERVICES
+            if name in host.collectors
+        ]
+        age = f.QUEUE_AGE.name
+        self._ages = _template(
+            [
+                *(f'{age}_bucket{{{label},le="{bound}"}}' for bound in _BOUNDS),
+                f"{age}_sum{{{label}}}",
+                f"{age}_count{{{label}}}",
+            ]
+        )
+        self._incomplete = {
+            name: f'{f.QUEUE_INCOMPLETE.name}{{{label},field="{name}"}} ' for name in MESSAGE_FIELDS
+        }
+        self._domain_line = {
+            role: f'{f.QUEUE_DOMAIN.name}{{{label},role="{role}",domain="'.replace("%", "%%")
+            + '%s"} %s\n'
+            for role in ("sender", "recipient")
+        }
+        self._own_labels = "".join(f',{k}="{escape(v)}"' for k, v in host.labels.items())
+        self._url = escape(host.url.removesuffix(API_PATH))
 
-def _line(family: Family, labels: str, value: float) -> str:
-    return f"{family.name}{{{labels}}} {number(value)}\n"
+    def text(self, record: HostRecord, now: float) -> HostText:
+        """Every sample of the host as of `now` (Unix time): stale values are left out."""
+        parts: dict[Family, str] = {f.HOST_INFO: self._info(record)}
+        self._collectors(parts, record)
+        queue = record.queue(now)
+        if queue is not None:
+            self._queue(parts, queue)
+            parts[f.QUEUE_ENTERED] = f"{self._plain[f.QUEUE_ENTERED]}{record.entered}\n"
+            parts[f.QUEUE_LEFT] = f"{self._plain[f.QUEUE_LEFT]}{record.left}\n"
+        services = ""
+        for name, prefix in self._services:
+            up = record.service(name, now)
+            if up is not None:
+                services += f"{prefix}{int(up)}\n"
+        parts[f.SERVICE_UP] = services
+        if record.certificate_expiry is not None and (services or queue is not None):
+            parts[f.CERTIFICATE_EXPIRY] = (
+                f"{self._plain[f.CERTIFICATE_EXPIRY]}{record.certificate_expiry}\n"
+            )
+        return tuple(
+            [parts[family].encode() if family in parts else b"" for family in HOST_FAMILIES]
+        )
 
+    def _info(self, record: HostRecord) -> str:
+        mta = record.mta or ""
+        known = f'{self._label},url="{self._url}",mta="{mta}"{self._own_labels}'
+        return f"{f.HOST_INFO.name}{{{known}}} 1\n"
 
-def _info(record: HostRecord, label: str) -> str:
-    url = record.host.url.removesuffix(API_PATH)
-    labels: Mapping[str, str] = {
-        "url": url,
-        "mta": record.mta or "",
-        **record.host.labels,
-    }
-    rest = ",".join(f'{name}="{escape(value)}"' for name, value in labels.items())
-    return f"{f.HOST_INFO.name}{{{label},{rest}}} 1\n"
+    def _collectors(self, parts: dict[Family, str], record: HostRecord) -> None:
+        """Whether, how long and how often the collectors went well; these never go stale."""
+        latest = record.latest
+        if latest is None:
+            return  # nothing is known yet: neither up nor down
+        parts[f.UP] = f"{self._plain[f.UP]}{int(latest.ok)}\n"
+        ups = durations = successes = ""
+        for result in latest.results:
+            up, duration, success = self._collector[result.collector]
+            ups += f"{up}{int(result.failure is None)}\n"
+            durations += f"{duration}{result.duration}\n"
+            good = record.good.get(result.collector)
+            if good is not None:
+                successes += f"{success}{good.at}\n"
+        parts[f.COLLECTOR_UP], parts[f.COLLECTOR_DURATION] = ups, durations
+        parts[f.LAST_SUCCESS] = successes
+        if record.errors:
+            start = f"{f.COLLECTOR_ERRORS.name}{{{self._label}"
+            parts[f.COLLECTOR_ERRORS] = "".join(
+                [
+                    f'{start},collector="{name}",reason="{reason}"}} {count}\n'
+                    for (name, reason), count in record.errors.items()
+                ]
+            )
 
+    def _queue(self, parts: dict[Family, str], queue: QueueState) -> None:
+        parts[f.QUEUE_MESSAGES] = f"{self._plain[f.QUEUE_MESSAGES]}{queue.messages}\n"
+        parts[f.QUEUE_DETAIL_SKIPPED] = (
+            f"{self._plain[f.QUEUE_DETAIL_SKIPPED]}{int(queue.stats is None)}\n"
+        )
+        if queue.stats is not None:
+            self._stats(parts, queue.stats)
 
-def _collectors(parts: dict[Family, str], record: HostRecord, label: str) -> None:
-    """Whether, how long and how often the collectors went well; these never go stale."""
-    latest = record.latest
-    if latest is None:
-        return  # nothing is known yet: neither up nor down
-    parts[f.UP] = _line(f.UP, label, latest.ok)
-    up = duration = ""
-    for result in latest.results:
-        own = f'{label},collector="{result.collector}"'
-        up += f"{f.COLLECTOR_UP.name}{{{own}}} {int(result.ok)}\n"
-        duration += _line(f.COLLECTOR_DURATION, own, result.duration)
-    parts[f.COLLECTOR_UP], parts[f.COLLECTOR_DURATION] = up, duration
-    parts[f.COLLECTOR_ERRORS] = "".join(
-        f'{f.COLLECTOR_ERRORS.name}{{{label},collector="{name}",reason="{reason}"}} {count}\n'
-        for (name, reason), count in record.errors.items()
-    )
-    parts[f.LAST_SUCCESS] = "".join(
-        _line(f.LAST_SUCCESS, f'{label},collector="{name}"', result.at)
-        for name, result in record.good.items()
-    )
+    def _stats(self, parts: dict[Family, str], stats: QueueStats) -> None:
+        for family, name, prefix in self._figures:
+            value = getattr(stats, name)
+            if value is not None:
+                parts[family] = f"{prefix}{value}\n"
+        if stats.lacking:
+            parts[f.QUEUE_INCOMPLETE] = "".join(
+                [f"{self._incomplete[name]}{count}\n" for name, count in stats.lacking]
+            )
+        if stats.ages is not None:
+            parts[f.QUEUE_AGE] = self._histogram(stats.ages)
+        domains = ""
+        if stats.sender_domains is not None:
+            domains = self._domain_lines("sender", stats.sender_domains)
+        if stats.recipient_domains is not None:
+            domains += self._domain_lines("recipient", stats.recipient_domains)
+        parts[f.QUEUE_DOMAIN] = domains
 
+    def _histogram(self, ages: AgeHistogram) -> str:
+        cumulated = list(accumulate(ages.counts))
+        return self._ages % (*cumulated, ages.total, cumulated[-1])
 
-def _queue(parts: dict[Family, str], queue: QueueState, label: str) -> None:
-    parts[f.QUEUE_MESSAGES] = _line(f.QUEUE_MESSAGES, label, queue.messages)
-    parts[f.QUEUE_DETAIL_SKIPPED] = _line(f.QUEUE_DETAIL_SKIPPED, label, queue.stats is None)
-    if queue.stats is not None:
-        _stats(parts, queue.stats, label)
-
-
-def _stats(parts: dict[Family, str], stats: QueueStats, label: str) -> None:
-    figures = (
-        (f.QUEUE_LISTED, stats.listed),
-        (f.QUEUE_UNPARSED, stats.unparsed),
-        (f.QUEUE_FROZEN, stats.frozen),
-        (f.QUEUE_BOUNCE, stats.bounces),
-        (f.QUEUE_SIZE, stats.size_bytes),
-        (f.QUEUE_OLDEST, stats.oldest_age),
-    )
-    for family, value in figures:
-        if value is not None:
-            parts[family] = _line(family, label, value)
-    parts[f.QUEUE_INCOMPLETE] = "".join(
-        f'{f.QUEUE_INCOMPLETE.name}{{{label},field="{name}"}} {count}\n'
-        for name, count in stats.lacking
-    )
-    if stats.ages is not None:
-        parts[f.QUEUE_AGE] = _histogram(f.QUEUE_AGE.name, label, stats.ages)
-    roles = (("sender", stats.sender_domains), ("recipient", stats.recipient_domains))
-    parts[f.QUEUE_DOMAIN] = "".join(
-        line for role, counts in roles if counts for line in _domains(role, counts, label)
-    )
-
-
-def _histogram(name: str, label: str, ages: AgeHistogram) -> str:
-    cumulated = list(accumulate(ages.counts))
-    buckets = "".join(
-        f'{name}_bucket{{{label},le="{bound}"}} {count}\n'
-        for bound, count in zip(_BOUNDS, cumulated, strict=True)
-    )
-    return (
-        f"{buckets}{name}_sum{{{label}}} {number(ages.total)}\n"
-        f"{name}_count{{{label}}} {cumulated[-1]}\n"
-    )
-
-
-def _domains(role: str, counts: DomainCounts, label: str) -> Iterable[str]:
-    prefix = f'{f.QUEUE_DOMAIN.name}{{{label},role="{role}",domain="'
-    for domain, count in counts.top:
-        yield f'{prefix}{escape(domain)}"}} {count}\n'
-    if counts.other:
-        yield f'{prefix}{OTHER_DOMAIN}"}} {counts.other}\n'
+    def _domain_lines(self, role: str, counts: DomainCounts) -> str:
+        # Domains need no escaping: the decoder lets nothing but host names through.
+        lines = self._domain_line[role] * len(counts.top) % tuple(chain.from_iterable(counts.top))
+        if counts.other:
+            lines += self._domain_line[role] % (OTHER_DOMAIN, counts.other)
+        return lines

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from exporter.metrics.families import HOST_FAMILIES
-from exporter.metrics.host_text import HostText, host_text
+from exporter.metrics.host_text import HostFormatter, HostText
 from exporter.store import HostRecord, Store
 
 GZIP_LEVEL = 1
@@ -59,6 +59,7 @@ class MetricsPage:
         self._store = store
         self._registry = registry
         self._clock = clock
+        self._formatters: dict[str, HostFormatter] = {}
         self._texts: dict[str, HostText] = {}
         self._stale_at: dict[str, float] = {}
         self._next_stale_at = float("inf")
@@ -70,13 +71,14 @@ class MetricsPage:
         """Make a host's text anew: after each of its polls."""
         now = self._clock()
         name = record.host.name
-        self._texts[name] = host_text(record, now)
-        self._stale_at[name] = record.next_stale_at(now)
-        self._next_stale_at = min(self._next_stale_at, self._stale_at[name])
+        self._texts[name] = self._formatters[name].text(record, now)
+        stale_at = self._stale_at[name] = record.next_stale_at(now)
+        self._next_stale_at = min(self._next_stale_at, stale_at)
         self._version += 1
 
     def rebuild(self) -> None:
         """Make every host's text anew and drop those that are gone: after a reload."""
+        self._formatters = {r.host.name: HostFormatter(r.host) for r in self._store}
         self._texts.clear()
         self._stale_at.clear()
         self._next_stale_at = float("inf")

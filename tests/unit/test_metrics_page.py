@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import subprocess
 import zlib
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -96,7 +97,7 @@ async def test_an_unchanged_page_is_compressed_once(
     made: list[object] = []
     real = zlib.compressobj
 
-    def counted(*arguments: int) -> object:
+    def counted(*arguments: Any) -> object:
         made.append(arguments)
         return real(*arguments)
 
