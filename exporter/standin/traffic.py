@@ -128,8 +128,9 @@ class Traffic:
 
     def rename(self, mail: Mail, new_id: str) -> None:
         """Give a message another id, the one by which a real queue knows it."""
-        if self.messages.pop(mail.id, None) is not None:
-            mail.id = new_id
+        waits = self.remove(mail.id)
+        mail.id = new_id
+        if waits:
             self.messages[new_id] = mail
             heapq.heappush(self._agenda, (mail.due, new_id))
 

@@ -122,4 +122,5 @@ def test_a_renamed_message_goes_on_under_its_new_id() -> None:
     assert [(c.kind, c.mail.id) for c in changes][-1] == ("gone", "1kXpJb-0004Uv-7Q")
     assert not traffic.remove(old)
     traffic.rename(mail, "1kXpJb-0004Uv-7R")
+    assert mail.id == "1kXpJb-0004Uv-7R"
     assert not traffic.messages
