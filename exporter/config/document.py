@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import NoReturn
 
 import yaml
 
-from exporter.config.limits import MAX_CONFIG_BYTES
+from exporter.config.limits import MAX_CONFIG_BYTES, MAX_CONFIG_DEPTH, MAX_CONFIG_VALUES
+from exporter.config.scalars import plain_scalar
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -49,9 +51,9 @@ class Document:
     """One parsed YAML file."""
 
     file: Path
-    data: object
+    data: object = field(repr=False)  # may hold passwords
     """Plain dicts, lists and scalars; None for an empty file."""
-    lines: Mapping[Path_, int] = field(default_factory=dict)
+    lines: Mapping[Path_, int] = field(default_factory=dict, repr=False)
 
     def line_of(self, path: Path_) -> int:
         """The line of `path`, or of its nearest ancestor that stands in the file."""
@@ -64,11 +66,19 @@ class Document:
         return Problem(str(self.file), self.line_of(path), dotted(path), message)
 
 
+_PLAIN_KEY = re.compile(r"[\w-]{1,80}")
+
+
 def dotted(path: Path_) -> str:
-    """`("hosts", 2, "url")` as `hosts[2].url`."""
+    """`("hosts", 2, "url")` as `hosts[2].url`; a key that is no plain word is quoted."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _PLAIN_KEY.fullmatch(part):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{part[:80]!r}]"
     return text
 
 
@@ -81,106 +91,195 @@ def read_document(file: Path) -> Document:
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            [Problem(str(file), 0, "", f"cannot be read: {error.strerror}")]
-        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "its name is not usable"
+        raise ConfigError([Problem(str(file), 0, "", f"cannot be read: {reason}")]) from None
     if len(content) > MAX_CONFIG_BYTES:
         message = f"is larger than {MAX_CONFIG_BYTES // 2**20} MiB"
         raise ConfigError([Problem(str(file), 0, "", message)])
     return parse_document(content, file)
 
 
-def parse_document(content: bytes | str, file: Path) -> Document:
+def parse_document(content: bytes, file: Path) -> Document:
     """Parse YAML; `file` is only named in mistakes.
 
     Raises:
         ConfigError: as read_document.
     """
-    loader = _Loader(content)
     try:
-        node = loader.get_single_node()
-        builder = _Builder(file, loader)
-        data = None if node is None else builder.build(node, ())
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem(str(file), line, "", "is not UTF-8 text")]) from None
+    builder = _Builder(file, yaml.parse(text, Loader=_Loader))
+    try:
+        data = builder.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
-        message = f"is not valid YAML: {error.problem}"
+        message = f"is not valid YAML: {_without_values(error.problem or '')}; {_YAML_HINT}"
         raise ConfigError([Problem(str(file), line, "", message)]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError([Problem(str(file), 0, "", f"is not valid YAML: {reason}")]) from None
-    except RecursionError:
-        raise ConfigError([Problem(str(file), 0, "", "is nested too deeply")]) from None
-    finally:
-        loader.dispose()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = "is not valid YAML: a control character is not allowed"
+        raise ConfigError([Problem(str(file), line, "", message)]) from None
     if builder.problems:
         raise ConfigError(builder.problems)
     return Document(file, data, builder.lines)
 
 
-class _Builder:
-    """Builds plain values from YAML nodes and notes where each key stands."""
+_YAML_HINT = (
+    "check the indentation (spaces, no tabs) and put text with special characters in quotes"
+)
 
-    def __init__(self, file: Path, loader: _Loader) -> None:
+
+def _without_values(problem: str) -> str:
+    """PyYAML's sentence without the words that it quotes from the file: one may be a secret."""
+    return re.sub(r" '[^']*\w[^']*'", "", problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    """What an anchor (`&name`) stands for."""
+
+    value: object
+    path: Path_
+    count: int
+    """Values in it, itself and what its own aliases stand for included."""
+
+
+_MERGE_KEY = "<<"
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
+
+
+class _Builder:
+    """Builds plain values from YAML events and notes where each key stands.
+
+    Not from PyYAML's tree of nodes: to compose it takes ten times as long, and the composer
+    recurses in C without bound, so that a deeply nested file ends the process.
+
+    An alias shares the value of its anchor; its keys have no line of their own, so that a
+    mistake in them is told where the alias stands.
+    """
+
+    def __init__(self, file: Path, events: Iterator[yaml.Event]) -> None:
         self.lines: dict[Path_, int] = {}
         self.problems: list[Problem] = []
         self._file = str(file)
-        self._loader = loader
-        self._open: set[int] = set()
-        self._nodes = 0
+        self._events = events
+        self._anchors: dict[str, _Anchored] = {}
+        self._count = 0
 
-    def build(self, node: yaml.Node, path: Path_) -> object:
-        line = node.start_mark.line + 1
-        self.lines.setdefault(path, line)
-        self._nodes += 1
-        # An alias is built anew at each use, so that its keys have a place; without this
-        # bound a few nested aliases ("billion laughs") would fill the memory.
-        if self._nodes > 2_000_000 or id(node) in self._open:
-            raise yaml.YAMLError("aliases refer to themselves or grow without bound")
-        self._open.add(id(node))
-        try:
-            if isinstance(node, yaml.MappingNode):
-                return self._mapping(node, path)
-            if isinstance(node, yaml.SequenceNode):
-                return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
-            return self._scalar(node)
-        finally:
-            self._open.discard(id(node))
+    def document(self) -> object:
+        """The value of the only document; None when there is none."""
+        data: object = None
+        seen = False
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if seen:
+                    self._fail(event, "holds a second document: remove the line `---`")
+                seen = True
+            elif isinstance(event, yaml.NodeEvent):
+                data = self._value(event, ())
+        return data
 
-    def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, object]:
-        self._loader.flatten_mapping(node)  # resolves the merge key `<<`
-        result: dict[str, object] = {}
-        own_lines: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            key = self._key(key_node)
-            at = (*path, key)
-            line = key_node.start_mark.line + 1
-            # Merged-in keys come first and may be overridden; a key written twice may not.
-            if own_lines.get(key) is not None and own_lines[key] >= node.start_mark.line + 1:
-                self.problems.append(
-                    Problem(
-                        self._file,
-                        line,
-                        dotted(at),
-                        f"is given twice (first in line {own_lines[key]})",
-                    )
-                )
-            own_lines[key] = line
-            self.lines[at] = line
-            result[key] = self.build(value_node, at)
+    def _value(self, event: yaml.Event, path: Path_) -> object:
+        self.lines.setdefault(path, _line(event))
+        before = self._count
+        self._add(event, 1)
+        if len(path) > MAX_CONFIG_DEPTH:
+            self._fail(event, "is nested too deeply")
+        if isinstance(event, yaml.AliasEvent):
+            anchored = self._anchored(event)
+            self._add(event, anchored.count)
+            return anchored.value
+        value: object
+        if isinstance(event, yaml.ScalarEvent):
+            value = self._scalar(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._refuse_tag(event, event.tag)
+            value = self._sequence(path)
+        else:
+            assert isinstance(event, yaml.MappingStartEvent)  # noqa: S101 - the last node event
+            self._refuse_tag(event, event.tag)
+            value = self._mapping(path)
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchored(value, path, self._count - before)
+        return value
+
+    def _add(self, event: yaml.Event, count: int) -> None:
+        # Aliases cost nothing here, but what reads the values walks each of them: a few
+        # nested ones ("billion laughs") would take for ever.
+        self._count += count
+        if self._count > MAX_CONFIG_VALUES:
+            self._fail(event, f"holds more than {MAX_CONFIG_VALUES} values, aliases resolved")
+
+    def _anchored(self, event: yaml.AliasEvent) -> _Anchored:
+        if event.anchor not in self._anchors:
+            # The name is not told: it may be a password that starts with `*`.
+            self._fail(event, "no such anchor above; put text that starts with * in quotes")
+        return self._anchors[event.anchor]
+
+    def _scalar(self, event: yaml.ScalarEvent) -> object:
+        if event.tag not in {None, "!", "tag:yaml.org,2002:str"}:
+            self._refuse_tag(event, event.tag)
+        is_plain = event.tag is None and event.implicit[0]
+        return plain_scalar(event.value) if is_plain else event.value
+
+    def _refuse_tag(self, event: yaml.Event, tag: str | None) -> None:
+        if tag is not None:  # not told: it may be a password that starts with `!`
+            self._fail(event, "tags are not supported; put text that starts with ! in quotes")
+
+    def _sequence(self, path: Path_) -> list[object]:
+        result: list[object] = []
+        for event in self._events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            result.append(self._value(event, (*path, len(result))))
         return result
 
-    def _key(self, node: yaml.Node) -> str:
-        if not isinstance(node, yaml.ScalarNode) or self._scalar(node) is None:
-            raise yaml.MarkedYAMLError(
-                problem="a key must be a plain word", problem_mark=node.start_mark
-            )
-        return str(node.value)
+    def _mapping(self, path: Path_) -> dict[str, object]:
+        own: dict[str, object] = {}
+        first_lines: dict[str, int] = {}
+        merged: dict[str, object] = {}
+        for event in self._events:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            key, is_merge = self._key(event)
+            line = _line(event)
+            at = (*path, key)
+            if key in first_lines:
+                message = f"is given twice (first in line {first_lines[key]})"
+                self.problems.append(Problem(self._file, line, dotted(at), message))
+            first_lines.setdefault(key, line)
+            self.lines[at] = line
+            value_event = next(self._events)
+            if is_merge:
+                merged = self._merge(value_event, path)
+            else:
+                own[key] = self._value(value_event, at)
+        return merged | own
 
-    def _scalar(self, node: yaml.Node) -> object:
-        try:
-            return cast("object", self._loader.construct_object(node))
-        except (yaml.YAMLError, ValueError) as error:
-            problem = str(error).splitlines()[0]
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+    def _key(self, event: yaml.Event) -> tuple[str, bool]:
+        """The key, and whether it is the merge key."""
+        if not isinstance(event, yaml.ScalarEvent) or self._scalar(event) is None:
+            self._fail(event, "a key must be a plain word; is a value meant? put it in quotes")
+        return event.value, event.value == _MERGE_KEY and event.implicit[0]
+
+    def _merge(self, event: yaml.Event, path: Path_) -> dict[str, object]:
+        """The keys that `<<: *anchor` or `<<: [*first, *second]` adds to the map at `path`."""
+        value = self._value(event, (*path, _MERGE_KEY))
+        sources = value if isinstance(value, list) else [value]
+        result: dict[str, object] = {}
+        for source in sources:
+            if not isinstance(source, dict):
+                self._fail(event, "<< must stand for a map, as in `<<: *anchor`")
+            result = source | result  # the first that has a key wins
+        return result
+
+    def _fail(self, event: yaml.Event, message: str) -> NoReturn:
+        line = _line(event)
+        raise ConfigError([*self.problems, Problem(self._file, line, "", message)])
