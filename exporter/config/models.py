@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
@@ -22,39 +23,50 @@ from pydantic import (
 )
 from yarl import URL
 
-from exporter.config.secrets import EnvName, FilePath, absolute, resolve_secret
+from exporter.config.secrets import CaFile, EnvName, SecretFile, absolute, resolve_secret
 from exporter.config.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 from exporter.panel.protocol import API_PATH, Dialect, Language
 from exporter.snapshot import COLLECTORS
 
 
-def _text_only(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("write a number with a unit")  # noqa: TRY004 - pydantic wants ValueError
-    return value
+def _duration(value: object) -> float:
+    return parse_duration(value if isinstance(value, str) else "")
 
 
-def _positive(value: float) -> float:
+def _size(value: object) -> int:
+    return parse_size(value if isinstance(value, str) else "")
+
+
+def _positive(value: int) -> int:
     if value <= 0:
         raise ValueError("must be more than 0")
     return value
 
 
+def _not_endless(value: float) -> float:
+    if not 0 < value <= 365 * 86400:  # timers of the event loop overflow somewhere above
+        raise ValueError("must be more than 0 and at most 365d")
+    return value
+
+
 Duration = Annotated[
     float,
-    BeforeValidator(lambda v: parse_duration(_text_only(v))),
-    AfterValidator(_positive),
+    BeforeValidator(_duration),
+    AfterValidator(_not_endless),
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
 ]
 """Seconds, written as `30s 5m 1h 3d`."""
 
 Size = Annotated[
     int,
-    BeforeValidator(lambda v: parse_size(_text_only(v))),
+    BeforeValidator(_size),
     AfterValidator(_positive),
     WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN}),
 ]
 """Bytes, written as `64MiB`."""
+
+Count = Annotated[int, Field(strict=True)]
+"""A whole number; neither text nor true and false."""
 
 
 class Model(BaseModel):
@@ -64,6 +76,14 @@ class Model(BaseModel):
         extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: object) -> object:
+        # `labels:` with every line below it commented out is a key that is not given.
+        if not isinstance(data, dict):
+            return data
+        return {k: v for k, v in data.items() if v is not None or k not in cls.model_fields}
+
 
 class PollConfig(Model):
     """How the panels are polled."""
@@ -72,31 +92,41 @@ class PollConfig(Model):
     """Time between two polls of one host."""
     timeout: Duration = 30.0
     """Longest time one API request may take."""
-    concurrency: int = Field(256, ge=1, le=65536)
+    concurrency: Count = Field(256, ge=1, le=65536)
     """Requests in flight over all hosts."""
-    requests_per_host: int = Field(2, ge=1, le=64)
+    requests_per_host: Count = Field(2, ge=1, le=16)
     """Requests in flight to one panel."""
-    stale_after: float = Field(3, gt=0)
+    stale_after: float = Field(3, ge=1, strict=True, allow_inf_nan=False)
     """Missed intervals after which a host's values leave /metrics."""
-    max_response: Annotated[Size, Field(validate_default=True)] = Field("64MiB")  # type: ignore[assignment]  # validated like the text of a config
+    max_response: Size = 64 * 2**20
     """A reply larger than this is an error `too_large`."""
-    queue_detail_limit: int = Field(100_000, ge=0)
+    queue_detail_limit: Count = Field(100_000, ge=0)
     """Above this count list_msg is not asked."""
 
 
-class BasicAuth(Model):
-    """HTTP basic auth, for a panel behind htpasswd."""
+class Credentials(Model):
+    """A user name and a password, the latter in one of three forms."""
 
     username: str = Field(min_length=1)
-    """User of the htpasswd file."""
-    password_file: FilePath | None = None
-    """File that holds the password."""
+    """The login."""
+    password_file: SecretFile | None = None
+    """File that holds the password; a newline at its end does not count."""
     password_env: EnvName | None = None
     """Environment variable that holds the password."""
     password: SecretStr | None = Field(None, validate_default=True)
     """The password itself; better kept in a file."""
 
     _resolve = field_validator("password")(resolve_secret)
+
+    @model_validator(mode="after")
+    def _has_password(self) -> Self:
+        if self.password is None:
+            raise ValueError("give one of password, password_file, password_env")
+        return self
+
+
+class BasicAuth(Credentials):
+    """HTTP basic auth, for a panel behind htpasswd."""
 
     @field_validator("username")
     @classmethod
@@ -105,13 +135,6 @@ class BasicAuth(Model):
             raise ValueError("must not hold a colon: basic auth ends the user name there")
         return value
 
-    @model_validator(mode="after")
-    def _complete(self, info: ValidationInfo) -> Self:
-        del info
-        if self.password is None:
-            raise ValueError("give one of password, password_file, password_env")
-        return self
-
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
@@ -119,7 +142,7 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 class TlsConfig(Model):
     """How a panel's certificate is checked; by default against the system's authorities."""
 
-    ca_file: FilePath | None = None
+    ca_file: CaFile | None = None
     """PEM file of the authorities, or of the self-signed certificate, to trust instead."""
     fingerprint_sha256: str | None = None
     """SHA-256 of the panel's certificate; then nothing else about it is checked."""
@@ -147,7 +170,7 @@ class TlsConfig(Model):
 
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,126}")
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 _RESERVED_LABELS = frozenset({"host", "url", "mta", "job", "instance"})
 
 CollectorName = Literal["queue", "clamav", "spamassassin"]
@@ -156,32 +179,64 @@ assert get_args(CollectorName) == COLLECTORS  # noqa: S101 - a Literal cannot be
 MessageField = Literal["id", "age", "size", "sender", "recipients", "frozen"]
 
 
-class HostConfig(Model):
+def _label_name(name: str) -> str:
+    if not _LABEL_NAME.fullmatch(name):
+        raise ValueError("is not a label name: letters, digits and _, not first a digit or __")
+    if name in _RESERVED_LABELS:
+        raise ValueError("is a label that the exporter or Prometheus sets: choose another name")
+    return name
+
+
+LabelName = Annotated[
+    str,
+    AfterValidator(_label_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_LABEL_NAME.pattern}$"}),
+]
+"""The name of a label that the config may add."""
+
+
+def _name_or_position(value: object) -> str | int:
+    # A bool is an int to Python, but `frozen: true` would silently mean the second column.
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise ValueError("must be the name of a field, or its position counted from 0")
+    if isinstance(value, int) and not 0 <= value < 1000:
+        raise ValueError("a position is counted from 0 and less than 1000")
+    return value
+
+
+NameOrPosition = Annotated[
+    str | int,
+    PlainValidator(_name_or_position),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "integer", "minimum": 0, "maximum": 999},
+            ]
+        }
+    ),
+]
+"""Where in a row of list_msg a value stands."""
+
+
+class HostConfig(Credentials):
     """One panel."""
 
     name: str
     """Unique; the `host` label."""
     url: str
     """Where the panel is; /api/api.php is added when there is no path."""
-    username: str = Field(min_length=1)
-    """The panel account's login."""
-    password_file: FilePath | None = None
-    """File that holds the password."""
-    password_env: EnvName | None = None
-    """Environment variable that holds the password."""
-    password: SecretStr | None = Field(None, validate_default=True)
-    """The password itself; better kept in a file."""
     language: Language = "en"
     """Language of the panel's texts."""
     dialect: Dialect = "combined"
     """Names of the request fields: the vendor's, those of public clients, or both at once."""
     collectors: tuple[CollectorName, ...] = Field(COLLECTORS, min_length=1)  # type: ignore[arg-type]  # the assertion above
     """What is asked of this panel."""
-    fields: Mapping[MessageField, str | int] = Field(default_factory=dict)
+    fields: Mapping[MessageField, NameOrPosition] = Field(default_factory=dict)
     """Which name or position in a row of list_msg is what, when its shape is not recognised."""
     time_zone: str | None = None
     """IANA name of the panel's time zone; without it dates that name no zone are not used."""
-    labels: Mapping[str, str] = Field(default_factory=dict)
+    labels: Mapping[LabelName, str] = Field(default_factory=dict)
     """Shown in brainycp_host_info, in /sd and on alerts."""
     basic_auth: BasicAuth | None = None
     """For a panel behind htpasswd."""
@@ -189,8 +244,6 @@ class HostConfig(Model):
     """How the panel's certificate is checked."""
     interval: Duration | None = None
     """Overrides poll.interval."""
-
-    _resolve = field_validator("password")(resolve_secret)
 
     @field_validator("name")
     @classmethod
@@ -223,15 +276,6 @@ class HostConfig(Model):
     def _no_repeats(cls, value: tuple[CollectorName, ...]) -> tuple[CollectorName, ...]:
         return tuple(name for name in COLLECTORS if name in value)
 
-    @field_validator("fields")
-    @classmethod
-    def _positions(
-        cls, value: Mapping[MessageField, str | int]
-    ) -> Mapping[MessageField, str | int]:
-        if any(isinstance(v, int) and not 0 <= v < 1000 for v in value.values()):
-            raise ValueError("a position is counted from 0")
-        return value
-
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str | None) -> str | None:
@@ -241,20 +285,6 @@ class HostConfig(Model):
             except (ZoneInfoNotFoundError, ValueError, OSError):
                 raise ValueError("is not an IANA time zone, as Europe/Moscow") from None
         return value
-
-    @field_validator("labels")
-    @classmethod
-    def _label_names(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        for name in value:
-            if not _LABEL_NAME.fullmatch(name) or name.startswith("__") or name in _RESERVED_LABELS:
-                raise ValueError(f"{name!r} is not usable as a label name")
-        return value
-
-    @model_validator(mode="after")
-    def _has_password(self) -> Self:
-        if self.password is None:
-            raise ValueError("give one of password, password_file, password_env")
-        return self
 
     @property
     def address(self) -> URL:
@@ -273,27 +303,49 @@ class HostConfig(Model):
         return tuple(secret.get_secret_value() for secret in given if secret)
 
 
+def split_address(text: str) -> tuple[str | None, int]:
+    """(host, port) of `127.0.0.1:9897`, `[::1]:9897` or `:9897` (None: every address).
+
+    Raises:
+        ValueError: when it is none of these.
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match["port"]) > 65535:
+        raise ValueError("must be ADDRESS:PORT, as 127.0.0.1:9897 or [::1]:9897")
+    return match["v6"] or match["host"] or None, int(match["port"])
+
+
+_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]\s/]+)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>[0-9]{1,5})")
+
+
+def _address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+Addresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""One ADDRESS:PORT, or a list of them."""
+
+
 class WebConfig(Model):
     """The daemon's own HTTP."""
 
-    listen: tuple[str, ...] = ("127.0.0.1:9897",)
-    """ADDRESS:PORT, or a list of them."""
+    listen: Addresses = ("127.0.0.1:9897",)
+    """ADDRESS:PORT, or a list of them; `:9897` is every address of this machine."""
     config_file: Path | None = None
-    """Prometheus exporter-toolkit web config: TLS and basic auth."""
-
-    @field_validator("listen", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("listen")
-    @classmethod
-    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value:
-            raise ValueError("must name at least one ADDRESS:PORT")
-        for item in value:
-            split_address(item)
-        return value
+    """Prometheus exporter-toolkit web config: TLS and basic auth; relative to this file."""
 
     @field_validator("config_file")
     @classmethod
@@ -301,23 +353,10 @@ class WebConfig(Model):
         return None if value is None else absolute(value, info)
 
 
-def split_address(text: str) -> tuple[str | None, int]:
-    """(host, port) of `127.0.0.1:9897`, `[::1]:9897` or `:9897` (None: every address).
-
-    Raises:
-        ValueError: when it is none of these.
-    """
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not bracketed):
-        raise ValueError(f"{text!r} is not ADDRESS:PORT, as 127.0.0.1:9897 or [::1]:9897")
-    return (host.strip("[]") or None), int(port)
-
-
 class StateConfig(Model):
     """What outlives a restart."""
 
-    path: Path = Path("brainycp-exporter.db")
+    path: Path = Field(Path("brainycp-exporter.db"), validate_default=True)
     """SQLite file; relative to the config file."""
 
     @field_validator("path")
@@ -344,11 +383,12 @@ class Config(Model):
     """The panels."""
     hosts_files: tuple[str, ...] = ()
     """Globs of files, each a list of hosts; re-read on change."""
-    host_defaults: Mapping[str, object] = Field(default_factory=dict)
-    """Any key of a host but name and url."""
+    host_defaults: Mapping[str, object] = Field(default_factory=dict, repr=False)
+    """Any key of a host but name and url; empty once merged into the hosts."""
     web: WebConfig = WebConfig()
     """The daemon's own HTTP."""
-    state: StateConfig = Field(default_factory=StateConfig)
+    # Validated as if it were written, so that its path starts at the config file's folder.
+    state: StateConfig = Field({}, validate_default=True)
     """What outlives a restart."""
     log: LogConfig = LogConfig()
     """What the daemon writes to standard error."""

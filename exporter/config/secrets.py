@@ -1,48 +1,115 @@
-"""Secrets in a config: any `x` may be given as `x`, `x_file` or `x_env`."""
+"""Secrets in a config: any `x` may be given as `x`, `x_file` or `x_env`.
+
+No message here quotes what was given: a password is easily written under the wrong key.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
-from pydantic import AfterValidator, SecretStr, ValidationInfo
+from pydantic import AfterValidator, SecretStr, ValidationInfo, WithJsonSchema
 
-from exporter.config.limits import MAX_SECRET_BYTES
-
-
-def base_dir(info: ValidationInfo) -> Path:
-    """The folder that relative paths of the config start from: the config file's own."""
-    context: object = info.context
-    return context["base_dir"] if isinstance(context, dict) else Path()
+from exporter.config.limits import MAX_CA_BYTES, MAX_SECRET_BYTES
 
 
 def absolute(path: Path, info: ValidationInfo) -> Path:
-    """`path` as seen from the config file's folder."""
-    return base_dir(info) / path.expanduser()
+    """`path` as seen from the folder of the config file, which the context names.
 
-
-def _readable(path: Path, info: ValidationInfo) -> Path:
-    path = absolute(path, info)
+    Raises:
+        ValueError: when it starts with the home folder of a user who has none.
+    """
+    context: object = info.context
+    base_dir = context["base_dir"] if isinstance(context, dict) else Path()
     try:
-        with path.open("rb"):
-            return path
+        return Path(base_dir, path.expanduser())
+    except RuntimeError:
+        raise ValueError("starts with ~, but that user has no home folder") from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError("is not a regular file")  # a pipe would block, or end at the reload
+        return path.open("rb")
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
 
 
-FilePath = Annotated[Path, AfterValidator(_readable)]
-"""A file that can be read when the config is; relative to the config file."""
+def _read(path: Path, limit: int) -> bytes:
+    with _opened(path) as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"the file is larger than {limit // 2**10} KiB")
+    return content
 
 
-def _set_variable(name: str) -> str:
-    if name not in os.environ:
-        raise ValueError(f"the environment variable {name} is not set")
+def _with_place(path: Path, error: ValueError) -> ValueError:
+    where = "" if path.is_absolute() else " (a relative path starts at the config file's folder)"
+    return ValueError(f"{error}{where}")
+
+
+def _secret_in(file: Path) -> SecretStr:
+    content = _read(file, MAX_SECRET_BYTES)
+    try:
+        # Editors end files with a newline that is not part of the password.
+        text = content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8 text") from None
+    if not text:
+        raise ValueError("the file is empty")
+    return SecretStr(text)
+
+
+def _secret_file(path: Path, info: ValidationInfo) -> Path:
+    file = absolute(path, info)
+    try:
+        _secret_in(file)
+    except ValueError as error:
+        raise _with_place(path, error) from None
+    return file
+
+
+SecretFile = Annotated[Path, AfterValidator(_secret_file), WithJsonSchema({"type": "string"})]
+"""A file that holds a secret now; relative to the config file."""
+
+
+def _ca_file(path: Path, info: ValidationInfo) -> Path:
+    file = absolute(path, info)
+    try:
+        content = _read(file, MAX_CA_BYTES)
+    except ValueError as error:
+        raise _with_place(path, error) from None
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise ValueError("the file holds no certificate in PEM form")
+    return file
+
+
+CaFile = Annotated[Path, AfterValidator(_ca_file), WithJsonSchema({"type": "string"})]
+"""A PEM file of certificates; relative to the config file."""
+
+
+def _secret_from(variable: str) -> SecretStr:
+    text = os.environ.get(variable)
+    if text is None:
+        raise ValueError("names an environment variable that is not set")
+    if not text:
+        raise ValueError("names an environment variable that is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("names an environment variable that is not UTF-8 text") from None
+    return SecretStr(text)
+
+
+def _secret_variable(name: str) -> str:
+    _secret_from(name)
     return name
 
 
-EnvName = Annotated[str, AfterValidator(_set_variable)]
-"""The name of an environment variable that is set."""
+EnvName = Annotated[str, AfterValidator(_secret_variable)]
+"""The name of an environment variable that holds a secret now."""
 
 
 def resolve_secret(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
@@ -51,26 +118,15 @@ def resolve_secret(value: SecretStr | None, info: ValidationInfo) -> SecretStr |
     The two must stand before `x` in the model, so that they are validated first.
     """
     name = str(info.field_name)
-    file, env = (info.data.get(f"{name}_{kind}") for kind in ("file", "env"))
-    given = [key for key, v in ((name, value), (f"{name}_file", file), (f"{name}_env", env)) if v]
+    file, env = info.data.get(f"{name}_file"), info.data.get(f"{name}_env")
+    forms = {name: value, f"{name}_file": file, f"{name}_env": env}
+    given = [form for form, what in forms.items() if what is not None]
     if len(given) > 1:
         raise ValueError(f"give only one of {', '.join(given)}")
     if file is not None:
-        value = SecretStr(_read(file))
-    elif env is not None:
-        value = SecretStr(os.environ[env])
+        return _secret_in(file)
+    if env is not None:
+        return _secret_from(env)
     if value is not None and not value.get_secret_value():
-        raise ValueError("is empty")
+        raise ValueError("must not be empty")
     return value
-
-
-def _read(file: Path) -> str:
-    with file.open("rb") as stream:
-        content = stream.read(MAX_SECRET_BYTES + 1)
-    if len(content) > MAX_SECRET_BYTES:
-        raise ValueError(f"{file} is too large for a secret")
-    try:
-        # Editors end files with a newline that is not part of the password.
-        return content.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError(f"{file} is not UTF-8 text") from None

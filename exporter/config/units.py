@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+# The digits are bounded so that no value becomes infinite.
+_NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,6})?)"
+_DURATION_PART = re.compile(_NUMBER + "(ms|[smhdw])")
 _DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
 
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s?(B|[KMG]i?B)")
+_SIZE = re.compile(_NUMBER + " ?(B|[KMG]i?B)")
 
 DURATION_PATTERN = f"^{_DURATION.pattern}$"
 SIZE_PATTERN = f"^{_SIZE.pattern}$"
@@ -36,3 +38,16 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError("not a size: write a number with a unit, as 512KiB, 64MiB or 1GiB")
     return int(float(match[1]) * _BYTES[match[2]])
+
+
+def format_duration(seconds: float) -> str:
+    """`seconds` as a config writes them: `30s`, `0.5s`."""
+    return f"{seconds:g}s"
+
+
+def format_size(size: int) -> str:
+    """`size` in bytes as a config writes it, in the largest unit that leaves no fraction."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size and size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit}"
+    return f"{size}B"

@@ -1,0 +1,165 @@
+"""What is allowed in a config, but not as safe or as quick as it could be."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from exporter.config.document import Document, Path_, Problem
+from exporter.config.hosts import HostEntry
+from exporter.config.models import Config, HostConfig
+from exporter.config.units import format_duration
+from exporter.snapshot import QUEUE
+
+TYPICAL_REQUEST_SECONDS = 2.5
+"""What one request to a real panel takes."""
+
+_SHORTEST_CALM_INTERVAL = 4 * TYPICAL_REQUEST_SECONDS  # a poll makes at most four requests
+
+Hosts = Sequence[tuple[HostEntry, HostConfig]]
+
+
+def advise(config: Config, main: Document, hosts: Hosts) -> tuple[Problem, ...]:
+    """Every warning, in file order; one that comes from a default is given once."""
+    found = {
+        *_tls_warnings(hosts),
+        *_interval_warnings(config, main, hosts),
+        *_capacity_warnings(config, main, hosts),
+        *_repeated_panels(hosts),
+        *_open_password_files(hosts),
+        *_open_configs(hosts),
+    }
+    return tuple(sorted(found))
+
+
+def _tls_warnings(hosts: Hosts) -> Iterator[Problem]:
+    for entry, host in hosts:
+        if host.tls.insecure_skip_verify:
+            yield entry.problem(
+                ("tls", "insecure_skip_verify"),
+                "the certificate is not checked, so whoever sits in between can read the "
+                "password; pin it with fingerprint_sha256 instead",
+            )
+        if host.address.scheme == "http" and not is_loopback(host.address.host or ""):
+            yield entry.problem(
+                ("url",), "over plain http the password travels in clear; use https"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine, as far as that shows without a look-up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _interval_warnings(config: Config, main: Document, hosts: Hosts) -> Iterator[Problem]:
+    message = _interval_message(config.poll.interval, config.poll.timeout)
+    if message:
+        key = "interval" if config.poll.interval < _SHORTEST_CALM_INTERVAL else "timeout"
+        place = ("poll", key) if ("poll", key) in main.lines else ("poll", "interval")
+        yield main.problem(place, message)
+    for entry, host in hosts:
+        if host.interval is not None:
+            message = _interval_message(host.interval, config.poll.timeout)
+            if message:
+                yield entry.problem(("interval",), message)
+
+
+def _interval_message(interval: float, timeout: float) -> str:
+    if interval < _SHORTEST_CALM_INTERVAL:
+        return (
+            f"an interval of {format_duration(interval)} leaves a panel no rest: a poll is up to "
+            f"4 requests of about {format_duration(TYPICAL_REQUEST_SECONDS)}; "
+            f"use {format_duration(_SHORTEST_CALM_INTERVAL)} or more"
+        )
+    if timeout > interval:
+        return (
+            f"poll.timeout ({format_duration(timeout)}) is longer than the interval "
+            f"({format_duration(interval)}): polls of a panel that hangs come late; "
+            "lower the timeout or raise the interval"
+        )
+    return ""
+
+
+def _capacity_warnings(config: Config, main: Document, hosts: Hosts) -> Iterator[Problem]:
+    needed = sum(
+        (len(host.collectors) + (QUEUE in host.collectors))  # the queue takes two requests
+        * TYPICAL_REQUEST_SECONDS
+        / config.interval_of(host)
+        for _, host in hosts
+    )
+    if needed > config.poll.concurrency:
+        yield main.problem(
+            ("poll", "concurrency"),
+            f"{len(hosts)} hosts keep about {needed:.0f} requests in flight at "
+            f"{format_duration(TYPICAL_REQUEST_SECONDS)} each, but only "
+            f"{config.poll.concurrency} are allowed, so polls would come late; "
+            "raise concurrency or the interval",
+        )
+
+
+def _repeated_panels(hosts: Hosts) -> Iterator[Problem]:
+    first_of: dict[tuple[str, str], Problem] = {}
+    for entry, host in hosts:
+        here = entry.problem(("url",), "")
+        first = first_of.setdefault((host.url, host.username), here)
+        if first != here:
+            where = f"{first.path.removesuffix('.url')} ({first.file}:{first.line})"
+            message = f"is the same panel and account as {where}; was it copied?"
+            yield entry.problem(("url",), message)
+
+
+def _open_password_files(hosts: Hosts) -> Iterator[Problem]:
+    """One warning for each password file that everybody can read."""
+    seen: set[Path] = set()
+    for entry, host in hosts:
+        files: list[tuple[Path_, Path | None]] = [(("password_file",), host.password_file)]
+        if host.basic_auth is not None:
+            files.append((("basic_auth", "password_file"), host.basic_auth.password_file))
+        for place, file in files:
+            if file is None or file in seen:
+                continue
+            seen.add(file)
+            if readable_by_everybody(file):
+                yield entry.problem(
+                    place, "every user of this machine can read the file; chmod it to 600 or 640"
+                )
+
+
+def _open_configs(hosts: Hosts) -> Iterator[Problem]:
+    """One warning for each file that everybody can read and that holds a password."""
+    seen: set[Path] = set()
+    for entry, host in hosts:
+        for place in _inline_passwords(host):
+            document, path = entry.place(place)
+            if document.file in seen:
+                continue
+            seen.add(document.file)
+            if readable_by_everybody(document.file):
+                yield document.problem(
+                    path,
+                    "every user of this machine can read this file and its passwords; "
+                    "chmod it to 600 or 640, or use password_file",
+                )
+
+
+def _inline_passwords(host: HostConfig) -> Iterator[Path_]:
+    if host.password_file is None and host.password_env is None:
+        yield ("password",)
+    auth = host.basic_auth
+    if auth is not None and auth.password_file is None and auth.password_env is None:
+        yield ("basic_auth", "password")
+
+
+def readable_by_everybody(file: Path) -> bool:
+    """Whether any user of this machine can open `file`, the folders above it included."""
+    try:
+        real = file.resolve()
+        return bool(real.stat().st_mode & 0o004) and all(
+            folder.stat().st_mode & 0o001 for folder in real.parents
+        )
+    except OSError:
+        return False  # gone since it was read

@@ -1,0 +1,134 @@
+"""The hosts of a config: its own and those of `hosts_files`, over `host_defaults`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.config.document import Document, Path_, Problem
+from exporter.config.explain import validated
+from exporter.config.models import HostConfig
+
+
+@dataclass(frozen=True, slots=True)
+class HostDefaults:
+    """`host_defaults` as written."""
+
+    document: Document
+    values: Mapping[str, object] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HostEntry:
+    """One item of a list of hosts as written, and the defaults that complete it."""
+
+    document: Document
+    path: Path_
+    values: Mapping[str, object] = field(repr=False)
+    defaults: HostDefaults
+
+    @property
+    def complete(self) -> dict[str, object]:
+        """The host's keys over the defaults."""
+        return merged(self.defaults.values, self.values)
+
+    def place(self, loc: Path_) -> tuple[Document, Path_]:
+        """Where `loc` of the complete host was written: at the host or in the defaults."""
+        if self._is_default(loc):
+            return self.defaults.document, ("host_defaults", *loc)
+        return self.document, (*self.path, *loc)
+
+    def problem(self, loc: Path_, message: str) -> Problem:
+        """A mistake at `loc` of the complete host; one in a default is the same for all hosts."""
+        document, path = self.place(loc)
+        return document.problem(path, message)
+
+    def _is_default(self, loc: Path_) -> bool:
+        if not loc or loc[0] not in self.defaults.values:
+            return False
+        if loc[0] not in self.values:
+            return True
+        own_labels = self.values["labels"] if loc[0] == "labels" else None
+        return isinstance(own_labels, dict) and len(loc) > 1 and loc[1] not in own_labels
+
+
+_PASSWORD_FORMS = ("password", "password_file", "password_env")
+
+
+def merged(defaults: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """A host's keys over the defaults: `labels` are joined, everything else is replaced.
+
+    A password given in one form replaces a default given in another form.
+    """
+    base = dict(defaults)
+    if any(form in own for form in _PASSWORD_FORMS):
+        for form in _PASSWORD_FORMS:
+            base.pop(form, None)
+    result = base | dict(own)
+    shared_labels, own_labels = base.get("labels"), own.get("labels")
+    if isinstance(shared_labels, dict) and isinstance(own_labels, dict):
+        result["labels"] = shared_labels | own_labels
+    return result
+
+
+def read_defaults(document: Document, base_dir: Path, problems: list[Problem]) -> HostDefaults:
+    """`host_defaults` of the main file, each of its keys checked, used by a host or not."""
+    given = document.data.get("host_defaults") if isinstance(document.data, dict) else None
+    values: Mapping[str, object] = given if isinstance(given, dict) else {}
+    for key in ("name", "url"):
+        if key in values:
+            place = ("host_defaults", key)
+            problems.append(document.problem(place, "belongs to each host, not to the defaults"))
+    values = {
+        key: value
+        for key, value in values.items()
+        if key not in {"name", "url"} and (value is not None or key not in HostConfig.model_fields)
+    }
+    sample = {"name": "sample", "url": "http://sample", "username": "u", "password": "p"}
+    validated(
+        HostConfig,
+        merged(sample, values),
+        base_dir=base_dir,
+        place=lambda loc: (document, ("host_defaults", *loc)),
+        problems=problems,
+    )
+    return HostDefaults(document, values)
+
+
+def host_entries(
+    document: Document, path: Path_, hosts: object, defaults: HostDefaults, problems: list[Problem]
+) -> Iterator[HostEntry]:
+    """The items of one list of hosts; `path` is where the list stands."""
+    if hosts is None:
+        return
+    if not isinstance(hosts, list):
+        problems.append(document.problem(path, "must be a list of hosts, each `- name: …`"))
+        return
+    for position, values in enumerate(hosts):
+        at = (*path, position)
+        if isinstance(values, dict):
+            yield HostEntry(document, at, values, defaults)
+        else:
+            problems.append(document.problem(at, "must be a map with at least name and url"))
+
+
+def validate_hosts(
+    entries: Sequence[HostEntry], base_dir: Path, problems: list[Problem]
+) -> list[tuple[HostEntry, HostConfig]]:
+    """The hosts that are right; every mistake of the others is added to `problems`."""
+    hosts: list[tuple[HostEntry, HostConfig]] = []
+    first_of_name: dict[str, Problem] = {}
+    for entry in entries:
+        host = validated(
+            HostConfig, entry.complete, base_dir=base_dir, place=entry.place, problems=problems
+        )
+        name = entry.values.get("name")
+        if isinstance(name, str):
+            first = first_of_name.setdefault(name, entry.problem(("name",), ""))
+            if first != entry.problem(("name",), ""):
+                where = f"{first.path.removesuffix('.name')} ({first.file}:{first.line})"
+                problems.append(entry.problem(("name",), f"is already the name of {where}"))
+        if host is not None:
+            hosts.append((entry, host))
+    return hosts
