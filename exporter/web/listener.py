@@ -56,7 +56,7 @@ class Listeners:
         self._runner = web.AppRunner(app, access_log=None)
         self._bindings: dict[str, _Binding] = {}
         self._tls: ServerTls | None = None
-        self._releases = set[asyncio.Task[None]]()
+        self._releases: dict[asyncio.Task[None], web.Server] = {}
         self._changing = asyncio.Lock()
 
     @property
@@ -100,13 +100,14 @@ class Listeners:
             for binding in self._bindings.values():
                 binding.acceptor.close()
                 binding.socket.close()
-            for binding in self._bindings.values():
-                self._release(binding.connections, grace)
+            servers = [binding.connections for binding in self._bindings.values()]
+            servers += self._releases.values()
             self._bindings = {}
-            if self._releases:
-                _, late = await asyncio.wait(self._releases, timeout=grace + 1)
-                for task in late:
-                    task.cancel()
+            # What is being released already has this grace too, not what is left of its own.
+            for task in self._releases:
+                task.cancel()
+            await asyncio.gather(*self._releases, return_exceptions=True)
+            await asyncio.gather(*(_end(server, grace) for server in servers))
             await self._runner.cleanup()
             self._gate.close()
 
@@ -156,12 +157,9 @@ class Listeners:
         if new is None:
             old.socket.close()
         if new is None or new.connections is not old.connections:
-            self._release(old.connections, RELEASE_GRACE)
-
-    def _release(self, connections: web.Server, grace: float) -> None:
-        task = asyncio.create_task(_end(connections, grace), name="end connections")
-        self._releases.add(task)
-        task.add_done_callback(self._releases.discard)
+            task = asyncio.create_task(_end(old.connections, RELEASE_GRACE))
+            self._releases[task] = old.connections
+            task.add_done_callback(self._releases.pop)
 
 
 async def _acceptor(
@@ -171,19 +169,14 @@ async def _acceptor(
 
     Works on a duplicate: closing it leaves those that wait in the queue to the next acceptor.
     """
-    duplicate = listening.dup()
-    try:
-        return await asyncio.get_running_loop().create_server(
-            connections,
-            sock=duplicate,
-            ssl=None if tls is None else tls.context,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=None if tls is None else HANDSHAKE_TIMEOUT,
-            start_serving=False,
-        )
-    except BaseException:
-        duplicate.close()
-        raise
+    return await asyncio.get_running_loop().create_server(
+        connections,
+        sock=listening.dup(),
+        ssl=None if tls is None else tls.context,
+        backlog=BACKLOG,
+        ssl_handshake_timeout=None if tls is None else HANDSHAKE_TIMEOUT,
+        start_serving=False,
+    )
 
 
 async def _end(connections: web.Server, grace: float) -> None:

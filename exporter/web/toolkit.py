@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
 from exporter.config.document import ConfigError, Document, Path_, Problem, read_document
+from exporter.config.explain import validated
 from exporter.config.models import Model
-from exporter.config.secrets import FilePath
+from exporter.config.secrets import absolute
 from exporter.config.units import parse_duration
-from exporter.config.validation import validate
 from exporter.web.passwords import hash_cost
 from exporter.web.rate_limit import RateLimit
 from exporter.web.tls import ServerTls, TlsError, TlsParameters, server_tls
@@ -68,7 +68,9 @@ def load_web_config(file: Path) -> WebSettings:
         raise ConfigError([document.problem((), "must be a map of the exporter-toolkit's keys")])
     problems: list[Problem] = []
     base_dir = file.absolute().parent
-    config = validate(WebFile, raw, base_dir, problems, lambda loc: (document, loc))
+    config = validated(
+        WebFile, raw, base_dir=base_dir, place=lambda loc: (document, loc), problems=problems
+    )
     if config is not None:
         problems += [document.problem(path, message) for path, message in contradictions(config)]
     if config is None or problems:
@@ -98,7 +100,33 @@ def _blank_is_absent(value: object) -> object:
     return None if value == "" else value
 
 
-MaybeFile = Annotated[FilePath | None, BeforeValidator(_blank_is_absent)]
+def _readable(path: Path, info: ValidationInfo) -> Path:
+    file = absolute(path, info)
+    try:
+        _read(file)
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    return file
+
+
+def _read(file: Path) -> bytes:
+    """A PEM file's content.
+
+    Raises:
+        ValueError: it is too large for one, or no regular file.
+    """
+    if file.exists() and not file.is_file():  # a pipe would block
+        raise ValueError(f"{file} is no regular file")
+    with file.open("rb") as stream:
+        content = stream.read(MAX_PEM_BYTES + 1)
+    if len(content) > MAX_PEM_BYTES:
+        raise ValueError(f"{file} is too large for a PEM file")
+    return content
+
+
+MaybeFile = Annotated[
+    Annotated[Path, AfterValidator(_readable)] | None, BeforeValidator(_blank_is_absent)
+]
 MaybeText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
 
 _CLIENT_AUTH = {
@@ -337,13 +365,9 @@ def _tls(section: TlsServerConfig, document: Document) -> ServerTls:
         if file is None:
             return (inline or "").encode()
         try:
-            with file.open("rb") as stream:
-                content = stream.read(MAX_PEM_BYTES + 1)
-        except OSError as failure:
-            raise error(key, f"{file} cannot be read: {failure.strerror}") from None
-        if len(content) > MAX_PEM_BYTES:
-            raise error(key, f"{file} is too large for a PEM file")
-        return content
+            return _read(file)
+        except (OSError, ValueError):
+            raise error(key, f"{file} changed while it was read") from None
 
     key = None if section.key is None else section.key.get_secret_value()
     suites = section.cipher_suites or ()

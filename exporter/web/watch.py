@@ -41,7 +41,7 @@ def changed_targets(
 
 def fingerprint(target: Target) -> Fingerprint:
     """How a target looks now; symlinks are followed."""
-    files = [target] if isinstance(target, Path) else matching_files([target], Path("/"))
+    files = (target,) if isinstance(target, Path) else matching_files([target], Path("/"))
     return frozenset((file, _stamp(file)) for file in files)
 
 
