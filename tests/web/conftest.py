@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from exporter.web.listener import Listeners
+from tests.web.pki import Pki
+
+
+@pytest.fixture(scope="session")
+def pki() -> Pki:
+    return Pki(trustme.CA(key_type=trustme.KeyType.RSA), trustme.CA())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pki: Pki) -> Path:
+    """A folder with the PEM files that web configs of the tests name."""
+    pki.write_server(tmp_path)
+    other = pki.issue("other.test").private_key_pem.bytes()
+    (tmp_path / "other.key").write_bytes(other)
+    locked = serialization.load_pem_private_key(other, None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"sesame"),
+    )
+    (tmp_path / "locked.key").write_bytes(locked)
+    (tmp_path / "ca.pem").write_bytes(pki.ca.cert_pem.bytes())
+    (tmp_path / "text.pem").write_text("no PEM at all\n")
+    (tmp_path / "huge.pem").write_bytes(b"#" * (2**20 + 1))
+    return tmp_path
+
+
+@pytest.fixture
+def weak(folder: Path) -> Path:
+    """The folder with a pair beside that is sound but too weak for OpenSSL."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "weak.test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "weak.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "weak.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return folder
+
+
+@pytest.fixture
+def trusting(pki: Pki) -> ssl.SSLContext:
+    """A client's context that trusts the tests' authority."""
+    return pki.client_context()
+
+
+async def greet(request: web.Request) -> web.Response:
+    return web.Response(text=f"hello {request.path}")
+
+
+@pytest.fixture
+async def listeners() -> AsyncIterator[Listeners]:
+    app = web.Application()
+    serving = Listeners(app)
+    app.router.add_get("/hello", greet)
+    yield serving
+    await serving.close(grace=1)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+from pathlib import Path
+
+import bcrypt
+import pytest
+import trustme
+
+from exporter.web import listener
+from exporter.web.auth import MAX_WAITING_PER_CLIENT
+from exporter.web.gate import MAX_BODY_BYTES, alternative_names
+from exporter.web.listener import Listeners
+from exporter.web.passwords import hash_password
+from exporter.web.rate_limit import RateLimit
+from exporter.web.toolkit import WebSettings, load_web_config
+from tests.web.clients import Client, get
+from tests.web.pki import Pki
+
+GOOD = {"prometheus": hash_password("sesame", cost=4)}
+NEW = {"prometheus": hash_password("changed", cost=4)}
+
+
+def login(user: str, password: str) -> str:
+    return f"Authorization: Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}\r\n"
+
+
+@pytest.fixture
+async def client(listeners: Listeners) -> Client:
+    await listeners.apply(["127.0.0.1:0"], WebSettings())
+    return Client(listeners.urls[0])
+
+
+@pytest.fixture
+def bcrypt_runs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    runs: list[bytes] = []
+    real = bcrypt.checkpw
+
+    def counting(password: bytes, hashed: bytes) -> bool:
+        runs.append(hashed)
+        return real(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", counting)
+    return runs
+
+
+@pytest.mark.parametrize("path", ["/hello", "/", "/-/healthy", "/no/such/path", "/static/x"])
+async def test_every_path_asks_who_is_there(
+    listeners: Listeners, client: Client, path: str
+) -> None:
+    await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD))
+    async with client:
+        for head in (
+            "",
+            login("prometheus", "wrong"),
+            login("nobody", "sesame"),
+            "Authorization: x\r\n",
+        ):
+            reply = await client.get(path, head=head)
+            assert reply.status == 401
+            assert reply.headers["WWW-Authenticate"].startswith("Basic ")
+        assert (await client.get(path, head=login("prometheus", "sesame"))).status in {200, 404}
+        assert (await client.get(path, method="POST")).status == 401
+
+
+async def test_a_scrape_costs_no_bcrypt(
+    listeners: Listeners, client: Client, bcrypt_runs: list[bytes]
+) -> None:
+    await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD))
+    async with client:
+        for _ in range(5):
+            assert (await client.get(head=login("prometheus", "sesame"))).status == 200
+        assert len(bcrypt_runs) == 1
+        # A reload that leaves the users alone forgets nothing.
+        again = WebSettings(users=dict(GOOD), headers={"X-Frame-Options": "deny"})
+        await listeners.apply(["127.0.0.1:0"], again)
+        assert (await client.get(head=login("prometheus", "sesame"))).status == 200
+        assert len(bcrypt_runs) == 1
+
+
+async def test_users_come_change_and_go_on_open_connections(
+    listeners: Listeners, client: Client
+) -> None:
+    async with client:
+        assert (await client.get()).status == 200
+        await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD))
+        assert (await client.get()).status == 401
+        assert (await client.get(head=login("prometheus", "sesame"))).status == 200
+        await listeners.apply(["127.0.0.1:0"], WebSettings(users=NEW))
+        assert (await client.get(head=login("prometheus", "sesame"))).status == 401
+        assert (await client.get(head=login("prometheus", "changed"))).status == 200
+        await listeners.apply(["127.0.0.1:0"], WebSettings())
+        assert (await client.get()).status == 200
+
+
+async def test_guesses_beyond_the_bound_are_turned_away(
+    listeners: Listeners, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD))
+    url = listeners.urls[0]
+    go = threading.Event()
+    monkeypatch.setattr(bcrypt, "checkpw", lambda *_: go.wait(10) and False)
+    guesses = [
+        asyncio.create_task(get(url, head=login("prometheus", str(n))))
+        for n in range(MAX_WAITING_PER_CLIENT + 1)
+    ]
+    done, waiting = await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)
+    go.set()
+    assert [task.result().status for task in done] == [429]
+    assert done.pop().result().headers["Retry-After"] == "1"
+    assert {reply.status for reply in await asyncio.gather(*waiting)} == {401}
+
+
+async def test_configured_headers_are_on_every_response(
+    listeners: Listeners, client: Client
+) -> None:
+    headers = {"X-Frame-Options": "deny", "Content-Security-Policy": "default-src 'self'"}
+    async with client:
+        await listeners.apply(["127.0.0.1:0"], WebSettings(headers=headers))
+        for path in ("/hello", "/none"):
+            assert headers.items() <= (await client.get(path)).headers.items()
+        await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD, headers=headers))
+        reply = await client.get()
+        assert reply.status == 401
+        assert headers.items() <= reply.headers.items()
+
+
+async def test_the_rate_limit_holds_and_survives_a_reload(
+    listeners: Listeners, client: Client
+) -> None:
+    limited = WebSettings(rate_limit=RateLimit(interval=3600, burst=3))
+    async with client:
+        await listeners.apply(["127.0.0.1:0"], limited)
+        assert [(await client.get()).status for _ in range(2)] == [200, 200]
+        await listeners.apply(["127.0.0.1:0"], limited)
+        assert [(await client.get()).status for _ in range(2)] == [200, 429]
+        await listeners.apply(["127.0.0.1:0"], WebSettings())
+        assert (await client.get()).status == 200
+
+
+async def test_a_large_body_is_not_waited_for(
+    listeners: Listeners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "LINGER", 0.1)
+    await listeners.apply(["127.0.0.1:0"], WebSettings())
+    client = Client(listeners.urls[0])
+    async with client, asyncio.timeout(10):
+        reply = await client.get(method="POST", head=f"Content-Length: {MAX_BODY_BYTES + 1}\r\n")
+        assert reply.status == 413
+        assert reply.headers["Connection"] == "close"
+        assert await client.ended()
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        (["prometheus.test"], 200),
+        (["other.test", "10.1.2.3"], 200),
+        (["2001:db8::1"], 200),
+        (["other.test"], 403),
+        (["sub.prometheus.test"], 403),
+    ],
+)
+async def test_only_allowed_names_of_client_certificates(
+    listeners: Listeners, folder: Path, pki: Pki, names: list[str], status: int
+) -> None:
+    (folder / "web.yaml").write_text(
+        "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
+        "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
+        "  client_allowed_sans: [prometheus.test, 10.1.2.3, '2001:db8::1']\n"
+    )
+    await listeners.apply(["127.0.0.1:0"], load_web_config(folder / "web.yaml"))
+    context = pki.client_context(pki.ca.issue_cert(*names, key_type=trustme.KeyType.RSA))
+    assert (await get(listeners.urls[0], context=context)).status == status
+
+
+def test_every_kind_of_alternative_name_counts() -> None:
+    certificate = {
+        "subjectAltName": (
+            ("DNS", "a.test"),
+            ("email", "a@b.test"),
+            ("URI", "spiffe://a"),
+            ("IP Address", "2001:DB8:0:0:0:0:0:1"),
+            ("DirName", "x"),
+        )
+    }
+    assert alternative_names(certificate) == {"a.test", "a@b.test", "spiffe://a", "2001:db8::1"}
+    assert alternative_names({}) == set()
