@@ -49,7 +49,6 @@ def load_config(file: Path) -> LoadedConfig:
         problems.append(main.problem((), "no hosts: give `hosts`, `hosts_files` or both"))
     if problems or config is None:
         raise ConfigError(problems)
-    # The defaults, which may hold a password in clear, are in the hosts now.
     complete = {"hosts": tuple(host for _, host in hosts), "host_defaults": {}}
     config = config.model_copy(update=complete)
     warnings = (*_unmatched(patterns, base_dir, main), *advise(config, main, hosts))

@@ -171,6 +171,7 @@ class TlsConfig(Model):
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,126}")
 _LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
+_URL_FORM = "must be http://HOST:PORT or https://HOST:PORT"
 _RESERVED_LABELS = frozenset({"host", "url", "mta", "job", "instance"})
 
 CollectorName = Literal["queue", "clamav", "spamassassin"]
@@ -181,7 +182,7 @@ MessageField = Literal["id", "age", "size", "sender", "recipients", "frozen"]
 
 def _label_name(name: str) -> str:
     if not _LABEL_NAME.fullmatch(name):
-        raise ValueError("is not a label name: letters, digits and _, not first a digit or __")
+        raise ValueError("must be letters, digits and _, and not start with a digit or __")
     if name in _RESERVED_LABELS:
         raise ValueError("is a label that the exporter or Prometheus sets: choose another name")
     return name
@@ -222,9 +223,9 @@ NameOrPosition = Annotated[
 class HostConfig(Credentials):
     """One panel."""
 
-    name: str
+    name: str = Field(json_schema_extra={"pattern": f"^{HOST_NAME.pattern}$"})
     """Unique; the `host` label."""
-    url: str
+    url: str = Field(json_schema_extra={"pattern": "^https?://"})
     """Where the panel is; /api/api.php is added when there is no path."""
     language: Language = "en"
     """Language of the panel's texts."""
@@ -260,9 +261,9 @@ class HostConfig(Credentials):
             url = URL(value)
             port = url.port
         except ValueError:
-            raise ValueError("is not a URL") from None
+            raise ValueError(_URL_FORM) from None
         if url.scheme not in {"http", "https"} or not url.host or port == 0:
-            raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
+            raise ValueError(_URL_FORM)
         if url.user is not None or url.password is not None:
             raise ValueError(
                 "must not hold a user or password: use username, password_file, basic_auth"
@@ -311,10 +312,11 @@ def split_address(text: str) -> tuple[str | None, int]:
     """
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > 65535:
-        raise ValueError("must be ADDRESS:PORT, as 127.0.0.1:9897 or [::1]:9897")
+        raise ValueError(_ADDRESS_FORM)
     return match["v6"] or match["host"] or None, int(match["port"])
 
 
+_ADDRESS_FORM = "must be ADDRESS:PORT, as 127.0.0.1:9897 or [::1]:9897"
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]\s/]+)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>[0-9]{1,5})")
 
 
@@ -323,9 +325,17 @@ def _address(text: str) -> str:
     return text
 
 
+def _one_or_many(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, str):
+        return (value,)
+    raise ValueError(_ADDRESS_FORM)
+
+
 Addresses = Annotated[
     tuple[Annotated[str, AfterValidator(_address)], ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    BeforeValidator(_one_or_many),
     Field(min_length=1),
     WithJsonSchema(
         {
@@ -383,8 +393,9 @@ class Config(Model):
     """The panels."""
     hosts_files: tuple[str, ...] = ()
     """Globs of files, each a list of hosts; re-read on change."""
+    # load_config empties it: its keys are in the hosts then, and it may hold a password in clear.
     host_defaults: Mapping[str, object] = Field(default_factory=dict, repr=False)
-    """Any key of a host but name and url; empty once merged into the hosts."""
+    """Any key of a host but name and url."""
     web: WebConfig = WebConfig()
     """The daemon's own HTTP."""
     # Validated as if it were written, so that its path starts at the config file's folder.

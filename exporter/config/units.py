@@ -42,7 +42,7 @@ def parse_size(text: str) -> int:
 
 def format_duration(seconds: float) -> str:
     """`seconds` as a config writes them: `30s`, `0.5s`."""
-    return f"{seconds:g}s"
+    return f"{seconds:.6f}".rstrip("0").removesuffix(".") + "s"
 
 
 def format_size(size: int) -> str:
