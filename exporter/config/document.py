@@ -111,31 +111,36 @@ def parse_document(content: bytes, file: Path) -> Document:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem(str(file), line, "", "is not UTF-8 text")]) from None
+    control = _NOT_IN_YAML.search(text)
+    if control is not None:
+        line = text.count("\n", 0, control.start()) + 1
+        message = "is not valid YAML: a control character is not allowed"
+        raise ConfigError([Problem(str(file), line, "", message)])
     builder = _Builder(file, yaml.parse(text, Loader=_Loader))
     try:
         data = builder.document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 0
-        message = f"is not valid YAML: {_without_values(error.problem or '')}; {_YAML_HINT}"
-        raise ConfigError([Problem(str(file), line, "", message)]) from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        message = "is not valid YAML: a control character is not allowed"
-        raise ConfigError([Problem(str(file), line, "", message)]) from None
+        raise ConfigError([_syntax_problem(file, error)]) from None
     if builder.problems:
         raise ConfigError(builder.problems)
     return Document(file, data, builder.lines)
 
 
-_YAML_HINT = (
-    "check the indentation (spaces, no tabs) and put text with special characters in quotes"
-)
+_NOT_IN_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _without_values(problem: str) -> str:
-    """PyYAML's sentence without the words that it quotes from the file: one may be a secret."""
-    return re.sub(r" '[^']*\w[^']*'", "", problem)
+def _syntax_problem(file: Path, error: yaml.MarkedYAMLError) -> Problem:
+    # The words that PyYAML quotes from the file are left out: one may be a secret.
+    what = re.sub(r" '[^']*\w[^']*'", "", error.problem or "")
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 0
+    begun = error.context_mark.line + 1 if error.context_mark else line
+    since = f" for what begins in line {begun}" if begun < line else ""
+    message = (
+        f"is not valid YAML: {what}{since}; check the indentation (spaces, no tabs) "
+        "and put text with special characters in quotes"
+    )
+    return Problem(str(file), line, "", message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr, ValidationInfo, WithJsonSchema
 
@@ -28,26 +28,32 @@ def absolute(path: Path, info: ValidationInfo) -> Path:
         raise ValueError("starts with ~, but that user has no home folder") from None
 
 
-def _opened(path: Path) -> BinaryIO:
+def _existing(path: Path, info: ValidationInfo) -> Path:
+    file = absolute(path, info)
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("is not a regular file")  # a pipe would block, or end at the reload
-        return path.open("rb")
+        if file.is_file():
+            return file
+        if file.exists():  # a pipe would block, or be at its end when the config is re-read
+            raise ValueError("is not a regular file")
     except OSError as error:
-        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+        raise _unreadable(error) from None
+    where = "" if path.is_absolute() else " (a relative path starts at the config file's folder)"
+    raise ValueError(f"there is no such file{where}")
+
+
+def _unreadable(error: OSError) -> ValueError:
+    return ValueError(f"the file cannot be read: {error.strerror}")
 
 
 def _read(path: Path, limit: int) -> bytes:
-    with _opened(path) as stream:
-        content = stream.read(limit + 1)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(limit + 1)
+    except OSError as error:
+        raise _unreadable(error) from None
     if len(content) > limit:
         raise ValueError(f"the file is larger than {limit // 2**10} KiB")
     return content
-
-
-def _with_place(path: Path, error: ValueError) -> ValueError:
-    where = "" if path.is_absolute() else " (a relative path starts at the config file's folder)"
-    return ValueError(f"{error}{where}")
 
 
 def _secret_in(file: Path) -> SecretStr:
@@ -63,11 +69,8 @@ def _secret_in(file: Path) -> SecretStr:
 
 
 def _secret_file(path: Path, info: ValidationInfo) -> Path:
-    file = absolute(path, info)
-    try:
-        _secret_in(file)
-    except ValueError as error:
-        raise _with_place(path, error) from None
+    file = _existing(path, info)
+    _secret_in(file)
     return file
 
 
@@ -76,12 +79,8 @@ SecretFile = Annotated[Path, AfterValidator(_secret_file), WithJsonSchema({"type
 
 
 def _ca_file(path: Path, info: ValidationInfo) -> Path:
-    file = absolute(path, info)
-    try:
-        content = _read(file, MAX_CA_BYTES)
-    except ValueError as error:
-        raise _with_place(path, error) from None
-    if b"-----BEGIN CERTIFICATE-----" not in content:
+    file = _existing(path, info)
+    if b"-----BEGIN CERTIFICATE-----" not in _read(file, MAX_CA_BYTES):
         raise ValueError("the file holds no certificate in PEM form")
     return file
 
