@@ -21,6 +21,12 @@ from exporter.standin.traffic import Change, Mail, Profile, Traffic
 COMMAND_TIMEOUT = 30.0
 """Seconds that one Exim command may take."""
 
+DAEMON_FOLDER = "/usr/sbin"
+"""Where Debian puts Exim; it is in nobody's PATH but root's."""
+
+_PRIVILEGE_NOTE = re.compile(r"^.* exim user lost privilege for using -C option\n", re.MULTILINE)
+"""What Exim tells every user but root, who gains nothing by a config of his own."""
+
 _IDS_PER_COMMAND = 1000
 _LARGEST_INJECTED = 16 * 1024
 _COMMANDS_AT_ONCE = 4
@@ -112,8 +118,9 @@ class EximQueue:
         self.input.mkdir(parents=True, mode=0o750)
         logs = self.config.parent / "log"
         logs.mkdir()
-        # A queue that lives for days would fill the disk with them; a panic is still written.
-        for name in ("mainlog", "rejectlog"):
+        # A queue that lives for days would fill the disk with them; a panic goes to the
+        # command's output as well.
+        for name in ("mainlog", "rejectlog", "paniclog"):
             (logs / name).symlink_to(os.devnull)
         text = _CONFIG.format(uid=os.getuid(), gid=os.getgid(), spool=self.input.parent, logs=logs)
         self.config.write_text(text, encoding="utf-8")
@@ -246,14 +253,14 @@ class EximQueue:
     async def _command(self, command: Sequence[str], *, stdin: bytes = b"") -> str:
         async with self._commands:
             try:
-                return await run(command, stdin=stdin, timeout=COMMAND_TIMEOUT)
+                said = await run(command, stdin=stdin, timeout=COMMAND_TIMEOUT)
             except CommandTimeoutError as error:
                 raise EximError(str(error)) from None
+        return _PRIVILEGE_NOTE.sub("", said)
 
 
 def _program(name: str) -> str:
-    # The daemons' folder is in nobody's PATH but root's.
-    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{DAEMON_FOLDER}")
     if found is None:
         raise EximMissingError(
             f"{name} is not installed; on Debian: apt install exim4-daemon-light"

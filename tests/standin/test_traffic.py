@@ -34,7 +34,7 @@ def test_equal_seeds_give_equal_histories_however_time_is_cut(profile: Profile) 
 def test_every_queue_stays_bounded_for_hours(profile: Profile, least: int, most: int) -> None:
     traffic = Traffic(profile, seed=1, now=START)
     sizes = []
-    for _ in range(6 * 60):
+    for _ in range(3 * 60):
         traffic.step(60)
         sizes.append(len(traffic.messages))
     assert least <= min(sizes)
