@@ -52,7 +52,7 @@ def snapshot(name: str, seed: int) -> HostSnapshot:
     rng = random.Random(seed)
     counts = tuple(rng.randrange(100) for _ in range(len(AGE_BUCKETS) + 1))
     domains = DomainCounts(
-        tuple((f"d{rng.randrange(10_000)}-{i}.example.org", 100 - i) for i in range(TOP_DOMAINS)),
+        tuple((f"d{i}.{name}.example.org", rng.randrange(1000)) for i in range(TOP_DOMAINS)),
         other=rng.randrange(1, 1000),
     )
     stats = QueueStats(
