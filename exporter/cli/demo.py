@@ -1,0 +1,129 @@
+"""`demo`: a fleet of stand-in panels on loopback and the daemon over it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+import yaml
+from rich.table import Table
+
+from exporter.cli.terminal import console
+from exporter.config.models import split_address
+from exporter.daemon import Daemon
+from exporter.standin.exim import EximError
+from exporter.standin.fleet import Backend, DemoFleet, DemoHost
+from exporter.web.listener import ListenError
+
+POLL_INTERVAL = "5s"
+"""Short, so that the story is seen; a real panel is polled once a minute."""
+
+
+def _address(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        split_address(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
+@click.command
+@click.option("--hosts", type=click.IntRange(6, 1000), default=8, show_default=True)
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End by itself.")
+@click.option(
+    "--listen",
+    metavar="ADDRESS:PORT",
+    default="127.0.0.1:9897",
+    show_default=True,
+    callback=_address,
+    help="Where the daemon listens.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["memory", "exim"]),
+    default="memory",
+    show_default=True,
+    help="Simulated mail queues, or real Exim spools (needs exim4).",
+)
+def demo(hosts: int, seconds: float | None, listen: str, backend: Backend) -> None:
+    """Run a fleet of stand-in panels on loopback, and the daemon over it.
+
+    Nothing outside this machine is asked. The queues live: mail arrives, leaves, freezes and
+    ages. Ends with Ctrl-C, or by itself after --seconds.
+    """
+    try:
+        uvloop.run(_demo(hosts, seconds, listen, backend))
+    except (EximError, ListenError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _demo(hosts: int, seconds: float | None, listen: str, backend: Backend) -> None:
+    with tempfile.TemporaryDirectory(prefix="brainycp-demo-") as folder:
+        async with DemoFleet(hosts, backend=backend) as fleet:
+            file = _write_config(Path(folder), demo_config(fleet.hosts, listen))
+            daemon = Daemon(file, on_listening=lambda urls: _introduce(fleet.hosts, urls, file))
+            if seconds is not None:
+                asyncio.get_running_loop().call_later(seconds, daemon.stop)
+            await daemon.run()
+
+
+def _write_config(folder: Path, config: dict[str, Any]) -> Path:
+    file = folder / "config.yaml"  # it holds passwords; the folder is this user's alone
+    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    return file
+
+
+def demo_config(hosts: Sequence[DemoHost], listen: str) -> dict[str, Any]:
+    """The daemon's config for a fleet of stand-in panels."""
+    return {
+        "poll": {"interval": POLL_INTERVAL, "timeout": "20s"},
+        "hosts": [_host_config(host) for host in hosts],
+        "web": {"listen": listen},
+        "log": {"level": "warning"},
+    }
+
+
+def _host_config(host: DemoHost) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "name": host.name,
+        "url": host.url,
+        "username": host.username,
+        "password": host.password,
+        "labels": {"story": host.story},
+    }
+    if host.time_zone is not None:
+        config["time_zone"] = host.time_zone
+    if host.fingerprint_sha256 is not None:
+        config["tls"] = {"fingerprint_sha256": host.fingerprint_sha256}
+    return config
+
+
+def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
+    """Say what there is to see; comes once the daemon listens."""
+    out = console()
+    base = urls[0]
+    out.print(f"\n[bold]{len(hosts)} stand-in panels, polled every {POLL_INTERVAL}.[/bold] Open:\n")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for path, what in (
+        ("/", "status page"),
+        ("/metrics", "what Prometheus scrapes"),
+        (f"/probe?target={hosts[0].name}", "one host, polled now"),
+    ):
+        table.add_row(f"  {base}{path}", what)
+    out.print(table)
+    out.print("\nThe cast:\n")
+    cast = Table(box=None, show_header=False, pad_edge=False)
+    for host in hosts[:12]:
+        cast.add_row(f"  {host.name}", host.story)
+    out.print(cast)
+    if len(hosts) > 12:
+        out.print(f"  and {len(hosts) - 12} more")
+    out.print("\nIn another terminal, while this runs:\n")
+    for command in ("poll", f"diagnose {hosts[0].name}"):
+        out.print(f"  brainycp-exporter {command} --config {file}", soft_wrap=True)
+    out.print("\nCtrl-C ends it. What follows is the daemon's log.\n")
