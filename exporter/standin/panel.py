@@ -67,6 +67,8 @@ class PanelOptions:
     """It understands those of public clients (login, module, subdo, ...)."""
     basic_auth: tuple[str, str] | None = field(default=None, repr=False)
     """User and password of an htpasswd in front of the whole panel."""
+    mail_server_chosen: bool = True
+    """Without a mail server in the panel's settings no message can be acted on."""
     closed: bool = False
     """Remote API access is closed for every client."""
 
@@ -197,6 +199,8 @@ class Panel:
             return refusal(Operation.CONTROL, 100, language)
         if not message_id:
             return refusal(Operation.CONTROL, 101, language)
+        if not self.options.mail_server_chosen:
+            return refusal(Operation.CONTROL, 102, language)
         act = self.queue.delete if command == MessageCommand.DELETE else self.queue.retry
         return done(Operation.CONTROL, await act(message_id), language)
 

@@ -166,6 +166,12 @@ async def test_missing_and_wrong_parameters(
     assert body["mess"]
 
 
+async def test_without_a_mail_server_no_message_can_be_acted_on(serve_panel: ServePanel) -> None:
+    server = await serve_panel(MemoryQueue(CALM), PanelOptions(mail_server_chosen=False))
+    fields = form(Operation.CONTROL, message_id="1kXpJb-0004Uv-7Q", command=MessageCommand.DELETE)
+    assert (await ask(server, fields))["error"] == 102
+
+
 @pytest.mark.parametrize(
     ("right", "refused"),
     [
