@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import structlog
 from aiohttp import web
 
+from exporter.web.connections import Connections
 from exporter.web.gate import Gate
-from exporter.web.sockets import BACKLOG, ListenError, listening_socket
+from exporter.web.sockets import ListenError, listening_socket
 from exporter.web.tls import ServerTls
 from exporter.web.toolkit import WebSettings
 
@@ -20,9 +22,6 @@ __all__ = ["ListenError", "Listeners"]
 KEEPALIVE = 130.0
 """Seconds that a connection may be without a whole request: longer than a scrape interval of two
 minutes, and the bound for a client that sends its request's head slowly."""
-
-HANDSHAKE_TIMEOUT = 10.0
-"""Seconds that a TLS handshake may take."""
 
 LINGER = 2.0
 """Seconds for which a body that no route has read is read away."""
@@ -36,14 +35,51 @@ MAX_LINE = 8190
 MAX_HEADERS = 64
 
 
+ACCEPT_PAUSE = 1.0
+"""Seconds without new connections when the process has too many files open."""
+
+log = structlog.get_logger(__name__)
+
+
 @dataclass(slots=True)
 class _Binding:
     """One address that is listened on."""
 
     socket: socket.socket
-    """Listens as long as the binding lives; connections are accepted on duplicates of it."""
-    connections: web.Server
-    acceptor: asyncio.AbstractServer
+    tls: ServerTls | None
+    """For connections to come."""
+    connections: Connections
+    """Takes the connections to come."""
+
+    def open(self) -> None:
+        """Accept connections from now on.
+
+        Not by an asyncio.Server: when one is closed, to change its TLS, it forgets connections
+        that it has accepted in the same turn of the event loop.
+        """
+        asyncio.get_running_loop().add_reader(self.socket, self._accept)
+
+    def close(self) -> None:
+        """Give the address up; connections go on."""
+        asyncio.get_running_loop().remove_reader(self.socket)
+        self.socket.close()
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self.socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # the client has left already
+        except OSError as error:
+            log.error("cannot accept connections for a moment", cause=error.strerror)  # noqa: TRY400 - the cause says it all
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self.socket)
+            loop.call_later(ACCEPT_PAUSE, self._resume)
+        else:
+            self.connections.take(accepted, None if self.tls is None else self.tls.context)
+
+    def _resume(self) -> None:
+        if self.socket.fileno() != -1:
+            self.open()
 
 
 class Listeners:
@@ -56,7 +92,7 @@ class Listeners:
         self._runner = web.AppRunner(app, access_log=None)
         self._bindings: dict[str, _Binding] = {}
         self._tls: ServerTls | None = None
-        self._releases: dict[asyncio.Task[None], web.Server] = {}
+        self._releases: dict[asyncio.Task[None], Connections] = {}
         self._changing = asyncio.Lock()
 
     @property
@@ -79,17 +115,20 @@ class Listeners:
             if self._runner.server is None:
                 await self._runner.setup()
             before = self._bindings
-            with ExitStack() as undo:
-                after = await self._prepare(dict.fromkeys(addresses), settings.tls, undo)
-                undo.pop_all()
-            # Nothing fails from here. The new rules hold only once no old acceptor can hand on a
-            # connection that they were not made for.
-            for address, old in before.items():
-                self._give_up(old, after.get(address))
+            after = await self._bind(dict.fromkeys(addresses), settings.tls)
+            # Nothing fails or waits from here: no request sees the old and the new mixed.
+            for address, binding in before.items():
+                if address not in after:
+                    binding.close()
+                    self._release(binding.connections)
+                elif _policy(settings.tls) != _policy(self._tls):
+                    self._release(binding.connections)
+                    binding.connections = self._new_connections()
+                binding.tls = settings.tls
             self._bindings, self._tls = after, settings.tls
             self._gate.use(settings)
-            for binding in after.values():
-                await binding.acceptor.start_serving()
+            for address in after.keys() - before.keys():
+                after[address].open()
 
     async def close(self, grace: float) -> None:
         """Stop listening at once, and end the connections within `grace` seconds.
@@ -98,48 +137,38 @@ class Listeners:
         """
         async with self._changing:
             for binding in self._bindings.values():
-                binding.acceptor.close()
-                binding.socket.close()
-            servers = [binding.connections for binding in self._bindings.values()]
-            servers += self._releases.values()
+                binding.close()
+            ending = [binding.connections for binding in self._bindings.values()]
+            ending += self._releases.values()
             self._bindings = {}
             # What is being released already has this grace too, not what is left of its own.
             for task in self._releases:
                 task.cancel()
             await asyncio.gather(*self._releases, return_exceptions=True)
-            await asyncio.gather(*(_end(server, grace) for server in servers))
+            await asyncio.gather(*(connections.end(grace) for connections in ending))
             await self._runner.cleanup()
             self._gate.close()
 
-    async def _prepare(
-        self, addresses: dict[str, None], tls: ServerTls | None, undo: ExitStack
-    ) -> dict[str, _Binding]:
-        """The bindings that shall be; acceptors that are new among them do not accept yet."""
-        released = [b.socket for address, b in self._bindings.items() if address not in addresses]
+    async def _bind(self, addresses: Iterable[str], tls: ServerTls | None) -> dict[str, _Binding]:
+        """A binding for each address: the one there is, or a new one that is not open yet."""
+        wanted = set(addresses)
+        leaving = [b.socket for address, b in self._bindings.items() if address not in wanted]
         after: dict[str, _Binding] = {}
-        for address in addresses:
-            old = self._bindings.get(address)
-            if old is not None and tls == self._tls:
-                after[address] = old
-                continue
-            if old is None:
-                listening = await listening_socket(address, beside=released)
+        with ExitStack() as undo:
+            for address in addresses:
+                if address in self._bindings:
+                    after[address] = self._bindings[address]
+                    continue
+                listening = await listening_socket(address, beside=leaving)
                 undo.callback(listening.close)
-                connections = self._new_server()
-            else:
-                listening = old.socket
-                same = _policy(tls) == _policy(self._tls)
-                connections = old.connections if same else self._new_server()
-            acceptor = await _acceptor(listening, connections, tls)
-            undo.callback(acceptor.close)
-            after[address] = _Binding(listening, connections, acceptor)
+                after[address] = _Binding(listening, tls, self._new_connections())
+            undo.pop_all()
         return after
 
-    def _new_server(self) -> web.Server:
-        """Speaks HTTP for the application, and knows its own connections."""
+    def _new_connections(self) -> Connections:
         app = self._runner.server
         assert app is not None  # noqa: S101 - set up by apply
-        return web.Server(
+        server = web.Server(
             app.request_handler,
             request_factory=app.request_factory,
             access_log=None,
@@ -149,42 +178,12 @@ class Listeners:
             max_field_size=MAX_LINE,
             max_headers=MAX_HEADERS,
         )
+        return Connections(server)
 
-    def _give_up(self, old: _Binding, new: _Binding | None) -> None:
-        """Stop what `old` has and `new` has not."""
-        if new is None or new.acceptor is not old.acceptor:
-            old.acceptor.close()
-        if new is None:
-            old.socket.close()
-        if new is None or new.connections is not old.connections:
-            task = asyncio.create_task(_end(old.connections, RELEASE_GRACE))
-            self._releases[task] = old.connections
-            task.add_done_callback(self._releases.pop)
-
-
-async def _acceptor(
-    listening: socket.socket, connections: web.Server, tls: ServerTls | None
-) -> asyncio.AbstractServer:
-    """Hands accepted connections to `connections` once it is started.
-
-    Works on a duplicate: closing it leaves those that wait in the queue to the next acceptor.
-    """
-    return await asyncio.get_running_loop().create_server(
-        connections,
-        sock=listening.dup(),
-        ssl=None if tls is None else tls.context,
-        backlog=BACKLOG,
-        ssl_handshake_timeout=None if tls is None else HANDSHAKE_TIMEOUT,
-        start_serving=False,
-    )
-
-
-async def _end(connections: web.Server, grace: float) -> None:
-    """Close idle connections now and busy ones after their request, within `grace` seconds."""
-    await asyncio.sleep(0)  # lets requests that have just arrived become busy
-    connections.pre_shutdown()
-    # aiohttp waits twice for a request, before and after it takes its body away.
-    await connections.shutdown(grace / 2)
+    def _release(self, connections: Connections) -> None:
+        task = asyncio.create_task(connections.end(RELEASE_GRACE), name="end connections")
+        self._releases[task] = connections
+        task.add_done_callback(self._releases.pop)
 
 
 def _policy(tls: ServerTls | None) -> object:

@@ -86,6 +86,7 @@ def _listen(
 ) -> socket.socket:
     with ExitStack() as undo:
         listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        listening.settimeout(0)
         # Else a restart would wait until the last connections' remains are gone.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family is socket.AF_INET6:

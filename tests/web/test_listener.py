@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
-from exporter.web import listener
+from exporter.web import connections, listener
 from exporter.web.listener import ListenError, Listeners
 from exporter.web.toolkit import WebSettings, load_web_config
 from tests.web.clients import Client, get
@@ -148,16 +150,6 @@ async def test_a_renewed_certificate_is_for_new_connections(
         async with Client(url, trusting) as new:
             assert (await new.get()).status == 200
             assert new.certificate != old.certificate
-
-
-async def test_unchanged_settings_change_nothing(
-    listeners: Listeners, folder: Path, trusting: ssl.SSLContext
-) -> None:
-    await listeners.apply(["127.0.0.1:0"], load(folder))
-    acceptor = listeners._bindings["127.0.0.1:0"].acceptor
-    await listeners.apply(["127.0.0.1:0"], load(folder))
-    assert listeners._bindings["127.0.0.1:0"].acceptor is acceptor
-    assert (await get(listeners.urls[0], context=trusting)).status == 200
 
 
 async def test_tls_comes_and_goes(
@@ -331,10 +323,65 @@ async def test_a_head_too_large_is_refused(listeners: Listeners) -> None:
 async def test_a_handshake_that_does_not_come_is_cut_off(
     listeners: Listeners, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "HANDSHAKE_TIMEOUT", 0.2)
+    monkeypatch.setattr(connections, "HANDSHAKE_TIMEOUT", 0.2)
     await listeners.apply(["127.0.0.1:0"], load(folder))
     async with Client(listeners.urls[0].replace("https", "http")) as mute, asyncio.timeout(10):
         assert await mute.ended()
+
+
+async def test_a_handshake_under_way_does_not_outlive_its_policy(
+    listeners: Listeners, folder: Path
+) -> None:
+    await listeners.apply(["127.0.0.1:0"], load(folder))
+    async with Client(listeners.urls[0].replace("https", "http")) as mute, asyncio.timeout(5):
+        await mute.send(b"\x16\x03\x01")  # the first bytes of a TLS record
+        await listeners.apply(["127.0.0.1:0"], load(folder, PAIR + "  min_version: TLS13\n"))
+        assert await mute.ended()
+
+
+async def test_what_is_no_handshake_ends_the_connection(listeners: Listeners, folder: Path) -> None:
+    await listeners.apply(["127.0.0.1:0"], load(folder))
+    async with Client(listeners.urls[0].replace("https", "http")) as clear, asyncio.timeout(5):
+        await clear.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert await clear.ended()
+
+
+@pytest.mark.parametrize(
+    ("failure", "logged"),
+    [(ConnectionAbortedError(), False), (OSError(errno.EMFILE, "Too many open files"), True)],
+)
+async def test_accepting_goes_on_after_a_failure(
+    listeners: Listeners,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: OSError,
+    *,
+    logged: bool,
+) -> None:
+    monkeypatch.setattr(listener, "ACCEPT_PAUSE", 0.05)
+    real_accept = socket.socket.accept
+    failures = [failure]
+
+    def accept(self: socket.socket) -> object:
+        if failures:
+            raise failures.pop()
+        return real_accept(self)
+
+    await listeners.apply(["127.0.0.1:0"], PLAIN)
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    with capture_logs() as logs:
+        assert (await get(listeners.urls[0])).status == 200
+    assert [entry["cause"] for entry in logs] == ["Too many open files"] * logged
+
+
+async def test_an_address_given_up_while_accepting_pauses_stays_given_up(
+    listeners: Listeners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await listeners.apply(["127.0.0.1:0"], PLAIN)
+    binding = listeners._bindings["127.0.0.1:0"]
+    await listeners.apply([], PLAIN)
+    binding._resume()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        binding.socket.accept()
 
 
 async def test_requests_pass_while_settings_change(listeners: Listeners) -> None:

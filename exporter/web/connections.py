@@ -1,0 +1,57 @@
+"""Connections from the moment they are accepted to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+import structlog
+from aiohttp import web
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that a TLS handshake may take."""
+
+log = structlog.get_logger(__name__)
+
+
+class Connections:
+    """The connections that one policy let in by one address; they can be ended together."""
+
+    def __init__(self, server: web.Server) -> None:
+        """`server` speaks HTTP on them, and on no others."""
+        self._server = server
+        self._arriving = set[asyncio.Task[None]]()
+
+    def take(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Serve a connection that has just been accepted; with a context, after a handshake."""
+        task = asyncio.create_task(self._welcome(accepted, context), name="welcome a connection")
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _welcome(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._server,
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT,
+            )
+        except OSError as error:  # ssl.SSLError is one
+            # The client's doing mostly: nothing that a log should fill up with.
+            log.debug("no TLS handshake", cause=str(error))
+
+    async def end(self, grace: float) -> None:
+        """Close idle connections now, and busy ones after their request.
+
+        Requests that are not answered after `grace` seconds are cancelled.
+        """
+        # What was accepted a moment ago gets an owner, and what was read becomes a request.
+        await asyncio.sleep(0)
+        arriving = list(self._arriving)
+        for task in arriving:
+            task.cancel()
+        await asyncio.gather(*arriving, return_exceptions=True)
+        self._server.pre_shutdown()
+        # aiohttp waits twice for a request: before and after it takes its body away.
+        await self._server.shutdown(grace / 2)
