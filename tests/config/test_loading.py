@@ -1,0 +1,477 @@
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.config.document import ConfigError
+from exporter.config.hosts import merged
+from exporter.config.loading import LoadedConfig, load_config, matching_files
+
+HOST: Mapping[str, Any] = {
+    "name": "mx1",
+    "url": "https://mx1.example.com:8002",
+    "username": "monitor",
+    "password": "s3cret",
+}
+
+
+def host(name: str = "mx1", **keys: object) -> dict[str, object]:
+    given = {**HOST, "name": name, "url": f"https://{name}.example.com:8002", **keys}
+    return {key: value for key, value in given.items() if value is not ...}
+
+
+def write(folder: Path, name: str = "config.yaml", **keys: object) -> Path:
+    """A config of `keys`, readable by its owner alone."""
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump(keys, sort_keys=False))
+    file.chmod(0o600)
+    return file
+
+
+def load(folder: Path, **keys: Any) -> LoadedConfig:
+    return load_config(write(folder, **keys))
+
+
+def warnings(loaded: LoadedConfig) -> list[str]:
+    """Path and message of each, without the file."""
+    return [f"{w.path}: {w.message}" for w in loaded.warnings]
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can enter; tmp_path is closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+def test_the_least_config(tmp_path: Path) -> None:
+    loaded = load(tmp_path, hosts=[host()])
+    config = loaded.config
+    (only,) = config.hosts
+    assert (only.name, only.username) == ("mx1", "monitor")
+    assert only.url == "https://mx1.example.com:8002/api/api.php"
+    assert str(only.address) == only.url
+    assert only.zone is None
+    assert only.secret_values == ("s3cret",)
+    assert config.interval_of(only) == config.poll.interval == 60
+    assert loaded.warnings == ()
+    assert loaded.hosts_files == ()
+
+
+def test_every_key_of_a_host_arrives(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        hosts=[
+            host(
+                url="http://127.0.0.1:1/panel/api.php",
+                language="ru",
+                dialect="module",
+                collectors=["spamassassin", "queue", "queue"],
+                fields={"id": "mid", "age": 3},
+                time_zone="Europe/Moscow",
+                labels={"dc": "msk1"},
+                basic_auth={"username": "ops", "password": "other"},
+                tls={"fingerprint_sha256": ":".join(["AB"] * 32)},
+                interval="30s",
+            )
+        ],
+    )
+    (only,) = loaded.config.hosts
+    assert only.url == "http://127.0.0.1:1/panel/api.php"
+    assert (only.language, only.dialect) == ("ru", "module")
+    assert only.collectors == ("queue", "spamassassin")
+    assert only.fields == {"id": "mid", "age": 3}
+    assert str(only.zone) == "Europe/Moscow"
+    assert only.labels == {"dc": "msk1"}
+    assert only.basic_auth is not None
+    assert only.basic_auth.username == "ops"
+    assert only.tls.fingerprint_sha256 == "ab" * 32
+    assert loaded.config.interval_of(only) == 30
+    assert only.secret_values == ("s3cret", "other")
+
+
+def test_the_panels_root_is_no_path(tmp_path: Path) -> None:
+    (only,) = load(tmp_path, hosts=[host(url="https://mx1.example.com/")]).config.hosts
+    assert only.url == "https://mx1.example.com/api/api.php"
+
+
+def test_a_key_without_a_value_is_absent(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        poll=None,
+        host_defaults=None,
+        hosts_files=None,
+        web={"listen": None, "config_file": None},
+        hosts=[host(labels=None, tls=None, basic_auth=None, interval=None, password_file=None)],
+    )
+    assert loaded.config.poll.interval == 60
+    assert loaded.config.web.listen == ("127.0.0.1:9897",)
+    assert loaded.config.hosts[0].labels == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "seen"), [("127.0.0.1:1", ("127.0.0.1:1",)), (["[::1]:1", ":2"], ("[::1]:1", ":2"))]
+)
+def test_one_address_or_many(tmp_path: Path, written: object, seen: object) -> None:
+    assert load(tmp_path, hosts=[host()], web={"listen": written}).config.web.listen == seen
+
+
+def test_words_for_truth(tmp_path: Path) -> None:
+    for word, value in (("false", False), ("no", False), ("off", False), ("on", True)):
+        file = write(tmp_path, hosts=[host()])
+        file.write_text(f"{file.read_text()}  tls: {{insecure_skip_verify: {word}}}\n")
+        assert load_config(file).config.hosts[0].tls.insecure_skip_verify is value
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def test_relative_paths_start_at_the_configs_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "password").write_text("from a file\r\n")
+    (folder / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    write(folder, "hosts.d/a.yaml")
+    (folder / "hosts.d/a.yaml").write_text(
+        yaml.safe_dump([host("mx2", password=..., password_file="password")])
+    )
+    write(
+        folder,
+        hosts=[host(password=..., password_file="password", tls={"ca_file": "ca.pem"})],
+        hosts_files=["hosts.d/*.yaml"],
+        web={"config_file": "web.yaml"},
+    )
+    monkeypatch.chdir(elsewhere)
+    loaded = load_config(Path("../etc/config.yaml"))
+    config = loaded.config
+    assert [h.secret_values for h in config.hosts] == [("from a file",)] * 2
+    assert config.hosts[0].tls.ca_file is not None
+    assert config.hosts[0].tls.ca_file.samefile(folder / "ca.pem")
+    assert config.web.config_file is not None
+    assert config.web.config_file.parent.samefile(folder)
+    assert config.state.path.parent.samefile(folder)
+    assert config.state.path.is_absolute()
+    assert [file.name for file in loaded.hosts_files] == ["a.yaml"]
+
+
+def test_absolute_paths_and_home_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "password").write_text("x")
+    hosts = [
+        host("mx1", password=..., password_file=str(tmp_path / "password")),
+        host("mx2", password=..., password_file="~/password"),
+    ]
+    loaded = load(tmp_path, hosts=hosts, state={"path": "~/s.db"})
+    assert {h.password_file for h in loaded.config.hosts} == {tmp_path / "password"}
+    assert loaded.config.state.path == tmp_path / "s.db"
+
+
+def test_hosts_files_are_added_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("b", "a", ".hidden"):
+        write(tmp_path, f"hosts.d/{name}.yaml")
+        (tmp_path / f"hosts.d/{name}.yaml").write_text(yaml.safe_dump([host(f"mx-{name[0]}")]))
+    (tmp_path / "hosts.d/folder.yaml").mkdir()
+    (tmp_path / "hosts.d/note.txt").write_text("not: a list")
+    (tmp_path / "hosts.d/empty.yaml").write_text("")
+    globs = ["hosts.d/b*.yaml", "hosts.d/*.yaml", str(tmp_path / "hosts.d/a.yaml")]
+    loaded = load(tmp_path, hosts=[host()], hosts_files=globs)
+    assert [h.name for h in loaded.config.hosts] == ["mx1", "mx-a", "mx-b"]
+    assert loaded.hosts_files == tuple(
+        tmp_path / "hosts.d" / f"{name}.yaml" for name in ("a", "b", "empty")
+    )
+    assert matching_files(globs, tmp_path) == loaded.hosts_files
+
+
+def test_globs_with_odd_folders_and_double_stars(tmp_path: Path) -> None:
+    folder = tmp_path / "a [b] *"
+    (folder / "deep/er").mkdir(parents=True)
+    for file in ("deep/x.yaml", "deep/er/y.yaml"):
+        (folder / file).write_text("")
+    assert len(matching_files(["deep/**/*.yaml"], folder)) == 2
+    for pattern in ("", "nothing", "\0", "[", "**x"):
+        assert matching_files([pattern], folder) == ()
+
+
+def test_hosts_files_that_match_nothing_yet_are_a_warning(tmp_path: Path) -> None:
+    loaded = load(tmp_path, hosts_files=["absent/*.yaml", "*.txt"], hosts=[host()])
+    assert warnings(loaded) == [
+        "hosts_files[0]: matches no file yet",
+        "hosts_files[1]: matches no file yet",
+    ]
+    assert load(tmp_path, hosts_files=["hosts.d/*.yaml"]).config.hosts == ()
+
+
+def test_a_config_file_may_be_named_by_a_symlink(tmp_path: Path) -> None:
+    real = write(tmp_path, hosts=[host()])
+    (tmp_path / "link.yaml").symlink_to(real)
+    assert load_config(tmp_path / "link.yaml").config.hosts
+
+
+# --- host_defaults ------------------------------------------------------------------------------
+
+
+def test_a_hosts_key_replaces_the_default(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        host_defaults={
+            "username": "shared",
+            "password": "shared",
+            "language": "ru",
+            "tls": {"insecure_skip_verify": True},
+            "labels": {"team": "mail", "dc": "a"},
+            "basic_auth": {"username": "ops", "password": "x"},
+        },
+        hosts=[
+            host("mx1", username=..., password=...),
+            host(
+                "mx2",
+                language="en",
+                tls={"fingerprint_sha256": "ab" * 32},
+                labels={"dc": "b"},
+                basic_auth=None,
+            ),
+        ],
+    )
+    first, second = loaded.config.hosts
+    assert (first.username, first.secret_values) == ("shared", ("shared", "x"))
+    assert first.language == "ru"
+    assert first.labels == {"team": "mail", "dc": "a"}
+    assert (second.username, second.secret_values) == ("monitor", ("s3cret",))
+    assert second.language == "en"
+    assert second.labels == {"team": "mail", "dc": "b"}
+    assert not second.tls.insecure_skip_verify
+
+
+@pytest.mark.parametrize("shared", ["password", "password_env"])
+def test_a_password_in_one_form_replaces_a_default_in_another(
+    tmp_path: Path, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARED", "from the environment")
+    (tmp_path / "own").write_text("own")
+    loaded = load(
+        tmp_path,
+        host_defaults={shared: "SHARED"},
+        hosts=[host("mx1", password=..., password_file="own"), host("mx2", password=...)],
+    )
+    secrets = [h.secret_values[0] for h in loaded.config.hosts]
+    assert secrets == ["own", "SHARED" if shared == "password" else "from the environment"]
+
+
+def test_merging_changes_neither_side() -> None:
+    defaults = {"labels": {"a": "1"}, "password": "x"}
+    own = {"labels": {"b": "2"}, "password_env": "X"}
+    assert merged(defaults, own) == {"labels": {"a": "1", "b": "2"}, "password_env": "X"}
+    assert defaults == {"labels": {"a": "1"}, "password": "x"}
+    assert own == {"labels": {"b": "2"}, "password_env": "X"}
+
+
+# --- warnings -----------------------------------------------------------------------------------
+
+
+def test_an_unchecked_certificate_is_a_warning_where_it_is_given(tmp_path: Path) -> None:
+    insecure = {"insecure_skip_verify": True}
+    loaded = load(
+        tmp_path,
+        host_defaults={"tls": insecure},
+        hosts=[host("mx1"), host("mx2"), host("mx3", tls=insecure), host("mx4", tls=None)],
+    )
+    assert [w.path for w in loaded.warnings] == [
+        "host_defaults.tls.insecure_skip_verify",
+        "hosts[2].tls.insecure_skip_verify",
+    ]
+    assert "pin it with fingerprint_sha256" in loaded.warnings[0].message
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://mx1.example.com", True),
+        ("http://10.0.0.1", True),
+        ("https://mx1.example.com", False),
+        ("http://127.0.0.1:1", False),
+        ("http://[::1]:1", False),
+        ("http://localhost:1", False),
+        ("http://panel.localhost:1", False),
+        ("http://localhost.example.com", True),
+    ],
+)
+def test_plain_http_is_a_warning_unless_it_stays_here(
+    tmp_path: Path, url: str, *, told: bool
+) -> None:
+    loaded = load(tmp_path, hosts=[host(url=url)])
+    message = "hosts[0].url: over plain http the password travels in clear; use https"
+    assert warnings(loaded) == ([message] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("poll", "own", "told"),
+    [
+        ({}, ..., []),
+        ({"interval": "30s"}, ..., []),
+        ({"interval": "20s"}, ..., ["poll.interval: poll.timeout (30s) is longer"]),
+        ({"timeout": "2m"}, ..., ["poll.timeout: poll.timeout (120s) is longer"]),
+        ({"interval": "5s", "timeout": "5s"}, ..., ["poll.interval: an interval of 5s leaves"]),
+        ({}, "20s", ["hosts[0].interval: poll.timeout (30s) is longer than the interval (20s)"]),
+        ({"timeout": "10s"}, "10s", []),
+        ({}, "9s", ["hosts[0].interval: an interval of 9s leaves a panel no rest"]),
+    ],
+)
+def test_intervals_too_short_to_keep_are_a_warning(
+    tmp_path: Path, poll: object, own: object, told: list[str]
+) -> None:
+    found = warnings(load(tmp_path, poll=poll, hosts=[host(interval=own)]))
+    assert len(found) == len(told)
+    for warning, start in zip(found, told, strict=True):
+        assert warning.startswith(start)
+
+
+def test_more_hosts_than_the_concurrency_can_keep_fresh_are_a_warning(tmp_path: Path) -> None:
+    hosts = [host(f"mx{i}") for i in range(100)]
+    loaded = load(tmp_path, poll={"concurrency": 16}, hosts=hosts)
+    (warning,) = warnings(loaded)
+    assert warning == (
+        "poll.concurrency: 100 hosts keep about 17 requests in flight at 2.5s each, but only 16 "
+        "are allowed, so polls would come late; raise concurrency or the interval"
+    )
+    assert load(tmp_path, poll={"concurrency": 17}, hosts=hosts).warnings == ()
+
+
+def test_the_same_panel_and_account_twice_is_a_warning(tmp_path: Path) -> None:
+    url = "https://mx1.example.com:8002"
+    hosts = [host("mx1"), host("mx2", url=url), host("mx3", url=url, username="other")]
+    (warning,) = warnings(load(tmp_path, hosts=hosts))
+    assert warning.startswith("hosts[1].url: is the same panel and account as hosts[0] (")
+    assert warning.endswith("config.yaml:3); was it copied?")
+
+
+def test_a_password_file_that_everybody_can_read_is_one_warning(open_folder: Path) -> None:
+    password = open_folder / "password"
+    password.write_text("x")
+    auth = {"username": "ops", "password_file": "password"}
+    hosts = [host(name, password=..., password_file="password") for name in ("mx1", "mx2")]
+    keys = {"hosts": [*hosts, host("mx3", basic_auth=auth)]}
+    password.chmod(0o644)
+    (warning,) = warnings(load(open_folder, **keys))
+    assert warning == (
+        "hosts[0].password_file: every user of this machine can read the file; "
+        "chmod it to 600 or 640"
+    )
+    password.chmod(0o640)
+    assert load(open_folder, **keys).warnings == ()
+    password.chmod(0o644)
+    open_folder.chmod(0o750)
+    assert load(open_folder, **keys).warnings == ()
+
+
+def test_the_file_of_a_basic_auth_password_counts_too(open_folder: Path) -> None:
+    (open_folder / "password").write_text("x")
+    (open_folder / "password").chmod(0o604)
+    auth = {"username": "ops", "password_file": "password"}
+    (warning,) = warnings(load(open_folder, hosts=[host(basic_auth=auth)]))
+    assert warning.startswith("hosts[0].basic_auth.password_file: every user")
+
+
+def test_a_config_with_passwords_that_everybody_can_read_is_one_warning(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "x")
+    by_env = host("mx0", password=..., password_env="SECRET")
+    file = write(open_folder, hosts=[by_env, host("mx1"), host("mx2")])
+    assert load_config(file).warnings == ()
+    file.chmod(0o644)
+    (warning,) = warnings(load_config(file))
+    assert warning == (
+        "hosts[1].password: every user of this machine can read this file and its passwords; "
+        "chmod it to 600 or 640, or use password_file"
+    )
+    auth = {"username": "ops", "password": "x"}
+    file = write(open_folder, hosts=[by_env | {"basic_auth": auth}])
+    file.chmod(0o644)
+    assert [w.path for w in load_config(file).warnings] == ["hosts[0].basic_auth.password"]
+    file = write(open_folder, hosts=[by_env])
+    file.chmod(0o644)
+    assert load_config(file).warnings == ()
+
+
+def test_a_default_password_that_everybody_can_read_is_told_at_the_default(
+    open_folder: Path,
+) -> None:
+    file = write(open_folder, host_defaults={"password": "x"}, hosts=[host(password=...)])
+    file.chmod(0o644)
+    assert [w.path for w in load_config(file).warnings] == ["host_defaults.password"]
+
+
+def test_warnings_do_not_hide_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, hosts=[host(url="http://mx1.example.com", language="de")])
+    assert [p.path for p in caught.value.problems] == ["hosts[0].language"]
+
+
+# --- what may go wrong with secrets -------------------------------------------------------------
+
+
+def load_with_password_file(folder: Path) -> None:
+    load(folder, hosts=[host(password=..., password_file="password")])
+
+
+def test_a_secret_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes(b"x" * (64 * 2**10 + 1))
+    with pytest.raises(ConfigError, match="password_file: the file is larger than 64 KiB"):
+        load_with_password_file(tmp_path)
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "password")
+    with pytest.raises(ConfigError, match="password_file: is not a regular file"):
+        load_with_password_file(tmp_path)
+
+
+def test_a_file_that_the_system_does_not_let_us_read(tmp_path: Path) -> None:
+    loop = tmp_path / "password"
+    loop.symlink_to(loop)
+    with pytest.raises(ConfigError, match=r"password_file: (the file cannot be read|there is no)"):
+        load_with_password_file(tmp_path)
+    with pytest.raises(ConfigError, match="password_file: the file cannot be read: File name too"):
+        load(tmp_path, hosts=[host(password=..., password_file="x" * 300)])
+
+
+def test_a_file_that_this_user_may_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Played, because root may read everything."""
+    (tmp_path / "password").write_text("x")
+    really_open = Path.open
+
+    def refuse(path: Path, mode: str = "r") -> Any:
+        if path.name == "password":
+            raise PermissionError(13, "Permission denied")
+        return really_open(path, mode)
+
+    file = write(tmp_path, hosts=[host(password=..., password_file="password")])
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigError, match="password_file: the file cannot be read: Permission den"):
+        load_config(file)
+
+
+def test_an_environment_variable_that_is_not_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "caf\udce9")
+    with pytest.raises(ConfigError, match="password_env: names an environment variable that is no"):
+        load(tmp_path, hosts=[host(password=..., password_env="SECRET")])
