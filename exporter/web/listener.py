@@ -106,7 +106,8 @@ class Listeners:
 
         All or nothing: new addresses are bound before old ones are given up. Connections of an
         address that stays go on, unless who may connect and how has changed; a renewed
-        certificate is for new connections. No connection is refused meanwhile.
+        certificate is for new connections. No connection is refused meanwhile; a handshake under
+        way is broken off when its policy goes.
 
         Raises:
             ListenError: an address cannot be listened on; everything is as before.
@@ -193,6 +194,8 @@ def _policy(tls: ServerTls | None) -> object:
 def _reachable(listening: socket.socket) -> str:
     """HOST:PORT that a client on this machine can ask for."""
     host, port = listening.getsockname()[:2]
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+    if host == "::" and listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        host = "::1"
+    elif host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         host = "localhost"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

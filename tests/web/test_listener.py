@@ -51,9 +51,10 @@ async def refused(url: str) -> bool:
 
 
 async def test_every_address_serves(listeners: Listeners) -> None:
-    await listeners.apply(["127.0.0.1:0", "[::1]:0", ":0"], PLAIN)
+    await listeners.apply(["127.0.0.1:0", "[::1]:0", ":0", "[::]:0", "0.0.0.0:0"], PLAIN)
     hosts = [url.rpartition(":")[0] for url in listeners.urls]
-    assert hosts == ["http://127.0.0.1", "http://[::1]", "http://localhost"]
+    v4, v6, every = "http://127.0.0.1", "http://[::1]", "http://localhost"
+    assert hosts == [v4, v6, every, v6, every]
     for url in listeners.urls:
         assert (await get(url)).body == "hello /hello"
 
