@@ -54,7 +54,7 @@ image: image-lint ## lint the Dockerfile, and build it when an engine is there
 	else echo "Dockerfile: no finding. Not built: neither docker nor podman runs here."; fi
 
 schema: $(STAMP) ## write config.schema.json anew from the config's model
-	@$(BIN)/brainycp-exporter check-config --schema > config.schema.json
+	@$(BIN)/python -m exporter.config.schema > config.schema.json
 
 lock: $(STAMP) ## resolve the dependencies anew into requirements/*.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements/runtime.lock

@@ -19,7 +19,7 @@ from exporter.config.models import HostConfig
 from exporter.logs import configure_logs
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.page import MetricsPage
-from exporter.panel.client import PanelPool
+from exporter.panel.client import PanelPool, raise_file_limit
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.poller import Poller
 from exporter.snapshot import HostSnapshot

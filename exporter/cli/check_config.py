@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from exporter.cli.terminal import exit_on_config_error
 from exporter.config.document import ConfigError
-from exporter.config.schema import config_schema
+from exporter.config.schema import schema_text
 from exporter.startup import load_everything
 
 
@@ -23,7 +22,7 @@ def check_config(file: Path | None, *, schema: bool) -> None:
     before it polls. No panel is asked. Exit code 0 when all is well, 2 when not.
     """
     if schema:
-        click.echo(json.dumps(config_schema(), indent=2))
+        click.echo(schema_text(), nl=False)
         return
     if file is None:
         raise click.UsageError("Missing argument 'FILE'.")

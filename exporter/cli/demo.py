@@ -16,7 +16,7 @@ from rich.table import Table
 from exporter.cli.terminal import console
 from exporter.config.models import split_address
 from exporter.daemon import Daemon
-from exporter.standin.exim import EximError
+from exporter.standin.exim import EximMissingError
 from exporter.standin.fleet import Backend, DemoFleet, DemoHost
 from exporter.web.listener import ListenError
 
@@ -58,7 +58,7 @@ def demo(hosts: int, seconds: float | None, listen: str, backend: Backend) -> No
     """
     try:
         uvloop.run(_demo(hosts, seconds, listen, backend))
-    except (EximError, ListenError) as error:
+    except (EximMissingError, ListenError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -82,25 +82,10 @@ def demo_config(hosts: Sequence[DemoHost], listen: str) -> dict[str, Any]:
     """The daemon's config for a fleet of stand-in panels."""
     return {
         "poll": {"interval": POLL_INTERVAL, "timeout": "20s"},
-        "hosts": [_host_config(host) for host in hosts],
+        "hosts": [host.config() for host in hosts],
         "web": {"listen": listen},
         "log": {"level": "warning"},
     }
-
-
-def _host_config(host: DemoHost) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        "name": host.name,
-        "url": host.url,
-        "username": host.username,
-        "password": host.password,
-        "labels": {"story": host.story},
-    }
-    if host.time_zone is not None:
-        config["time_zone"] = host.time_zone
-    if host.fingerprint_sha256 is not None:
-        config["tls"] = {"fingerprint_sha256": host.fingerprint_sha256}
-    return config
 
 
 def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:

@@ -16,20 +16,7 @@ from exporter.standin.fleet import Backend, DemoFleet, DemoHost
 
 def config_text(hosts: Sequence[DemoHost]) -> str:
     """A config of the daemon that polls these hosts."""
-    entries = []
-    for host in hosts:
-        entry: dict[str, object] = {
-            "name": host.name,
-            "url": host.url,
-            "username": host.username,
-            "password": host.password,
-            "labels": {"story": host.story},
-        }
-        if host.fingerprint_sha256:
-            entry["tls"] = {"fingerprint_sha256": host.fingerprint_sha256}
-        if host.time_zone:
-            entry["time_zone"] = host.time_zone
-        entries.append(entry)
+    entries = [host.config() for host in hosts]
     return yaml.safe_dump({"hosts": entries}, sort_keys=False, allow_unicode=True)
 
 

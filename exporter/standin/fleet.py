@@ -48,6 +48,21 @@ class DemoHost:
     time_zone: str | None = None
     """That of the dates it shows, where those name none."""
 
+    def config(self) -> dict[str, object]:
+        """The host's entry in the daemon's config."""
+        entry: dict[str, object] = {
+            "name": self.name,
+            "url": self.url,
+            "username": self.username,
+            "password": self.password,
+            "labels": {"story": self.story},
+        }
+        if self.fingerprint_sha256:
+            entry["tls"] = {"fingerprint_sha256": self.fingerprint_sha256}
+        if self.time_zone:
+            entry["time_zone"] = self.time_zone
+        return entry
+
 
 class DemoFleet:
     """Stand-in panels, each with a story, and one task that steps their queues to the end.
