@@ -51,6 +51,7 @@ def _renderers(config: LogConfig) -> list[structlog.typing.Processor]:
     return [
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
+            sort_keys=False,
             # The default prints local variables, and with them passwords.
             exception_formatter=structlog.dev.plain_traceback,
         )

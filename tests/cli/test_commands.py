@@ -1,0 +1,212 @@
+"""The commands as a user runs them: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import yaml
+
+from exporter import __version__
+from exporter.standin.memory import MemoryQueue
+from exporter.standin.panel import PanelOptions
+from exporter.standin.replies import ReplyStyle
+from exporter.standin.services import MemoryServices
+from exporter.standin.traffic import CALM, STORM
+from tests.daemon.conftest import host
+from tests.fixtures.standin import ServePanel
+
+SECRET = "correct-battery"
+
+
+async def run(*arguments: str | Path, stdin: str = "") -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the command in a process of its own."""
+    command = [sys.executable, "-m", "exporter", *map(str, arguments)]
+    done = await asyncio.to_thread(
+        subprocess.run, command, input=stdin, capture_output=True, text=True, check=False
+    )
+    assert SECRET not in done.stdout + done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def write(folder: Path, *hosts: dict[str, Any]) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump({"hosts": list(hosts)}))
+    file.chmod(0o600)
+    return file
+
+
+@pytest.fixture
+async def config(tmp_path: Path, serve_panel: ServePanel, unused_url: str) -> Path:
+    """One panel in a storm with a stopped clamav, and one that is down."""
+    options, services = PanelOptions(password=SECRET), MemoryServices(stopped=["clamav"])
+    panel = await serve_panel(MemoryQueue(STORM), options, services=services)
+    urls = {"mx1": panel.url, "mx2": unused_url}
+    return write(tmp_path, *(host(name, url, password=SECRET) for name, url in urls.items()))
+
+
+async def test_poll_prints_a_table_of_80_columns(config: Path) -> None:
+    code, out, _ = await run("poll", "--config", config)
+    assert code == 1, "one host is down"
+    lines = out.splitlines()
+    assert lines[0].split() == [
+        "HOST",
+        "STATE",
+        "QUEUE",
+        "FROZEN",
+        "OLDEST",
+        "CLAMAV",
+        "SPAMASSASSIN",
+    ]
+    assert lines[1].split()[:2] == ["mx1", "up"]
+    assert lines[1].split()[-2:] == ["stopped", "up"]
+    assert lines[2].split() == ["mx2", "down", "-", "-", "-", "-", "-"]
+    assert max(map(len, lines)) <= 80
+    assert "mx1: clamav is stopped." in out
+    assert out.count("mx2: ") == 1
+
+
+async def test_poll_of_named_hosts_as_json(config: Path) -> None:
+    code, out, _ = await run("poll", "mx1", "--config", config, "--format", "json")
+    assert code == 0
+    (view,) = json.loads(out)
+    assert (view["host"], view["state"]) == ("mx1", "up")
+    assert view["queue"]["frozen"] > 100
+
+
+async def test_poll_of_a_host_that_is_not_there(config: Path) -> None:
+    code, _, err = await run("poll", "mx9", "--config", config)
+    assert code == 2
+    assert "no host mx9 in the config; it has mx1, mx2" in err
+
+
+async def test_diagnose_shows_how_replies_were_understood(config: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "replies.yaml"
+    code, out, _ = await run("diagnose", "mx1", "--config", config, "--save", saved)
+    assert code == 0, out
+    for words in ("count_msg  ok", "list_msg  ok", "clamav is stopped", "spamassassin runs"):
+        assert words in out
+    assert "0 of them not understood" in out
+    document = yaml.safe_load(saved.read_text())
+    assert document["version"] == __version__
+    assert set(document["replies"]) == {"count_msg", "list_msg", "clamav", "spamassassin"}
+    text = saved.read_text()
+    for mine in (SECRET, "monitor", "news.test", "blog.example.org"):
+        assert mine not in text
+
+
+async def test_diagnose_of_a_host_that_is_down(config: Path) -> None:
+    code, out, _ = await run("diagnose", "mx2", "--config", config)
+    assert code == 1
+    assert "count_msg  connect" in out
+
+
+async def test_diagnose_proposes_fields_for_a_shape_it_does_not_know(
+    tmp_path: Path, serve_panel: ServePanel
+) -> None:
+    style = ReplyStyle(shape="postqueue_text")
+    panel = await serve_panel(MemoryQueue(CALM, ids="postfix"), PanelOptions(style=style))
+    file = write(tmp_path, host("mx1", panel.url))
+    code, out, _ = await run("diagnose", "mx1", "--config", file)
+    assert code == 1
+    assert "time_zone" in out, "dates without a zone are told"
+
+
+async def test_check_config_tells_every_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("poll: {interval: 60}\nhosts:\n  - name: mx1\n    urll: x\n")
+    code, out, err = await run("check-config", file)
+    assert code == 2
+    assert out == ""
+    assert f"{file}:1: poll.interval: not a duration" in err
+    assert f"{file}:4: hosts[0].urll: unknown key; did you mean url?" in err
+    assert err.endswith("mistakes in the config.\n")
+
+
+async def test_check_config_of_a_good_one(config: Path) -> None:
+    assert await run("check-config", config) == (0, f"{config}: good, 2 hosts.\n", "")
+
+
+async def test_check_config_reads_the_web_config_too(config: Path) -> None:
+    text = yaml.safe_load(config.read_text()) | {"web": {"config_file": "web.yaml"}}
+    config.write_text(yaml.safe_dump(text))
+    (config.parent / "web.yaml").write_text("basic_auth_users: {ops: not-a-hash}\n")
+    code, _, err = await run("check-config", config)
+    assert code == 2
+    assert "web.yaml:1: basic_auth_users.ops" in err
+
+
+async def test_the_schema_is_the_committed_one() -> None:
+    code, out, _ = await run("check-config", "--schema")
+    assert code == 0
+    committed = Path(__file__).parents[2] / "config.schema.json"
+    assert out == await asyncio.to_thread(committed.read_text)
+
+
+async def test_check_config_without_a_file() -> None:
+    code, _, err = await run("check-config")
+    assert code == 2
+    assert "Missing argument 'FILE'" in err
+
+
+@pytest.mark.parametrize("command", ["run", "poll"])
+async def test_a_bad_config_is_exit_code_2(command: str, tmp_path: Path) -> None:
+    code, _, err = await run(command, "--config", tmp_path / "none.yaml")
+    assert code == 2
+    assert "none.yaml: cannot be read: No such file or directory" in err
+
+
+async def test_run_says_when_an_address_is_taken(config: Path, unused_url: str) -> None:
+    taken = unused_url.split("/")[2]
+    text = yaml.safe_load(config.read_text()) | {"web": {"listen": taken}}
+    config.write_text(yaml.safe_dump(text))
+    code, _, err = await run("run", "--config", config)
+    assert code == 1
+    assert taken in err
+
+
+async def test_hash_password_reads_standard_input() -> None:
+    code, out, _ = await run("hash-password", stdin="correct horse\n")
+    assert code == 0
+    assert bcrypt.checkpw(b"correct horse", out.strip().encode())
+
+
+async def test_hash_password_refuses_an_empty_one() -> None:
+    code, _, err = await run("hash-password", stdin="\n")
+    assert code == 1
+    assert "empty" in err
+
+
+@pytest.mark.parametrize(
+    "command", ["", "run", "check-config", "poll", "diagnose", "demo", "hash-password"]
+)
+async def test_help_fits_80_columns_and_teaches(command: str) -> None:
+    code, out, _ = await run(*command.split(), "--help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.startswith("Usage: ")
+
+
+async def test_version() -> None:
+    assert (await run("--version"))[1] == f"brainycp-exporter, version {__version__}\n"
+
+
+async def test_demo_shows_its_story_and_ends_by_itself() -> None:
+    code, out, err = await run("demo", "--seconds", "4", "--listen", "127.0.0.1:0")
+    assert code == 0, err
+    for words in ("status page", "/metrics", "storm of frozen bounces", "bad password"):
+        assert words in out
+    assert "host is down" in err
+    assert max(len(line) for line in out.splitlines() if "config.yaml" not in line) <= 80
+
+
+async def test_demo_wants_an_address() -> None:
+    code, _, err = await run("demo", "--listen", "nowhere")
+    assert code == 2
+    assert "ADDRESS:PORT" in err
