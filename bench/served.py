@@ -7,11 +7,8 @@ turn, and its `scrape_duration_seconds` is what counts.
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +23,7 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry, start_http_server
 
+from bench.processes import free_port, get, running, wait_for
 from bench.samples import Prebuilt, fleet, snapshot
 from bench.timing import Result, compared
 from exporter.metrics.own import OwnMetrics
@@ -135,51 +133,6 @@ def _scrapes(port: int) -> list[float]:
         if len(values) > SCRAPES:
             return values[1:]
     raise TimeoutError("Prometheus did not scrape")
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process that ends with the block."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_for(port: int, path: str, seconds: float = 60) -> None:
-    """Until a GET on loopback is answered with 200."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            get(port, path)
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError(f"nothing answers on port {port}")
-
-
-def get(port: int, path: str) -> bytes:
-    """The body of a GET on loopback."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read()
-        if response.status != 200:
-            raise http.client.HTTPException(f"{response.status} for {path}")
-        return body
-    finally:
-        connection.close()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import yaml
 
 from exporter.standin.exim import EximMissingError
 from exporter.standin.fleet import Backend, DemoFleet, DemoHost
+from exporter.standin.panel import KEEPALIVE
 
 
 def config_text(hosts: Sequence[DemoHost]) -> str:
@@ -36,16 +37,36 @@ async def _serve(fleet: DemoFleet) -> None:
 @click.option("--tls", is_flag=True, help="Serve all panels over https, not just one.")
 @click.option("--delay", default=0.0, type=click.FloatRange(0), help="Seconds each call takes.")
 @click.option("--single-port", is_flag=True, help="Plain hosts only, host i under /h<i>.")
+@click.option(
+    "--keepalive",
+    default=KEEPALIVE,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Seconds for which the single port keeps an idle connection open.",
+)
 @click.option("--still", is_flag=True, help="Let no queue change by itself.")
 def main(
-    *, hosts: int, backend: Backend, tls: bool, delay: float, single_port: bool, still: bool
+    *,
+    hosts: int,
+    backend: Backend,
+    tls: bool,
+    delay: float,
+    single_port: bool,
+    keepalive: float,
+    still: bool,
 ) -> None:
     """Run stand-in panels on loopback and print the daemon's config for them.
 
     They run until SIGINT or SIGTERM.
     """
     fleet = DemoFleet(
-        hosts, backend=backend, tls=tls, delay=delay, live=not still, single_port=single_port
+        hosts,
+        backend=backend,
+        tls=tls,
+        delay=delay,
+        live=not still,
+        single_port=single_port,
+        keepalive=keepalive,
     )
     try:
         uvloop.run(_serve(fleet))

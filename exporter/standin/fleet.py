@@ -19,7 +19,7 @@ from exporter.standin.cast import USERNAME, Role, cast, plain_hosts, with_exim
 from exporter.standin.certificate import SelfSigned, self_signed
 from exporter.standin.exim import EximError, EximQueue
 from exporter.standin.memory import MemoryQueue
-from exporter.standin.panel import Panel, panel_app, panels_app, serving
+from exporter.standin.panel import KEEPALIVE, Panel, panel_app, panels_app, serving
 from exporter.standin.queue import MailQueue
 from exporter.standin.services import MemoryServices
 
@@ -83,6 +83,7 @@ class DemoFleet:
         delay: float = 0,
         live: bool = True,
         single_port: bool = False,
+        keepalive: float = KEEPALIVE,
     ) -> None:
         """Nothing is started yet.
 
@@ -95,6 +96,7 @@ class DemoFleet:
             live: whether the queues change by themselves.
             single_port: one port for all, host i under /h<i>. Then all are plain hosts, since
                 the stories need ports of their own. For measuring with many hosts.
+            keepalive: seconds for which the one port keeps an idle connection open.
         """
         self.hosts: tuple[DemoHost, ...] = ()
         """In the order of their numbers; empty before it is entered."""
@@ -111,6 +113,7 @@ class DemoFleet:
         self._seed = seed
         self._is_live = live
         self._single_port = single_port
+        self._keepalive = keepalive
         self._flapping: list[FlappingServer] = []
         self._stack = AsyncExitStack()
 
@@ -159,7 +162,8 @@ class DemoFleet:
     ) -> list[str]:
         panels = {f"h{number}": panel for number, panel in enumerate(self.panels.values(), 1)}
         tls = certificate.context if certificate else None
-        base = await stack.enter_async_context(serving(panels_app(panels), tls=tls))
+        server = serving(panels_app(panels), tls=tls, keepalive=self._keepalive)
+        base = await stack.enter_async_context(server)
         return [f"{base}/{path}{API_PATH}" for path in panels]
 
     async def _serve(self, stack: AsyncExitStack, name: str, certificate: SelfSigned | None) -> str:

@@ -45,6 +45,9 @@ RIGHT_OF = {
 }
 """The right that an account's group needs for an operation."""
 
+KEEPALIVE = 65.0
+"""Seconds for which an idle connection stays open, as with many a web server's default."""
+
 _LOGIN_REFUSED = b'{"code": 1, "message": "Not perm2"}'
 _SECRET_FIELDS = frozenset({"password", "pass"})
 
@@ -287,13 +290,21 @@ async def serving(
     tls: ssl.SSLContext | None = None,
     port: int = 0,
     reuse_port: bool = False,
+    keepalive: float = KEEPALIVE,
 ) -> AsyncIterator[str]:
     """Serve an app on loopback; gives its URL without a path.
 
-    Port 0 takes a free one. A request in flight at the end is cancelled.
+    Port 0 takes a free one. An idle connection is closed after `keepalive` seconds. A request
+    in flight at the end is cancelled.
     """
     # A client that goes away must not leave a slow call behind.
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=0.1,
+        keepalive_timeout=keepalive,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(
