@@ -14,14 +14,14 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import decode, fleet, polling, scrape, served
+from bench import fleet, lists, polling, scrape, served
 from bench.timing import Result
 
 SECTIONS: dict[str, Callable[[], list[Result]]] = {
     "polling": polling.measure,
     "scrape": scrape.measure,
     "served": served.measure,
-    "decode": decode.measure,
+    "lists": lists.measure,
     "fleet": fleet.measure,
 }
 REPORT = Path(__file__).parents[1] / "BENCHMARKS.md"
@@ -64,14 +64,15 @@ def _table(results: list[Result]) -> Table:
 def _report(results: list[Result]) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     memory = psutil.virtual_memory().total / 2**30
+    machine = f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
+    made = f"{datetime.now(UTC):%Y-%m-%d}, {machine}, Python {platform.python_version()}"
     lines = [
         "# Benchmarks",
         "",
         "Made by `make bench`. Each ratio compares both sides within one run, medians of at least",
         "five; absolute figures move with the machine. A ratio must not be above its limit.",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {memory:.0f} GiB, "
-        f"{platform.system()}, Python {platform.python_version()}, {libraries}.",
+        f"{made}, {libraries}.",
         "",
         "| what | ours | baseline | ratio | limit | holds |",
         "| --- | ---: | ---: | ---: | ---: | --- |",

@@ -76,7 +76,7 @@ def _oldest(port: int) -> float:
     """Age in seconds of the oldest good queue result of any host."""
     now = time.time()
     views = json.loads(get(port, "/api/v1/hosts"))
-    return max(now - view["collectors"]["queue"]["last_success"] for view in views)
+    return now - min(float(view["collectors"]["queue"]["last_success"]) for view in views)
 
 
 async def _daemon(config: Path, lags: Path) -> None:

@@ -92,7 +92,8 @@ async def start_daemon(tmp_path: Path) -> AsyncIterator[StartDaemon]:
             daemon = Daemon(file, on_listening=listening.set_result)
             task = asyncio.create_task(daemon.run())
             stack.push_async_callback(end, daemon, task)
-            await asyncio.wait([task, listening], return_when=asyncio.FIRST_COMPLETED)
+            waited: list[asyncio.Future[Any]] = [task, listening]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 await task
             return RunningDaemon(daemon, file, listening.result()[0], session, task)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
+from exporter.panel.protocol import Operation
 from exporter.standin.exim import EximQueue, Submission
 from exporter.standin.panel import PanelOptions
 from exporter.standin.queue import QueuedMessage
@@ -96,7 +98,8 @@ async def test_metrics_say_what_exim_says(
     assert infinite == 7
     assert (infinite or 0) - (within or 0) == len(older) == 4
     domains = await domain_counts(running, "recipient", ["example.com", "example.net", "ok.test"])
-    assert domains == [6, 2, None]
+    # Only the console's text marks whom a message has reached already.
+    assert domains == [6, 2, None if shape.startswith("console") else 1]
     assert await value(running, "queue_size_bytes") == pytest.approx(4_900_000, rel=0.05)
 
 
@@ -131,8 +134,8 @@ async def test_arrivals_and_departures_are_counted(
     assert await value(running, "queue_messages") == 0
     assert await value(running, "queue_left_messages_total") == 10
     assert await value(running, "queue_oldest_message_age_seconds") == 0
-    operations = [r.operation for r in panel.panel.requests]
-    assert operations.count("count_msg") == operations.count("list_msg") + 1, "0 spares list_msg"
+    asked = Counter(request.operation for request in panel.panel.requests)
+    assert asked[Operation.COUNT] == asked[Operation.LIST] + 1, "a count of 0 spares list_msg"
 
 
 async def test_frozen_and_thawed(

@@ -1,0 +1,95 @@
+"""Large lists: decoding 100,000 messages in every shape, and what that does to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import psutil
+import uvloop
+
+from bench.bench_decode import ROWS, body
+from bench.bench_decode import measure as measure_shapes
+from bench.timing import Result, milliseconds
+from exporter.panel.queue_decoder import QueueDecoder
+
+STALL_LIMIT = 0.025
+ROUNDS = 5
+
+
+def measure() -> list[Result]:
+    """Time against json.loads and a naive pass; stall of the loop; memory of both processes."""
+    results = []
+    for shape in measure_shapes():
+        what = f"list_msg of {ROWS:,} messages, {shape.shape}: bytes to statistics"
+        results.append(
+            Result(
+                what,
+                milliseconds(shape.ours),
+                milliseconds(shape.baseline),
+                shape.ours / shape.baseline,
+                1.0,
+            )
+        )
+    return results + uvloop.run(_in_the_daemon())
+
+
+async def _in_the_daemon() -> list[Result]:
+    """The way the daemon decodes: handed to a worker process while the loop goes on."""
+    reply = body("objects")
+    decoder = QueueDecoder()
+    process = psutil.Process()
+    stalls: list[float] = []
+    watching = asyncio.create_task(_watch(stalls))
+    before = _rss(process)
+    peak = before
+
+    async def peak_rss() -> None:
+        nonlocal peak
+        while True:
+            peak = max(peak, _rss(process))
+            await asyncio.sleep(0.005)
+
+    measuring = asyncio.create_task(peak_rss())
+    ids = None
+    try:
+        for _ in range(ROUNDS):
+            update = await decoder.decode(
+                reply, now=time.time(), fields={}, time_zone=None, previous_ids=ids
+            )
+            ids = update.ids
+    finally:
+        watching.cancel()
+        measuring.cancel()
+        decoder.close()
+    growth = (peak - before) / len(reply)
+    size = f"{len(reply) / 2**20:.1f} MiB"
+    return [
+        Result(
+            "the same in the daemon: longest stall of the event loop",
+            milliseconds(max(stalls)),
+            milliseconds(STALL_LIMIT),
+            max(stalls) / STALL_LIMIT,
+            1.0,
+        ),
+        Result(
+            "the same in the daemon: RSS growth of daemon and worker, times the body",
+            f"{(peak - before) / 2**20:.0f} MiB",
+            size,
+            growth,
+            5.0,
+        ),
+    ]
+
+
+async def _watch(stalls: list[float]) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + 0.001
+        await asyncio.sleep(0.001)
+        stalls.append(loop.time() - due)
+
+
+def _rss(process: psutil.Process) -> int:
+    """RSS of a process and its children."""
+    return sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))

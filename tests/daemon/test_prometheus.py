@@ -1,0 +1,132 @@
+"""A real Prometheus scrapes /metrics and, through /sd and relabelling, /probe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import urllib.parse
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from exporter.standin.memory import MemoryQueue
+from exporter.standin.traffic import STORM
+from tests.daemon.conftest import RunningDaemon, StartDaemon, eventually, host
+from tests.fixtures.standin import ServePanel
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def documented_jobs() -> list[dict[str, Any]]:
+    """The scrape configs that the README shows, as they stand there."""
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks += re.findall(r"   ```yaml\n(.*?)   ```", README.read_text(), re.DOTALL)
+    jobs: dict[str, dict[str, Any]] = {}
+    for block in blocks:
+        parsed = yaml.safe_load(block)
+        for job in parsed.get("scrape_configs", []) if isinstance(parsed, dict) else []:
+            jobs[job["job_name"]] = job
+    return list(jobs.values())
+
+
+class Prometheus:
+    """A running Prometheus, asked by its API."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self._url = url
+        self._session = session
+
+    async def query(self, expression: str) -> list[dict[str, Any]]:
+        """The result of an instant query; [] while Prometheus does not answer yet."""
+        query = urllib.parse.urlencode({"query": expression})
+        try:
+            async with self._session.get(f"{self._url}/api/v1/query?{query}") as response:
+                answer = await response.json()
+        except aiohttp.ClientError:
+            return []
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    async def one(self, expression: str) -> float | None:
+        result = await self.query(expression)
+        return float(result[0]["value"][1]) if len(result) == 1 else None
+
+
+@pytest.fixture
+async def running(
+    start_daemon: StartDaemon, serve_panel: ServePanel, unused_url: str
+) -> RunningDaemon:
+    panel = await serve_panel(MemoryQueue(STORM))
+    return await start_daemon(
+        {"hosts": [host("mx1", panel.url, labels={"dc": "msk1"}), host("mx2", unused_url)]}
+    )
+
+
+@pytest.fixture
+async def prometheus(running: RunningDaemon, tmp_path: Path) -> AsyncIterator[Prometheus]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    jobs = json.loads(
+        json.dumps(documented_jobs()).replace("127.0.0.1:9897", running.url.split("/")[2])
+    )
+    for job in jobs:  # as documented, but quicker
+        job |= {"scrape_interval": "1s", "scrape_timeout": "1s"}
+    file = tmp_path / "prometheus.yml"
+    file.write_text(yaml.safe_dump({"scrape_configs": jobs}))
+    process = await asyncio.create_subprocess_exec(
+        "prometheus",
+        f"--config.file={file}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Prometheus(f"http://127.0.0.1:{port}", session)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_the_documented_scrape_configs_bring_the_series(
+    running: RunningDaemon, prometheus: Prometheus
+) -> None:
+    async def scraped() -> bool:
+        fleet = await prometheus.query('brainycp_up{job="brainycp"}')
+        probed = await prometheus.query('brainycp_queue_messages{job="brainycp-hosts"}')
+        return len(fleet) == 2 and len(probed) == 1
+
+    await eventually(scraped, seconds=60)
+    assert await prometheus.one('brainycp_up{job="brainycp",host="mx1"}') == 1
+    assert await prometheus.one('brainycp_up{job="brainycp",host="mx2"}') == 0
+    frozen = await running.value("queue_frozen_messages", host="mx1")
+    assert frozen
+    name = 'brainycp_queue_frozen_messages{host="mx1",job="%s"}'
+    assert await prometheus.one(name % "brainycp") == frozen
+    assert await prometheus.one(name % "brainycp-hosts") == frozen
+    quantile = "histogram_quantile(0.5, brainycp_queue_message_age_seconds_bucket{job='brainycp'})"
+    assert (await prometheus.one(quantile) or 0) > 3600
+    # Each host is a target of its own, with its labels, and `instance` is its name.
+    (target,) = await prometheus.query('brainycp_up{job="brainycp-hosts",instance="mx1"}')
+    assert target["metric"]["dc"] == "msk1"
+    assert await prometheus.one("count(up == 1)") == 3
+
+
+def test_promtool_accepts_the_documented_configs(tmp_path: Path) -> None:
+    import subprocess
+
+    file = tmp_path / "prometheus.yml"
+    file.write_text(yaml.safe_dump({"scrape_configs": documented_jobs()}))
+    assert len(documented_jobs()) == 2
+    done = subprocess.run(
+        ["promtool", "check", "config", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,99 @@
+"""What can be checked of the documents: everything there is in them, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from exporter.cli import main
+from exporter.metrics.families import HOST_FAMILIES
+from exporter.metrics.own import OwnMetrics
+from exporter.snapshot import Reason
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def own_metrics() -> set[str]:
+    """Names of the exporter's metrics about itself, as their samples have them."""
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in OwnMetrics().registry.collect()
+        if family.name.startswith("brainycp_")
+    }
+
+
+def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
+    documented = set(re.findall(r"^\| `(brainycp_\w+)`", README, re.MULTILINE))
+    assert documented == {family.name for family in HOST_FAMILIES} | own_metrics()
+
+
+def test_every_metric_named_anywhere_in_the_documents_exists() -> None:
+    known = {family.name for family in HOST_FAMILIES} | own_metrics()
+    for file in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "config.example.yaml"):
+        named = set(re.findall(r"\bbrainycp_\w+", file.read_text()))
+        assert named <= known, file.name
+
+
+def test_every_command_and_option_is_documented() -> None:
+    table = dict(re.findall(r"^\| `([\w-]+)([^`]*)`", README, re.MULTILINE))
+    assert set(main.commands) <= set(table)
+    for name, command in main.commands.items():
+        options = {
+            option
+            for parameter in command.params
+            if isinstance(parameter, click.Option)
+            for option in parameter.opts
+            if option.startswith("--") and option != "--schema"
+        }
+        assert options == set(re.findall(r"--[\w-]+", table[name])), name
+
+
+def test_every_reason_is_documented() -> None:
+    section = README.partition("Reasons of errors:")[2].partition("##")[0]
+    assert set(re.findall(r"`(\w+)`", section)) == {reason.value for reason in Reason}
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    text = "\n".join(f.read_text() for f in (*ROOT.glob("*.md"), ROOT / ".ci" / "run"))
+    named = set(re.findall(r"(?:^\s*|`)make ([a-z-]+)", text, re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_every_file_that_the_readme_links_exists() -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_ci_runs_what_the_readme_names() -> None:
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    assert "make test" in README
+
+
+@pytest.fixture(scope="module")
+def unit_findings() -> str:
+    unit = ROOT / "deploy" / "brainycp-exporter.service"
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+    return done.stderr
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(unit_findings: str) -> None:
+    # That the command is not installed here is no fault of the unit.
+    lines = [line for line in unit_findings.splitlines() if "brainycp-exporter.service" in line]
+    assert [line for line in lines if "is not executable" not in line] == []
+
+
+def test_the_unit_is_hardened() -> None:
+    unit = ROOT / "deploy" / "brainycp-exporter.service"
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-300:]
