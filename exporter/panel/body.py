@@ -1,0 +1,139 @@
+"""Reads a reply's body, however compressed, within a bound on its size."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Iterator
+
+from aiohttp import StreamReader
+
+from exporter.config.units import format_size
+from exporter.panel.errors import PanelError
+from exporter.snapshot import Reason
+
+ACCEPTED_ENCODINGS = "gzip, deflate"
+"""The Accept-Encoding of a request: what `read_body` understands."""
+
+_PIECE = 2**20
+"""Bytes decompressed at once: some milliseconds, and all that a bomb gets above the limit."""
+
+_MAX_MEMBERS = 1000
+"""Members of one gzip body. Each costs much more than its bytes, and real ones have a few."""
+
+
+async def read_body(stream: StreamReader, encoding: str, limit: int) -> bytes:
+    """The whole body, decompressed.
+
+    Neither the bytes received nor those they decompress to may exceed `limit`; at most a
+    mebibyte more than twice the limit is ever held.
+
+    Args:
+        stream: the body as it was sent, not decompressed.
+        encoding: the reply's Content-Encoding; "" when it has none.
+        limit: bytes.
+
+    Raises:
+        PanelError: `too_large`, or `unexpected` for an encoding that is not known or a body
+            that does not decompress. What aiohttp raises for a broken connection passes.
+    """
+    inflater = _inflater_for(encoding)
+    received = size = 0
+    pieces: list[bytes] = []
+    while chunk := await stream.readany():
+        received += len(chunk)
+        if received > limit:
+            raise too_large(limit)
+        if inflater is None:
+            pieces.append(chunk)
+            continue
+        for piece in _inflate(inflater, chunk):
+            size += len(piece)
+            if size > limit:
+                raise too_large(limit)
+            pieces.append(piece)
+            if len(piece) == _PIECE:
+                await asyncio.sleep(0)  # a small chunk may hold very many pieces
+    if inflater is not None and not inflater.complete:
+        raise _damaged("it ends in the middle")
+    return b"".join(pieces)
+
+
+def too_large(limit: int) -> PanelError:
+    """The error for a reply of more than `limit` bytes."""
+    return PanelError(
+        Reason.TOO_LARGE,
+        f"The panel's reply is larger than poll.max_response ({format_size(limit)}).",
+        hint="Raise poll.max_response if the queue is really that long, or lower "
+        "poll.queue_detail_limit so that a long queue is not listed.",
+    )
+
+
+def _damaged(what: str) -> PanelError:
+    return PanelError(
+        Reason.UNEXPECTED,
+        f"The panel's reply is compressed, but cannot be decompressed: {what}.",
+        hint="Something between here and the panel damages it; look at proxies on the way.",
+        retryable=True,
+    )
+
+
+def _inflater_for(encoding: str) -> _Inflater | None:
+    match encoding.strip().lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip":
+            return _Inflater(gzip=True)
+        case "deflate":
+            return _Inflater(gzip=False)
+    # The value is the panel's own text, so it is not repeated.
+    raise PanelError(
+        Reason.UNEXPECTED,
+        "The panel's reply has a Content-Encoding that was not asked for.",
+        hint=f"Only {ACCEPTED_ENCODINGS} are; something between here and the panel ignores that.",
+    )
+
+
+def _inflate(inflater: _Inflater, chunk: bytes) -> Iterator[bytes]:
+    try:
+        yield from inflater.feed(chunk)
+    except zlib.error:
+        raise _damaged("its data is not what its header says") from None
+
+
+class _Inflater:
+    """Decompresses in pieces of at most _PIECE bytes, whatever the ratio."""
+
+    def __init__(self, *, gzip: bool) -> None:
+        self._gzip = gzip
+        self._members = 0
+        self._member: zlib._Decompress | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether what was fed so far is a whole body; an empty one is."""
+        return self._member is None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            member = self._member = self._member or self._open(data[0])
+            while not member.eof:
+                piece = member.decompress(data, _PIECE)
+                if piece:
+                    yield piece
+                data = member.unconsumed_tail
+                if not data and len(piece) < _PIECE:
+                    break
+            if member.eof:
+                self._member = None
+                data = member.unused_data.lstrip(b"\0")  # gzip may be padded
+
+    def _open(self, first_byte: int) -> zlib._Decompress:
+        self._members += 1
+        if self._members > (_MAX_MEMBERS if self._gzip else 1):
+            raise _damaged("it goes on after its end")
+        if self._gzip:
+            return zlib.decompressobj(16 + zlib.MAX_WBITS)
+        # "deflate" means a zlib stream, but some servers send a bare one. The low four bits
+        # of a zlib stream's first byte name the method, 8; a bare stream never starts so.
+        return zlib.decompressobj(zlib.MAX_WBITS if first_byte & 0x0F == 8 else -zlib.MAX_WBITS)

@@ -1,0 +1,411 @@
+"""Talks HTTP to the panels: one pool for all, one client for each.
+
+A client returns a reply's bytes as they are; what they say is for `exporter.panel.decode`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
+
+import aiohttp
+from aiohappyeyeballs import AddrInfoType
+from aiohttp.abc import AbstractCookieJar, AbstractResolver
+
+from exporter import __version__
+from exporter.config.models import HostConfig, PollConfig
+from exporter.panel.body import ACCEPTED_ENCODINGS, read_body, too_large
+from exporter.panel.errors import PanelError
+from exporter.panel.faults import Attempt, exchange_fault, no_slot, status_fault
+from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand, request_fields
+from exporter.panel.slots import Slots
+from exporter.panel.tls import TlsContexts, TlsLink, current_link, trust_of
+from exporter.snapshot import Reason
+
+Observe = Callable[[Operation, str, float], None]
+"""Called once a request: operation, `ok` or a Reason, seconds."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for name look-up, TCP and TLS together; the panel's own time comes on top."""
+
+KEEP_ALIVE = 4.0
+"""Seconds that an idle connection is kept.
+
+Long enough for the requests of one poll, which follow each other at once. Web servers drop an
+idle connection after 5 s or more, so below that a request hardly ever meets a dropped one; and
+a fleet's connections between two polls would hold 66 kB each for nothing.
+"""
+
+DNS_TTL = 300
+"""Seconds that a name's addresses are kept; a panel that fails is looked up anew at once."""
+
+_READ_ONLY = frozenset({Operation.COUNT, Operation.LIST})
+
+_Command = MessageCommand | ServiceCommand
+
+
+@dataclass(frozen=True, slots=True)
+class PanelReply:
+    """A panel's answer with an HTTP status of success."""
+
+    body: bytes
+    """Decompressed, at most `poll.max_response` bytes."""
+    duration: float
+    """Seconds that the request took, the wait for its turn not included."""
+    status: int
+
+
+class PanelPool:
+    """What the clients of all panels share: limits, name look-ups, TLS contexts.
+
+    To be made inside a running event loop.
+    """
+
+    def __init__(self, poll: PollConfig, *, observe: Observe | None = None) -> None:
+        self._shared = _Shared(
+            poll=poll,
+            timeout=_client_timeout(poll.timeout),
+            slots=Slots(poll.concurrency),
+            contexts=TlsContexts(),
+            # Not a thread for each look-up: with a dead DNS server these would pile up. With
+            # the three servers that a resolv.conf may name, giving up takes less than
+            # CONNECT_TIMEOUT, so that it is told as what it is.
+            resolver=aiohttp.AsyncResolver(timeout=1.0, tries=2),
+            cookies=aiohttp.DummyCookieJar(),
+            observe=observe or _observe_nothing,
+        )
+        self._clients: dict[str, PanelClient] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def client(self, host: HostConfig) -> PanelClient:
+        """The client for a panel; the same one for the same config of it."""
+        client = self._clients.get(host.name)
+        if client is None or client.host != host:
+            self._retire(client)
+            client = self._clients[host.name] = PanelClient(host, self._shared)
+        return client
+
+    def update(self, poll: PollConfig) -> None:
+        """Follow a reloaded config, and files of authorities that changed.
+
+        Connections stay; requests under way end by the limits that they began with.
+        """
+        self._shared.poll = poll
+        self._shared.timeout = _client_timeout(poll.timeout)
+        self._shared.slots.resize(poll.concurrency)
+        self._shared.contexts.refresh()
+        for client in self._clients.values():
+            client.slots.resize(poll.requests_per_host)
+
+    def forget(self, host: HostConfig) -> None:
+        """Drop what is kept for a panel that was removed or changed: connections, sessions.
+
+        A request that is still under way fails.
+        """
+        client = self._clients.get(host.name)
+        if client is not None and client.host == host:
+            del self._clients[host.name]
+            self._retire(client)
+
+    def _retire(self, client: PanelClient | None) -> None:
+        if client is not None:
+            closing = asyncio.create_task(client.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close every connection; requests that are still under way fail."""
+        for client in self._clients.values():
+            self._retire(client)
+        self._clients.clear()
+        await asyncio.gather(*self._closing)
+        await self._shared.resolver.close()
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What a pool's clients share; a reload changes it in place."""
+
+    poll: PollConfig
+    timeout: aiohttp.ClientTimeout
+    slots: Slots
+    contexts: TlsContexts
+    resolver: AbstractResolver
+    cookies: AbstractCookieJar
+    observe: Observe
+
+
+class PanelClient:
+    """Asks one panel. Made by a PanelPool."""
+
+    def __init__(self, host: HostConfig, shared: _Shared) -> None:
+        self.host = host
+        self.slots = Slots(shared.poll.requests_per_host)
+        """Requests in flight to this panel."""
+        self._shared = shared
+        self._url = host.address
+        self._trust = trust_of(host.tls) if self._url.scheme == "https" else None
+        self._link = TlsLink(host.tls.fingerprint_sha256)
+        self._forms: dict[tuple[Operation, _Command | None, bool], bytes] = {}
+        self._sockets_opened = 0
+        # A connector of its own can be closed for this panel alone, and cannot lend its
+        # connections to a panel at the same address that is to be checked differently.
+        self._connector = aiohttp.TCPConnector(
+            limit=0,
+            keepalive_timeout=KEEP_ALIVE,
+            ttl_dns_cache=DNS_TTL,
+            resolver=shared.resolver,
+            socket_factory=self._open_socket,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=self._connector,
+            headers=_headers(host),
+            cookie_jar=shared.cookies,
+            auto_decompress=False,
+            response_class=_Response,
+        )
+
+    def __repr__(self) -> str:
+        return f"<PanelClient {self.host.name} {self._url}>"
+
+    @property
+    def certificate_expiry(self) -> float | None:
+        """Unix time at which the panel's certificate expires, verified or not.
+
+        Of the last handshake that succeeded; None before the first and for plain http.
+        """
+        return self._link.certificate_expiry
+
+    async def request(
+        self,
+        operation: Operation,
+        *,
+        message_id: str | None = None,
+        command: MessageCommand | ServiceCommand | None = None,
+        force: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - it bounds the request, not the caller
+    ) -> PanelReply:
+        """Ask the panel for one operation.
+
+        Waits for its turn, without a bound unless `timeout` is given; poll.timeout bounds the
+        request from then on.
+
+        Args:
+            operation: what to ask.
+            message_id: `id` of controll_msg.
+            command: `command` of controll_msg, clamav and spamassassin.
+            force: `dellete_forse` of delete_all_msg.
+            timeout: seconds for the wait and the request together; cannot prolong poll.timeout.
+
+        Raises:
+            PanelError: why there is no reply with a status of success. A read-only request
+                that fails because the panel had just dropped the idle connection was repeated
+                on a new one before; any other is sent once.
+        """
+        form = self._form(operation, message_id, command, force=force)
+        read_only = operation in _READ_ONLY or command is ServiceCommand.STATUS
+        deadline = None if timeout is None else time.monotonic() + timeout
+        await self._take_slots(timeout)
+        started = time.monotonic()
+        try:
+            limit = self._limit(deadline, started)
+            status, body = await self._ask(form, limit, action=not read_only)
+        except PanelError as error:
+            self._shared.observe(operation, error.reason, time.monotonic() - started)
+            raise
+        finally:
+            self._shared.slots.release()
+            self.slots.release()
+        took = time.monotonic() - started
+        self._shared.observe(operation, "ok", took)
+        return PanelReply(body, took, status)
+
+    async def close(self) -> None:
+        """Close the connections; called by the pool."""
+        self._link.drop_session()
+        await self._session.close()
+
+    def _form(
+        self,
+        operation: Operation,
+        message_id: str | None,
+        command: _Command | None,
+        *,
+        force: bool,
+    ) -> bytes:
+        """The request's body; kept where it is the same each time."""
+        key = operation, command, force
+        form = self._forms.get(key) if message_id is None else None
+        if form is None:
+            host = self.host
+            assert host.password is not None  # noqa: S101 - the config requires it
+            fields = request_fields(
+                operation,
+                username=host.username,
+                password=host.password.get_secret_value(),
+                dialect=host.dialect,
+                language=host.language,
+                message_id=message_id,
+                command=command,
+                force=force,
+            )
+            form = urlencode(fields).encode()
+            if message_id is None:
+                self._forms[key] = form
+        return form
+
+    async def _take_slots(self, seconds: float | None) -> None:
+        """Take one of this panel's slots, then one of all: a slow panel holds only its own."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.slots.acquire()
+                try:
+                    await self._shared.slots.acquire()
+                except asyncio.CancelledError:
+                    self.slots.release()
+                    raise
+        except TimeoutError:
+            raise no_slot(seconds or 0.0) from None
+
+    def _limit(self, deadline: float | None, now: float) -> aiohttp.ClientTimeout:
+        whole = self._shared.timeout
+        if deadline is None or now + self._shared.poll.timeout <= deadline:
+            return whole
+        # aiohttp takes 0 for "no limit".
+        return _client_timeout(max(deadline - now, 0.001))
+
+    async def _ask(
+        self, form: bytes, limit: aiohttp.ClientTimeout, *, action: bool
+    ) -> tuple[int, bytes]:
+        """Status and body; a dropped idle connection costs a read-only request another try."""
+        until = time.monotonic() + (limit.total or 0.0)
+        attempt = Attempt(self.host, action, limit.total or 0.0, limit.connect or 0.0)
+        fault: PanelError | None = None
+        while fault is None:
+            opened = self._sockets_opened
+            try:
+                return await self._exchange(form, limit, attempt)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                dropped = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+                reused = opened == self._sockets_opened
+                left = until - time.monotonic()
+                if dropped and reused and not action and left > 0:
+                    # Each round uses an idle connection up, so the last one is on a new one.
+                    limit = _client_timeout(left)
+                else:
+                    fault = exchange_fault(attempt, error)
+        # Raised out here because aiohttp's error, which holds the request's headers, would
+        # stay attached to it as its context.
+        self._connector.clear_dns_cache()
+        if fault.reason in {Reason.TLS, Reason.TLS_PIN}:
+            self._link.drop_session()
+        raise fault
+
+    async def _exchange(
+        self, form: bytes, limit: aiohttp.ClientTimeout, attempt: Attempt
+    ) -> tuple[int, bytes]:
+        context = True if self._trust is None else self._shared.contexts.get(self._trust)
+        link = current_link.set(self._link)
+        try:
+            response = await self._session.post(
+                self._url, data=form, ssl=context, timeout=limit, allow_redirects=False
+            )
+        finally:
+            current_link.reset(link)
+        try:
+            body = await self._read(response, attempt)
+        except BaseException:
+            _abort(response.connection)
+            response.close()
+            raise
+        response.release()
+        self._link.keep_session()
+        return response.status, body
+
+    async def _read(self, response: aiohttp.ClientResponse, attempt: Attempt) -> bytes:
+        if not 200 <= response.status < 300:
+            raise status_fault(attempt, response.status, response.headers.get("Location", ""))
+        limit = self._shared.poll.max_response
+        try:
+            if (response.content_length or 0) > limit:
+                raise too_large(limit)
+            encoding = response.headers.get("Content-Encoding", "")
+            return await read_body(response.content, encoding, limit)
+        except PanelError as error:
+            raise attempt.lost(
+                error.reason, error.message, error.hint, retryable=error.retryable
+            ) from None
+
+    def _open_socket(self, address: AddrInfoType) -> socket.socket:
+        self._sockets_opened += 1
+        family, kind, protocol, _, _ = address
+        return socket.socket(family, kind, protocol)
+
+
+class _Response(aiohttp.ClientResponse):
+    """A response whose connection is gone at once when no headers come.
+
+    aiohttp would close it in the orderly way, for which a TLS connection waits up to 30 s for
+    a peer that has just shown that it does not answer.
+    """
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        try:
+            return await super().start(connection)
+        except BaseException:
+            _abort(connection)
+            raise
+
+
+def _abort(connection: aiohttp.connector.Connection | None) -> None:
+    """Drop a connection without draining it."""
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+
+
+def _headers(host: HostConfig) -> dict[str, str]:
+    headers = {
+        "User-Agent": f"brainycp-exporter/{__version__}",
+        "Accept-Encoding": ACCEPTED_ENCODINGS,
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    auth = host.basic_auth
+    if auth is not None and auth.password is not None:
+        pair = f"{auth.username}:{auth.password.get_secret_value()}"
+        headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+    return headers
+
+
+def _client_timeout(seconds: float) -> aiohttp.ClientTimeout:
+    # A tenth is left, so that a connection that does not come about is told from a panel that
+    # does not answer.
+    return aiohttp.ClientTimeout(total=seconds, connect=min(CONNECT_TIMEOUT, 0.9 * seconds))
+
+
+def _observe_nothing(operation: Operation, outcome: str, seconds: float) -> None:
+    """For a pool whose requests nobody counts."""
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process: each connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
