@@ -1,0 +1,252 @@
+"""Senders, recipients and their domains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, cast
+
+NULL_SENDER = ""
+
+_SIMPLE = r"[^\s<>\"(),;:&@\\\[\]]++@[A-Za-z0-9._-]++"
+"""An address without anything that needs care: nearly all of them."""
+
+_MAX_ADDRESS = 1000
+_SIMPLE_ADDRESS = re.compile(_SIMPLE)
+_QUOTED = r'"(?:[^"\\]|\\.){0,200}+"'
+_ADDRESS = re.compile(rf"(?:{_QUOTED}|[^\s<>\"(),;])++")
+_BRACKETED = re.compile(rf"[^<>]{{0,200}}<((?:{_QUOTED}|[^<>\"]){{0,{_MAX_ADDRESS}}}+)>")
+_TOKEN = re.compile(rf"(?:{_QUOTED}|[^\s,;\"]){{1,{_MAX_ADDRESS}}}+|\"")
+_REASON = re.compile(r"\([^()]{0,2000}\)")
+_NULL_WORDS = frozenset({"", "<>", "mailer-daemon", "<mailer-daemon>", '""', "<<>>"})
+_ADDRESS_KEYS = ("address", "email", "recipient", "rcpt", "to", "addr", "mail")
+_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#039;", "'"), ("&#39;", "'"))
+
+Recipients = tuple[tuple[str, ...], tuple[str, ...]]
+"""Those that wait, and those already delivered to."""
+
+
+class RecipientColumn(NamedTuple):
+    """The recipients of many rows; few rows have delivered ones."""
+
+    waiting: list[tuple[str, ...] | None]
+    delivered: dict[int, tuple[str, ...]]
+    """By row."""
+
+
+def read_sender(value: object) -> str | None:
+    """The envelope sender without brackets, "" for the null sender; None when not told."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, dict):
+        value = _address_of(value)
+    if not isinstance(value, str):
+        return None
+    if _SIMPLE_ADDRESS.fullmatch(value):
+        return value
+    text = unescape(value).strip()
+    if text.lower() in _NULL_WORDS:
+        return NULL_SENDER
+    if text.endswith(")") and "(" in text:
+        # Exim names the login of a submitter that may not choose the sender: `<x@y> (www-data)`.
+        text = text[: text.rindex("(")].rstrip()
+    match = _BRACKETED.fullmatch(text)
+    if match:
+        return NULL_SENDER if not match[1].strip() else _plain_address(match[1].strip())
+    return _plain_address(text)
+
+
+def read_recipients(value: object) -> Recipients | None:
+    """Recipients that wait and that are delivered; None when not told.
+
+    A text or list that holds anything but addresses is not told: some of them might be lost.
+    """
+    if isinstance(value, str):
+        return _recipients_from_text(value)
+    if isinstance(value, dict):
+        address = _address_of(value)
+        if address is not None:
+            value = [address]
+        elif value and all("@" in str(key) for key in value):
+            value = list(value)
+        elif all(str(key).isdecimal() for key in value):
+            value = list(value.values())
+        else:
+            return None
+    if not isinstance(value, list | tuple):
+        return None
+    waiting: list[str] = []
+    delivered: list[str] = []
+    for item in value:
+        told = _address_of(item) if isinstance(item, dict) else item
+        one = _recipients_from_text(told) if isinstance(told, str) else None
+        if one is None:
+            return None
+        waiting += one[0]
+        delivered += one[1]
+    return tuple(waiting), tuple(delivered)
+
+
+def is_address_like(value: object) -> bool:
+    """Whether a value is a sender or recipients and can hardly be anything else."""
+    if isinstance(value, str):
+        text = unescape(value).strip()
+        if text.lower() in _NULL_WORDS:
+            return text != ""
+        return "@" in text and (read_sender(text) is not None or read_recipients(text) is not None)
+    if isinstance(value, dict):
+        return is_address_like(_address_of(value))
+    return isinstance(value, list) and bool(value) and all(map(is_address_like, value[:50]))
+
+
+def is_null_sender(value: object) -> bool:
+    """Whether a value is a written-out null sender (`<>`, `MAILER-DAEMON`)."""
+    return isinstance(value, str) and value != "" and read_sender(value) == NULL_SENDER
+
+
+def is_many(value: object) -> bool:
+    """Whether a value can only be recipients: a list, or several addresses, or a delivered one."""
+    if isinstance(value, list):
+        return True
+    told = read_recipients(value) if isinstance(value, str) else None
+    return told is not None and len(told[0]) + 2 * len(told[1]) > 1
+
+
+def unescape(text: str) -> str:
+    """The text with the HTML entities that PHP's htmlspecialchars writes turned back."""
+    if "&" not in text:
+        return text
+    for entity, character in _ENTITIES:
+        text = text.replace(entity, character)
+    return text.replace("&amp;", "&")
+
+
+def _address_of(item: Mapping[str, object]) -> str | None:
+    for key in _ADDRESS_KEYS:
+        value = item.get(key)
+        if isinstance(value, str):
+            return value
+    return None
+
+
+def _plain_address(text: str) -> str | None:
+    if text in ("-", "—") or len(text) > _MAX_ADDRESS:
+        return None
+    return text if _ADDRESS.fullmatch(text) else None
+
+
+def _recipients_from_text(value: str) -> Recipients | None:
+    text = unescape(value)
+    if "(" in text:
+        text = _REASON.sub(" ", text)
+    waiting: list[str] = []
+    delivered: list[str] = []
+    mark = False
+    for word in _TOKEN.findall(text):
+        if word == "D" and not mark:
+            mark = True
+            continue
+        address = word[1:-1] if word[0] == "<" and word[-1] == ">" else word
+        if _plain_address(address) is None:
+            return None
+        (delivered if mark else waiting).append(address)
+        mark = False
+    everything = waiting + delivered
+    # One bare word may be a local user; among several it is prose.
+    if mark or not everything or (len(everything) > 1 and not all("@" in a for a in everything)):
+        return None
+    return tuple(waiting), tuple(delivered)
+
+
+# --- whole columns -----------------------------------------------------------------------------
+
+_SIMPLE_LINES = re.compile(rf"(?:{_SIMPLE}\n)*+")
+_SENDER_LINES = re.compile(rf"(?:(?:{_SIMPLE}|<{_SIMPLE}>|<>|MAILER-DAEMON)?\n)*+")
+
+
+def read_senders(column: Sequence[object]) -> list[str | None]:
+    """`read_sender` for every value; all at once where they are plain."""
+    text = _joined(column)
+    if text is None or not _SENDER_LINES.fullmatch(text):
+        return [read_sender(value) for value in column]
+    if "<" in text:
+        text = text.replace("<", "").replace(">", "")
+    senders: list[str | None] = [*text.split("\n")]
+    senders.pop()
+    if "MAILER-DAEMON\n" in text:
+        senders = [NULL_SENDER if sender == "MAILER-DAEMON" else sender for sender in senders]
+    return senders
+
+
+def read_recipient_column(column: Sequence[object]) -> RecipientColumn:
+    """`read_recipients` for every value; all at once where they are plain."""
+    single = _single(column)
+    text = _joined(single)
+    if text is not None and _SIMPLE_LINES.fullmatch(text):
+        return RecipientColumn([*zip(cast("Sequence[str]", single), strict=True)], {})
+    plain = _plain_lists(column)
+    if plain is not None:
+        return RecipientColumn(plain, {})
+    waiting: list[tuple[str, ...] | None] = []
+    delivered: dict[int, tuple[str, ...]] = {}
+    for row, value in enumerate(column):
+        if isinstance(value, str) and _SIMPLE_ADDRESS.fullmatch(value):
+            waiting.append((value,))
+            continue
+        told = read_recipients(value)
+        waiting.append(None if told is None else told[0])
+        if told is not None and told[1]:
+            delivered[row] = told[1]
+    return RecipientColumn(waiting, delivered)
+
+
+def _single(column: Sequence[object]) -> Sequence[object]:
+    """The only address of each value where all are lists of one, else the column itself."""
+    if not column or not isinstance(column[0], list):
+        return column
+    lists = cast("Sequence[list[Any]]", column)
+    try:
+        if set(map(len, lists)) != {1}:
+            return column
+        if isinstance(lists[0][0], dict):
+            return [value[0]["address"] for value in lists]
+        return [value[0] for value in lists]
+    except (TypeError, KeyError):
+        return column
+
+
+def _plain_lists(column: Sequence[object]) -> list[tuple[str, ...] | None] | None:
+    """The addresses of each value when all of them are plain and each value has one."""
+    tokens: Sequence[list[str]]
+    try:
+        kinds = set(map(type, column))
+        if kinds == {str}:
+            tokens = [value.replace(",", " ").split() for value in cast("Sequence[str]", column)]
+        elif kinds == {list}:
+            tokens = _address_lists(cast("Sequence[list[object]]", column))
+        else:
+            return None
+        text = "\n".join(chain.from_iterable(tokens)) + "\n"
+    except (TypeError, KeyError):
+        return None
+    if not all(tokens) or text.count("\n") != sum(map(len, tokens)):
+        return None
+    return [tuple(addresses) for addresses in tokens] if _SIMPLE_LINES.fullmatch(text) else None
+
+
+def _address_lists(column: Sequence[list[object]]) -> Sequence[list[str]]:
+    """The lists themselves, or what `postqueue -j` names `address` in their objects."""
+    if column and column[0] and isinstance(column[0][0], dict):
+        objects = cast("Sequence[list[dict[str, str]]]", column)
+        return [[item["address"] for item in value] for value in objects]
+    return cast("Sequence[list[str]]", column)
+
+
+def _joined(column: Sequence[object]) -> str | None:
+    """The values as lines; None when not all are texts of one line."""
+    try:
+        text = "\n".join(cast("Sequence[str]", column)) + "\n"
+    except TypeError:
+        return None
+    return text if text.count("\n") == len(column) else None

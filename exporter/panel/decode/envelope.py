@@ -1,0 +1,233 @@
+"""The envelope of every reply: a code, a text and a payload under several names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from exporter.panel.decode.anonymise import safe_text
+from exporter.panel.decode.lenient_json import Members, decode_value, find_object, is_json
+from exporter.panel.errors import PanelError
+from exporter.panel.protocol import (
+    LIST_EMPTY_CODE,
+    SUCCESS_CODES,
+    Operation,
+    failure_for_code,
+)
+from exporter.snapshot import Reason
+
+CODE_KEYS = ("error", "code", "err")
+TEXT_KEYS = ("mess", "message", "msg")
+PAYLOAD_KEYS = (
+    "detail",
+    "data",
+    "array",
+    "details",
+    "result",
+    "response",
+    "list",
+    "messages",
+    "queue",
+    "count",
+    "status",
+)
+"""Where a payload has been seen (the first three) or may be; the operation's name comes fourth."""
+
+_CODE = re.compile(r"\s*([+-]?\d{1,9})\s*", re.ASCII)
+_MARKUP = re.compile(rb"\s*+<(?:!doctype|html|head|body|!--|\?xml)", re.IGNORECASE)
+_EMPTY = (b"null", b'""', b"[]", b"{}")
+
+_DIALECT_HINT = "Try another `dialect` for this host; `diagnose` shows what the panel answers."
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply that reports success."""
+
+    operation: Operation
+    code: int
+    """One of SUCCESS_CODES, or LIST_EMPTY_CODE for list_msg; 0 when the reply holds no code."""
+    text: str
+    """The panel's own sentence, as it came: not safe to log."""
+    payload: object = None
+    payload_key: str = ""
+    """The payload's key in lower case; "" when the reply has none."""
+    others: Mapping[str, object] = field(default_factory=dict)
+    """All further members, keys in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The same with the values not decoded yet."""
+
+    code: int
+    text: str
+    payload_key: str
+    members: Members
+
+    @property
+    def payload(self) -> msgspec.Raw | None:
+        """The payload; None when the reply has none."""
+        return self.members[self.payload_key] if self.payload_key else None
+
+
+def decode_reply(body: bytes, operation: Operation) -> Reply:
+    """The reply's code, text and payload.
+
+    A reply without any code is taken for a success only when it holds a payload that is not
+    empty: no page documents such a reply, but the payload's own decoder is strict and a panel
+    that fails answers no payload.
+
+    Raises:
+        PanelError: `not_json`, `unexpected` (no envelope), or what `failure_for_code` makes of
+            a code that is no success. list_msg's code for an empty queue is no error.
+    """
+    envelope = open_envelope(body, operation)
+    key = envelope.payload_key
+    others = {
+        name: _value(raw, operation)
+        for name, raw in envelope.members.items()
+        if name != key and name not in CODE_KEYS and name not in TEXT_KEYS
+    }
+    payload = envelope.payload
+    return Reply(
+        operation,
+        envelope.code,
+        envelope.text,
+        None if payload is None else _value(payload, operation),
+        key,
+        others,
+    )
+
+
+def open_envelope(body: bytes, operation: Operation) -> Envelope:
+    """As `decode_reply`, but the payload stays undecoded."""
+    payload_keys = (*PAYLOAD_KEYS[:3], operation.value, *PAYLOAD_KEYS[3:])
+    known = {*CODE_KEYS, *TEXT_KEYS, *payload_keys}
+
+    def is_envelope(members: Members) -> bool:
+        return any(key.strip().lower() in known for key in members)
+
+    found = find_object(body, is_envelope)
+    if found is None:
+        raise _no_envelope(body, operation)
+    # Of keys that differ by case only the first wins: documented ones are in lower case.
+    members: dict[str, msgspec.Raw] = {}
+    for key, raw in found.items():
+        members.setdefault(key.strip().lower(), raw)
+    text = _text(members)
+    code = _code(members, operation, text)
+    key = _payload_key(members, payload_keys)
+    if code is None:
+        if not key or _is_empty(members[key]):
+            raise unexpected(
+                f"The reply to {operation.value} has neither a code nor a payload.{quote(text)}"
+            )
+        return Envelope(0, text, key, members)
+    if operation is Operation.LIST and code == LIST_EMPTY_CODE:
+        return Envelope(code, text, "", members)
+    if code not in SUCCESS_CODES:
+        raise failure_for_code(operation, code, safe_text(text))
+    return Envelope(code, text, key, members)
+
+
+def unexpected(message: str, *, hint: str = "`diagnose` shows the whole reply.") -> PanelError:
+    """The error for a reply that is JSON but says nothing that is understood."""
+    return PanelError(Reason.UNEXPECTED, message, hint=hint)
+
+
+def quote(text: str) -> str:
+    """The panel's own sentence, safe to show, as the end of a message; "" for none."""
+    safe = safe_text(text)
+    return f' The panel says: "{safe}".' if safe else ""
+
+
+def _value(raw: msgspec.Raw, operation: Operation) -> object:
+    try:
+        return decode_value(raw)
+    except ValueError:
+        raise unexpected(f"The reply to {operation.value} is nested too deeply.") from None
+
+
+def _text(members: Members) -> str:
+    for key in TEXT_KEYS:
+        if key in members:
+            try:
+                value = decode_value(members[key])
+            except ValueError:
+                continue
+            if isinstance(value, str):
+                return value
+    return ""
+
+
+def _code(members: Members, operation: Operation, text: str) -> int | None:
+    """The code; a failure wins over a success told beside it. None when there is none."""
+    codes: list[int] = []
+    for key in CODE_KEYS:
+        if key not in members:
+            continue
+        try:
+            value = decode_value(members[key])
+        except ValueError:
+            continue
+        if isinstance(value, str) and value.strip():
+            match = _CODE.fullmatch(value)
+            if match is None:
+                raise PanelError(
+                    Reason.PANEL_ERROR,
+                    f"The panel answered {operation.value} with an error in words.{quote(value)}",
+                    hint="`diagnose` shows the whole reply.",
+                )
+            codes.append(int(match[1]))
+        elif isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0:
+            codes.append(int(value))
+        elif value is True:
+            raise PanelError(
+                Reason.PANEL_ERROR,
+                f"The panel reports an error of {operation.value} without a code.{quote(text)}",
+                hint="`diagnose` shows the whole reply.",
+            )
+    return next((code for code in codes if code not in SUCCESS_CODES), codes[0] if codes else None)
+
+
+def _payload_key(members: Members, keys: tuple[str, ...]) -> str:
+    present = [key for key in keys if key in members]
+    told = (key for key in present if not _is_empty(members[key]))
+    return next(told, present[0] if present else "")
+
+
+def _is_empty(raw: msgspec.Raw) -> bool:
+    with memoryview(raw) as view:
+        return len(view) <= 4 and bytes(view) in _EMPTY
+
+
+def _no_envelope(body: bytes, operation: Operation) -> PanelError:
+    if not body.strip():
+        return PanelError(
+            Reason.NOT_JSON,
+            f"The panel answered {operation.value} with an empty body.",
+            hint="That is how it answers a right login when it sees no operation: try another "
+            "`dialect` for this host.",
+        )
+    if _MARKUP.match(body.removeprefix(b"\xef\xbb\xbf")):
+        return PanelError(
+            Reason.NOT_JSON,
+            f"The panel answered {operation.value} with a web page instead of JSON.",
+            hint="Is it the panel's login page? Check the url, its port, and that it leads to "
+            "the panel's API.",
+        )
+    if is_json(body):
+        return unexpected(
+            f"The reply to {operation.value} is JSON, but not what the panel's API answers: it "
+            "has no code and no payload.",
+            hint="Does the url lead to a BrainyCP panel? " + _DIALECT_HINT,
+        )
+    return PanelError(
+        Reason.NOT_JSON,
+        f"The reply to {operation.value} is not JSON.",
+        hint="Does the url lead to a BrainyCP panel? " + _DIALECT_HINT,
+    )

@@ -1,0 +1,462 @@
+"""list_msg: from the reply's bytes to a table of messages, whatever form the rows have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from functools import lru_cache
+from io import StringIO
+from itertools import islice
+from operator import attrgetter
+from typing import Any, cast
+
+import msgspec
+
+from exporter.panel.decode.anonymise import anonymise_value, safe_text
+from exporter.panel.decode.console import is_console, plain_text, read_console
+from exporter.panel.decode.envelope import PAYLOAD_KEYS, open_envelope, quote, unexpected
+from exporter.panel.decode.lenient_json import PARSE_ERRORS, decode_value
+from exporter.panel.decode.recognition import Key, Layout, recognise
+from exporter.panel.decode.table import (
+    ColumnReader,
+    Intake,
+    MessageTable,
+    Part,
+    Summary,
+    TableBuilder,
+    mta_of,
+)
+from exporter.panel.decode.values import read_id
+from exporter.panel.protocol import LIST_EMPTY_CODE, Operation
+from exporter.snapshot import Mta
+
+SAMPLE_ROWS = 100
+"""Rows, spread over the list, by which its layout is recognised."""
+
+CHUNK_ROWS = 2048
+"""Rows decoded at a time: bounds the memory that undecoded values take."""
+
+MAX_FORMS = 16
+"""Forms of rows told apart in one list; rows of further forms are not understood."""
+
+MAX_SAMPLES = 3
+_MAX_DEPTH = 4
+_MAX_POSITIONS = 64
+
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+_raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_texts = msgspec.json.Decoder(list[str])
+_lists = msgspec.json.Decoder(list[tuple[Any, ...]])  # tuples cost the collector less than lists
+
+Form = tuple[str, object]
+"""Kind of row, and what tells forms of one kind apart: an array's length, an object's keys."""
+
+_MAIN_OBJECT: Form = ("object", None)
+
+
+def decode_queue(
+    body: bytes,
+    *,
+    now: float,
+    fields: Mapping[str, str | int] | None = None,
+    time_zone: tzinfo | None = None,
+) -> MessageTable:
+    """The messages of a reply to list_msg.
+
+    Args:
+        body: the reply.
+        now: Unix time, which dates and Unix times in the rows are compared with.
+        fields: the host's `fields`: which name or position is what; overrides recognition.
+        time_zone: the panel's, for dates that name none; without it they tell no age.
+
+    Raises:
+        PanelError: as `decode_reply`, and `unexpected` when the payload is no list of any kind.
+            Rows that are not understood are counted, they are no error.
+    """
+    builder = TableBuilder()
+    _, summary = read_queue(body, builder.add, now=now, fields=fields, time_zone=time_zone)
+    return builder.build(summary)
+
+
+def read_queue(
+    body: bytes,
+    sink: Callable[[Part], None],
+    *,
+    now: float,
+    fields: Mapping[str, str | int] | None,
+    time_zone: tzinfo | None,
+) -> tuple[Collection[str], Summary]:
+    """As `decode_queue`, but `sink` gets the messages part by part, so that none need stay.
+
+    Returns:
+        The ids of all messages, and what there is to say of the list.
+    """
+    envelope = open_envelope(body, Operation.LIST)
+    if envelope.code == LIST_EMPTY_CODE:
+        return (), Summary(0, 0, f"the code {LIST_EMPTY_CODE}: the queue is empty", (), {})
+    if envelope.payload is None:
+        raise unexpected(f"The reply to list_msg holds no list.{quote(envelope.text)}")
+    listing = _Listing(now, dict(fields or {}), time_zone, Intake(sink))
+    listing.read(envelope.payload, _MAX_DEPTH)
+    return listing.intake.ids.keys(), listing.summary(envelope.payload_key)
+
+
+@lru_cache(maxsize=64)
+def _object_decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[list[Any]]:
+    """Decodes a list of objects of which only these keys matter."""
+    row = msgspec.defstruct(
+        "Row",
+        [(_attribute(i), Any, msgspec.field(default=None, name=k)) for i, k in enumerate(keys)],
+        gc=False,
+    )
+    return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]  # made at run time
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Undecoded rows; `ids` when they are the values of an object whose keys are the ids."""
+
+    raws: Sequence[msgspec.Raw]
+    ids: Sequence[str] | None = None
+
+
+@dataclass(slots=True)
+class _FormInUse:
+    layout: Layout
+    reader: ColumnReader
+    rows: int = 0
+
+
+@dataclass(slots=True)
+class _Listing:
+    """The state of reading one list."""
+
+    now: float
+    fields: Mapping[str, Key]
+    zone: tzinfo | None
+    intake: Intake
+    listed: int = 0
+    forms: dict[Form, _FormInUse] = field(default_factory=dict)
+    sample: dict[Form, list[Any]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    console_rows: int = 0
+    shapes: list[str] = field(default_factory=list)
+    samples: list[str] = field(default_factory=list)
+
+    # --- the payload ---------------------------------------------------------------------------
+
+    def read(self, payload: msgspec.Raw, depth: int) -> None:
+        with memoryview(payload) as view:
+            first = bytes(view[:1])
+        try:
+            if first == b"[":
+                self._read_rows(_Rows(_raw_list.decode(payload)))
+            elif first == b"{" and depth:
+                self._read_object(payload, depth)
+            elif first == b'"':
+                self._read_text(str(decode_value(payload)))
+            else:
+                raise unexpected("The payload of list_msg is neither a list nor a text.")
+        except PARSE_ERRORS:
+            raise unexpected("The payload of list_msg cannot be read.") from None
+        if self.lines:
+            self._read_text("\n".join(self.lines))
+
+    def _read_object(self, payload: msgspec.Raw, depth: int) -> None:
+        """A list with numbers or ids for keys, one message, or an object around a list."""
+        members = _raw_members.decode(payload)
+        keys = [*members]
+        if all(key.isdecimal() and len(key) < 10 for key in keys):
+            numbered = sorted(members.items(), key=_number)
+            self._read_rows(_Rows([raw for _, raw in numbered]))
+            return
+        if 2 * sum(read_id(key) is not None for key in keys) >= len(keys):
+            self.shapes.append("an object with the ids as keys")
+            self._read_rows(_Rows([*members.values()], keys))
+            return
+        texts = [raw for raw in members.values() if _starts_with(raw, b'"')]
+        if len(keys) <= _MAX_POSITIONS and any(read_id(_value(raw)) for raw in texts):
+            self._read_rows(_Rows([payload]))
+            return
+        lower = {key.strip().lower(): raw for key, raw in members.items()}
+        inner = next(
+            (key for key in PAYLOAD_KEYS if key in lower and _starts_with(lower[key], b'[{"')), None
+        )
+        if inner is None:
+            raise unexpected(
+                "The payload of list_msg is an object, but not of messages: it has the keys "
+                f"{', '.join(safe_text(key, limit=30) for key in keys[:5])}."
+            )
+        self.shapes.append(f"inside `{inner}`")
+        self.read(lower[inner], depth - 1)
+
+    # --- rows ----------------------------------------------------------------------------------
+
+    def _read_rows(self, rows: _Rows) -> None:
+        raws = rows.raws
+        step = max(1, -(-len(raws) // SAMPLE_ROWS))
+        for raw in raws[::step]:
+            value = _as_row(_value(raw))
+            self.sample.setdefault(_form(value), []).append(value)
+        # Rows that are objects are one form, whatever keys some of them lack.
+        objects = [row for form in self.sample if form[0] == "object" for row in self.sample[form]]
+        if objects:
+            self._use_form(_MAIN_OBJECT, objects, keyed=rows.ids is not None)
+        counts = Counter({form: len(values) for form, values in self.sample.items()})
+        kind = "object" if 2 * len(objects) > counts.total() else ""
+        kind = kind or (counts.most_common(1)[0][0][0] if counts else "")
+        for start in range(0, len(raws), CHUNK_ROWS):
+            chunk = slice(start, start + CHUNK_ROWS)
+            ids = None if rows.ids is None else rows.ids[chunk]
+            self._read_chunk(kind, _Rows(raws[chunk], ids))
+
+    def _read_chunk(self, kind: str, rows: _Rows) -> None:
+        """Rows of the list's main kind are decoded at once; what that leaves, one by one."""
+        left: Sequence[int] = range(len(rows.raws))
+        try:
+            if kind == "object" and len(rows.raws) > SAMPLE_ROWS:
+                left = self._read_objects(rows)
+            elif kind == "array":
+                self._read_arrays(_lists.decode(_joined(rows.raws)), rows.ids)
+                return
+            elif kind == "text":
+                self.lines.append("\n".join(_texts.decode(_joined(rows.raws))))
+                return
+        except PARSE_ERRORS:
+            pass  # not all are of that kind, or one is not strictly JSON
+        ids = None if rows.ids is None else [rows.ids[row] for row in left]
+        self._read_singly([_as_row(_value(rows.raws[row])) for row in left], ids)
+
+    def _read_objects(self, rows: _Rows) -> Sequence[int]:
+        """Decode only what the layout needs; the positions of rows without a valid id."""
+        form = self.forms[_MAIN_OBJECT]
+        names = {name: str(keys[0]) for name, keys in form.layout.keys.items()}
+        if rows.ids is None and "id" not in names:
+            return range(len(rows.raws))
+        keys = tuple(dict.fromkeys(names.values()))
+        decoded = _object_decoder(keys).decode(_joined(rows.raws))
+        by_key: dict[str, Sequence[object]] = {
+            key: [*map(attrgetter(_attribute(i)), decoded)] for i, key in enumerate(keys)
+        }
+        columns = {name: by_key[key] for name, key in names.items()}
+        if rows.ids is not None:
+            columns["id"] = rows.ids
+        refused = self.intake.add(columns, form.reader)
+        form.rows += len(rows.raws) - len(refused)
+        self.listed += len(rows.raws) - len(refused)
+        return refused
+
+    def _read_singly(self, values: Sequence[object], ids: Sequence[str] | None) -> None:
+        """Rows of any kind, decoded: each form of them with a layout of its own."""
+        main = self.forms.get(_MAIN_OBJECT)
+        id_key = main.layout.keys.get("id", (None,))[0] if main else None
+        groups: dict[Form, tuple[list[Any], list[str]]] = {}
+        for row, value in enumerate(values):
+            form = _form(value)
+            if isinstance(value, dict) and (ids is not None or id_key in value):
+                form = _MAIN_OBJECT
+            rows, row_ids = groups.setdefault(form, ([], []))
+            rows.append(value)
+            if ids is not None:
+                row_ids.append(ids[row])
+        for form, (rows, row_ids) in groups.items():
+            if form[0] == "text":
+                self.lines += rows
+            elif form[0] == "other":
+                self._refuse(rows)
+            else:
+                self._add(form, rows, row_ids if ids is not None else None)
+
+    def _read_arrays(self, rows: Sequence[Sequence[Any]], ids: Sequence[str] | None) -> None:
+        lengths = set(map(len, rows))
+        if len(lengths) > 1:
+            self._read_singly(rows, ids)
+        elif rows:
+            self._add(("array", lengths.pop()), rows, ids)
+
+    def _add(self, form: Form, rows: Sequence[Any], ids: Sequence[str] | None) -> None:
+        """Decoded rows of one form."""
+        in_use = self._use_form(form, self.sample.get(form) or rows, keyed=ids is not None)
+        if in_use is None or ("id" not in in_use.layout.keys and ids is None):
+            if in_use is not None:
+                in_use.rows += len(rows)
+            self._refuse(rows)
+            return
+        columns: dict[str, Sequence[object]] = {}
+        if form[0] == "array":
+            positions = [*zip(*rows, strict=True)]
+            for name, keys in in_use.layout.keys.items():
+                own = [positions[int(key)] for key in keys]
+                columns[name] = own[0] if len(own) == 1 else [*map(list, zip(*own, strict=True))]
+        else:
+            for name, keys in in_use.layout.keys.items():
+                columns[name] = [row.get(keys[0]) for row in rows]
+        if ids is not None:
+            columns["id"] = ids
+        refused = self.intake.add(columns, in_use.reader)
+        in_use.rows += len(rows)
+        self.listed += len(rows) - len(refused)
+        self._refuse([rows[row] for row in refused])
+
+    def _use_form(self, form: Form, sample: Sequence[Any], *, keyed: bool) -> _FormInUse | None:
+        """How rows of this form are read; None when there are too many forms already."""
+        if form not in self.forms:
+            if len(self.forms) >= MAX_FORMS:
+                return None
+            columns = _columns_of(sample[:SAMPLE_ROWS])
+            layout = recognise(columns, now=self.now, told=self.fields, keyed=keyed)
+            reader = ColumnReader(
+                self.now,
+                self.zone,
+                bare_age_unit=layout.bare_age_unit,
+                frozen_flag=layout.frozen_flag,
+            )
+            self.forms[form] = _FormInUse(layout, reader)
+        return self.forms[form]
+
+    def _refuse(self, rows: Sequence[object]) -> None:
+        self.listed += len(rows)
+        for row in rows[: MAX_SAMPLES - len(self.samples)]:
+            self.samples.append(anonymise_value(row))
+
+    # --- texts ---------------------------------------------------------------------------------
+
+    def _read_text(self, text: str) -> None:
+        text = plain_text(text)
+        if is_console(text):
+            self._read_console(text)
+            return
+        told_positions = any(isinstance(key, int) for key in self.fields.values())
+        separator = None if told_positions and "\t" not in text else "\t"
+        if separator is None or "\t" in text:
+            self.shapes.append("lines of a text, cut into columns")
+            for lines in _batches(text):
+                self._read_singly([line.split(separator) for line in lines], None)
+            return
+        self.shapes.append("a text that is not understood")
+        for lines in _batches(text):
+            self._refuse(lines)
+
+    def _read_console(self, text: str) -> None:
+        reader = ColumnReader(self.now, self.zone, frozen_flag=True)
+        before = len(self.intake.ids)
+        for rows in read_console(text):
+            columns: dict[str, Sequence[object]] = {
+                "id": rows.ids,
+                "age": rows.ages,
+                "size": rows.sizes,
+                "sender": rows.senders,
+                "recipients": rows.recipients,
+                "frozen": rows.frozen,
+            }
+            self.intake.add(columns, reader)
+            self.listed += len(rows.ids) + rows.odd
+            for line in rows.odd_lines[: MAX_SAMPLES - len(self.samples)]:
+                self.samples.append(anonymise_value(line))
+        self.console_rows += len(self.intake.ids) - before
+
+    # --- the result ----------------------------------------------------------------------------
+
+    def summary(self, payload_key: str) -> Summary:
+        """What there is to say of the list."""
+        by_rows = sorted(self.forms.items(), key=lambda item: -item[1].rows)
+        used = [(form, in_use) for form, in_use in by_rows if in_use.rows]
+        shapes = [f"under `{payload_key}`", *self.shapes]
+        if self.console_rows:
+            mta = mta_of(self.intake.ids)
+            command = "exim -bp" if mta is Mta.EXIM else "postqueue -p"
+            shapes.append(f"{self.console_rows} messages in console text of {command}")
+            if mta is Mta.POSTFIX and self.zone is None:
+                shapes.append(_NO_ZONE)
+        for form, in_use in used:
+            label = f"arrays of {form[1]}" if form[0] == "array" else "objects"
+            shapes.append(f"{in_use.rows} {label}: {in_use.layout.describe()}")
+            if in_use.layout.dates_without_zone and self.zone is None:
+                shapes.append(_NO_ZONE)
+        if not self.listed:
+            shapes.append("an empty list")
+        return Summary(
+            self.listed,
+            self.listed - len(self.intake.ids),
+            "; ".join(shapes),
+            tuple(self.samples),
+            _agreed([in_use.layout.proposed for _, in_use in used]),
+        )
+
+
+_NO_ZONE = "dates name no zone: ages stay unknown until the host's `time_zone` is set"
+
+
+def _agreed(proposals: Sequence[Mapping[str, Key]]) -> Mapping[str, Key]:
+    """`fields` hold for all forms of a list: what the forms after the first contradict, goes."""
+    if not proposals:
+        return {}
+    first, *others = proposals
+    return {
+        name: key
+        for name, key in first.items()
+        if all(other.get(name, key) == key for other in others)
+    }
+
+
+def _value(raw: msgspec.Raw) -> object:
+    """The row, or None when it cannot be read."""
+    try:
+        return decode_value(raw)
+    except ValueError:
+        return None
+
+
+def _as_row(value: object) -> object:
+    """A list that PHP sent as an object with numbers for keys is a list again."""
+    if not isinstance(value, dict) or not value or len(value) > _MAX_POSITIONS:
+        return value
+    if not all(key.isdecimal() and len(key) < 3 for key in value):
+        return value
+    cells: list[object] = [None] * (1 + max(map(int, value)))
+    for key, cell in value.items():
+        cells[int(key)] = cell
+    return cells
+
+
+def _form(row: object) -> Form:
+    if isinstance(row, dict):
+        return "object", frozenset(row)
+    if isinstance(row, list | tuple):
+        return ("array", len(row)) if row else ("other", None)
+    return ("text" if isinstance(row, str) else "other"), None
+
+
+def _columns_of(rows: Sequence[Any]) -> dict[Key, list[object]]:
+    columns: dict[Key, list[object]] = {}
+    for row in rows:
+        cells = row.items() if isinstance(row, dict) else enumerate(row)
+        for key, value in islice(cells, _MAX_POSITIONS):
+            columns.setdefault(key, []).append(value)
+    return columns
+
+
+def _joined(raws: Sequence[msgspec.Raw]) -> bytes:
+    return b"[" + b",".join(cast("Sequence[bytes]", raws)) + b"]"
+
+
+def _attribute(index: int) -> str:
+    return f"c{index}"
+
+
+def _number(item: tuple[str, object]) -> int:
+    return int(item[0])
+
+
+def _starts_with(raw: msgspec.Raw, starts: bytes) -> bool:
+    with memoryview(raw) as view:
+        return len(view) > 2 and bytes(view[:1]) in starts
+
+
+def _batches(text: str) -> Iterator[list[str]]:
+    """The lines that hold anything, CHUNK_ROWS at a time."""
+    lines = (stripped for line in StringIO(text) if (stripped := line.strip(" \n")))
+    while batch := [*islice(lines, CHUNK_ROWS)]:
+        yield batch

@@ -1,0 +1,196 @@
+"""What a list of messages amounts to: figures for the snapshot, arrivals and departures."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from itertools import chain, repeat
+from operator import itemgetter
+
+from exporter.panel.decode.queue import read_queue
+from exporter.panel.decode.table import MessageTable, Part, mta_of
+from exporter.snapshot import (
+    AGE_BUCKETS,
+    EMPTY_QUEUE,
+    MESSAGE_FIELDS,
+    TOP_DOMAINS,
+    AgeHistogram,
+    DomainCounts,
+    Mta,
+    QueueStats,
+)
+
+_DOMAIN = re.compile(
+    r"(?=.{4,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
+)
+
+_TAIL = itemgetter(2)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUpdate:
+    """All that the poller keeps of a list: small, so that it travels between processes."""
+
+    stats: QueueStats
+    ids: bytes
+    """The ids of the understood rows, one a line; what `previous_ids` takes next time."""
+    entered: int = 0
+    """Ids that the list before did not hold; 0 when it is not known."""
+    left: int = 0
+    """Ids that only the list before held."""
+    samples: tuple[str, ...] = ()
+    shape: str = ""
+
+
+def decode_queue_update(
+    body: bytes,
+    *,
+    now: float,
+    fields: Mapping[str, str | int] | None = None,
+    time_zone: tzinfo | None = None,
+    previous_ids: bytes | None = None,
+) -> QueueUpdate:
+    """`decode_queue` and `queue_stats` at once, and what changed since `previous_ids`.
+
+    Made to run in another process: bytes come in, a few figures go out.
+
+    Raises:
+        PanelError: as `decode_queue`.
+    """
+    figures = _Figures()
+    ids, summary = read_queue(body, figures.add, now=now, fields=fields, time_zone=time_zone)
+    entered = left = 0
+    if previous_ids is not None:
+        before = previous_ids.decode().split()
+        stayed = sum(map(ids.__contains__, before))
+        entered, left = len(ids) - stayed, len(before) - stayed
+    packed = "\n".join(ids).encode()
+    stats = figures.stats(summary.listed, mta_of(ids))
+    return QueueUpdate(stats, packed, entered, left, summary.samples, summary.shape)
+
+
+def queue_stats(table: MessageTable) -> QueueStats:
+    """The figures of a table. What no row told is None; an empty list is all zeros."""
+    figures = _Figures()
+    figures.add(table)
+    return figures.stats(table.listed, table.mta)
+
+
+class _Figures:
+    """Adds up messages, part by part."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._missing = dict.fromkeys(MESSAGE_FIELDS, 0)
+        self._frozen = self._bounces = self._size = 0
+        self._oldest = 0.0
+        self._age_counts = [0] * (len(AGE_BUCKETS) + 1)
+        self._age_total = 0.0
+        self._senders: Counter[str] = Counter()
+        self._recipients: Counter[str] = Counter()
+
+    def add(self, part: Part | MessageTable) -> None:
+        """Count in some messages."""
+        self._rows += len(part.ids)
+        columns = (part.ages, part.sizes, part.senders, part.recipients, part.frozen)
+        for name, column in zip(MESSAGE_FIELDS, columns, strict=True):
+            self._missing[name] += column.count(None)
+        self._frozen += part.frozen.count(True)
+        self._bounces += part.senders.count("")
+        self._size += sum(filter(None, part.sizes))
+        self._add_ages(part.ages)
+        _count_domains(self._senders, filter(None, part.senders))
+        self._add_recipients(part.recipients)
+
+    def stats(self, listed: int, mta: Mta | None) -> QueueStats:
+        """The figures of all that was counted in."""
+        if not listed:
+            return EMPTY_QUEUE
+        told = {name for name in MESSAGE_FIELDS if self._missing[name] < self._rows}
+        ages = AgeHistogram(tuple(self._age_counts), self._age_total)
+        return QueueStats(
+            listed=listed,
+            unparsed=listed - self._rows,
+            frozen=self._frozen if "frozen" in told else None,
+            bounces=self._bounces if "sender" in told else None,
+            size_bytes=self._size if "size" in told else None,
+            oldest_age=self._oldest if "age" in told else None,
+            ages=ages if "age" in told else None,
+            sender_domains=_largest(self._senders) if "sender" in told else None,
+            recipient_domains=_largest(self._recipients) if "recipients" in told else None,
+            lacking=tuple((name, n) for name, n in self._missing.items() if n),
+            mta=mta,
+        )
+
+    def _add_ages(self, ages: Sequence[float | None]) -> None:
+        # Many messages share an age told as text: each distinct one is looked up once.
+        for age, messages in Counter(ages).items():
+            if age is not None:
+                self._age_counts[bisect_left(AGE_BUCKETS, age)] += messages
+                self._age_total += age * messages
+                self._oldest = max(self._oldest, age)
+
+    def _add_recipients(self, recipients: Sequence[tuple[str, ...] | None]) -> None:
+        """Of those that wait; a message counts once for each of its domains."""
+        told = [*filter(None, recipients)]
+        if sum(map(len, told)) == len(told):
+            _count_domains(self._recipients, chain.from_iterable(told))
+            return
+        _count_domains(self._recipients, [a[0] for a in told if len(a) == 1])
+        for addresses in (addresses for addresses in told if len(addresses) > 1):
+            self._recipients.update({_written_domain(address) for address in addresses})
+
+
+def domain_of(address: str) -> str | None:
+    """The address's domain in lower case, internationalised ones as punycode.
+
+    None for anything that is not a domain name with a dot, so that nothing else (an id, a
+    number, free text) can ever stand where a domain is shown.
+    """
+    name = _ascii(address.rpartition("@")[2].lower()) if "@" in address else ""
+    return name if _DOMAIN.fullmatch(name) else None
+
+
+def _ascii(name: str) -> str:
+    """A domain in lower case as DNS writes it; "" when it cannot be."""
+    name = name.rstrip(".")
+    if name.isascii():
+        return name
+    try:
+        return name.encode("idna").decode("ascii").lower() if len(name) <= 253 else ""
+    except UnicodeError:
+        return ""
+
+
+def _written_domain(address: str) -> str:
+    """In the form that `_count_domains` counts; lower case so that one message counts once."""
+    return address.rpartition("@")[2].lower() if "@" in address else ""
+
+
+def _count_domains(counts: Counter[str], addresses: Iterable[str]) -> None:
+    """Count addresses by domain as written; "" are those without one."""
+    # Through map, so that nearly all happens without a Python call for each.
+    parts = [*map(str.rpartition, addresses, repeat("@"))]
+    counts.update(map(_TAIL, parts))
+    for without in [address for _, at, address in parts if not at]:
+        counts[without] -= 1
+        counts[""] += 1
+
+
+def _largest(counts: Counter[str]) -> DomainCounts:
+    """The largest valid domains; all else is other."""
+    merged: Counter[str] = Counter()
+    for name, messages in counts.items():
+        if messages:
+            merged[_ascii(name.lower())] += messages
+    top: list[tuple[str, int]] = []
+    for name, messages in sorted(merged.items(), key=lambda item: (-item[1], item[0])):
+        if len(top) == TOP_DOMAINS:
+            break
+        if _DOMAIN.fullmatch(name):
+            top.append((name, messages))
+    return DomainCounts(tuple(top), merged.total() - sum(messages for _, messages in top))

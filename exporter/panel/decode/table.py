@@ -1,0 +1,340 @@
+"""The understood messages of a list, column by column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from functools import partial
+from itertools import compress, islice
+from typing import Generic, TypeVar, cast
+
+from exporter.panel.decode.addresses import (
+    RecipientColumn,
+    read_recipient_column,
+    read_senders,
+)
+from exporter.panel.decode.recognition import Key
+from exporter.panel.decode.values import (
+    ACTIVE_MARK,
+    EXIM_ID,
+    HOLD_MARK,
+    MAX_SIZE,
+    POSTFIX_ID,
+    AgeReader,
+    is_epoch,
+    is_exim_id,
+    is_on_hold,
+    read_frozen,
+    read_id,
+    read_size,
+)
+from exporter.snapshot import Message, Mta
+
+_T = TypeVar("_T")
+
+_MEMO_LIMIT = 2**16
+"""Distinct values that a column's reader remembers at a time."""
+
+_PLAIN_DIGITS = 15
+"""Digits of a number that is surely below MAX_SIZE."""
+
+_ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}[*!]?)\n)*+", re.ASCII)
+
+
+_MARKS = (ACTIVE_MARK, HOLD_MARK)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What there is to say of a whole list besides its messages."""
+
+    listed: int
+    """Rows in the reply, understood or not."""
+    unparsed: int
+    """Rows without a valid id, and further rows with the id of one before."""
+    shape: str
+    """How the rows were read, in words."""
+    samples: tuple[str, ...]
+    """Up to three rows that were not understood, shortened and anonymised."""
+    proposed_fields: Mapping[str, Key]
+    """What the host's `fields` may say, as far as it can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTable:
+    """list_msg as it was understood. The columns are parallel: one entry a message.
+
+    Messages come in the order of the reply, but rows of different forms in one list may be
+    grouped. An entry is None where the panel did not tell.
+    """
+
+    ids: Sequence[str] = ()
+    ages: Sequence[float | None] = ()
+    sizes: Sequence[int | None] = ()
+    senders: Sequence[str | None] = ()
+    recipients: Sequence[tuple[str, ...] | None] = ()
+    delivered: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """By index of the message, for those that have any."""
+    frozen: Sequence[bool | None] = ()
+    listed: int = 0
+    """Rows in the reply, understood or not."""
+    unparsed: int = 0
+    """Rows without a valid id, and further rows with the id of one before."""
+    shape: str = ""
+    """How the rows were read, in words."""
+    samples: tuple[str, ...] = ()
+    """Up to three rows that were not understood, shortened and anonymised."""
+    proposed_fields: Mapping[str, Key] = field(default_factory=dict)
+    """What the host's `fields` may say, as far as it can be told."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def mta(self) -> Mta | None:
+        """Whose ids these are; None for an empty table."""
+        return mta_of(self.ids)
+
+    def messages(self) -> Iterator[Message]:
+        """The messages one by one."""
+        columns = (self.ids, self.ages, self.sizes, self.senders, self.recipients, self.frozen)
+        for row, (id_, age, size, sender, recipients, frozen) in enumerate(
+            zip(*columns, strict=True)
+        ):
+            delivered = self.delivered.get(row, ())
+            yield Message(id_, age, size, sender, recipients, delivered, frozen)
+
+
+def mta_of(ids: Iterable[str]) -> Mta | None:
+    """The mail server whose ids these are, by the first of them; None when there are none."""
+    first = [*islice(ids, 100)]
+    if not first:
+        return None
+    return Mta.EXIM if 2 * sum(map(bool, map(is_exim_id, first))) >= len(first) else Mta.POSTFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some messages of a list, as parallel columns like those of a table."""
+
+    ids: list[str]
+    ages: list[float | None]
+    sizes: list[int | None]
+    senders: list[str | None]
+    recipients: list[tuple[str, ...] | None]
+    delivered: dict[int, tuple[str, ...]]
+    frozen: list[bool | None]
+
+
+class _Memo(dict[object, _T], Generic[_T]):
+    """Reads each distinct value of a column once."""
+
+    def __init__(self, read: Callable[[object], _T]) -> None:
+        super().__init__()
+        self.read = read
+
+    def __missing__(self, value: object) -> _T:
+        result = self[value] = self.read(value)
+        return result
+
+    def read_all(self, column: Sequence[object], kinds: set[type]) -> list[_T]:
+        """`read` for every value. Only texts are shared: True equals 1, which means another."""
+        if not kinds <= {str, type(None)}:
+            return [self.read(value) for value in column]
+        if len(self) > _MEMO_LIMIT:
+            self.clear()
+        return list(map(self.__getitem__, column))
+
+
+class ColumnReader:
+    """Reads the columns of rows that share one layout."""
+
+    def __init__(
+        self,
+        now: float,
+        zone: tzinfo | None,
+        *,
+        bare_age_unit: float | None = None,
+        frozen_flag: bool = False,
+    ) -> None:
+        self._now = now
+        self._flag = frozen_flag
+        self._dates = AgeReader(now, zone, bare_age_unit)
+        self._ages = _Memo(self._dates.read)
+        self._sizes = _Memo(read_size)
+        self._frozen = _Memo(partial(read_frozen, flag=frozen_flag))
+
+    def ages(self, column: Sequence[object]) -> list[float | None]:
+        """Seconds."""
+        kinds = set(map(type, column))
+        if kinds == {int}:
+            arrivals = cast("Sequence[int]", column)
+            first, last = min(arrivals), max(arrivals)
+            # Unix times in seconds, none of them in the future: the common case at once.
+            if (
+                is_epoch(first, self._now)
+                and self._now - first <= 86400 * 365
+                and last <= self._now
+            ):
+                return [self._now - arrival for arrival in arrivals]
+        if kinds == {str}:
+            dates = self._dates.read_dates(cast("Sequence[str]", column))
+            if dates is not None:
+                return [*dates]
+        return self._ages.read_all(column, kinds)
+
+    def sizes(self, column: Sequence[object]) -> list[int | None]:
+        """Bytes."""
+        kinds = set(map(type, column))
+        if kinds == {int}:
+            sizes = cast("Sequence[int]", column)
+            if min(sizes) >= 0 and max(sizes) <= MAX_SIZE:
+                return [*sizes]
+        if kinds == {str} and _are_plain_numbers(texts := cast("Sequence[str]", column)):
+            return [*map(int, texts)]
+        return self._sizes.read_all(column, kinds)
+
+    def frozen(self, column: Sequence[object]) -> list[bool | None]:
+        """Marks and words."""
+        kinds = set(map(type, column))
+        if self._flag and kinds <= {bool, type(None)}:
+            return [*cast("Sequence[bool | None]", column)]
+        return self._frozen.read_all(column, kinds)
+
+    def read(self, ids: list[str], columns: Mapping[str, Sequence[object]]) -> Part:
+        """The values of rows whose ids are known; a field without a column is untold."""
+        count = len(ids)
+        recipients = RecipientColumn([None] * count, {})
+        if "recipients" in columns:
+            recipients = read_recipient_column(columns["recipients"])
+        return Part(
+            ids,
+            self.ages(columns["age"]) if "age" in columns else [None] * count,
+            self.sizes(columns["size"]) if "size" in columns else [None] * count,
+            read_senders(columns["sender"]) if "sender" in columns else [None] * count,
+            recipients.waiting,
+            recipients.delivered,
+            self._states(columns),
+        )
+
+    def _states(self, columns: Mapping[str, Sequence[object]]) -> list[bool | None]:
+        """The states that a column tells, and the marks that postqueue appends to ids."""
+        ids = cast("Sequence[str]", columns["id"])
+        states: list[bool | None] = [None] * len(ids)
+        if "frozen" in columns:
+            states = self.frozen(columns["frozen"])
+        together = "".join(ids)
+        if ACTIVE_MARK in together or HOLD_MARK in together:
+            for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(_MARKS)]:
+                states[row] = is_on_hold(ids[row]) or states[row] or False
+        return states
+
+
+class Intake:
+    """Takes in rows, refuses those without an id of their own, hands the rest on in parts."""
+
+    def __init__(self, sink: Callable[[Part], None]) -> None:
+        self._sink = sink
+        self.ids: dict[str, None] = {}
+        """All taken in, in order."""
+
+    def add(self, columns: Mapping[str, Sequence[object]], reader: ColumnReader) -> list[int]:
+        """Take in the rows with a valid id, and of several with the same id the first.
+
+        `columns` holds values as they came, by field; a field that no column tells is left
+        out. Returns the positions of the refused rows.
+        """
+        ids = _read_ids(columns["id"])
+        own = dict.fromkeys(ids)
+        if None in own or len(own) < len(ids) or not self.ids.keys().isdisjoint(own):
+            return self._add_some(ids, columns, reader)
+        self._take(cast("dict[str, None]", own), columns, reader)
+        return []
+
+    def _add_some(
+        self,
+        ids: Sequence[str | None],
+        columns: Mapping[str, Sequence[object]],
+        reader: ColumnReader,
+    ) -> list[int]:
+        own: dict[str, None] = {}
+        kept: list[bool] = []
+        for id_ in ids:
+            new = id_ is not None and id_ not in self.ids and id_ not in own
+            kept.append(new)
+            if new:
+                own[cast("str", id_)] = None
+        columns = {name: [*compress(column, kept)] for name, column in columns.items()}
+        self._take(own, columns, reader)
+        return [row for row, new in enumerate(kept) if not new]
+
+    def _take(
+        self, ids: dict[str, None], columns: Mapping[str, Sequence[object]], reader: ColumnReader
+    ) -> None:
+        if ids:
+            self.ids.update(ids)
+            self._sink(reader.read([*ids], columns))
+
+
+class TableBuilder:
+    """Puts parts together to a table."""
+
+    def __init__(self) -> None:
+        self._whole = Part([], [], [], [], [], {}, [])
+
+    def add(self, part: Part) -> None:
+        """Append the messages of a part."""
+        whole, start = self._whole, len(self._whole.ids)
+        whole.ids.extend(part.ids)
+        whole.ages.extend(part.ages)
+        whole.sizes.extend(part.sizes)
+        whole.senders.extend(part.senders)
+        whole.recipients.extend(part.recipients)
+        whole.delivered.update({start + row: to for row, to in part.delivered.items()})
+        whole.frozen.extend(part.frozen)
+
+    def build(self, summary: Summary) -> MessageTable:
+        """The table."""
+        whole = self._whole
+        return MessageTable(
+            whole.ids,
+            whole.ages,
+            whole.sizes,
+            whole.senders,
+            whole.recipients,
+            whole.delivered,
+            whole.frozen,
+            summary.listed,
+            summary.unparsed,
+            summary.shape,
+            summary.samples,
+            summary.proposed_fields,
+        )
+
+
+def _are_plain_numbers(texts: Sequence[str]) -> bool:
+    together = "".join(texts)
+    return (
+        together.isascii()
+        and together.isdigit()
+        and all(texts)
+        and max(map(len, texts)) <= _PLAIN_DIGITS
+    )
+
+
+def _read_ids(column: Sequence[object]) -> list[str | None]:
+    """`read_id` for every value; all at once where all are ids."""
+    try:
+        text = "\n".join(cast("Sequence[str]", column)) + "\n"
+    except TypeError:
+        return [read_id(value) for value in column]
+    if text.count("\n") != len(column) or not _ID_LINES.fullmatch(text):
+        return [read_id(value) for value in column]
+    if ACTIVE_MARK in text or HOLD_MARK in text:
+        text = text.replace(ACTIVE_MARK, "").replace(HOLD_MARK, "")
+        ids: list[str | None] = [*text.split("\n")]
+        ids.pop()
+        return ids
+    return [*cast("Sequence[str]", column)]

@@ -1,0 +1,365 @@
+"""One value of a row: ids, ages, sizes, frozen marks.
+
+Every reader answers None for what the value does not tell; none ever answers a default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+MAX_AGE = 10 * 365 * 86400.0
+"""Seconds. No mail server keeps a message this long: an age above is a clock's or a zero's."""
+
+CLOCK_SKEW = 60.0
+"""Seconds by which a panel's clock may be ahead: an arrival that near in the future is now."""
+
+MAX_SIZE = 2**50
+"""Bytes. A size above is none."""
+
+# --- ids -------------------------------------------------------------------------------------
+
+EXIM_ID = r"[0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4})"
+"""Before Exim 4.97 and since."""
+
+POSTFIX_ID = (
+    r"(?:[0-9A-F]{6,21}"
+    r"|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{1,12})"
+)
+"""Short: microseconds and inode in hex. Long: seconds and microseconds without vowels, `z`,
+the inode."""
+
+is_exim_id = re.compile(EXIM_ID, re.ASCII).fullmatch
+is_postfix_id = re.compile(POSTFIX_ID, re.ASCII).fullmatch
+is_id = re.compile(f"(?:{EXIM_ID}|{POSTFIX_ID})", re.ASCII).fullmatch
+
+ACTIVE_MARK = "*"
+HOLD_MARK = "!"
+"""What postqueue appends to an id."""
+
+
+def read_id(value: object) -> str | None:
+    """A queue id without postqueue's mark; None for anything that has not the form of one."""
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if text.endswith((ACTIVE_MARK, HOLD_MARK)):
+        text = text[:-1]
+        return text if is_postfix_id(text) else None
+    return text if is_id(text) else None
+
+
+def is_on_hold(value: object) -> bool:
+    """Whether an id carries postqueue's mark of a message on hold."""
+    return isinstance(value, str) and value.rstrip().endswith(HOLD_MARK)
+
+
+# --- sizes -----------------------------------------------------------------------------------
+
+_SIZE = re.compile(
+    r"([0-9]{1,18}(?:\.[0-9]{1,6}|,[0-9]{1,2})?) ?([kmgtкмгт]?)"
+    r"(i?b|б|bytes?|байта?|байтів|байт|字节)?",
+    re.IGNORECASE,
+)
+_UNITS = {"": 1, "k": 2**10, "к": 2**10, "m": 2**20, "м": 2**20}
+_UNITS |= {"g": 2**30, "г": 2**30, "t": 2**40, "т": 2**40}
+_EXIM_WRAPPED = re.compile(r"\d{4,}M", re.ASCII)
+
+
+def read_size(value: object) -> int | None:
+    """Bytes, from a number or from a text such as `512`, `2.9K`, `1,4 MB`; units are binary.
+
+    None for negative sizes and for Exim's `1024M` and above: Exim counts in 32 bits, so that
+    it prints those for messages of 2 GiB and more, whatever their size.
+    """
+    if isinstance(value, str):
+        return _size_from_text(value.strip())
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= MAX_SIZE or value % 1:
+        return None
+    return int(value)
+
+
+def has_size_unit(value: object) -> bool:
+    """Whether a text tells a size by its unit, so that it can be nothing else.
+
+    Exim's units are capitals: `5M` is a size where `5m` is an age.
+    """
+    if not isinstance(value, str):
+        return False
+    match = _SIZE.fullmatch(value.strip())
+    return match is not None and (match[3] is not None or match[2] in tuple("KMGT"))
+
+
+def _size_from_text(text: str) -> int | None:
+    match = _SIZE.fullmatch(text)
+    if match is None or (_EXIM_WRAPPED.fullmatch(text) and int(text[:-1]) >= 1024):
+        return None
+    number, unit, word = match[1], match[2].lower(), match[3]
+    if not unit and not number.isdigit() and word is None:
+        return None
+    size = round(float(number.replace(",", ".")) * _UNITS[unit])
+    return size if size <= MAX_SIZE else None
+
+
+# --- ages ------------------------------------------------------------------------------------
+
+_SECONDS = {
+    1: ("s", "sec", "secs", "second", "seconds", "с", "сек", "секунд", "секунды", "секунда", "秒"),
+    60: (
+        *("m", "min", "mins", "minute", "minutes", "мин", "минут", "минуты", "минута", "м"),
+        *("хв", "хвилин", "хвилини", "хвилина", "分", "分钟"),
+    ),
+    3600: (
+        *("h", "hr", "hrs", "hour", "hours", "ч", "час", "часа", "часов", "год", "годин"),
+        *("години", "година", "时", "小时"),
+    ),
+    86400: ("d", "day", "days", "д", "дн", "день", "дня", "дней", "днів", "дні", "天", "日"),
+    604800: ("w", "week", "weeks", "нед", "неделя", "недели", "недель", "тиж", "周"),
+}
+_UNIT_SECONDS = {unit: seconds for seconds, units in _SECONDS.items() for unit in units}
+_UNIT = "|".join(sorted(_UNIT_SECONDS, key=len, reverse=True))
+_DURATION = re.compile(rf"(?:-?\d{{1,12}}\s?(?:{_UNIT})\.?,?\s*)+", re.ASCII)
+_DURATION_PART = re.compile(rf"(\d{{1,12}})\s?({_UNIT})", re.ASCII)
+
+_MONTHS = dict(
+    zip(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+        range(1, 13),
+        strict=True,
+    )
+)
+_MONTH = "|".join(_MONTHS)
+_TIME = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d{1,9})?)?"
+_ZONE = r"(?:\s*(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d))?(?:\s*\(\w{1,5}\))?"
+_DATES = tuple(
+    re.compile(pattern, re.ASCII | re.IGNORECASE)
+    for pattern in (
+        rf"(?P<year>\d{{4}})-(?P<month>\d\d)-(?P<day>\d\d)(?:T|\s)\s*{_TIME}{_ZONE}",
+        rf"(?P<day>\d\d)\.(?P<month>\d\d)\.(?P<year>\d{{4}}),?\s+{_TIME}{_ZONE}",
+        rf"(?:[a-z]{{3}},?\s+)?(?P<name>{_MONTH})\s+(?P<day>\d{{1,2}})\s+{_TIME}{_ZONE}(?:\s+(?P<year>\d{{4}}))?",
+        rf"(?:[a-z]{{3}},?\s+)?(?P<day>\d{{1,2}})\s+(?P<name>{_MONTH})\s+(?P<year>\d{{4}}),?\s+{_TIME}{_ZONE}",
+    )
+)
+_ENDS_IN_SECONDS = re.compile(r"(?<!\d)\d{1,2}:\d\d:\d\d\Z", re.ASCII)
+_HOUR = re.compile(r"(?<!\d)\d{1,2}:\Z", re.ASCII)
+_IN_HOUR = {f"{m:02d}:{s:02d}": 60 * m + s for m in range(60) for s in range(60)}
+"""Seconds since the hour began, by the end of a date."""
+_DATE_LENGTH = 60
+_FIRST_EPOCH = 10**9
+"""Unix time of 2001: a number below is no arrival of a message."""
+
+
+def is_duration(value: object) -> bool:
+    """Whether a text is an age with its unit (`25m`, also a senseless one such as `-1666m`)."""
+    return (
+        isinstance(value, str)
+        and len(value) <= _DATE_LENGTH
+        and _DURATION.fullmatch(value.strip()) is not None
+    )
+
+
+def is_date(value: object) -> bool:
+    """Whether a text is a date with a time, with or without a zone."""
+    return isinstance(value, str) and _match_date(value) is not None
+
+
+def names_zone(value: object) -> bool:
+    """Whether a text is a date that says its time zone."""
+    match = _match_date(value) if isinstance(value, str) else None
+    return match is not None and match["zone"] is not None
+
+
+def as_number(value: object) -> float | None:
+    """A number, or a text that is one; None for anything else and for what is not finite."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value) if abs(value) < 10**18 else None
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return float(value)
+    return None
+
+
+_NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d{1,9})?", re.ASCII)
+
+
+def is_epoch(number: float, now: float) -> bool:
+    """Whether a number can only be a Unix time, in seconds or milliseconds."""
+    last = now + MAX_AGE
+    return _FIRST_EPOCH <= number <= last or _FIRST_EPOCH * 1000 <= number <= last * 1000
+
+
+@dataclass(slots=True)
+class AgeReader:
+    """Reads ages against one moment; remembers hours that it has seen.
+
+    A number that can only be a Unix time is one. Another bare number is an age in units of
+    `bare_unit` seconds; None when nothing tells the unit, and then it is no age.
+    """
+
+    now: float
+    zone: tzinfo | None = None
+    bare_unit: float | None = None
+    _hours: dict[str, float | None] = field(default_factory=dict)
+
+    def read(self, value: object) -> float | None:
+        """Seconds since arrival; None when the value does not tell."""
+        number = as_number(value)
+        if number is not None:
+            return self._from_number(number)
+        if not isinstance(value, str) or len(value) > _DATE_LENGTH:
+            return None
+        text = value.strip()
+        if _DURATION.fullmatch(text):
+            if "-" in text:
+                return None
+            parts = _DURATION_PART.findall(text)
+            return plausible_age(float(sum(int(n) * _UNIT_SECONDS[unit] for n, unit in parts)), 0)
+        arrival = self._arrival(text)
+        return None if arrival is None else plausible_age(self.now - arrival)
+
+    def read_dates(self, column: Sequence[str]) -> list[float] | None:
+        """`read` for texts that are all dates ending in seconds, much faster.
+
+        The dates of a large queue share their hours: an hour is looked up once. None when any
+        of the texts needs `read`.
+        """
+        if not _ENDS_IN_SECONDS.search(column[0]):
+            return None
+        hours = [text[:-5] for text in column]
+        for hour in set(hours) - self._hours.keys():
+            self._hours[hour] = self._start_of_hour(hour)
+        try:
+            ages = [
+                self.now - self._hours[hour] - _IN_HOUR[text[-5:]]  # type: ignore[operator]  # None is caught
+                for hour, text in zip(hours, column, strict=True)
+            ]
+        except (TypeError, KeyError):
+            return None
+        return ages if min(ages) >= 0 and max(ages) <= MAX_AGE else None
+
+    def _start_of_hour(self, hour: str) -> float | None:
+        """When `… 08:` began; None when the clocks change within, or it is no date."""
+        if not _HOUR.search(hour):
+            return None
+        first, last = self._arrival(hour + "00:00"), self._arrival(hour + "59:59")
+        return first if first is not None and last == first + 3599 else None
+
+    def _from_number(self, number: float) -> float | None:
+        if is_epoch(number, self.now):
+            arrival = number if number < _FIRST_EPOCH * 100 else number / 1000
+            return plausible_age(self.now - arrival)
+        if self.bare_unit is None:
+            return None
+        return plausible_age(number * self.bare_unit, 0)
+
+    def _arrival(self, text: str) -> float | None:
+        match = _match_date(text)
+        if match is None:
+            return None
+        zone = _zone(match["zone"]) or self.zone
+        if zone is None:
+            return None
+        month = int(match["month"]) if "month" in match.re.groupindex else 0
+        month = month or _MONTHS[match["name"].lower()]
+        try:
+            latest = datetime.fromtimestamp(self.now, zone) + timedelta(days=1)
+        except (ValueError, OverflowError, OSError):
+            return None
+        years = [int(match["year"])] if match["year"] else range(latest.year, latest.year - 9, -1)
+        for year in years:
+            try:
+                moment = datetime(
+                    year,
+                    month,
+                    int(match["day"]),
+                    int(match["hour"]),
+                    int(match["minute"]),
+                    int(match["second"] or 0),
+                    tzinfo=zone,
+                )
+                # An hour that a change of the clocks repeats or skips tells no moment.
+                if moment.utcoffset() != moment.replace(fold=1).utcoffset():
+                    return None
+                if match["year"] or moment <= latest:
+                    return moment.timestamp()
+            except (ValueError, OverflowError):
+                continue
+        return None
+
+
+def plausible_age(age: float, skew: float = CLOCK_SKEW) -> float | None:
+    """The age if a message can have it; one at most `skew` in the future counts as 0."""
+    return max(age, 0.0) if -skew <= age <= MAX_AGE else None
+
+
+def _match_date(text: str) -> re.Match[str] | None:
+    if len(text) > _DATE_LENGTH:
+        return None
+    text = text.strip()
+    return next((m for pattern in _DATES if (m := pattern.fullmatch(text))), None)
+
+
+def _zone(text: str | None) -> tzinfo | None:
+    if text is None:
+        return None
+    if text[0] not in "+-":
+        return UTC
+    digits = text[1:].replace(":", "")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    if offset >= timedelta(hours=24):
+        return None
+    return timezone(-offset if text[0] == "-" else offset)
+
+
+# --- frozen ----------------------------------------------------------------------------------
+
+_FROZEN = (
+    *("frozen", "freeze", "hold", "held", "on hold", "onhold"),
+    *("заморожено", "заморожен", "заморожена", "замороженное", "замороженные", "заморожені"),
+    *("заморожене", "заморожений", "удержано", "удержание", "на удержании", "утримано"),
+    *("冻结", "已冻结", "被冻结", "暂停", "保留"),
+)
+_NOT_FROZEN = (
+    *("", "-", "—", "active", "deferred", "deferral", "queued", "incoming", "waiting", "pending"),
+    *("normal", "in queue", "queue", "sending", "delivering", "retry", "maildrop", "not frozen"),
+    *("в очереди", "очередь", "ожидает", "ожидание", "ожидает отправки", "активно", "активен"),
+    *("отложено", "отложен", "отправляется", "обычное", "не заморожено", "не заморожен"),
+    *("у черзі", "в черзі", "очікує", "очікування", "відкладено", "не заморожене"),
+    *("队列中", "等待", "等待中", "正常", "活动", "延迟", "未冻结", "排队", "排队中"),
+)
+_FLAGS = {"1": True, "true": True, "yes": True, "y": True, "да": True, "так": True, "是": True}
+_FLAGS |= {"0": False, "false": False, "no": False, "n": False, "нет": False, "ні": False}
+_FLAGS |= {"否": False}
+_STATES = dict.fromkeys(_FROZEN, True) | dict.fromkeys(_NOT_FROZEN, False)
+_TAG = re.compile(r"</?[a-zA-Z][^<>@]{0,500}>")
+
+
+def read_frozen(value: object, *, flag: bool) -> bool | None:
+    """Whether a status says frozen or on hold; None for a word that is not known.
+
+    `flag`: the column is one for this alone (`frozen: 1`), so that a number or a yes tells.
+    """
+    if isinstance(value, bool):
+        return value if flag else None
+    if isinstance(value, int):
+        return bool(value) if flag and value in (0, 1) else None
+    if not isinstance(value, str) or len(value) > 1000:
+        return None
+    text = _TAG.sub(" ", value) if "<" in value else value
+    word = " ".join(text.replace("*", " ").lower().split())
+    state = _STATES.get(word)
+    return _FLAGS.get(word) if state is None and flag else state
+
+
+def is_state_word(value: object) -> bool:
+    """Whether a value is a known word for a message's state; an empty one is not."""
+    return (
+        isinstance(value, str)
+        and value.strip() != ""
+        and read_frozen(value, flag=False) is not None
+    )
