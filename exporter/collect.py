@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from exporter.config.models import HostConfig
 from exporter.panel.client import PanelClient
-from exporter.panel.decode import decode_count, decode_reply, decode_service_status
+from exporter.panel.decode import Layouts, decode_count, decode_reply, decode_service_status
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.queue_decoder import QueueDecoder
@@ -33,6 +33,8 @@ class QueueMemory:
     ids: bytes | None = None
     """The ids of the last list, as the decoder packs them; None before the first."""
     mta: Mta | None = None
+    layouts: Layouts = field(default_factory=dict)
+    """How the rows of its lists are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,12 @@ async def _queue(context: PollContext) -> QueueState:
     update = await context.decoder.decode(
         body,
         now=time.time(),
-        fields=context.host.fields,
+        fields=context.host.told_fields,
         time_zone=context.host.zone,
         previous_ids=context.memory.ids,
+        known=context.memory.layouts,
     )
+    context.memory.layouts = update.layouts
     context.memory.ids = update.ids
     context.memory.mta = update.stats.mta or context.memory.mta
     return QueueState(

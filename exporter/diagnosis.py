@@ -114,7 +114,7 @@ class _Queue:
 
     def _read_list(self, body: bytes) -> list[str]:
         host, diagnosis = self._diagnosis.host, self._diagnosis
-        table = decode_queue(body, now=time.time(), fields=host.fields, time_zone=host.zone)
+        table = decode_queue(body, now=time.time(), fields=host.told_fields, time_zone=host.zone)
         stats = queue_stats(table)
         if self._count is not None and self._count != table.listed:
             diagnosis.notes.append(

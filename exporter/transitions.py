@@ -76,7 +76,8 @@ class HostTransitions:
             yield Event("info", "host is up again", {"after": duration(snapshot.at - first)})
             return
         for result, since in back:
-            values = {"collector": result.collector, "after": duration(snapshot.at - since)}
+            after = duration(snapshot.at - since)
+            values: dict[str, object] = {"collector": result.collector, "after": after}
             yield Event("info", "collector is good again", values)
 
     def _queue(self, queue: QueueState) -> Iterator[Event]:

@@ -298,6 +298,11 @@ class HostConfig(Credentials):
         return ZoneInfo(self.time_zone) if self.time_zone else None
 
     @property
+    def told_fields(self) -> dict[str, str | int]:
+        """`fields` as the decoder takes them."""
+        return {str(name): place for name, place in self.fields.items()}
+
+    @property
     def secret_values(self) -> tuple[str, ...]:
         """Every secret of this host, for what must be kept out of a saved reply."""
         given = [self.password, self.basic_auth and self.basic_auth.password]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from datetime import tzinfo
 from functools import partial
+from pathlib import Path
 
-from exporter.panel.decode import QueueUpdate, decode_queue_update
+from exporter.panel.decode import Layouts, QueueUpdate, decode_queue_update
 from exporter.panel.errors import PanelError
 from exporter.snapshot import Reason
 
@@ -38,27 +41,31 @@ class QueueDecoder:
         fields: Mapping[str, str | int],
         time_zone: tzinfo | None,
         previous_ids: bytes | None,
+        known: Layouts | None = None,
     ) -> QueueUpdate:
         """What `decode_queue_update` returns for these arguments.
 
         Raises:
             PanelError: when the reply is no list, or the worker process died over it.
         """
-        work = partial(
+        decode = partial(
             decode_queue_update,
-            body,
             now=now,
             fields=fields,
             time_zone=time_zone,
             previous_ids=previous_ids,
+            known=known,
         )
         if len(body) <= INLINE_LIMIT:
-            return work()
+            return decode(body)
         pool = self._pool = self._pool or _worker_pool()
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, work)
+            with _in_memory_file(body) as path:
+                return await loop.run_in_executor(pool, _decode_file, decode, path)
         except BrokenProcessPool:
-            self._pool = None  # the next list gets a new process
+            if self._pool is pool:
+                self._pool = None  # the next list gets a new process
             raise PanelError(
                 Reason.UNEXPECTED,
                 "The process that decodes large lists died over this reply.",
@@ -77,6 +84,28 @@ def _worker_pool() -> ProcessPoolExecutor:
     # Forking a process that runs an event loop and threads is not safe; a fresh one is.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(1, mp_context=context, initializer=_prepare_worker)
+
+
+@contextmanager
+def _in_memory_file(body: bytes) -> Iterator[str]:
+    """A path under which the worker reads the reply.
+
+    Sent through the executor's pipe it would be copied three times on its way.
+    """
+    descriptor = os.memfd_create("list_msg")
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(body)
+        yield f"/proc/{os.getpid()}/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _decode_file(decode: Callable[[bytes], QueueUpdate], path: str) -> QueueUpdate:
+    try:
+        return decode(Path(path).read_bytes())
+    finally:
+        gc.collect()  # what few cycles there are must not wait for the next list
 
 
 def _prepare_worker() -> None:

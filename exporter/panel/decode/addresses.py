@@ -30,7 +30,8 @@ Recipients = tuple[tuple[str, ...], tuple[str, ...]]
 class RecipientColumn(NamedTuple):
     """The recipients of many rows; few rows have delivered ones."""
 
-    waiting: list[tuple[str, ...] | None]
+    waiting: list[str] | list[tuple[str, ...] | None]
+    """Texts when every row has exactly one."""
     delivered: dict[int, tuple[str, ...]]
     """By row."""
 
@@ -184,7 +185,7 @@ def read_recipient_column(column: Sequence[object]) -> RecipientColumn:
     single = _single(column)
     text = _joined(single)
     if text is not None and _SIMPLE_LINES.fullmatch(text):
-        return RecipientColumn([*zip(cast("Sequence[str]", single), strict=True)], {})
+        return RecipientColumn([*cast("Sequence[str]", single)], {})
     plain = _plain_lists(column)
     if plain is not None:
         return RecipientColumn(plain, {})

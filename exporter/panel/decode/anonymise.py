@@ -50,7 +50,8 @@ _FILE_TYPES = frozenset(
     ]
 )
 
-_TOKEN = re.compile(r"""[^\s<>"'(),;\[\]{}|\\=]+""")
+_TOKEN = re.compile(r"""(?:[^\s<>"'(),;\[\]{}|\\=&]|&(?!(?:lt|gt|amp|quot|nbsp|#\d{1,4});))+""")
+"""A word with all that may belong to an address; what HTML escapes is no part of it."""
 _QUOTED_LOCAL = re.compile(r'"(?:[^"\\\n]|\\.){0,200}+"(?=@)')
 _EXIM = re.compile(rf"(?<![\w-]){EXIM_ID}(?![\w-])", re.ASCII)
 _POSTFIX = re.compile(rf"{POSTFIX_ID}(?=[*!]?\Z)", re.ASCII)

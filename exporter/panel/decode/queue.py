@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from functools import lru_cache
 from io import StringIO
@@ -18,7 +18,7 @@ from exporter.panel.decode.anonymise import anonymise_value, safe_text
 from exporter.panel.decode.console import is_console, plain_text, read_console
 from exporter.panel.decode.envelope import PAYLOAD_KEYS, open_envelope, quote, unexpected
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, decode_value
-from exporter.panel.decode.recognition import Key, Layout, recognise
+from exporter.panel.decode.recognition import Form, Key, KnownLayout, Layout, Layouts, recognise
 from exporter.panel.decode.table import (
     ColumnReader,
     Intake,
@@ -49,9 +49,6 @@ _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 _raw_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _texts = msgspec.json.Decoder(list[str])
 _lists = msgspec.json.Decoder(list[tuple[Any, ...]])  # tuples cost the collector less than lists
-
-Form = tuple[str, object]
-"""Kind of row, and what tells forms of one kind apart: an array's length, an object's keys."""
 
 _MAIN_OBJECT: Form = ("object", None)
 
@@ -87,8 +84,11 @@ def read_queue(
     now: float,
     fields: Mapping[str, str | int] | None,
     time_zone: tzinfo | None,
+    known: Layouts | None = None,
 ) -> tuple[Collection[str], Summary]:
     """As `decode_queue`, but `sink` gets the messages part by part, so that none need stay.
+
+    With the layouts `known` of an earlier list of the same panel, recognition is spared.
 
     Returns:
         The ids of all messages, and what there is to say of the list.
@@ -98,7 +98,7 @@ def read_queue(
         return (), Summary(0, 0, f"the code {LIST_EMPTY_CODE}: the queue is empty", (), {})
     if envelope.payload is None:
         raise unexpected(f"The reply to list_msg holds no list.{quote(envelope.text)}")
-    listing = _Listing(now, dict(fields or {}), time_zone, Intake(sink))
+    listing = _Listing(now, dict(fields or {}), time_zone, Intake(sink), known or {})
     listing.read(envelope.payload, _MAX_DEPTH)
     return listing.intake.ids.keys(), listing.summary(envelope.payload_key)
 
@@ -124,9 +124,13 @@ class _Rows:
 
 @dataclass(slots=True)
 class _FormInUse:
-    layout: Layout
+    known: KnownLayout
     reader: ColumnReader
     rows: int = 0
+
+    @property
+    def layout(self) -> Layout:
+        return self.known.layout
 
 
 @dataclass(slots=True)
@@ -137,6 +141,9 @@ class _Listing:
     fields: Mapping[str, Key]
     zone: tzinfo | None
     intake: Intake
+    known: Layouts = field(default_factory=dict)
+    rows: int = 0
+    """Rows of the list that is read."""
     listed: int = 0
     forms: dict[Form, _FormInUse] = field(default_factory=dict)
     sample: dict[Form, list[Any]] = field(default_factory=dict)
@@ -152,7 +159,7 @@ class _Listing:
             first = bytes(view[:1])
         try:
             if first == b"[":
-                self._read_rows(_Rows(_raw_list.decode(payload)))
+                self._read_list(payload)
             elif first == b"{" and depth:
                 self._read_object(payload, depth)
             elif first == b'"':
@@ -162,7 +169,19 @@ class _Listing:
         except PARSE_ERRORS:
             raise unexpected("The payload of list_msg cannot be read.") from None
         if self.lines:
-            self._read_text("\n".join(self.lines))
+            text = "\n".join(self.lines)
+            self.lines.clear()
+            self._read_text(text)
+
+    def _read_list(self, payload: msgspec.Raw) -> None:
+        if _starts_with(payload, b"[", then=b'"'):
+            try:
+                self.lines = _texts.decode(payload)
+            except PARSE_ERRORS:
+                pass  # some rows are no texts, or not strictly JSON
+            else:
+                return
+        self._read_rows(_Rows(_raw_list.decode(payload)))
 
     def _read_object(self, payload: msgspec.Raw, depth: int) -> None:
         """A list with numbers or ids for keys, one message, or an object around a list."""
@@ -196,6 +215,7 @@ class _Listing:
 
     def _read_rows(self, rows: _Rows) -> None:
         raws = rows.raws
+        self.rows = len(raws)
         step = max(1, -(-len(raws) // SAMPLE_ROWS))
         for raw in raws[::step]:
             value = _as_row(_value(raw))
@@ -220,9 +240,6 @@ class _Listing:
                 left = self._read_objects(rows)
             elif kind == "array":
                 self._read_arrays(_lists.decode(_joined(rows.raws)), rows.ids)
-                return
-            elif kind == "text":
-                self.lines.append("\n".join(_texts.decode(_joined(rows.raws))))
                 return
         except PARSE_ERRORS:
             pass  # not all are of that kind, or one is not strictly JSON
@@ -305,16 +322,24 @@ class _Listing:
         if form not in self.forms:
             if len(self.forms) >= MAX_FORMS:
                 return None
-            columns = _columns_of(sample[:SAMPLE_ROWS])
-            layout = recognise(columns, now=self.now, told=self.fields, keyed=keyed)
+            known = self._layout(form, _columns_of(sample[:SAMPLE_ROWS]), keyed=keyed)
             reader = ColumnReader(
                 self.now,
                 self.zone,
-                bare_age_unit=layout.bare_age_unit,
-                frozen_flag=layout.frozen_flag,
+                bare_age_unit=known.layout.bare_age_unit,
+                frozen_flag=known.layout.frozen_flag,
             )
-            self.forms[form] = _FormInUse(layout, reader)
+            self.forms[form] = _FormInUse(known, reader)
         return self.forms[form]
+
+    def _layout(
+        self, form: Form, columns: Mapping[Key, Sequence[object]], *, keyed: bool
+    ) -> KnownLayout:
+        known = self.known.get(form)
+        if known is not None and known.fits(columns.keys(), self.rows):
+            return replace(known, uses=known.uses + 1)
+        layout = recognise(columns, now=self.now, told=self.fields, keyed=keyed)
+        return KnownLayout(layout, layout.describe(), frozenset(columns), self.rows)
 
     def _refuse(self, rows: Sequence[object]) -> None:
         self.listed += len(rows)
@@ -372,7 +397,7 @@ class _Listing:
                 shapes.append(_NO_ZONE)
         for form, in_use in used:
             label = f"arrays of {form[1]}" if form[0] == "array" else "objects"
-            shapes.append(f"{in_use.rows} {label}: {in_use.layout.describe()}")
+            shapes.append(f"{in_use.rows} {label}: {in_use.known.described}")
             if in_use.layout.dates_without_zone and self.zone is None:
                 shapes.append(_NO_ZONE)
         if not self.listed:
@@ -383,6 +408,7 @@ class _Listing:
             "; ".join(shapes),
             tuple(self.samples),
             _agreed([in_use.layout.proposed for _, in_use in used]),
+            {form: in_use.known for form, in_use in used},
         )
 
 
@@ -450,9 +476,11 @@ def _number(item: tuple[str, object]) -> int:
     return int(item[0])
 
 
-def _starts_with(raw: msgspec.Raw, starts: bytes) -> bool:
+def _starts_with(raw: msgspec.Raw, starts: bytes, *, then: bytes = b"") -> bool:
+    """Whether a value is not empty and begins so, blanks before `then` aside."""
     with memoryview(raw) as view:
-        return len(view) > 2 and bytes(view[:1]) in starts
+        head = bytes(view[:20])
+    return len(head) > 2 and head[:1] in starts and head[1:].lstrip().startswith(then)
 
 
 def _batches(text: str) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ Told by the host's `fields`, else by names and by what the values of a sample of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter.panel.decode import values
@@ -15,9 +15,15 @@ from exporter.panel.decode.anonymise import safe_text
 Key = str | int
 """A name in an object or a position in an array."""
 
+Form = tuple[str, object]
+"""Kind of row, and what tells forms of one kind apart: an array's length, an object's keys."""
+
 FIELDS = ("id", "age", "size", "sender", "recipients", "frozen")
 MAX_KEYS = 64
 """Keys of a row that are looked at."""
+
+MAX_USES = 50
+"""Lists that are read by a layout before it is recognised anew."""
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "id": (
@@ -99,6 +105,31 @@ class Layout:
         if missing:
             parts.append(f"not recognised: {', '.join(missing)}")
         return "; ".join([*parts, *self.doubts])
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLayout:
+    """How the rows of one form were read the last time, to spare recognising them again.
+
+    Recognition takes longer than reading a short list, and a panel does not change its shape
+    from poll to poll. It is believed for rows with the same keys, while the list is not much
+    longer than the one it was recognised from (more rows may tell more), and not for ever.
+    """
+
+    layout: Layout
+    described: str
+    keys: frozenset[Key]
+    rows: int
+    """Rows of the list that it was recognised from."""
+    uses: int = 0
+
+    def fits(self, keys: Collection[Key], rows: int) -> bool:
+        """Whether it may be believed for a list of `rows` rows with these keys."""
+        return self.uses < MAX_USES and rows <= 2 * self.rows and self.keys == frozenset(keys)
+
+
+Layouts = Mapping[Form, KnownLayout]
+"""By form of row."""
 
 
 def show_key(key: Key) -> str:

@@ -6,12 +6,14 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
-from itertools import chain, repeat
+from itertools import repeat
 from operator import itemgetter
+from typing import cast
 
 from exporter.panel.decode.queue import read_queue
+from exporter.panel.decode.recognition import Layouts
 from exporter.panel.decode.table import MessageTable, Part, mta_of
 from exporter.snapshot import (
     AGE_BUCKETS,
@@ -24,6 +26,7 @@ from exporter.snapshot import (
     QueueStats,
 )
 
+# With a dot and a name at its end: no id, number or word of a text looks like that.
 _DOMAIN = re.compile(
     r"(?=.{4,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]"
 )
@@ -44,6 +47,8 @@ class QueueUpdate:
     """Ids that only the list before held."""
     samples: tuple[str, ...] = ()
     shape: str = ""
+    layouts: Layouts = field(default_factory=dict)
+    """For `known` next time; empty unless every row was understood whole."""
 
 
 def decode_queue_update(
@@ -53,24 +58,41 @@ def decode_queue_update(
     fields: Mapping[str, str | int] | None = None,
     time_zone: tzinfo | None = None,
     previous_ids: bytes | None = None,
+    known: Layouts | None = None,
 ) -> QueueUpdate:
     """`decode_queue` and `queue_stats` at once, and what changed since `previous_ids`.
 
-    Made to run in another process: bytes come in, a few figures go out.
+    Made to run in another process: bytes come in, a few figures go out. `known` layouts spare
+    recognising them again; they are dropped as soon as one row is not understood whole.
 
     Raises:
         PanelError: as `decode_queue`.
     """
     figures = _Figures()
-    ids, summary = read_queue(body, figures.add, now=now, fields=fields, time_zone=time_zone)
+    ids, summary = read_queue(
+        body, figures.add, now=now, fields=fields, time_zone=time_zone, known=known
+    )
+    stats = figures.stats(summary.listed, mta_of(ids))
+    whole = not stats.unparsed and not stats.lacking
+    if known and not whole:
+        return decode_queue_update(
+            body, now=now, fields=fields, time_zone=time_zone, previous_ids=previous_ids
+        )
     entered = left = 0
     if previous_ids is not None:
         before = previous_ids.decode().split()
         stayed = sum(map(ids.__contains__, before))
         entered, left = len(ids) - stayed, len(before) - stayed
-    packed = "\n".join(ids).encode()
-    stats = figures.stats(summary.listed, mta_of(ids))
-    return QueueUpdate(stats, packed, entered, left, summary.samples, summary.shape)
+    return QueueUpdate(
+        stats,
+        "\n".join(ids).encode(),
+        entered,
+        left,
+        summary.samples,
+        summary.shape,
+        # An empty list tells nothing of the shape, so what was known stays known.
+        dict(summary.layouts or known or {}) if whole else {},
+    )
 
 
 def queue_stats(table: MessageTable) -> QueueStats:
@@ -96,9 +118,9 @@ class _Figures:
     def add(self, part: Part | MessageTable) -> None:
         """Count in some messages."""
         self._rows += len(part.ids)
-        columns = (part.ages, part.sizes, part.senders, part.recipients, part.frozen)
-        for name, column in zip(MESSAGE_FIELDS, columns, strict=True):
-            self._missing[name] += column.count(None)
+        self._missing["size"] += part.sizes.count(None)
+        self._missing["sender"] += part.senders.count(None)
+        self._missing["frozen"] += part.frozen.count(None)
         self._frozen += part.frozen.count(True)
         self._bounces += part.senders.count("")
         self._size += sum(filter(None, part.sizes))
@@ -129,34 +151,28 @@ class _Figures:
     def _add_ages(self, ages: Sequence[float | None]) -> None:
         # Many messages share an age told as text: each distinct one is looked up once.
         for age, messages in Counter(ages).items():
-            if age is not None:
+            if age is None:
+                self._missing["age"] += messages
+            else:
                 self._age_counts[bisect_left(AGE_BUCKETS, age)] += messages
                 self._age_total += age * messages
                 self._oldest = max(self._oldest, age)
 
-    def _add_recipients(self, recipients: Sequence[tuple[str, ...] | None]) -> None:
+    def _add_recipients(self, recipients: Sequence[str] | Sequence[tuple[str, ...] | None]) -> None:
         """Of those that wait; a message counts once for each of its domains."""
-        told = [*filter(None, recipients)]
-        if sum(map(len, told)) == len(told):
-            _count_domains(self._recipients, chain.from_iterable(told))
+        if set(map(type, recipients)) == {str}:
+            _count_domains(self._recipients, cast("Sequence[str]", recipients))
             return
-        _count_domains(self._recipients, [a[0] for a in told if len(a) == 1])
-        for addresses in (addresses for addresses in told if len(addresses) > 1):
-            self._recipients.update({_written_domain(address) for address in addresses})
-
-
-def domain_of(address: str) -> str | None:
-    """The address's domain in lower case, internationalised ones as punycode.
-
-    None for anything that is not a domain name with a dot, so that nothing else (an id, a
-    number, free text) can ever stand where a domain is shown.
-    """
-    name = _ascii(address.rpartition("@")[2].lower()) if "@" in address else ""
-    return name if _DOMAIN.fullmatch(name) else None
+        lists = cast("Sequence[tuple[str, ...] | None]", recipients)
+        self._missing["recipients"] += lists.count(None)
+        told = [*filter(None, lists)]
+        _count_domains(self._recipients, [to[0] for to in told if len(to) == 1])
+        for several in (to for to in told if len(to) > 1):
+            self._recipients.update({_written_domain(address) for address in several})
 
 
 def _ascii(name: str) -> str:
-    """A domain in lower case as DNS writes it; "" when it cannot be."""
+    """A domain in lower case as DNS writes it, punycode included; "" when it cannot be."""
     name = name.rstrip(".")
     if name.isascii():
         return name

@@ -15,7 +15,7 @@ from exporter.panel.decode.addresses import (
     read_recipient_column,
     read_senders,
 )
-from exporter.panel.decode.recognition import Key
+from exporter.panel.decode.recognition import Key, Layouts
 from exporter.panel.decode.values import (
     ACTIVE_MARK,
     EXIM_ID,
@@ -60,6 +60,8 @@ class Summary:
     """Up to three rows that were not understood, shortened and anonymised."""
     proposed_fields: Mapping[str, Key]
     """What the host's `fields` may say, as far as it can be told."""
+    layouts: Layouts = field(default_factory=dict)
+    """How the rows of each form were read; for `known` of the next list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ class Part:
     ages: list[float | None]
     sizes: list[int | None]
     senders: list[str | None]
-    recipients: list[tuple[str, ...] | None]
+    recipients: list[str] | list[tuple[str, ...] | None]
+    """Texts when every message waits for exactly one recipient, as most queues' do."""
     delivered: dict[int, tuple[str, ...]]
     frozen: list[bool | None]
 
@@ -206,7 +209,8 @@ class ColumnReader:
     def read(self, ids: list[str], columns: Mapping[str, Sequence[object]]) -> Part:
         """The values of rows whose ids are known; a field without a column is untold."""
         count = len(ids)
-        recipients = RecipientColumn([None] * count, {})
+        untold: list[tuple[str, ...] | None] = [None] * count
+        recipients = RecipientColumn(untold, {})
         if "recipients" in columns:
             recipients = read_recipient_column(columns["recipients"])
         return Part(
@@ -225,8 +229,7 @@ class ColumnReader:
         states: list[bool | None] = [None] * len(ids)
         if "frozen" in columns:
             states = self.frozen(columns["frozen"])
-        together = "".join(ids)
-        if ACTIVE_MARK in together or HOLD_MARK in together:
+        if ACTIVE_MARK in (together := "".join(ids)) or HOLD_MARK in together:
             for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(_MARKS)]:
                 states[row] = is_on_hold(ids[row]) or states[row] or False
         return states
@@ -248,34 +251,29 @@ class Intake:
         """
         ids = _read_ids(columns["id"])
         own = dict.fromkeys(ids)
-        if None in own or len(own) < len(ids) or not self.ids.keys().isdisjoint(own):
-            return self._add_some(ids, columns, reader)
-        self._take(cast("dict[str, None]", own), columns, reader)
-        return []
-
-    def _add_some(
-        self,
-        ids: Sequence[str | None],
-        columns: Mapping[str, Sequence[object]],
-        reader: ColumnReader,
-    ) -> list[int]:
-        own: dict[str, None] = {}
+        known = len(self.ids)
+        if None in own or len(own) < len(ids):
+            own.pop(None, None)
+        elif self._enter(own) == len(own):
+            self._sink(reader.read(cast("list[str]", ids), columns))
+            return []
+        self._enter(own)
+        # What stands behind the ids known before is new; each of those is taken once.
+        new = set(islice(self.ids, known, None))
         kept: list[bool] = []
         for id_ in ids:
-            new = id_ is not None and id_ not in self.ids and id_ not in own
-            kept.append(new)
-            if new:
-                own[cast("str", id_)] = None
+            kept.append(id_ in new)
+            new.discard(cast("str", id_))
         columns = {name: [*compress(column, kept)] for name, column in columns.items()}
-        self._take(own, columns, reader)
-        return [row for row, new in enumerate(kept) if not new]
+        if any(kept):
+            self._sink(reader.read(cast("list[str]", [*compress(ids, kept)]), columns))
+        return [row for row, taken in enumerate(kept) if not taken]
 
-    def _take(
-        self, ids: dict[str, None], columns: Mapping[str, Sequence[object]], reader: ColumnReader
-    ) -> None:
-        if ids:
-            self.ids.update(ids)
-            self._sink(reader.read([*ids], columns))
+    def _enter(self, ids: Mapping[str | None, None]) -> int:
+        """Add ids; how many of them are new."""
+        known = len(self.ids)
+        self.ids.update(cast("Mapping[str, None]", ids))
+        return len(self.ids) - known
 
 
 class TableBuilder:
@@ -283,15 +281,16 @@ class TableBuilder:
 
     def __init__(self) -> None:
         self._whole = Part([], [], [], [], [], {}, [])
+        self._recipients: list[tuple[str, ...] | None] = []
 
     def add(self, part: Part) -> None:
         """Append the messages of a part."""
         whole, start = self._whole, len(self._whole.ids)
+        self._recipients += [(to,) if isinstance(to, str) else to for to in part.recipients]
         whole.ids.extend(part.ids)
         whole.ages.extend(part.ages)
         whole.sizes.extend(part.sizes)
         whole.senders.extend(part.senders)
-        whole.recipients.extend(part.recipients)
         whole.delivered.update({start + row: to for row, to in part.delivered.items()})
         whole.frozen.extend(part.frozen)
 
@@ -303,7 +302,7 @@ class TableBuilder:
             whole.ages,
             whole.sizes,
             whole.senders,
-            whole.recipients,
+            self._recipients,
             whole.delivered,
             whole.frozen,
             summary.listed,
