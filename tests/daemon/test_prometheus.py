@@ -78,7 +78,7 @@ async def prometheus(running: RunningDaemon, tmp_path: Path) -> AsyncIterator[Pr
         json.dumps(documented_jobs()).replace("127.0.0.1:9897", running.url.split("/")[2])
     )
     for job in jobs:  # as documented, but quicker
-        job |= {"scrape_interval": "1s", "scrape_timeout": "1s"}
+        job |= {"scrape_interval": "2s", "scrape_timeout": "2s"}
     file = tmp_path / "prometheus.yml"
     file.write_text(yaml.safe_dump({"scrape_configs": jobs}))
     process = await asyncio.create_subprocess_exec(

@@ -378,6 +378,6 @@ def _mask(match: re.Match[str]) -> str:
     word = match[0]
     if word.lower() in _KNOWN_WORDS or read_frozen(word, flag=True) is not None:
         return word
-    if word in ("user", "domain", "quoted", "aAaAa"):
+    if word in ("user", "domain", "quoted", "aAaAa", "BBBBBBBBBz"):
         return word
     return "".join("X" if letter.isupper() else "x" for letter in word)
