@@ -58,6 +58,20 @@ def read_sender(value: object) -> str | None:
     return _plain_address(text)
 
 
+_FROZEN_MARK = re.compile(r"\s*\*\*\* frozen \*\*\*\s*\Z")
+
+
+def split_frozen_mark(value: object) -> tuple[object, bool]:
+    """A sender as `exim -bp` prints it: without the mark behind it, and whether it was there.
+
+    A sender that holds such a mark itself, in quotes, does not end with it.
+    """
+    if not isinstance(value, str) or not value.rstrip().endswith("***"):
+        return value, False
+    mark = _FROZEN_MARK.search(value)
+    return (value, False) if mark is None else (value[: mark.start()], True)
+
+
 def read_recipients(value: object) -> Recipients | None:
     """Recipients that wait and that are delivered; None when not told.
 

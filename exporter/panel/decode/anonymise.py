@@ -30,25 +30,7 @@ MAX_SAMPLE = 200
 _REMOVED = "<secret>"
 """Stands where a secret stood."""
 _TEXT_KEYS = frozenset({"mess", "message", "msg"})
-_FILE_TYPES = frozenset(
-    [
-        "php",
-        "service",
-        "conf",
-        "cfg",
-        "log",
-        "sock",
-        "socket",
-        "txt",
-        "html",
-        "htm",
-        "js",
-        "css",
-        "sh",
-        "pl",
-        "py",
-    ]
-)
+_FILE_TYPES = ("php", "service", "conf", "cfg", "log", "sock", "socket", "txt", "html", "js", "sh")
 
 _TOKEN = re.compile(r"""(?:[^\s<>"'(),;\[\]{}|\\=&]|&(?!(?:lt|gt|amp|quot|nbsp|#\d{1,4});))+""")
 """A word with all that may belong to an address; what HTML escapes is no part of it."""
@@ -65,149 +47,19 @@ _HOME = re.compile(r"/home/[^/\s\"'<>]+")
 _TAG = re.compile(r"<[a-zA-Z/!][^<>@]{0,500}>")
 _WORD = re.compile(r"[^\W\d_]+")
 
-_KNOWN_WORDS = frozenset(
-    [
-        "a",
-        "active",
-        "g",
-        "h",
-        "s",
-        "w",
-        "actions",
-        "address",
-        "after",
-        "an",
-        "and",
-        "api",
-        "arrival",
-        "as",
-        "at",
-        "bounce",
-        "by",
-        "bytes",
-        "cannot",
-        "code",
-        "connect",
-        "connection",
-        "console",
-        "could",
-        "count",
-        "d",
-        "data",
-        "dead",
-        "deferred",
-        "delivery",
-        "disabled",
-        "does",
-        "domain",
-        "empty",
-        "enabled",
-        "error",
-        "exim",
-        "exist",
-        "failed",
-        "for",
-        "format",
-        "found",
-        "from",
-        "frozen",
-        "get",
-        "greylisted",
-        "has",
-        "host",
-        "hold",
-        "id",
-        "in",
-        "inactive",
-        "is",
-        "k",
-        "kbytes",
-        "kib",
-        "local",
-        "lost",
-        "m",
-        "mail",
-        "mailer",
-        "daemon",
-        "main",
-        "max",
-        "message",
-        "messages",
-        "missing",
-        "mailbox",
-        "mx",
-        "name",
-        "network",
-        "no",
-        "not",
-        "of",
-        "off",
-        "on",
-        "or",
-        "out",
-        "permission",
-        "denied",
-        "php",
-        "postfix",
-        "queue",
-        "queued",
-        "read",
-        "refused",
-        "rejected",
-        "request",
-        "requests",
-        "routing",
-        "running",
-        "sender",
-        "recipient",
-        "server",
-        "service",
-        "size",
-        "smtp",
-        "spool",
-        "started",
-        "status",
-        "stopped",
-        "system",
-        "temporarily",
-        "time",
-        "timed",
-        "timeout",
-        "to",
-        "too",
-        "total",
-        "unknown",
-        "unavailable",
-        "unreachable",
-        "unrouteable",
-        "user",
-        "warning",
-        "was",
-        "with",
-        "yes",
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "may",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "oct",
-        "nov",
-        "dec",
-        "gmt",
-        "utc",
-    ]
-)
+_WORDS = """
+    a active actions address after amp an and api arrival as at bounce br by bytes cannot code
+    connect connection console could count d data dead deferred delivery disabled div does domain
+    empty enabled error exim exist failed for format found from frozen g get greylisted gt h has
+    host hold id in inactive is k kbytes kib li local lost lt m mail mailer daemon main max message
+    messages missing mailbox mx name nbsp network no not of off on or out permission denied php
+    postfix pre queue queued quot read refused rejected request requests routing running s sender
+    recipient server service size smtp span spool started status stopped strong system table tbody
+    td temporarily th time timed timeout to too total tr ul unknown unavailable unreachable
+    unrouteable user w warning was with yes
+    mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec gmt utc
+"""
+_KNOWN_WORDS = frozenset(_WORDS.split())
 """Words of mail servers and panels: what they say is needed, and names nobody."""
 
 
@@ -259,6 +111,9 @@ def anonymise_reply(body: bytes, secrets: Sequence[str] = ()) -> str:
 
 def _shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+_PLACEHOLDER_WORDS = ("user", "domain", "quoted", "aAaAa", "BBBBBBBBBz")
 
 
 class _Placeholders:
@@ -378,6 +233,6 @@ def _mask(match: re.Match[str]) -> str:
     word = match[0]
     if word.lower() in _KNOWN_WORDS or read_frozen(word, flag=True) is not None:
         return word
-    if word in ("user", "domain", "quoted", "aAaAa", "BBBBBBBBBz"):
+    if word in _PLACEHOLDER_WORDS:
         return word
     return "".join("X" if letter.isupper() else "x" for letter in word)

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import msgspec
 
+from exporter.panel.decode.addresses import split_frozen_mark
 from exporter.panel.decode.anonymise import anonymise_value, safe_text
 from exporter.panel.decode.console import is_console, plain_text, read_console
 from exporter.panel.decode.envelope import PAYLOAD_KEYS, open_envelope, quote, unexpected
@@ -260,6 +261,7 @@ class _Listing:
         columns = {name: by_key[key] for name, key in names.items()}
         if rows.ids is not None:
             columns["id"] = rows.ids
+        _split_marks(columns, form.layout)
         refused = self.intake.add(columns, form.reader)
         form.rows += len(rows.raws) - len(refused)
         self.listed += len(rows.raws) - len(refused)
@@ -312,6 +314,7 @@ class _Listing:
                 columns[name] = [row.get(keys[0]) for row in rows]
         if ids is not None:
             columns["id"] = ids
+        _split_marks(columns, in_use.layout)
         refused = self.intake.add(columns, in_use.reader)
         in_use.rows += len(rows)
         self.listed += len(rows) - len(refused)
@@ -425,6 +428,14 @@ def _agreed(proposals: Sequence[Mapping[str, Key]]) -> Mapping[str, Key]:
         for name, key in first.items()
         if all(other.get(name, key) == key for other in others)
     }
+
+
+def _split_marks(columns: dict[str, Sequence[object]], layout: Layout) -> None:
+    """Make two columns of one that holds senders with Exim's mark behind them."""
+    if layout.marked_sender:
+        parts = [split_frozen_mark(value) for value in columns["sender"]]
+        columns["sender"] = [sender for sender, _ in parts]
+        columns["frozen"] = [frozen for _, frozen in parts]
 
 
 def _value(raw: msgspec.Raw) -> object:

@@ -9,7 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter.panel.decode import values
-from exporter.panel.decode.addresses import is_address_like, is_many, is_null_sender
+from exporter.panel.decode.addresses import (
+    is_address_like,
+    is_many,
+    is_null_sender,
+    split_frozen_mark,
+)
 from exporter.panel.decode.anonymise import safe_text
 
 Key = str | int
@@ -85,6 +90,8 @@ class Layout:
     """By field, what speaks for it."""
     bare_age_unit: float | None = None
     frozen_flag: bool = False
+    marked_sender: bool = False
+    """The sender's column also holds Exim's mark of frozen messages."""
     proposed: Mapping[str, Key] = field(default_factory=dict)
     """What `fields` may say: all that is recognised and can be said, and what is only likely."""
     doubts: tuple[str, ...] = ()
@@ -169,6 +176,7 @@ class _Recognition:
         self.doubts: list[str] = []
         self.bare_age_unit: float | None = None
         self.frozen_flag = False
+        self.marked_sender = False
 
     def run(self, told: Mapping[str, Key]) -> Layout:
         self._take_told(told)
@@ -176,6 +184,7 @@ class _Recognition:
             self._find_id()
         self._find_age()
         self._find_size()
+        self._find_marked_sender()
         self._find_frozen()
         self._find_addresses()
         proposed = {name: keys[0] for name, keys in self.keys.items() if len(keys) == 1}
@@ -184,6 +193,7 @@ class _Recognition:
             self.why,
             self.bare_age_unit,
             self.frozen_flag,
+            self.marked_sender,
             {name: key for name, key in (self.likely | proposed).items() if name in FIELDS},
             tuple(self.doubts),
         )
@@ -319,6 +329,18 @@ class _Recognition:
         if len(numeric) == 1:
             self._doubt("size", numeric[0], "holds bare numbers that may be sizes")
 
+    def _find_marked_sender(self) -> None:
+        """One column for the sender and Exim's mark behind it, believed once a mark was seen."""
+        if "sender" in self.keys or "frozen" in self.keys:
+            return
+        for key in self._free():
+            marked = self._share(key, lambda value: split_frozen_mark(value)[1])
+            if marked and self._share(key, _is_marked_sender) >= 0.5:
+                self._take("sender", [key], "addresses with Exim's mark behind them")
+                self._take("frozen", [key], "that mark")
+                self.frozen_flag = self.marked_sender = True
+                return
+
     def _find_frozen(self) -> None:
         if "frozen" in self.keys:
             return
@@ -435,6 +457,10 @@ def _mixes(value: object) -> bool:
         and any(map(str.isdigit, str(value)))
         and any(map(str.isalpha, str(value)))
     )
+
+
+def _is_marked_sender(value: object) -> bool:
+    return is_address_like(split_frozen_mark(value)[0])
 
 
 def _is_size(value: object) -> bool:

@@ -48,7 +48,7 @@ class QueueUpdate:
     samples: tuple[str, ...] = ()
     shape: str = ""
     layouts: Layouts = field(default_factory=dict)
-    """For `known` next time; empty unless every row was understood whole."""
+    """For `known` next time; empty unless every row was understood alike."""
 
 
 def decode_queue_update(
@@ -63,7 +63,7 @@ def decode_queue_update(
     """`decode_queue` and `queue_stats` at once, and what changed since `previous_ids`.
 
     Made to run in another process: bytes come in, a few figures go out. `known` layouts spare
-    recognising them again; they are dropped as soon as one row is not understood whole.
+    recognising them again; they are dropped as soon as one row is not understood as well as the others.
 
     Raises:
         PanelError: as `decode_queue`.
@@ -73,7 +73,8 @@ def decode_queue_update(
         body, figures.add, now=now, fields=fields, time_zone=time_zone, known=known
     )
     stats = figures.stats(summary.listed, mta_of(ids))
-    whole = not stats.unparsed and not stats.lacking
+    # What no row tells is not in the layout; what only some tell casts doubt on it.
+    whole = not stats.unparsed and all(count == stats.listed for _, count in stats.lacking)
     if known and not whole:
         return decode_queue_update(
             body, now=now, fields=fields, time_zone=time_zone, previous_ids=previous_ids

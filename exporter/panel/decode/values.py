@@ -261,7 +261,7 @@ class AgeReader:
         match = _match_date(text)
         if match is None:
             return None
-        zone = _zone(match["zone"]) or self.zone
+        zone = _zone(match["zone"]) if match["zone"] else self.zone
         if zone is None:
             return None
         month = int(match["month"]) if "month" in match.re.groupindex else 0
@@ -304,9 +304,7 @@ def _match_date(text: str) -> re.Match[str] | None:
     return next((m for pattern in _DATES if (m := pattern.fullmatch(text))), None)
 
 
-def _zone(text: str | None) -> tzinfo | None:
-    if text is None:
-        return None
+def _zone(text: str) -> tzinfo | None:
     if text[0] not in "+-":
         return UTC
     digits = text[1:].replace(":", "")
