@@ -305,10 +305,9 @@ class PanelClient:
             try:
                 return await self._exchange(form, limit, attempt)
             except (aiohttp.ClientError, TimeoutError) as error:
-                dropped = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
                 reused = opened == self._sockets_opened
                 left = until - time.monotonic()
-                if dropped and reused and not action and left > 0:
+                if _dropped(error) and reused and not action and left > 0:
                     # Each round uses an idle connection up, so the last one is on a new one.
                     limit = _client_timeout(left)
                 else:
@@ -350,6 +349,13 @@ class PanelClient:
                 raise too_large(limit)
             encoding = response.headers.get("Content-Encoding", "")
             return await read_body(response.content, encoding, limit)
+        except TimeoutError:
+            # aiohttp goes on waiting when it has closed the connection itself, which it does
+            # at a body that is not valid HTTP.
+            connection = response.connection
+            if connection is not None and connection.transport is None:
+                raise aiohttp.ClientPayloadError from None
+            raise
         except PanelError as error:
             raise attempt.lost(
                 error.reason, error.message, error.hint, retryable=error.retryable
@@ -374,6 +380,13 @@ class _Response(aiohttp.ClientResponse):
         except BaseException:
             _abort(connection)
             raise
+
+
+def _dropped(error: Exception) -> bool:
+    """Whether an open connection ended before anything was received."""
+    if isinstance(error, aiohttp.ClientConnectorError):  # a ClientOSError, but no connection
+        return False
+    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
 
 
 def _abort(connection: aiohttp.connector.Connection | None) -> None:

@@ -82,14 +82,14 @@ def exchange_fault(attempt: Attempt, error: ExchangeError) -> PanelError:
             return _connect_fault(attempt, error)
         case asyncio.TimeoutError():
             return _too_slow(attempt, error)
-        case aiohttp.ClientResponseError():
-            return _not_http(attempt, error)
-        case aiohttp.ClientPayloadError():
+        case aiohttp.ClientPayloadError() if error.__cause__ is not None:
             return attempt.lost(
                 Reason.CONNECT,
-                f"The reply of {attempt.place} broke off or is not valid HTTP.",
+                f"The reply of {attempt.place} broke off.",
                 "The panel's web server or PHP may have crashed; see their logs.",
             )
+        case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
+            return _not_http(attempt, error)
         case aiohttp.InvalidURL():
             return PanelError(
                 Reason.CONNECT,
@@ -165,7 +165,7 @@ _CONNECT_CAUSES = {
 }
 
 
-def _not_http(attempt: Attempt, error: aiohttp.ClientResponseError) -> PanelError:
+def _not_http(attempt: Attempt, error: ExchangeError) -> PanelError:
     cause = error.__cause__ and error.__cause__.__cause__
     too_many = type(cause) is BadHttpMessage and "Too many" in cause.message
     if isinstance(cause, LineTooLong) or too_many:

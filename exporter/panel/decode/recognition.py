@@ -331,12 +331,15 @@ class _Recognition:
 
     def _find_marked_sender(self) -> None:
         """One column for the sender and Exim's mark behind it, believed once a mark was seen."""
-        if "sender" in self.keys or "frozen" in self.keys:
+        told = self.keys.get("sender")
+        if "frozen" in self.keys:
+            self.marked_sender = told == self.keys["frozen"]
             return
-        for key in self._free():
+        for key in told or self._free():
             marked = self._share(key, lambda value: split_frozen_mark(value)[1])
             if marked and self._share(key, _is_marked_sender) >= 0.5:
-                self._take("sender", [key], "addresses with Exim's mark behind them")
+                if not told:
+                    self._take("sender", [key], "addresses with Exim's mark behind them")
                 self._take("frozen", [key], "that mark")
                 self.frozen_flag = self.marked_sender = True
                 return

@@ -63,7 +63,7 @@ def decode_queue_update(
     """`decode_queue` and `queue_stats` at once, and what changed since `previous_ids`.
 
     Made to run in another process: bytes come in, a few figures go out. `known` layouts spare
-    recognising them again; they are dropped as soon as one row is not understood as well as the others.
+    recognising them again; they are dropped when one row is understood less well than others.
 
     Raises:
         PanelError: as `decode_queue`.
