@@ -36,6 +36,11 @@ from exporter.snapshot import Mta
 SAMPLE_ROWS = 100
 """Rows, spread over the list, by which its layout is recognised."""
 
+_CROWDED_FROM = 2**20
+_LEAST_PER_VALUE = 6
+"""Bytes per comma in a large reply; rows of messages have four times as many. A list such as
+`1,1,1,…` would take forty times its size as Python objects."""
+
 CHUNK_ROWS = 2048
 """Rows decoded at a time: bounds the memory that undecoded values take."""
 
@@ -94,6 +99,8 @@ def read_queue(
     Returns:
         The ids of all messages, and what there is to say of the list.
     """
+    if len(body) > _CROWDED_FROM and body.count(b",") * _LEAST_PER_VALUE > len(body):
+        raise unexpected("The values in list_msg's reply are too many and too short for messages.")
     envelope = open_envelope(body, Operation.LIST)
     if envelope.code == LIST_EMPTY_CODE:
         return (), Summary(0, 0, f"the code {LIST_EMPTY_CODE}: the queue is empty", (), {})
