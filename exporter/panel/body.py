@@ -117,7 +117,7 @@ class _Inflater:
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
             member = self._member = self._member or self._open(data[0])
-            while not member.eof:
+            while True:
                 piece = member.decompress(data, _PIECE)
                 if piece:
                     yield piece

@@ -147,7 +147,7 @@ def _connect_fault(attempt: Attempt, error: aiohttp.ClientConnectorError) -> Pan
 
 _NO_WAY = ("There is no way to {}", "Check the address, and this machine's network and routes.")
 _NO_FILES = (
-    "No connection to {} could be opened: the limit of open files is reached",
+    "No connection to {} could be opened: too many files are open",
     "Raise it (LimitNOFILE= in the unit, ulimit -n), or lower poll.concurrency.",
 )
 _CONNECT_CAUSES = {

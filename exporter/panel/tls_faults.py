@@ -75,17 +75,18 @@ def _certificate_fault(
 
 
 def _handshake_fault(place: str, error: SSLError) -> tuple[str, str]:
-    if error.reason in _NOT_TLS:
+    reason: str | None = getattr(error, "reason", None)  # one that Python raises has none
+    if reason in _NOT_TLS:
         return (
             f"{place} does not speak TLS.",
             "Check the port in `url`; if it speaks plain http, write http://.",
         )
-    if error.reason in _TOO_OLD:
+    if reason in _TOO_OLD:
         return (
             f"{place} offers only TLS versions older than 1.2.",
             "Update the panel's web server, or enable TLS 1.2 there.",
         )
-    cause = f" ({error.reason.lower().replace('_', ' ')})" if error.reason else ""
+    cause = f" ({reason.lower().replace('_', ' ')})" if reason else ""
     return (
         f"The TLS handshake with {place} failed{cause}.",
         "Check that this port speaks https, and which TLS versions and ciphers the panel offers.",
