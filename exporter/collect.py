@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 
 from exporter.config.models import HostConfig
 from exporter.panel.client import PanelClient
-from exporter.panel.decode import Layouts, decode_count, decode_reply, decode_service_status
+from exporter.panel.decode import (
+    Layouts,
+    QueueUpdate,
+    decode_count,
+    decode_reply,
+    decode_service_status,
+)
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.queue_decoder import QueueDecoder
+from exporter.panel.secrecy import read_discreetly
 from exporter.snapshot import (
     QUEUE,
+    UNTOLD,
     CollectorResult,
     Failure,
     HostSnapshot,
@@ -22,6 +32,8 @@ from exporter.snapshot import (
     QueueState,
     Reason,
 )
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -111,39 +123,67 @@ async def _ask(context: PollContext, collector: str) -> QueueState | bool:
     if collector == QUEUE:
         return await _queue(context)
     operation = SERVICE_OPERATIONS[collector]
-    reply = await context.client.request(operation, command=ServiceCommand.STATUS)
-    return decode_service_status(decode_reply(reply.body, operation))
+
+    async def read(body: bytes) -> bool:
+        return decode_service_status(decode_reply(body, operation))
+
+    return await _request(context, operation, read, ServiceCommand.STATUS)
 
 
 async def _queue(context: PollContext) -> QueueState:
-    reply = await context.client.request(Operation.COUNT)
-    messages = decode_count(decode_reply(reply.body, Operation.COUNT))
+    messages = await _request(context, Operation.COUNT, _read_count)
     if messages > context.detail_limit:
         # The ids are unknown from here on: the next list starts counting anew.
         context.memory.ids = None
         return QueueState(messages, stats=None)
-    body = _EMPTY_LIST
+
+    async def read(body: bytes) -> QueueUpdate:
+        return await context.decoder.decode(
+            body,
+            now=time.time(),
+            fields=context.host.told_fields,
+            time_zone=context.host.zone,
+            previous_ids=context.memory.ids,
+            known=context.memory.layouts,
+        )
+
     if messages:
-        body = (await context.client.request(Operation.LIST)).body
-    update = await context.decoder.decode(
-        body,
-        now=time.time(),
-        fields=context.host.told_fields,
-        time_zone=context.host.zone,
-        previous_ids=context.memory.ids,
-        known=context.memory.layouts,
-    )
+        update = await _request(context, Operation.LIST, read)
+    else:
+        update = await read(_EMPTY_LIST)
     context.memory.layouts = update.layouts
     context.memory.ids = update.ids
     context.memory.mta = update.stats.mta or context.memory.mta
     return QueueState(
         messages,
-        update.stats,
+        # A list without a row tells nothing of messages that are there by the other count.
+        UNTOLD if messages and not update.stats.listed else update.stats,
         update.entered,
         update.left,
         shape=update.shape,
         samples=update.samples,
     )
+
+
+async def _read_count(body: bytes) -> int:
+    return decode_count(decode_reply(body, Operation.COUNT))
+
+
+async def _request(
+    context: PollContext,
+    operation: Operation,
+    read: Callable[[bytes], Awaitable[T]],
+    command: ServiceCommand | None = None,
+) -> T:
+    """Ask, read the reply, and count what came of it."""
+    reply = await context.client.request(operation, command=command)
+    try:
+        value = await read_discreetly(reply.body, context.host.secret_values, read)
+    except PanelError as error:
+        context.client.judged(reply, error.reason)
+        raise
+    context.client.judged(reply, "ok")
+    return value
 
 
 _EMPTY_LIST = b'{"error": 100}'

@@ -141,6 +141,17 @@ class QueueStats:
 
 EMPTY_QUEUE = QueueStats()
 
+UNTOLD = QueueStats(
+    frozen=None,
+    bounces=None,
+    size_bytes=None,
+    oldest_age=None,
+    ages=None,
+    sender_domains=None,
+    recipient_domains=None,
+)
+"""Of a list that holds no row though there are messages: not one figure is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueueState:

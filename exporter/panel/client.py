@@ -65,6 +65,7 @@ _Command = MessageCommand | ServiceCommand
 class PanelReply:
     """A panel's answer with an HTTP status of success."""
 
+    operation: Operation
     body: bytes
     """Decompressed, at most `poll.max_response` bytes."""
     duration: float
@@ -244,9 +245,14 @@ class PanelClient:
         finally:
             self._shared.slots.release()
             self.slots.release()
-        took = time.monotonic() - started
-        self._shared.observe(operation, "ok", took)
-        return PanelReply(body, took, status)
+        return PanelReply(operation, body, time.monotonic() - started, status)
+
+    def judged(self, reply: PanelReply, outcome: str) -> None:
+        """Tell the pool's observer what came of a reply: `ok` or the reason it is no good.
+
+        For whoever reads the reply to call; requests without a reply are told by `request`.
+        """
+        self._shared.observe(reply.operation, outcome, reply.duration)
 
     async def close(self) -> None:
         """Close the connections; called by the pool."""

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -111,3 +112,5 @@ def _decode_file(decode: Callable[[bytes], QueueUpdate], path: str) -> QueueUpda
 def _prepare_worker() -> None:
     # Decoding makes many objects and no cycles: the cyclic collector would only take time.
     gc.disable()
+    # Ctrl-C reaches every process of the terminal; it is the daemon that ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

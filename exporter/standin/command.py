@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import tempfile
 from collections.abc import Sequence
 
 
@@ -19,16 +20,21 @@ async def run(command: Sequence[str], *, stdin: bytes = b"", timeout: float) -> 
     Raises:
         CommandTimeoutError: after `timeout` seconds; the command and its children are killed.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
+    # A file and no pipe: a command may end without having read its input, and writing to the
+    # pipe then fails in ways that differ from event loop to event loop.
+    with tempfile.TemporaryFile() as source:
+        source.write(stdin)
+        source.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=source,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         async with asyncio.timeout(timeout):
-            output, _ = await process.communicate(stdin)
+            output, _ = await process.communicate()
     except TimeoutError:
         raise CommandTimeoutError(f"{command[0]} did not end within {timeout:g} s") from None
     finally:

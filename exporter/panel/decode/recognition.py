@@ -331,16 +331,17 @@ class _Recognition:
 
     def _find_marked_sender(self) -> None:
         """One column for the sender and Exim's mark behind it, believed once a mark was seen."""
-        told = self.keys.get("sender")
-        if "frozen" in self.keys:
-            self.marked_sender = told == self.keys["frozen"]
+        told = self.keys.get("sender") or self.keys.get("frozen")
+        if "sender" in self.keys and "frozen" in self.keys:
+            self.marked_sender = self.keys["sender"] == self.keys["frozen"]
             return
         for key in told or self._free():
             marked = self._share(key, lambda value: split_frozen_mark(value)[1])
             if marked and self._share(key, _is_marked_sender) >= 0.5:
-                if not told:
-                    self._take("sender", [key], "addresses with Exim's mark behind them")
-                self._take("frozen", [key], "that mark")
+                self.keys.setdefault("sender", (key,))
+                self.why.setdefault("sender", "addresses with Exim's mark behind them")
+                self.keys.setdefault("frozen", (key,))
+                self.why.setdefault("frozen", "the mark behind the sender")
                 self.frozen_flag = self.marked_sender = True
                 return
 
