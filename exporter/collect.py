@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import structlog
@@ -59,10 +59,13 @@ class PollContext:
     memory: QueueMemory
     detail_limit: int
     """Above this count list_msg is not asked."""
+    answered: list[Operation] = field(default_factory=list)
+    """What the panel has answered in this poll; each poll gets a context of its own."""
 
 
 async def poll_host(context: PollContext) -> HostSnapshot:
     """One whole poll. Never raises but for cancellation: what failed is in the snapshot."""
+    context = replace(context, answered=[])
     try:
         results = await collect(context)
     except Exception:
@@ -73,13 +76,8 @@ async def poll_host(context: PollContext) -> HostSnapshot:
             CollectorResult(collector, now, 0.0, failure=_BUG)
             for collector in context.host.collectors
         )
-    return HostSnapshot(
-        context.host.name,
-        time.time(),
-        results,
-        context.client.certificate_expiry,
-        context.memory.mta,
-    )
+    expiry, mta = context.client.certificate_expiry, context.memory.mta
+    return HostSnapshot(context.host.name, time.time(), results, expiry, mta)
 
 
 _BUG = Failure(
@@ -110,13 +108,22 @@ async def collect(context: PollContext) -> tuple[CollectorResult, ...]:
             value = await _ask(context, collector)
         except PanelError as error:
             failure = error.failure
-            # A timeout of a later collector may be that service's alone.
-            hung = error.reason is Reason.TIMEOUT and not results
-            stop = failure if error.host_level or hung else None
+            stop = failure if _concerns_all(error, context.answered) else None
         # Digits below these mean nothing and cost time at each exposition.
         took, now = round(time.monotonic() - started, 6), round(time.time(), 3)
         results.append(CollectorResult(collector, now, took, value, failure))
     return tuple(results)
+
+
+def _concerns_all(error: PanelError, answered: list[Operation]) -> bool:
+    """Whether the other collectors would fail alike.
+
+    A panel that has answered in this poll is there: that it hangs over one request, or breaks
+    off in the middle of one, as PHP does over a very long list, says nothing of the others.
+    """
+    if error.reason in {Reason.TIMEOUT, Reason.CONNECT}:
+        return not answered
+    return error.host_level
 
 
 async def _ask(context: PollContext, collector: str) -> QueueState | bool:
@@ -177,6 +184,7 @@ async def _request(
 ) -> T:
     """Ask, read the reply, and count what came of it."""
     reply = await context.client.request(operation, command=command)
+    context.answered.append(operation)
     try:
         value = await read_discreetly(reply.body, context.host.secret_values, read)
     except PanelError as error:

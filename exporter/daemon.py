@@ -6,8 +6,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import structlog
@@ -26,7 +26,8 @@ from exporter.snapshot import HostSnapshot
 from exporter.startup import Usable, load_everything
 from exporter.store import Store
 from exporter.transitions import HostTransitions
-from exporter.web.app import Served, add_routes
+from exporter.web.app import Served, StoppingError, add_routes
+from exporter.web.gate import MAX_BODY_BYTES
 from exporter.web.listener import ListenError, Listeners
 from exporter.web.watch import FileWatch
 
@@ -67,53 +68,59 @@ class Daemon:
             ConfigError: the config cannot be used; nothing was started.
             ListenError: an address cannot be listened on; nothing is left running.
         """
-        usable = await asyncio.to_thread(load_everything, self._file)
-        config = usable.loaded.config
-        configure_logs(config.log)
-        raise_file_limit()
-        async with AsyncExitStack() as stack:
-            self._pool = await stack.enter_async_context(
-                PanelPool(config.poll, observe=self._own.request)
-            )
-            decoder = QueueDecoder()
-            stack.callback(decoder.close)
-            self._poller = Poller(self._pool, decoder, self._on_snapshot)
-            app = web.Application()
-            self._listeners = Listeners(app)
-            add_routes(app, Served(self._store, self._page, self._poller.poll, self.reload))
-            stack.push_async_callback(self._shut_down)
-            await self._listeners.apply(config.web.listen, usable.web)
-            await self._follow(usable)
-            await self._serve()
+        with self._signals():
+            usable = await asyncio.to_thread(load_everything, self._file)
+            config = usable.loaded.config
+            configure_logs(config.log)
+            raise_file_limit()
+            async with AsyncExitStack() as stack:
+                self._pool = await stack.enter_async_context(
+                    PanelPool(config.poll, observe=self._own.request)
+                )
+                decoder = QueueDecoder()
+                stack.callback(decoder.close)
+                self._poller = Poller(self._pool, decoder, self._on_snapshot)
+                app = web.Application(client_max_size=MAX_BODY_BYTES)
+                self._listeners = Listeners(app)
+                add_routes(app, Served(self._store, self._page, self._poller.poll, self.reload))
+                stack.push_async_callback(self._shut_down)
+                await self._listeners.apply(config.web.listen, usable.web)
+                await self._follow(usable)
+                await self._serve()
 
-    async def _serve(self) -> None:
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Handle signals from first to last: a SIGHUP at the start or the end must not kill."""
         loop = asyncio.get_running_loop()
-        signals = {
+        actions = {
             signal.SIGTERM: self.stop,
             signal.SIGINT: self.stop,
             signal.SIGHUP: self._reload_requested.set,
         }
-        for number, action in signals.items():
+        for number, action in actions.items():
             loop.add_signal_handler(number, action)
+        try:
+            yield
+        finally:
+            for number in actions:
+                loop.remove_signal_handler(number)
+
+    async def _serve(self) -> None:
         log.info(
             "listening", urls=self._listeners.urls, hosts=len(self._store), version=__version__
         )
         if self._on_listening is not None:
             self._on_listening(self._listeners.urls)
         systemd.notify("READY=1")
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                background = [
-                    tasks.create_task(self._reload_on_request(), name="reload"),
-                    tasks.create_task(systemd.keep_watchdog(), name="watchdog"),
-                    tasks.create_task(self._watch.run(self._reload_requested.set), name="watch"),
-                ]
-                await self._stopping.wait()
-                for task in background:
-                    task.cancel()
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(self._reload_on_request(), name="reload"),
+                tasks.create_task(systemd.keep_watchdog(), name="watchdog"),
+                tasks.create_task(self._watch.run(self._reload_requested.set), name="watch"),
+            ]
+            await self._stopping.wait()
+            for task in background:
+                task.cancel()
 
     async def _shut_down(self) -> None:
         systemd.notify("STOPPING=1")
@@ -129,8 +136,11 @@ class Daemon:
         Raises:
             ConfigError: the new config cannot be used; the old one stays in force.
             ListenError: a new address cannot be listened on; likewise.
+            StoppingError: the daemon is ending.
         """
         async with self._reloading:
+            if self._stopping.is_set():
+                raise StoppingError
             systemd.reloading()
             try:
                 # Everything that can fail comes before the first live part is touched.
@@ -153,8 +163,14 @@ class Daemon:
         while True:
             await self._reload_requested.wait()
             self._reload_requested.clear()
-            with suppress(ConfigError, ListenError):  # logged, and the old config stays
+            try:
                 await self.reload()
+            except (ConfigError, ListenError, StoppingError):
+                pass  # logged, and the old config stays
+            except Exception:
+                # A bug in a reload must not end a daemon that does its work by the old config.
+                self._own.reloaded(time.time(), ok=False)
+                log.exception("the reload failed by a bug in the exporter")
 
     async def _follow(self, usable: Usable) -> None:
         """Make the live parts follow a config that is known to be usable."""

@@ -8,14 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import structlog
+
 from exporter.collect import PollContext, QueueMemory, poll_host
 from exporter.config.models import Config, HostConfig
 from exporter.panel.client import PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.schedule import first_poll, next_poll, slot
-from exporter.snapshot import HostSnapshot
+from exporter.snapshot import HostGoneError, HostSnapshot
 
 OnSnapshot = Callable[[HostConfig, HostSnapshot], None]
+
+log = structlog.get_logger(__name__)
 
 
 class Poller:
@@ -26,23 +30,28 @@ class Poller:
         self._decoder = decoder
         self._emit = emit
         self._hosts: dict[str, _HostPoller] = {}
+        self._stopped = False
 
     async def configure(self, config: Config) -> None:
-        """Follow a config: unchanged hosts keep their schedule, memory and connections."""
+        """Follow a config: unchanged hosts keep their schedule, memory and connections.
+
+        Does nothing once the poller was stopped.
+        """
+        if self._stopped:
+            return
         wanted = {host.name: host for host in config.hosts}
         gone = [p for name, p in self._hosts.items() if wanted.get(name) != p.host]
         for poller in gone:
             del self._hosts[poller.host.name]
-        await _stop(gone, grace=0.0)
-        for poller in gone:
             self._pool.forget(poller.host)
-        new = [host for host in config.hosts if host.name not in self._hosts]
         for poller in self._hosts.values():
             poller.configure(config)
+        new = [host for host in config.hosts if host.name not in self._hosts]
         for position, host in enumerate(new):
             poller = _HostPoller(host, config, self._pool, self._decoder, self._emit)
             self._hosts[host.name] = poller
             poller.start(first_poll(position, len(new), config.interval_of(host)))
+        await _stop(gone, grace=0.0)
 
     async def poll(self, name: str) -> HostSnapshot:
         """Poll a host now, or join its poll that is under way.
@@ -50,12 +59,16 @@ class Poller:
         Cancelling the caller does not cancel the poll.
 
         Raises:
-            KeyError: when no such host is configured.
+            HostGoneError: no such host is configured, or it left the config meanwhile.
         """
-        return await self._hosts[name].poll()
+        poller = self._hosts.get(name)
+        if poller is None:
+            raise HostGoneError(name)
+        return await poller.poll()
 
     async def stop(self, grace: float) -> None:
         """Start no more polls; give those under way `grace` seconds, then cancel them."""
+        self._stopped = True
         hosts = list(self._hosts.values())
         self._hosts.clear()
         await _stop(hosts, grace)
@@ -90,7 +103,8 @@ class _HostPoller:
         self._started_at = 0.0
         """Monotonic time at which the last poll began."""
         self._failures = 0
-        self._schedule: asyncio.Task[None] | None = None
+        self._schedules: list[asyncio.Task[None]] = []
+        """The schedule, and those it has replaced."""
         self.under_way: asyncio.Task[HostSnapshot] | None = None
         """The poll under way, or the last one."""
 
@@ -109,14 +123,14 @@ class _HostPoller:
 
     def start(self, delay: float) -> None:
         """Begin the schedule with a poll after `delay` seconds."""
-        self._schedule = asyncio.create_task(self._run(delay), name=f"schedule {self.host.name}")
+        task = asyncio.create_task(self._run(delay), name=f"schedule {self.host.name}")
+        self._schedules = [old for old in self._schedules if not old.done()] + [task]
 
     def end_schedule(self) -> list[asyncio.Task[None]]:
-        """Start no more polls; the ended task, to be awaited by who ends the host."""
-        if self._schedule is None:
-            return []
-        self._schedule.cancel()
-        return [self._schedule]
+        """Start no more polls; the ending tasks, to be awaited by who ends the host."""
+        for task in self._schedules:
+            task.cancel()
+        return self._schedules
 
     async def _run(self, delay: float) -> None:
         while True:
@@ -141,12 +155,20 @@ class _HostPoller:
         if self.under_way is None or self.under_way.done():
             self._started_at = time.monotonic()
             self.under_way = asyncio.create_task(self._once(), name=f"poll {self.host.name}")
+        poll = self.under_way
         # Who asks may give up (a scrape's deadline) without ending it for the others.
-        return await asyncio.shield(self.under_way)
+        await asyncio.wait([poll])
+        if poll.cancelled():
+            raise HostGoneError(self.host.name)
+        return poll.result()
 
     async def _once(self) -> HostSnapshot:
         snapshot = await poll_host(self._context)
         failed = all(result.failure is not None for result in snapshot.results)
         self._failures = self._failures + 1 if failed else 0
-        self._emit(self.host, snapshot)
+        try:
+            self._emit(self.host, snapshot)
+        except Exception:
+            # A bug in what comes after must not end the schedule.
+            log.exception("a bug in the exporter lost a poll's outcome", host=self.host.name)
         return snapshot

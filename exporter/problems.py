@@ -27,6 +27,9 @@ def problems(record: HostRecord) -> list[str]:
 def _queue_problems(queue: QueueState) -> list[str]:
     if queue.stats is None:
         return ["The queue is above poll.queue_detail_limit, so its messages were not listed."]
+    if queue.messages and not queue.stats.listed:
+        told = f"count_msg tells {queue.messages} messages and list_msg lists none"
+        return [f"{told}, so nothing is known of them; `diagnose` tells more."]
     if queue.stats.unparsed:
         share = f"{queue.stats.unparsed} of {queue.stats.listed} rows"
         return [f"{share} of list_msg were not understood; `diagnose` shows them."]

@@ -65,6 +65,10 @@ class Mta(StrEnum):
     POSTFIX = "postfix"
 
 
+class HostGoneError(Exception):
+    """A host is not, or no longer, configured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a mail queue. `None` means that the panel did not tell (never zero)."""

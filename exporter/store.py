@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from exporter.config.models import HostConfig
 from exporter.snapshot import QUEUE, CollectorResult, HostSnapshot, Mta, QueueState, Reason
@@ -21,7 +21,7 @@ class HostRecord:
     """Missed intervals after which a good result counts no more."""
     latest: HostSnapshot | None = None
     took: float = 0.0
-    """Seconds that the latest poll took."""
+    """Seconds that the latest poll with a good result took."""
     good: dict[str, CollectorResult] = field(default_factory=dict)
     """By collector, the last good result; kept through failures until it is stale."""
     errors: Counter[tuple[str, Reason]] = field(default_factory=Counter)
@@ -34,7 +34,8 @@ class HostRecord:
     def add(self, snapshot: HostSnapshot) -> None:
         """Take in a poll's outcome."""
         self.latest = snapshot
-        self.took = sum(result.duration for result in snapshot.results)
+        if any(result.ok for result in snapshot.results):
+            self.took = sum(result.duration for result in snapshot.results)
         for result in snapshot.results:
             if result.failure is not None:
                 self.errors[result.collector, result.failure.reason] += 1
@@ -45,6 +46,14 @@ class HostRecord:
                     self.left += result.value.left
         self.mta = snapshot.mta or self.mta
         self.certificate_expiry = snapshot.certificate_expiry or self.certificate_expiry
+
+    def keep_only(self, collectors: Collection[str]) -> None:
+        """Forget what other collectors have found."""
+        self.good = {name: r for name, r in self.good.items() if name in collectors}
+        self.errors = Counter({k: n for k, n in self.errors.items() if k[0] in collectors})
+        if self.latest is not None:
+            kept = tuple(r for r in self.latest.results if r.collector in collectors)
+            self.latest = replace(self.latest, results=kept) if kept else None
 
     def stale_at(self, result: CollectorResult) -> float:
         """Unix time from which `result` counts no more.
@@ -107,7 +116,6 @@ class Store:
             if record is None or record.host.url != host.url:
                 record = HostRecord(host, interval, stale_after)
             record.host, record.interval, record.stale_after = host, interval, stale_after
-            for collector in set(record.good) - set(host.collectors):
-                del record.good[collector]
+            record.keep_only(host.collectors)
             records[host.name] = record
         self._records = records

@@ -30,6 +30,7 @@ class HostTransitions:
     _not_understood: bool = False
     _detail_skipped: bool = False
     _seen: bool = False
+    _down: bool = False
 
     def follow(self, snapshot: HostSnapshot) -> list[Event]:
         """The events that a new snapshot makes."""
@@ -57,6 +58,7 @@ class HostTransitions:
         if not news:
             return
         if len(failures) == len(snapshot.results) and len({f.reason for f in failures}) == 1:
+            self._down = True
             yield _failed("host is down", failures[0])
             return
         for result in news:
@@ -71,9 +73,11 @@ class HostTransitions:
         ]
         if not back:
             return
-        first = min(since for _, since in back)
-        if len(back) == len(snapshot.results):
-            yield Event("info", "host is up again", {"after": duration(snapshot.at - first)})
+        if self._down and len(back) == len(snapshot.results):
+            # Some collector may have failed alone for longer than the host was down.
+            down = max(since for _, since in back)
+            self._down = False
+            yield Event("info", "host is up again", {"after": duration(snapshot.at - down)})
             return
         for result, since in back:
             after = duration(snapshot.at - since)

@@ -67,8 +67,15 @@ def matching_files(patterns: Iterable[str], base_dir: Path) -> tuple[Path, ...]:
     found: set[Path] = set()
     for pattern in patterns:
         names = glob.glob(pattern, root_dir=base_dir, recursive=True)  # noqa: PTH207 - pathlib's takes no absolute pattern
-        found.update(path for name in names if (path := base_dir / name).is_file())
+        found.update(path for name in names if _may_be_file(path := base_dir / name))
     return tuple(sorted(found))
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return True  # reading it will tell what is the matter
 
 
 def _unmatched(patterns: Sequence[str], base_dir: Path, main: Document) -> Iterator[Problem]:

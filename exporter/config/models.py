@@ -172,7 +172,7 @@ class TlsConfig(Model):
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,126}")
 _LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 _URL_FORM = "must be http://HOST:PORT or https://HOST:PORT"
-_RESERVED_LABELS = frozenset({"host", "url", "mta", "job", "instance"})
+_RESERVED_LABELS = frozenset({"host", "url", "mta", "job", "instance", "le", "quantile"})
 
 CollectorName = Literal["queue", "clamav", "spamassassin"]
 assert get_args(CollectorName) == COLLECTORS  # noqa: S101 - a Literal cannot be computed
@@ -369,10 +369,10 @@ class WebConfig(Model):
 
 
 class StateConfig(Model):
-    """What outlives a restart."""
+    """Where what outlives a restart will be kept."""
 
     path: Path = Field(Path("brainycp-exporter.db"), validate_default=True)
-    """SQLite file; relative to the config file."""
+    """SQLite file, reserved for the journal; relative to the config file."""
 
     @field_validator("path")
     @classmethod
@@ -405,7 +405,7 @@ class Config(Model):
     """The daemon's own HTTP."""
     # Validated as if it were written, so that its path starts at the config file's folder.
     state: StateConfig = Field({}, validate_default=True)
-    """What outlives a restart."""
+    """Where what outlives a restart will be kept."""
     log: LogConfig = LogConfig()
     """What the daemon writes to standard error."""
 

@@ -65,6 +65,8 @@ def _secret_in(file: Path) -> SecretStr:
         raise ValueError("the file is not UTF-8 text") from None
     if not text:
         raise ValueError("the file is empty")
+    if any(character in text for character in "\r\n\0"):
+        raise ValueError("the file holds more than one line, or a NUL: it shall hold the secret")
     return SecretStr(text)
 
 

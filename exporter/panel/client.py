@@ -56,6 +56,10 @@ replies took 200 MB and stalled the loop for 1.6 s. With less than one read's wo
 6 MB and 30 ms. A panel 50 ms away can still send 2.5 MB/s.
 """
 
+SHORT_REPLY = 256 * 2**10
+"""Bytes of a reply to anything but list_msg. The others are a sentence or two and are decoded on
+the event loop, which a larger one would hold up for seconds."""
+
 _READ_ONLY = frozenset({Operation.COUNT, Operation.LIST})
 
 _Command = MessageCommand | ServiceCommand
@@ -71,6 +75,13 @@ class PanelReply:
     duration: float
     """Seconds that the request took, the wait for its turn not included."""
     status: int
+
+
+_LONG_SENTENCE = PanelError(
+    Reason.TOO_LARGE,
+    f"The panel's reply is longer than {SHORT_REPLY // 2**10} KiB; it should be a sentence.",
+    hint="Does the url lead to the panel's API?",
+)
 
 
 class PanelPool:
@@ -238,7 +249,9 @@ class PanelClient:
         started = time.monotonic()
         try:
             limit = self._limit(deadline, started)
-            status, body = await self._ask(form, limit, action=not read_only)
+            status, body = await self._ask(
+                form, limit, action=not read_only, short=operation is not Operation.LIST
+            )
         except PanelError as error:
             self._shared.observe(operation, error.reason, time.monotonic() - started)
             raise
@@ -309,11 +322,12 @@ class PanelClient:
         return _client_timeout(max(deadline - now, 0.001))
 
     async def _ask(
-        self, form: bytes, limit: aiohttp.ClientTimeout, *, action: bool
+        self, form: bytes, limit: aiohttp.ClientTimeout, *, action: bool, short: bool
     ) -> tuple[int, bytes]:
         """Status and body; a dropped idle connection costs a read-only request another try."""
         until = time.monotonic() + (limit.total or 0.0)
-        attempt = Attempt(self.host, action, limit.total or 0.0, limit.connect or 0.0)
+        seconds, connect_seconds = limit.total or 0.0, limit.connect or 0.0
+        attempt = Attempt(self.host, action, seconds, connect_seconds, short)
         fault: PanelError | None = None
         while fault is None:
             opened = self._sockets_opened
@@ -359,6 +373,8 @@ class PanelClient:
         if not 200 <= response.status < 300:
             raise status_fault(attempt, response.status, response.headers.get("Location", ""))
         limit = self._shared.poll.max_response
+        if attempt.short:
+            limit = min(limit, SHORT_REPLY)
         try:
             if (response.content_length or 0) > limit:
                 raise too_large(limit)
@@ -372,6 +388,8 @@ class PanelClient:
                 raise aiohttp.ClientPayloadError from None
             raise
         except PanelError as error:
+            if attempt.short and error.reason is Reason.TOO_LARGE and limit == SHORT_REPLY:
+                error = _LONG_SENTENCE
             raise attempt.lost(
                 error.reason, error.message, error.hint, retryable=error.retryable
             ) from None

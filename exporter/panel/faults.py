@@ -40,6 +40,8 @@ class Attempt:
     """How long the whole request was allowed to take."""
     connect_seconds: float
     """How long connecting was, of these."""
+    short: bool = False
+    """Whether the reply is a sentence or two, not a list."""
 
     @property
     def place(self) -> str:

@@ -7,25 +7,28 @@ import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+import stat
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from datetime import tzinfo
 from functools import partial
-from pathlib import Path
 
 from exporter.panel.decode import Layouts, QueueUpdate, decode_queue_update
 from exporter.panel.errors import PanelError
 from exporter.snapshot import Reason
 
-INLINE_LIMIT = 128 * 2**10
-"""Bytes up to which a list is decoded on the event loop: about a millisecond of work, less than
-handing it to another process takes."""
+INLINE_LIMIT = 32 * 2**10
+"""Bytes up to which a list is decoded on the event loop: some milliseconds of work at most."""
+
+DECODE_TIMEOUT = 30.0
+"""Seconds that decoding one list may take; a list of 100,000 messages takes a third of one."""
+
+_Decode = Callable[[bytes], QueueUpdate]
 
 
 class QueueDecoder:
-    """Small lists are decoded at once, large ones in a worker process.
+    """Small lists are decoded at once, large ones in a worker process, one after the other.
 
     A thread would not do: no JSON parser releases the GIL, so it would hold up the event loop
     for the whole parse. The process is started at the first large list.
@@ -33,6 +36,7 @@ class QueueDecoder:
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
+        self._turn = asyncio.Lock()
 
     async def decode(
         self,
@@ -47,7 +51,8 @@ class QueueDecoder:
         """What `decode_queue_update` returns for these arguments.
 
         Raises:
-            PanelError: when the reply is no list, or the worker process died over it.
+            PanelError: when the reply is no list, or decoding it took too long or ended the
+                worker process.
         """
         decode = partial(
             decode_queue_update,
@@ -59,26 +64,70 @@ class QueueDecoder:
         )
         if len(body) <= INLINE_LIMIT:
             return decode(body)
-        pool = self._pool = self._pool or _worker_pool()
-        loop = asyncio.get_running_loop()
+        # One at a time, so that a list that ends the worker takes no other list with it.
+        async with self._turn:
+            return await self._in_worker(decode, body)
+
+    async def _in_worker(self, decode: _Decode, body: bytes) -> QueueUpdate:
         try:
-            with _in_memory_file(body) as path:
-                return await loop.run_in_executor(pool, _decode_file, decode, path)
+            future = _submit(self._worker(), decode, body)
+        except BrokenProcessPool:  # it ended while it had nothing to do
+            self.close()
+            future = _submit(self._worker(), decode, body)
+        try:
+            async with asyncio.timeout(DECODE_TIMEOUT):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            self.close()
+            problem = f"Decoding the list took longer than {DECODE_TIMEOUT:g} s."
         except BrokenProcessPool:
-            if self._pool is pool:
-                self._pool = None  # the next list gets a new process
-            raise PanelError(
-                Reason.UNEXPECTED,
-                "The process that decodes large lists died over this reply.",
-                hint="Is memory short? A lower poll.max_response bounds what decoding takes.",
-                retryable=True,
-            ) from None
+            self.close()
+            problem = "The process that decodes large lists died over this reply."
+        except asyncio.CancelledError:
+            self.close()  # nobody waits for it any more, and it would keep the next list waiting
+            raise
+        raise PanelError(
+            Reason.UNEXPECTED,
+            problem,
+            hint="A lower poll.max_response bounds what decoding may take.",
+            retryable=True,
+        )
+
+    def _worker(self) -> ProcessPoolExecutor:
+        self._pool = self._pool or _worker_pool()
+        return self._pool
 
     def close(self) -> None:
-        """End the worker process."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        """End the worker process, whatever it is at; the next large list gets a new one."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        # The executor offers no way to end a process that is at work.
+        processes = list((pool._processes or {}).values())  # noqa: SLF001
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join(1.0)
+
+
+def _submit(pool: ProcessPoolExecutor, decode: _Decode, body: bytes) -> Future[QueueUpdate]:
+    """Hand a reply over in a file in memory.
+
+    Sent through the executor's pipe it would be copied three times on its way. The file stays
+    open until the worker is done with it, even when nobody waits any more.
+    """
+    descriptor = os.memfd_create("list_msg")
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(body)
+        path = f"/proc/{os.getpid()}/fd/{descriptor}"
+        future = pool.submit(_decode_file, decode, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    future.add_done_callback(lambda _: os.close(descriptor))
+    return future
 
 
 def _worker_pool() -> ProcessPoolExecutor:
@@ -87,30 +136,21 @@ def _worker_pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=context, initializer=_prepare_worker)
 
 
-@contextmanager
-def _in_memory_file(body: bytes) -> Iterator[str]:
-    """A path under which the worker reads the reply.
-
-    Sent through the executor's pipe it would be copied three times on its way.
-    """
-    descriptor = os.memfd_create("list_msg")
-    try:
-        with os.fdopen(descriptor, "wb", closefd=False) as file:
-            file.write(body)
-        yield f"/proc/{os.getpid()}/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
-
-
-def _decode_file(decode: Callable[[bytes], QueueUpdate], path: str) -> QueueUpdate:
-    try:
-        return decode(Path(path).read_bytes())
-    finally:
-        gc.collect()  # what few cycles there are must not wait for the next list
-
-
 def _prepare_worker() -> None:
     # Decoding makes many objects and no cycles: the cyclic collector would only take time.
     gc.disable()
-    # Ctrl-C reaches every process of the terminal; it is the daemon that ends this one.
+    # Ctrl-C and systemd signal every process of the group; it is the daemon that ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _decode_file(decode: _Decode, path: str) -> QueueUpdate:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise PanelError(Reason.UNEXPECTED, "The list was gone before it was decoded.")
+        body = file.read()
+    try:
+        return decode(body)
+    finally:
+        gc.collect()  # what few cycles there are must not wait for the next list

@@ -55,7 +55,7 @@ class TlsLink:
             try:
                 certificate = x509.load_der_x509_certificate(self._der)
                 self._expiry = certificate.not_valid_after_utc.timestamp()
-            except ValueError:  # OpenSSL takes certificates that are not well-formed
+            except Exception:  # noqa: BLE001 - OpenSSL takes certificates that nobody else does
                 self._expiry = None
             self._der = None
         return self._expiry

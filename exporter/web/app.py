@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from aiohttp import web
 from exporter.config.document import ConfigError
 from exporter.metrics.page import MetricsPage
 from exporter.panel.protocol import API_PATH
-from exporter.snapshot import HostSnapshot
+from exporter.snapshot import HostGoneError, HostSnapshot
 from exporter.store import Store
 from exporter.view import host_view
 from exporter.web.fleet_page import FleetPage
@@ -35,6 +36,10 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+
+
+class StoppingError(Exception):
+    """The daemon is ending and takes no more work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class _Routes:
 
     async def metrics(self, request: web.Request) -> web.Response:
         openmetrics = accepts_openmetrics(request.headers.get("Accept", ""))
-        gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+        gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
         body = await self._served.page.render(openmetrics=openmetrics, gzip=gzip)
         return _exposition(body, openmetrics=openmetrics, gzip=gzip)
 
@@ -102,8 +107,8 @@ class _Routes:
                 f"The poll of {target} did not end within {deadline:g} s: raise scrape_timeout.\n"
             )
             return _text(503, text)
-        except KeyError:
-            return _text(404, f"{target} left the config while it was polled.\n")
+        except (HostGoneError, KeyError):
+            return _text(503, f"{target} left the config, or changed, while it was polled.\n")
         return _exposition(body, openmetrics=openmetrics, gzip=False)
 
     async def service_discovery(self, request: web.Request) -> web.Response:
@@ -140,6 +145,8 @@ class _Routes:
             await self._served.reload()
         except (ConfigError, ListenError) as error:
             return _text(400, f"The config was not reloaded, the old one stays:\n{error}\n")
+        except StoppingError:
+            return _text(503, "The daemon is stopping.\n")
         return _text(200, "Reloaded.\n")
 
     async def hosts(self, request: web.Request) -> web.Response:
@@ -159,6 +166,15 @@ def accepts_openmetrics(accept: str) -> bool:
     return any(
         part.strip().startswith("application/openmetrics-text") and "q=0;" not in f"{part};"
         for part in accept.replace(" ", "").split(",")
+    )
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether the client takes a gzipped answer."""
+    codings = (part.replace(" ", "").lower() for part in accept_encoding.split(","))
+    return any(
+        name in {"gzip", "x-gzip"} and not re.fullmatch(r"q=0(\.0*)?", weight)
+        for name, _, weight in (coding.partition(";") for coding in codings)
     )
 
 

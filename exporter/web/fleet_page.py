@@ -29,21 +29,26 @@ class FleetPage:
 
     def render(self, store: Store, now: float) -> str:
         """The page as of Unix time `now`: hosts with trouble first, then in the config's order."""
-        hosts = sorted(
-            (_row(record, now) for record in store), key=lambda row: _WORST_FIRST[row["state"]]
-        )
+        hosts = sorted((_row(record, now) for record in store), key=_rank)
         at = datetime.fromtimestamp(now, UTC)
         return self._template.render(
             hosts=hosts,
-            headline=headline([row["state"] for row in hosts]),
+            headline=headline(hosts),
             at_iso=at.isoformat(timespec="seconds"),
             at_text=at.strftime("%Y-%m-%d %H:%M:%S UTC"),
             version=__version__,
         )
 
 
-def headline(states: list[str]) -> str:
+def _rank(row: dict[str, Any]) -> tuple[int, bool]:
+    """Trouble first: hosts that are down, then those where something is wrong."""
+    return _WORST_FIRST[row["state"]], not row["problems"]
+
+
+def headline(hosts: list[dict[str, Any]]) -> str:
     """What matters in one line."""
+    states = [host["state"] for host in hosts]
+    stopped = sum(host[service] == "stopped" for host in hosts for service in SERVICES)
     parts = [
         f"{states.count(state)} {word}"
         for state, word in (
@@ -53,6 +58,8 @@ def headline(states: list[str]) -> str:
         )
         if state in states
     ]
+    if stopped:
+        parts.append(f"{stopped} {'service' if stopped == 1 else 'services'} stopped")
     return ", ".join(parts) or "All hosts answer"
 
 

@@ -79,7 +79,11 @@ class FileWatch:
         """
         while True:
             await asyncio.sleep(self._interval)
-            if await self.look():
+            try:
+                changed = await self.look()
+            except OSError:
+                continue  # a file server that is away may come back
+            if changed:
                 on_change()
 
     async def look(self) -> list[Target]:

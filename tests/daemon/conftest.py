@@ -14,7 +14,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.config.document import ConfigError
 from exporter.daemon import Daemon
+from exporter.web.listener import ListenError
 
 Labels = frozenset[tuple[str, str]]
 
@@ -102,6 +104,10 @@ async def start_daemon(tmp_path: Path) -> AsyncIterator[StartDaemon]:
             daemon.stop()
             await asyncio.wait([task], timeout=30)
             assert task.done(), "the daemon did not end"
+            if not task.cancelled() and not isinstance(
+                task.exception(), ConfigError | ListenError | None
+            ):
+                await task
 
         yield start
 

@@ -221,7 +221,7 @@ async def test_the_status_page_shows_the_worst_first(
     await running.poll("mx1")
     await running.poll("mx2")
     page = await running.get("/")
-    assert "<h1>1 down</h1>" in page
+    assert "<h1>1 down, 1 service stopped</h1>" in page
     assert page.index(">mx2<") < page.index(">mx1<")
     assert "clamav is stopped." in page
     async with running.session.get(running.url) as response:

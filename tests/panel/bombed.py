@@ -49,7 +49,7 @@ async def ask(url: str, max_response: str) -> dict[str, object]:
             outcome = error.reason
     watching.cancel()
     peak = _peak_memory()
-    return {"outcome": outcome, "growth": peak - before, "stall": max(stalls)}
+    return {"outcome": outcome, "growth": peak - before, "stall": max(stalls, default=0.0)}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from exporter.config.models import BasicAuth, HostConfig, PollConfig
-from exporter.panel.client import PanelClient, PanelPool, raise_file_limit
+from exporter.panel.client import SHORT_REPLY, PanelClient, PanelPool, PanelReply, raise_file_limit
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
 from exporter.snapshot import Reason
@@ -340,9 +340,12 @@ async def test_each_request_is_counted_once(serve: ServeRaw, host: MakeHost) -> 
     async with PanelPool(PollConfig(max_response="1KiB"), observe=observe) as pool:
         client = pool.client(host(panel))
         for operation in (Operation.COUNT, Operation.LIST, Operation.DELETE_FROZEN):
-            await asyncio.gather(client.request(operation), return_exceptions=True)
+            (outcome,) = await asyncio.gather(client.request(operation), return_exceptions=True)
+            if isinstance(outcome, PanelReply):
+                assert seen == [], "a reply is counted by who has read it"
+                client.judged(outcome, "auth")
     assert seen == [
-        (Operation.COUNT, "ok"),
+        (Operation.COUNT, "auth"),
         (Operation.LIST, "http_status"),
         (Operation.DELETE_FROZEN, "too_large"),
     ]
@@ -495,3 +498,14 @@ def test_the_limit_of_open_files_is_raised_to_what_is_allowed() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_only_a_list_may_be_long(serve: ServeRaw, host: MakeHost) -> None:
+    body = b"x" * (SHORT_REPLY + 1)
+    panel = await serve(answering(http(body), http(body)))
+    async with PanelPool(PollConfig()) as roomy:
+        client = roomy.client(host(panel))
+        with pytest.raises(PanelError, match="256 KiB") as caught:
+            await client.request(Operation.COUNT)
+        assert caught.value.reason is Reason.TOO_LARGE
+        assert (await client.request(Operation.LIST)).body == body

@@ -3,37 +3,59 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
-from exporter.panel.decode.envelope import PAYLOAD_KEYS, Reply, quote, unexpected
+from exporter.panel.decode.envelope import CODE_KEYS, PAYLOAD_KEYS, Reply, quote, unexpected
 
 MAX_COUNT = 10**9
 """More messages than this no queue holds: such a number is something else."""
 
 _MAX_DEPTH = 4
-_NAMES = ("count", "count_msg", "total", "number", "messages", "num", "quantity", "количество")
-_NUMBER = re.compile(r"(?<![\w.,:-])[+-]?\d{1,18}(?![\w.,:-]*\w)", re.ASCII)
-_AT_END = re.compile(r"[:=：]\s*([+-]?\d{1,18})\s*[.!]?\s*\Z", re.ASCII)
+_MAX_TEXT = 200
+_NAMES = (
+    *("count", "count_msg", "total", "number", "messages", "num", "quantity", "n"),
+    *("message_count", "messages_count", "количество", "кількість", "数量"),
+)
+_BARE = re.compile(r"\s*(-?\d{1,18})\s*[.!]?\s*", re.ASCII)
+_PLAIN_TAG = re.compile(r"</?(?:b|strong|i|em|span|p|div|br) ?/?>")
+_WORD = re.compile(r"[^\W\d_]+")
+
+# A sentence counts only when it is made of these words: any other may turn its sense.
+_NAMING = re.compile(
+    r"number|count|total|messages|e?mails?|queued?"
+    r"|количество|всего|сообщени[йяе]|писем|письма|очеред[ьи]"
+    r"|кількість|усього|всього|повідомлен(?:ь|ня)|лист(?:и|ів|а)|черг[аи]|черзі"
+    r"|[当前中的里有共封个条数]*+(?:邮件|消息|队列|数量|总数)(?:邮件|消息|队列|数量|总数|[中的里有共封个条数])*+"
+)
+_FILLER = re.compile(
+    r"of|in|the|is|are|there|message|currently|now"
+    r"|в|во|у|на|почтовой|почтовых|почты|сейчас|сообщение|письмо|поштовій|поштових|пошти|зараз"
+    r"|[中的里有共封个条]{1,4}"
+)
+_DOUBT = re.compile(
+    r"(?<!no )error|warning|fail|could not|couldn't|cannot|can't|unable|denied|refused|timeout"
+    r"|ошибк|не удалось|невозможно|помилк|не вдалося|错误|失败|无法"
+    r"|frozen|заморо|冻结"
+)
 
 
 def decode_count(reply: Reply) -> int:
     """How many messages the queue holds.
 
-    The number is looked for in the payload, in further members that may hold it, and at the
-    end of the text after a colon; a text inside the payload may hold it anywhere if it is the
-    only number there.
+    The number is looked for in the payload, in further members that may hold it, and in the
+    panel's sentence. A text tells it when it is nothing but a number, or a sentence of known
+    words about messages or the queue with the number at its start or end.
 
     Raises:
-        PanelError: `unexpected` when there is no number, when several disagree, or when it
-            cannot be a count.
+        PanelError: `unexpected` when there is no number, when several disagree, when it cannot
+            be a count, or when a text beside it speaks of a failure or of frozen messages.
     """
     found = set(_in_value(reply.payload, _MAX_DEPTH))
     for key, value in reply.others.items():
         if key in _NAMES or key in PAYLOAD_KEYS:
             found |= set(_in_value(value, _MAX_DEPTH))
-    at_end = _AT_END.search(reply.text[-100:])
-    if at_end:
-        found.add(int(at_end[1]))
+    found |= set(_in_sentence(reply.text))
     if len(found) > 1:
         numbers = ", ".join(str(number) for number in sorted(found)[:5])
         raise unexpected(
@@ -67,20 +89,49 @@ def _in_value(value: object, depth: int) -> Iterator[int]:
 
 
 def _in_mapping(value: dict[str, object], depth: int) -> Iterator[int]:
-    named = [v for k, v in value.items() if k.strip().lower() in (*_NAMES, *PAYLOAD_KEYS)]
-    if named:
-        for inner in named:
+    lower = {key.strip().lower(): inner for key, inner in value.items()}
+    if any(lower.get(key) not in (None, 0, "0", "", [], {}) for key in CODE_KEYS):
+        return
+    for key, inner in lower.items():
+        if key in _NAMES or key in PAYLOAD_KEYS:
             yield from _in_value(inner, depth - 1)
-    elif len(value) == 1:
-        yield from _in_value(next(iter(value.values())), depth - 1)
 
 
 def _in_text(text: str) -> Iterator[int]:
-    text = text[-1000:]
-    at_end = _AT_END.search(text)
-    if at_end:
-        yield int(at_end[1])
+    bare = (
+        _BARE.fullmatch(_PLAIN_TAG.sub(" ", text[:_MAX_TEXT])) if len(text) <= _MAX_TEXT else None
+    )
+    if bare:
+        yield int(bare[1])
+    else:
+        yield from _in_sentence(text)
+
+
+def _in_sentence(text: str) -> Iterator[int]:
+    """The number of a known sentence.
+
+    Raises:
+        PanelError: when the text speaks of a failure or of frozen messages: whatever number
+            stands in the reply, it may not be the count.
+    """
+    text = unicodedata.normalize("NFKC", text[: 10 * _MAX_TEXT]).lower().replace("’", "'")
+    if _DOUBT.search(text):
+        raise unexpected(f"The reply to count_msg speaks of something else.{quote(text)}")
+    text = _PLAIN_TAG.sub(" ", text).strip().rstrip(".! ")
+    if len(text) > _MAX_TEXT:
         return
-    numbers = _NUMBER.findall(text)
-    if len(numbers) == 1:
-        yield int(numbers[0])
+    # Exactly one number, at the start or the end, apart from the words but for Chinese ones.
+    match = re.fullmatch(
+        r"(?P<before>\D*(?:[\s:=]|[\u4e00-\u9fff]))(?P<last>\d{1,18})"
+        r"|(?P<first>\d{1,18})(?P<after>(?:\s|[\u4e00-\u9fff])\D*)",
+        text,
+    )
+    if match is None:
+        return
+    words = match["before"] or match["after"]
+    if _WORD.sub("", words).strip(" \t\r\n:="):
+        return
+    told = [bool(_NAMING.fullmatch(word)) for word in _WORD.findall(words)]
+    fillers = [bool(_FILLER.fullmatch(word)) for word in _WORD.findall(words)]
+    if any(told) and all(map(max, told, fillers)):
+        yield int(match["last"] or match["first"])

@@ -13,6 +13,7 @@ from exporter.panel.decode.lenient_json import Members, decode_value, find_objec
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import (
     LIST_EMPTY_CODE,
+    SERVICE_OPERATIONS,
     SUCCESS_CODES,
     Operation,
     failure_for_code,
@@ -32,9 +33,12 @@ PAYLOAD_KEYS = (
     "messages",
     "queue",
     "count",
-    "status",
 )
 """Where a payload has been seen (the first three) or may be; the operation's name comes fourth."""
+
+_SERVICE_PAYLOAD_KEYS = ("details", "result", "response", "status")
+_SERVICES = frozenset(SERVICE_OPERATIONS.values())
+_FAILED = ("false", "0", "no", "error", "fail", "failed", "failure")
 
 _CODE = re.compile(r"\s*([+-]?\d{1,9})\s*", re.ASCII)
 _MARKUP = re.compile(rb"\s*+<(?:!doctype|html|head|body|!--|\?xml)", re.IGNORECASE)
@@ -79,7 +83,8 @@ def decode_reply(body: bytes, operation: Operation) -> Reply:
 
     A reply without any code is taken for a success only when it holds a payload that is not
     empty: no page documents such a reply, but the payload's own decoder is strict and a panel
-    that fails answers no payload.
+    that fails answers no payload. A code that is there but cannot be read, and a failure told
+    by `success` or `status`, are errors.
 
     Raises:
         PanelError: `not_json`, `unexpected` (no envelope), or what `failure_for_code` makes of
@@ -105,8 +110,8 @@ def decode_reply(body: bytes, operation: Operation) -> Reply:
 
 def open_envelope(body: bytes, operation: Operation) -> Envelope:
     """As `decode_reply`, but the payload stays undecoded."""
-    payload_keys = (*PAYLOAD_KEYS[:3], operation.value, *PAYLOAD_KEYS[3:])
-    known = {*CODE_KEYS, *TEXT_KEYS, *payload_keys}
+    payload_keys = _payload_keys(operation)
+    known = {*CODE_KEYS, *TEXT_KEYS, *payload_keys, "status", "success"}
 
     def is_envelope(members: Members) -> bool:
         return any(key.strip().lower() in known for key in members)
@@ -121,6 +126,12 @@ def open_envelope(body: bytes, operation: Operation) -> Envelope:
     text = _text(members)
     code = _code(members, operation, text)
     key = _payload_key(members, payload_keys)
+    if (code is None or code in SUCCESS_CODES) and _tells_failure(
+        members, status_is_payload=key == "status", has_code=code is not None
+    ):
+        raise unexpected(
+            f"The reply to {operation.value} reports a failure, or no clear success.{quote(text)}"
+        )
     if code is None:
         if not key or _is_empty(members[key]):
             raise unexpected(
@@ -154,44 +165,93 @@ def _value(raw: msgspec.Raw, operation: Operation) -> object:
 
 def _text(members: Members) -> str:
     for key in TEXT_KEYS:
-        if key in members:
-            try:
-                value = decode_value(members[key])
-            except ValueError:
-                continue
-            if isinstance(value, str):
-                return value
+        value = _readable(members[key]) if key in members else None
+        if isinstance(value, str):
+            return value
     return ""
 
 
 def _code(members: Members, operation: Operation, text: str) -> int | None:
     """The code; a failure wins over a success told beside it. None when there is none."""
     codes: list[int] = []
+    unreadable = False
     for key in CODE_KEYS:
-        if key not in members:
+        if key not in members or _is_empty(members[key]):
             continue
-        try:
-            value = decode_value(members[key])
-        except ValueError:
+        value = _readable(members[key])
+        if value is False or (isinstance(value, str) and not value.strip()):
             continue
-        if isinstance(value, str) and value.strip():
-            match = _CODE.fullmatch(value)
-            if match is None:
-                raise PanelError(
-                    Reason.PANEL_ERROR,
-                    f"The panel answered {operation.value} with an error in words.{quote(value)}",
-                    hint="`diagnose` shows the whole reply.",
-                )
-            codes.append(int(match[1]))
-        elif isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0:
-            codes.append(int(value))
-        elif value is True:
+        if value is True:
             raise PanelError(
                 Reason.PANEL_ERROR,
                 f"The panel reports an error of {operation.value} without a code.{quote(text)}",
                 hint="`diagnose` shows the whole reply.",
             )
-    return next((code for code in codes if code not in SUCCESS_CODES), codes[0] if codes else None)
+        if isinstance(value, str) and any(map(str.isalpha, value)):
+            raise PanelError(
+                Reason.PANEL_ERROR,
+                f"The panel answered {operation.value} with an error in words.{quote(value)}",
+                hint="`diagnose` shows the whole reply.",
+            )
+        code = _whole_number(value)
+        if code is None:
+            unreadable = True
+        else:
+            codes.append(code)
+    failure = next((code for code in codes if code not in SUCCESS_CODES), None)
+    if failure is None and unreadable:
+        raise unexpected(
+            f"The reply to {operation.value} holds a code that cannot be read.{quote(text)}"
+        )
+    return codes[0] if failure is None and codes else failure
+
+
+def _whole_number(value: object) -> int | None:
+    if isinstance(value, str):
+        match = _CODE.fullmatch(value)
+        return int(match[1]) if match else None
+    if isinstance(value, int | float) and abs(value) < 10**9 and value % 1 == 0:
+        return int(value)
+    return None
+
+
+def _tells_failure(members: Members, *, status_is_payload: bool, has_code: bool) -> bool:
+    """Whether `success` or `status` says, or may say, that the operation failed.
+
+    A status that is the payload tells of the service once a code tells of the operation;
+    without a code a flag there may be either's.
+    """
+    success = _readable(members["success"]) if "success" in members else None
+    if _is_failure(success):
+        return True
+    status = _readable(members["status"]) if "status" in members else None
+    if isinstance(status, str):
+        word = status.strip().lower()
+        if status_is_payload and (has_code or not word.isdecimal()):
+            return word in ("error", "failed")
+        # A number is an HTTP-like code, of which 0 may as well be the success.
+        return status_is_payload or (_is_failure(word) and not word.isdecimal())
+    return (status_is_payload and not has_code) or (status is False and not status_is_payload)
+
+
+def _is_failure(value: object) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in _FAILED
+    return isinstance(value, int | float) and value == 0
+
+
+def _readable(raw: msgspec.Raw) -> object:
+    """The value; None when it cannot be read."""
+    try:
+        return decode_value(raw)
+    except ValueError:
+        return None
+
+
+def _payload_keys(operation: Operation) -> tuple[str, ...]:
+    # A number under `status` or `count` means one thing for a service, another for a queue.
+    rest = _SERVICE_PAYLOAD_KEYS if operation in _SERVICES else PAYLOAD_KEYS[3:]
+    return (*PAYLOAD_KEYS[:3], operation.value, *rest)
 
 
 def _payload_key(members: Members, keys: tuple[str, ...]) -> str:

@@ -7,12 +7,16 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from exporter.panel.decode.envelope import Reply, quote, unexpected
+from exporter.panel.decode.envelope import CODE_KEYS, Reply, quote, unexpected
 
 _MAX_TEXT = 20_000
 _MAX_VALUES = 200
 _MAX_DEPTH = 6
 
+_NAMES = {
+    "clamav": ("clamav", "clamd", "clamav-daemon"),
+    "spamassassin": ("spamassassin", "spamd"),
+}
 _RUNNING = (
     # English and systemd
     *("running", "started", "enabled", "active", "online", "alive"),
@@ -24,47 +28,104 @@ _RUNNING = (
     *("активний", "ввімкнено"),
 )
 _STOPPED = (
-    *("stopped", "disabled", "inactive", "dead", "failed", "offline", "down", "start failed"),
-    *("failed to start", "halted", "crashed"),
+    *("stopped", "disabled", "inactive", "dead", "offline", "down", "halted", "crashed"),
     *("отключен", "отключена", "отключено", "выключен", "выключена", "выключено"),
     *("остановлен", "остановлена", "остановлено", "неактивен", "неактивна", "неактивно"),
-    *("незапущен", "запуск завершился с ошибкой", "завершился с ошибкой", "ошибка запуска"),
-    *("вимкнено", "вимкнений", "вимкнена", "зупинено", "зупинений", "зупинена", "неактивний"),
-    *("відключено", "запуск завершився з помилкою", "завершився з помилкою"),
+    *("незапущен", "вимкнено", "вимкнений", "вимкнена", "зупинено", "зупинений", "зупинена"),
+    *("неактивний", "відключено"),
 )
+_FAILED = frozenset(
+    {
+        *("failed", "start failed", "failed to start", "启动失败"),
+        *("запуск завершился с ошибкой", "завершился с ошибкой", "ошибка запуска"),
+        *("запуск завершився з помилкою", "завершився з помилкою"),
+    }
+)
+"""What a failed start says; these words inside any other sentence tell of something else."""
 _RUNNING_ZH = ("已启用", "启用", "已启动", "启动", "正在运行", "运行中", "运行", "已开启", "开启")
-_STOPPED_ZH = (
-    *("已禁用", "禁用", "已停止", "停止", "未启用", "未启动", "未运行", "没有运行", "不在运行"),
-    *("启动失败", "已关闭", "关闭", "未开启", "未激活"),
-)
+_STOPPED_ZH = ("已禁用", "禁用", "已停止", "停止", "已关闭", "关闭", "未激活")
 _SHORT = {"on": True, "1": True, "true": True, "yes": True, "up": True}
 _SHORT |= {"off": False, "0": False, "false": False, "no": False}
-"""Words too common to mean a status inside a sentence: only alone or after a colon."""
+"""Words too common to mean a status inside a sentence: only alone or after a known key."""
+
+_NEGATIONS = frozenset(
+    {
+        *("not", "no", "none", "nothing", "neither", "nor", "without", "non", "never", "0"),
+        *("cannot", "can't", "couldn't", "isn't", "aren't", "unable"),
+        *("не", "ни", "нет", "ні", "немає"),
+    }
+)
+_INSIDE_NEGATION = frozenset(
+    {
+        *("be", "been", "to", "yet", "currently", "longer", "process", "processes", "service"),
+        *("daemon", "is", "are", "был", "была", "было", "бути", "сейчас", "процесс", "процессов"),
+    }
+)
+_MAX_INSIDE_NEGATION = 3
+_FILLERS = frozenset(
+    {
+        *(
+            "is",
+            "are",
+            "the",
+            "and",
+            "but",
+            "now",
+            "currently",
+            "status",
+            "state",
+            "pid",
+            "process",
+        ),
+        *("processes", "service", "daemon", "server", "file", "exists", "antivirus", "antispam"),
+        *("статус", "состояние", "служба", "сервис", "демон", "процесс", "сейчас", "и", "но"),
+        *(
+            "антивирус",
+            "антиспам",
+            "стан",
+            "зараз",
+            "сервіс",
+            "і",
+            "та",
+            "状态",
+            "服务",
+            "服务状态",
+        ),
+    }
+)
+"""Words that leave a status as it is. Any other word beside a status makes it unclear."""
 
 # Keys of an object, those that speak of the process before those that speak of the boot.
 _KEYS = (
     ("running", "is_running", "active", "is_active", "status", "state", "статус", "состояние"),
-    ("enabled", "is_enabled", "on", "value", "result", "detail", "message", "mess", "text"),
+    ("enabled", "is_enabled"),
 )
 
 _VERDICTS = dict.fromkeys((*_RUNNING, *_RUNNING_ZH), True)
 _VERDICTS |= dict.fromkeys((*_STOPPED, *_STOPPED_ZH), False)
-_NEGATION = (
-    r"(?:n't|(?<!\w)(?:not|never|не|ні|нет|no longer))(?:\s+(?:yet|currently|been|был[ао]?))?"
-)
 
 
 def _longest_first(words: tuple[str, ...]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
-_STATUS = re.compile(
-    rf"(?P<negation>{_NEGATION}\s{{1,5}})?"
-    rf"(?<!\w)(?P<word>{_longest_first(_RUNNING + _STOPPED)})(?!\w)"
-    rf"|(?P<negation_zh>未|没有|没|不)?(?P<chinese>{_longest_first(_RUNNING_ZH + _STOPPED_ZH)})"
+_TOKEN = re.compile(r"\d+(?:\.\d+)*|[\u4e00-\u9fff]+|[^\W\d_\u4e00-\u9fff]+(?:'[^\W\d_]+)?")
+_PUNCTUATION = re.compile(r"[\s.,:;()\[\]*●•!'\"=-]*")
+_JOINED = re.compile(r"\s+|\s?-\s?")
+_CHINESE = re.compile(
+    r"(?:当前|服务|状态|进程|为|是)*+(?P<negation>(?:未能?|没有?|不能?|无法|尚未)在?)?"
+    rf"(?P<word>{_longest_first(_RUNNING_ZH + _STOPPED_ZH)})(?:状态)?"
 )
-_SYSTEMD = re.compile(r"^\s*active:\s*([a-z-]+)(?:\s*\(([a-z-]+)\))?", re.MULTILINE)
-_AFTER_COLON = re.compile(rf"(?:[:=]|\bis)\s*({'|'.join(_SHORT)})\s*[.!]?\s*\Z")
+_SYSTEMD = re.compile(r"^ ?active: ?([a-z-]+)(?: ?\(([a-z-]+)\))?", re.MULTILINE)
+_KEY_VALUE = {
+    service: re.compile(
+        rf"(?:(?:{_longest_first(names)})(?:\.service|[ -](?:daemon|service))?"
+        r"|(?:(?:service|daemon|clamav|clamd|spamassassin|spamd) )?"
+        r"(?:status|state|active|running|enabled|статус|состояние|стан|状态))"
+        rf"(?:\s?[:=]\s?|\sis\s)({_longest_first(tuple(_SHORT))})"
+    )
+    for service, names in _NAMES.items()
+}
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _SPACE = re.compile(r"[^\S\n]+")
 
@@ -77,78 +138,131 @@ def decode_service_status(reply: Reply) -> bool:
     judged by its `Active:` line alone, as the rest tells of the boot and of the past.
 
     Raises:
-        PanelError: `unexpected` when no known word is there, or when words contradict.
+        PanelError: `unexpected` when no known word is there, when words contradict, or when a
+            word beside them may turn their sense (past, doubt, another service).
     """
     payload = reply.payload
     empty = payload is None or payload in ("", [], {})
     told = reply.text if empty else payload
     verdicts = set(_verdicts(told, reply.operation.value, _MAX_DEPTH))
-    if len(verdicts) == 1:
-        return verdicts.pop()
-    problem = "contradicts itself" if verdicts else "holds no known status word"
+    if verdicts in ({True}, {False}):
+        return True in verdicts
+    if verdicts >= {True, False}:
+        problem = "contradicts itself"
+    else:
+        problem = "is not clear" if verdicts else "holds no known status word"
     shown = payload if isinstance(payload, str) and payload else reply.text
     raise unexpected(f"The status of {reply.operation.value} {problem}.{quote(shown)}")
 
 
-def _verdicts(value: object, service: str, depth: int) -> Iterator[bool]:
+def _verdicts(value: object, service: str, depth: int) -> Iterator[bool | None]:
+    """What a value says; None where it has status words but their sense is not clear."""
     if isinstance(value, bool):
         yield value
     elif isinstance(value, int | float):
         if value in (0, 1):
             yield bool(value)
     elif isinstance(value, str):
-        yield from _in_text(value)
+        yield from _in_text(value, service)
     elif isinstance(value, list) and depth:
         yield from _in_list(value, service, depth - 1)
     elif isinstance(value, dict) and depth:
         yield from _in_mapping(value, service, depth - 1)
 
 
-def _in_list(values: list[object], service: str, depth: int) -> Iterator[bool]:
-    if all(isinstance(value, str) for value in values):
-        yield from _in_text("\n".join(str(value) for value in values[:_MAX_VALUES]))
-    elif len(values) == 1:
+def _in_list(values: list[object], service: str, depth: int) -> Iterator[bool | None]:
+    if len(values) == 1:
         yield from _verdicts(values[0], service, depth)
+    elif len(values) <= _MAX_VALUES and all(isinstance(value, str) for value in values):
+        yield from _in_text("\n".join(map(str, values)), service)
 
 
-def _in_mapping(values: dict[str, object], service: str, depth: int) -> Iterator[bool]:
+def _in_mapping(values: dict[str, object], service: str, depth: int) -> Iterator[bool | None]:
     lower = {key.strip().lower(): value for key, value in list(values.items())[:_MAX_VALUES]}
-    for keys in ((service,), *_KEYS):
-        told = [lower[key] for key in keys if key in lower]
-        found = {verdict for value in told for verdict in _verdicts(value, service, depth)}
-        if found:
-            yield from found
+    if any(lower.get(key) not in (None, 0, "0", "", [], {}) for key in CODE_KEYS):
+        return
+    # Numbers and words under other keys are process ids, versions, other services.
+    for keys in (_NAMES[service], *_KEYS):
+        told = [lower[key] for key in keys if lower.get(key) not in (None, "", [], {})]
+        for value in told:
+            found = set(_verdicts(value, service, depth))
+            yield from found or {None}
+        if told:
             return
-    # Numbers under other keys are process ids and the like.
-    for value in lower.values():
-        if isinstance(value, str) and value.strip().lower() not in _SHORT:
-            yield from _in_text(value)
 
 
-def _in_text(text: str) -> Iterator[bool]:
+def _in_text(text: str, service: str) -> Iterator[bool | None]:
+    whole = len(text) <= _MAX_TEXT
     text = _TAG.sub(" ", html.unescape(text[:_MAX_TEXT]))
     text = unicodedata.normalize("NFKC", text).lower().replace("ё", "е").replace("’", "'")
     text = _SPACE.sub(" ", text).strip()
     bare = text.strip(" .!*●•'\"\n")
+    key_value = _KEY_VALUE[service].fullmatch(bare)
+    systemd = list(_SYSTEMD.finditer(text))
     if bare in _SHORT:
         yield _SHORT[bare]
-        return
-    systemd = _SYSTEMD.search(text)
-    if systemd:
-        yield from _systemd(systemd[1], systemd[2])
-        return
-    for match in _STATUS.finditer(text):
-        running = _VERDICTS[match["chinese"] or match["word"]]
-        if match["negation"] is None and match["negation_zh"] is None:
-            yield running
-        elif running:
-            yield False
-        else:
+    elif key_value:
+        yield _SHORT[key_value[1]]
+    elif systemd:
+        if "freshclam" in text[: systemd[0].start()]:
+            yield None  # the unit is the updater's, not the scanner's
+        for match in systemd:
+            yield from _systemd(match[1], match[2])
+    elif _without_name(bare, service) in _FAILED:
+        yield False
+    elif whole:
+        yield from _in_sentence(text, service)
+
+
+def _without_name(text: str, service: str) -> str:
+    for name in sorted(_NAMES[service], key=len, reverse=True):
+        if text.startswith((f"{name} ", f"{name}: ")):
+            return text.removeprefix(name).removeprefix(":").strip()
+    return text
+
+
+def _in_sentence(text: str, service: str) -> Iterator[bool | None]:
+    """The verdicts of a sentence whose every word is known; None when one may turn its sense."""
+    verdicts: list[bool] = []
+    clear = True
+    negated_words: int | None = None
+    """How many words ago a negation stands that has met no status word yet."""
+    end = 0
+    for match in _TOKEN.finditer(text):
+        gap, word = text[end : match.start()], match[0]
+        end = match.end()
+        clear = clear and bool(_PUNCTUATION.fullmatch(gap))
+        if negated_words is not None and not _JOINED.fullmatch(gap):
+            clear = False
+        told, negated = _word(word)
+        if told is not None:
+            negated = negated or negated_words is not None
             # "not stopped" may be starting, reloading, anything: both, so that it is no verdict.
-            yield from (True, False)
-    after_colon = _AFTER_COLON.search(text)
-    if after_colon:
-        yield _SHORT[after_colon[1]]
+            verdicts += [True, False] if negated and not told else [told and not negated]
+            negated_words = None
+        elif word in _NEGATIONS:
+            clear = clear and negated_words is None
+            negated_words = 0
+        elif negated_words is not None:
+            negated_words += 1
+            known = word in _INSIDE_NEGATION or word in _NAMES[service]
+            clear = clear and known and negated_words <= _MAX_INSIDE_NEGATION
+        elif word == "could" and text[end : end + 4] == " not":
+            continue
+        elif not (word in _FILLERS or word in _NAMES[service] or word[0].isdecimal()):
+            clear = False
+    clear = clear and negated_words is None and bool(_PUNCTUATION.fullmatch(text, end))
+    if verdicts and not clear:
+        yield None
+    yield from verdicts
+
+
+def _word(word: str) -> tuple[bool | None, bool]:
+    """What a word says of the service, and whether it holds its own negation."""
+    chinese = _CHINESE.fullmatch(word)
+    if chinese:
+        return _VERDICTS[chinese["word"]], chinese["negation"] is not None
+    return _VERDICTS.get(word), False
 
 
 def _systemd(state: str, detail: str | None) -> Iterator[bool]:

@@ -1,0 +1,297 @@
+"""How hosts are polled: what one failure says of the rest, and what nothing may end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+from aiohttp import web
+
+from exporter.config.models import Config
+from exporter.panel.client import PanelPool
+from exporter.panel.errors import PanelError
+from exporter.panel.queue_decoder import INLINE_LIMIT, QueueDecoder
+from exporter.poller import Poller
+from exporter.snapshot import HostGoneError, HostSnapshot, Reason
+from exporter.standin.memory import MemoryQueue
+from exporter.standin.panel import PanelOptions, serving
+from exporter.standin.traffic import CALM, EMPTY, STORM
+from tests import builders
+from tests.daemon.conftest import StartDaemon, eventually, host
+from tests.fixtures.standin import ServePanel
+
+Answers = dict[str, Any]
+
+GOOD: Answers = {
+    "count_msg": {"error": 0, "detail": 5},
+    "list_msg": {"error": 0, "detail": []},
+    "clamav": {"error": 0, "detail": "Running"},
+    "spamassassin": {"error": 0, "detail": "Running"},
+}
+
+
+class Scripted:
+    """A panel that answers by operation: a value, or an exception for breaking off."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = GOOD | answers
+        self.asked: list[str] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        operation = str((await request.post())["subdo"])
+        self.asked.append(operation)
+        answer = self.answers[operation]
+        if answer == "hang":
+            await asyncio.sleep(60)
+        if answer == "break off":
+            response = web.StreamResponse(headers={"Content-Length": "1000"})
+            await response.prepare(request)
+            await response.write(b"{")
+            assert request.transport is not None
+            request.transport.abort()
+            return response
+        if isinstance(answer, bytes):
+            return web.Response(body=answer)
+        return web.json_response(answer)
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/api/api.php", self.handle)
+        return app
+
+
+async def poll(panel: Scripted, **keys: Any) -> HostSnapshot:
+    """One poll of a scripted panel."""
+    snapshots: list[HostSnapshot] = []
+    async with serving(panel.app()) as url:
+        config = Config.model_validate(
+            {"poll": {"timeout": "300ms"}, "hosts": [host("mx1", url, **keys)]}
+        )
+        config = config.model_copy(update={"hosts": (builders.host("mx1", url=url, **keys),)})
+        async with PanelPool(config.poll) as pool:
+            decoder = QueueDecoder()
+            poller = Poller(pool, decoder, lambda _, snapshot: snapshots.append(snapshot))
+            await poller.configure(config)
+            try:
+                return await poller.poll("mx1")
+            finally:
+                await poller.stop(0)
+                decoder.close()
+
+
+def reasons(snapshot: HostSnapshot) -> list[Reason | None]:
+    return [result.failure.reason if result.failure else None for result in snapshot.results]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"), [("hang", Reason.TIMEOUT), ("break off", Reason.CONNECT)]
+)
+async def test_a_list_that_fails_does_not_take_the_services_with_it(
+    answer: str, reason: Reason
+) -> None:
+    assert reasons(await poll(Scripted(list_msg=answer))) == [reason, None, None]
+
+
+async def test_a_panel_that_never_answers_is_asked_once() -> None:
+    panel = Scripted(count_msg="hang")
+    assert reasons(await poll(panel)) == [Reason.TIMEOUT] * 3
+    assert panel.asked == ["count_msg"]
+
+
+async def test_a_refused_login_is_sent_once() -> None:
+    panel = Scripted(count_msg={"code": 1, "message": "Not perm2"})
+    assert reasons(await poll(panel)) == [Reason.AUTH] * 3
+    assert panel.asked == ["count_msg"]
+
+
+async def test_a_missing_right_concerns_one_collector() -> None:
+    panel = Scripted(clamav={"error": 400})
+    assert reasons(await poll(panel)) == [None, Reason.FORBIDDEN, None]
+
+
+async def test_what_a_panel_sends_back_of_its_password_is_quoted_nowhere() -> None:
+    secret = 'pa"ss/wörd'
+    panel = Scripted(
+        count_msg={"error": 7, "mess": f"you sent {secret}"},
+        clamav={"error": 0, "detail": {secret: "?"}},
+    )
+    snapshot = await poll(panel, password=secret)
+    assert reasons(snapshot)[:2] == [Reason.PANEL_ERROR, Reason.UNEXPECTED]
+    told = repr(snapshot)
+    assert "you sent" in told
+    for part in ("ss/w", "wörd", "w\\u00f6rd"):
+        assert part not in told
+
+
+async def test_a_list_without_rows_tells_nothing_of_messages_that_are_there() -> None:
+    snapshot = await poll(Scripted())
+    queue = snapshot.results[0].value
+    assert queue.messages == 5  # type: ignore[union-attr]
+    assert queue.stats.frozen is None  # type: ignore[union-attr]
+    assert queue.stats.oldest_age is None  # type: ignore[union-attr]
+
+
+async def test_replies_are_counted_by_what_came_of_them(
+    start_daemon: StartDaemon, serve_panel: ServePanel
+) -> None:
+    panel = await serve_panel(MemoryQueue(EMPTY))
+    running = await start_daemon({"hosts": [host("mx1", panel.url, password="wrong")]})
+    await running.poll("mx1")
+    requests = {"operation": "count_msg", "outcome": "auth"}
+    assert (await running.value("api_requests_total", **requests) or 0) >= 1
+    assert await running.value("api_requests_total", **(requests | {"outcome": "ok"})) is None
+
+
+async def test_a_bug_after_a_poll_does_not_end_the_schedule(serve_panel: ServePanel) -> None:
+    panel = await serve_panel(MemoryQueue(EMPTY))
+    polled = 0
+    enough = asyncio.Event()
+
+    def broken(*_: object) -> None:
+        nonlocal polled
+        polled += 1
+        if polled == 3:
+            enough.set()
+        raise RuntimeError("a bug")
+
+    configured = builders.host("mx1", url=panel.url, username="monitor", password="stand-in")
+    config = Config.model_validate({"poll": {"interval": "50ms"}})
+    config = config.model_copy(update={"hosts": (configured,)})
+    async with PanelPool(config.poll) as pool:
+        poller = Poller(pool, QueueDecoder(), broken)
+        await poller.configure(config)
+        await asyncio.wait_for(enough.wait(), 10)
+        await poller.stop(1)
+        await poller.configure(config)  # a reload that comes too late starts nothing
+        with pytest.raises(HostGoneError):
+            await poller.poll("mx1")
+
+
+async def test_a_probe_of_a_host_that_leaves_is_told_so(
+    start_daemon: StartDaemon, serve_panel: ServePanel
+) -> None:
+    panel = await serve_panel(MemoryQueue(EMPTY), PanelOptions(delay=5))
+    running = await start_daemon({"hosts": [host("mx1", panel.url), host("mx2", panel.url)]})
+    probe = asyncio.create_task(running.get("/probe?target=mx1", 503))
+
+    async def asked() -> bool:
+        return len(panel.panel.requests) > 0
+
+    await eventually(asked)
+    running.write({"hosts": [host("mx2", panel.url)]})
+    await running.post("/-/reload")
+    assert "left the config" in await probe
+
+
+async def test_a_reload_under_way_does_not_outlive_the_daemon(
+    start_daemon: StartDaemon, serve_panel: ServePanel
+) -> None:
+    panel = await serve_panel(MemoryQueue(EMPTY))
+    running = await start_daemon({"hosts": [host("mx1", panel.url)]})
+    reload = asyncio.create_task(running.daemon.reload())
+    await asyncio.sleep(0)
+    running.daemon.stop()
+    await asyncio.gather(reload, return_exceptions=True)
+    await running.task
+    assert [t for t in asyncio.all_tasks() if t.get_name().startswith("schedule")] == []
+
+
+@pytest.fixture
+def decoder() -> Iterator[QueueDecoder]:
+    made = QueueDecoder()
+    yield made
+    made.close()
+
+
+def large_list(rows: int = 2000) -> bytes:
+    body = json.dumps(
+        {
+            "error": 0,
+            "detail": [
+                {"id": f"1kXpJb-{n:06d}-7Q", "time": "25m", "size": "2.9K", "status": "Frozen"}
+                for n in range(rows)
+            ],
+        }
+    ).encode()
+    assert len(body) > INLINE_LIMIT
+    return body
+
+
+ARGUMENTS: dict[str, Any] = {
+    "now": builders.NOW, "fields": {}, "time_zone": None, "previous_ids": None,
+}  # fmt: skip
+
+
+async def test_a_large_list_is_decoded_in_another_process(decoder: QueueDecoder) -> None:
+    update = await decoder.decode(large_list(), **ARGUMENTS)
+    assert update.stats.frozen == 2000
+    (worker,) = workers()
+    for number in (signal.SIGINT, signal.SIGTERM):  # as a terminal or systemd sends them
+        os.kill(worker.pid, number)
+    assert (await decoder.decode(large_list(), **ARGUMENTS)).stats == update.stats
+
+
+def workers() -> list[psutil.Process]:
+    """The processes that decode, without multiprocessing's own helper."""
+    children = psutil.Process().children()
+    return [c for c in children if "spawn_main" in " ".join(c.cmdline())]
+
+
+async def test_the_process_that_dies_is_replaced(decoder: QueueDecoder) -> None:
+    await decoder.decode(large_list(), **ARGUMENTS)
+    (worker,) = workers()
+    worker.suspend()  # so that it dies over this list and not before
+    decoding = asyncio.create_task(decoder.decode(large_list(), **ARGUMENTS))
+    await asyncio.sleep(0)
+    worker.kill()
+    with pytest.raises(PanelError, match="died over this reply") as caught:
+        await decoding
+    assert caught.value.reason is Reason.UNEXPECTED
+    assert (await decoder.decode(large_list(), **ARGUMENTS)).stats.frozen == 2000
+
+
+async def test_a_process_that_died_idle_is_replaced_unseen(decoder: QueueDecoder) -> None:
+    await decoder.decode(large_list(), **ARGUMENTS)
+    (worker,) = workers()
+    broken = decoder._pool
+    assert broken is not None
+    worker.kill()
+    while not broken._broken:  # noqa: ASYNC110 - the executor's own thread notices
+        await asyncio.sleep(0.01)
+    assert (await decoder.decode(large_list(), **ARGUMENTS)).stats.frozen == 2000
+
+
+async def test_decoding_that_takes_too_long_is_ended(
+    decoder: QueueDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.panel.queue_decoder.DECODE_TIMEOUT", 0.01)
+    with pytest.raises(PanelError, match="took longer"):
+        await decoder.decode(large_list(50_000), **ARGUMENTS)
+    assert workers() == []
+
+
+async def test_a_cancelled_poll_leaves_no_decoding_behind(decoder: QueueDecoder) -> None:
+    decoding = asyncio.create_task(decoder.decode(large_list(50_000), **ARGUMENTS))
+    while not workers():  # noqa: ASYNC110 - another process starts
+        await asyncio.sleep(0.01)
+    decoding.cancel()
+    await asyncio.gather(decoding, return_exceptions=True)
+    assert workers() == []
+    assert (await decoder.decode(large_list(), **ARGUMENTS)).stats.frozen == 2000
+
+
+async def test_storms_are_decoded_as_calm_queues_are(
+    start_daemon: StartDaemon, serve_panel: ServePanel
+) -> None:
+    storm, calm = await serve_panel(MemoryQueue(STORM)), await serve_panel(MemoryQueue(CALM))
+    running = await start_daemon({"hosts": [host("mx1", storm.url), host("mx2", calm.url)]})
+    await asyncio.gather(running.poll("mx1"), running.poll("mx2"))
+    for name, panel in (("mx1", storm), ("mx2", calm)):
+        messages = await panel.panel.queue.messages()
+        assert await running.value("queue_listed_messages", host=name) == len(messages)
