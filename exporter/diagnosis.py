@@ -18,6 +18,7 @@ from exporter.panel.decode import (
 )
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
+from exporter.panel.secrecy import read_discreetly
 from exporter.snapshot import SERVICES, Failure, QueueStats
 from exporter.text import duration, integer, size
 
@@ -46,6 +47,9 @@ class Diagnosis:
     proposed_fields: dict[str, str | int] = field(default_factory=dict)
     """What to write under `fields` of the host; {} when there is nothing to propose."""
     certificate_expiry: float | None = None
+    hopeless: bool = False
+    """Whether the panel refused in a way that concerns every operation, so that the rest was
+    not asked."""
     understood: bool = True
     """Whether everything that came back was understood whole."""
 
@@ -74,15 +78,22 @@ async def _ask(
     read: Callable[[bytes], list[str]],
     command: ServiceCommand | None = None,
 ) -> None:
+    if diagnosis.hopeless:
+        return  # a wrong password sent four times may lock the account
     finding = Finding(operation)
     diagnosis.findings.append(finding)
     started = time.monotonic()
+
+    async def read_reply(body: bytes) -> list[str]:
+        return read(body)
+
     try:
         reply = await client.request(operation, command=command)
         finding.body = reply.body
-        finding.lines = read(reply.body)
+        finding.lines = await read_discreetly(reply.body, client.host.secret_values, read_reply)
     except PanelError as error:
         finding.failure = error.failure
+        diagnosis.hopeless = error.host_level
     finding.seconds = time.monotonic() - started
 
 

@@ -10,8 +10,8 @@ import sys
 def healthy(address: str, timeout: float = 3.0) -> bool:
     """Whether /-/healthy answers at ADDRESS:PORT, over http or https.
 
-    Only that the daemon answers is asked here, so its certificate is not checked and 401 (the
-    web config wants a password) will do.
+    Only that the daemon answers is asked here, so its certificate is not checked, and that the
+    web config refuses this client (401, 429) will do.
     """
     plain = http.client.HTTPConnection(address, timeout=timeout)
     encrypted = http.client.HTTPSConnection(
@@ -25,7 +25,7 @@ def healthy(address: str, timeout: float = 3.0) -> bool:
 def _answers(connection: http.client.HTTPConnection) -> bool:
     try:
         connection.request("GET", "/-/healthy")
-        return connection.getresponse().status in {200, 401}
+        return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False
     finally:

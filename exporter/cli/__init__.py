@@ -16,14 +16,14 @@ from exporter.cli.run import run
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="brainycp-exporter")
 def main() -> None:
-    r"""Watch the mail queues and mail services of BrainyCP hosting panels.
+    """Watch the mail queues and mail services of BrainyCP hosting panels.
 
     \b
-    New here?  brainycp-exporter demo            a fleet of stand-in panels to look at
-    Then:      brainycp-exporter check-config F  tells every mistake in your config
-               brainycp-exporter poll --config F one poll of your panels, printed
-               brainycp-exporter run --config F  the daemon, for Prometheus to scrape
-    """
+    New here?  brainycp-exporter demo            stand-in panels to look at
+    Then:      brainycp-exporter check-config F  tells every mistake in a config
+               brainycp-exporter poll --config F asks your panels once
+               brainycp-exporter run --config F  the daemon, for Prometheus
+    """  # noqa: D301 - click's mark before lines that stay as they are
 
 
 for command in (run, check_config, poll, diagnose, demo, hash_password):

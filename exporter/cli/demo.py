@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 import uvloop
 import yaml
 from rich.table import Table
+from rich.text import Text
 
 from exporter.cli.terminal import console
 from exporter.config.models import split_address
@@ -81,11 +83,17 @@ def _write_config(folder: Path, config: dict[str, Any]) -> Path:
 def demo_config(hosts: Sequence[DemoHost], listen: str) -> dict[str, Any]:
     """The daemon's config for a fleet of stand-in panels."""
     return {
-        "poll": {"interval": POLL_INTERVAL, "timeout": "20s"},
+        "poll": {"interval": POLL_INTERVAL, "timeout": POLL_INTERVAL},
         "hosts": [host.config() for host in hosts],
         "web": {"listen": listen},
         "log": {"level": "warning"},
     }
+
+
+def _program() -> str:
+    """This command as it was called, so that what is printed can be run as it stands."""
+    called = Path(sys.argv[0])
+    return f"{sys.executable} -m exporter" if called.suffix == ".py" else str(called)
 
 
 def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
@@ -109,6 +117,7 @@ def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
     if len(hosts) > 12:
         out.print(f"  and {len(hosts) - 12} more")
     out.print("\nIn another terminal, while this runs:\n")
+    program = _program()
     for command in ("poll", f"diagnose {hosts[0].name}"):
-        out.print(f"  brainycp-exporter {command} --config {file}", soft_wrap=True)
+        out.print(Text(f"  {program} {command} --config {file}"), soft_wrap=True)
     out.print("\nCtrl-C ends it. What follows is the daemon's log.\n")

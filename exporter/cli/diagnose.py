@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from exporter.text import duration
 @config_option
 @click.option(
     "--save",
-    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="Write the raw replies, with addresses, ids and secrets replaced, to FILE.",
 )
 def diagnose(name: str, config_file: Path, save: Path | None) -> None:
@@ -35,14 +36,25 @@ def diagnose(name: str, config_file: Path, save: Path | None) -> None:
     """
     config = load_or_exit(config_file).config
     (host,) = choose_hosts(config, (name,))
+    if save is not None:
+        _claim(save)  # before anything is asked
     diagnosis = uvloop.run(diagnose_host(config, host))
     out = console()
     _show(diagnosis, out)
     if save is not None:
         save.write_text(saved(diagnosis), encoding="utf-8")
-        out.print(f"\nThe replies are in {save}; read it before you send it to anyone.")
+        note = f"\nThe replies are in {save}; read it before you send it to anyone."
+        out.print(Text(note), soft_wrap=True)
     if not diagnosis.ok:
         raise SystemExit(1)
+
+
+def _claim(file: Path) -> None:
+    """Make the file, for its owner alone; what is there already stays as it is."""
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise click.BadParameter(f"{file}: {error.strerror}", param_hint="--save") from None
 
 
 def _show(diagnosis: Diagnosis, out: Console) -> None:
@@ -53,6 +65,8 @@ def _show(diagnosis: Diagnosis, out: Console) -> None:
         out.print(f"certificate: {'expires in ' + duration(left) if left > 0 else 'expired'}")
     for finding in diagnosis.findings:
         _show_finding(finding, out)
+    if diagnosis.hopeless:
+        out.print("\nThe other operations were not asked: they would fail alike.")
     for note in diagnosis.notes:
         out.print(Text.assemble("\n", ("note: ", "yellow"), note))
     if diagnosis.proposed_fields:

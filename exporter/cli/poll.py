@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -54,11 +53,10 @@ def poll(names: tuple[str, ...], config_file: Path, output_format: str) -> None:
     with progress:
         task = progress.add_task("", total=len(hosts))
         records = uvloop.run(poll_hosts(config, hosts, lambda _: progress.advance(task)))
-    now = time.time()
     if output_format == "json":
-        print_json([host_view(record, now) for record in records])
+        print_json([host_view(record, _polled_at(record)) for record in records])
     else:
-        _print_table(records, now)
+        _print_table(records)
     if not all(state_of(record) == "up" for record in records):
         raise SystemExit(1)
 
@@ -74,10 +72,15 @@ def choose_hosts(config: Config, names: tuple[str, ...]) -> list[HostConfig]:
     if unknown:
         known = ", ".join(list(by_name)[:10]) + (", …" if len(by_name) > 10 else "")
         raise click.BadParameter(f"no host {', '.join(unknown)} in the config; it has {known}")
-    return [by_name[name] for name in names] if names else list(config.hosts)
+    return [by_name[name] for name in dict.fromkeys(names)] if names else list(config.hosts)
 
 
-def _print_table(records: list[HostRecord], now: float) -> None:
+def _polled_at(record: HostRecord) -> float:
+    """What one poll found does not go stale while another host keeps us waiting."""
+    return record.latest.at if record.latest else 0.0
+
+
+def _print_table(records: list[HostRecord]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("HOST", overflow="fold")
     table.add_column("STATE")
@@ -86,7 +89,7 @@ def _print_table(records: list[HostRecord], now: float) -> None:
     for service in SERVICES:
         table.add_column(service.upper())
     for record in records:
-        table.add_row(*_row(record, now))
+        table.add_row(*_row(record, _polled_at(record)))
     out = console()
     out.print(table)
     for record in records:
