@@ -1,8 +1,8 @@
 # syntax=docker/dockerfile:1
 # Build:  docker build -t brainycp-exporter .
-# Run:    docker run -p 9897:9897 -v ./config.yaml:/etc/brainycp-exporter/config.yaml:ro \
-#             -v brainycp-state:/var/lib/brainycp-exporter brainycp-exporter
-# In the config: web.listen 0.0.0.0:9897 and state.path /var/lib/brainycp-exporter/state.db.
+# Run:    docker run -p 127.0.0.1:9897:9897 -v ./conf:/etc/brainycp-exporter:ro brainycp-exporter
+# In conf/config.yaml: web.listen 0.0.0.0:9897. A folder is mounted rather than the file alone,
+# so that a reload sees what an editor has replaced.
 
 FROM python:3.12-slim AS build
 WORKDIR /src
@@ -21,7 +21,8 @@ RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-di
     && python -m pip uninstall --yes pip
 
 FROM python:3.12-slim
-RUN groupadd --system --gid 9897 exporter \
+RUN python -m pip uninstall --yes pip \
+    && groupadd --system --gid 9897 exporter \
     && useradd --system --uid 9897 --gid exporter --no-create-home --shell /usr/sbin/nologin exporter \
     && install -d -o exporter -g exporter -m 0750 /var/lib/brainycp-exporter
 COPY --from=build /opt/brainycp-exporter /opt/brainycp-exporter

@@ -12,7 +12,15 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.lock pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it with make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || test "$$(id -u)" != 0 || \
+	  apt-get install -qq --yes python3-venv >/dev/null 2>&1 || true
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "Missing: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+	  { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	@echo "Installing what requirements/dev.lock names into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -42,8 +50,8 @@ lint: $(STAMP) image-lint ## ruff, mypy, Dockerfile
 	@$(BIN)/mypy
 
 fmt: $(STAMP) ## format the code and mend what ruff can
-	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
 
 image-lint: $(STAMP)
 	@$(BIN)/hadolint Dockerfile
