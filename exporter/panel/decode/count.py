@@ -19,6 +19,11 @@ _NAMES = (
 )
 _BARE = re.compile(r"\s*(-?\d{1,18})\s*[.!]?\s*", re.ASCII)
 _PLAIN_TAG = re.compile(r"</?(?:b|strong|i|em|span|p|div|br) ?/?>")
+_ONE_NUMBER = re.compile(
+    r"(?P<before>\D*(?:[\s:=]|[\u4e00-\u9fff]))(?P<last>\d{1,18})"
+    r"|(?P<first>\d{1,18})(?P<after>(?:\s|[\u4e00-\u9fff])\D*)"
+)
+"""The only number of a text, at its end or start; only Chinese words may touch it."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 # A sentence counts only when it is made of these words: any other may turn its sense.
@@ -98,9 +103,7 @@ def _in_mapping(value: dict[str, object], depth: int) -> Iterator[int]:
 
 
 def _in_text(text: str) -> Iterator[int]:
-    bare = (
-        _BARE.fullmatch(_PLAIN_TAG.sub(" ", text[:_MAX_TEXT])) if len(text) <= _MAX_TEXT else None
-    )
+    bare = _BARE.fullmatch(_PLAIN_TAG.sub(" ", text)) if len(text) <= _MAX_TEXT else None
     if bare:
         yield int(bare[1])
     else:
@@ -120,18 +123,13 @@ def _in_sentence(text: str) -> Iterator[int]:
     text = _PLAIN_TAG.sub(" ", text).strip().rstrip(".! ")
     if len(text) > _MAX_TEXT:
         return
-    # Exactly one number, at the start or the end, apart from the words but for Chinese ones.
-    match = re.fullmatch(
-        r"(?P<before>\D*(?:[\s:=]|[\u4e00-\u9fff]))(?P<last>\d{1,18})"
-        r"|(?P<first>\d{1,18})(?P<after>(?:\s|[\u4e00-\u9fff])\D*)",
-        text,
-    )
+    match = _ONE_NUMBER.fullmatch(text)
     if match is None:
         return
-    words = match["before"] or match["after"]
-    if _WORD.sub("", words).strip(" \t\r\n:="):
+    around = match["before"] or match["after"]
+    if _WORD.sub("", around).strip(" \t\r\n:="):
         return
-    told = [bool(_NAMING.fullmatch(word)) for word in _WORD.findall(words)]
-    fillers = [bool(_FILLER.fullmatch(word)) for word in _WORD.findall(words)]
-    if any(told) and all(map(max, told, fillers)):
+    words = _WORD.findall(around)
+    others = [word for word in words if not _NAMING.fullmatch(word)]
+    if len(others) < len(words) and all(map(_FILLER.fullmatch, others)):
         yield int(match["last"] or match["first"])
