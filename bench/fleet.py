@@ -22,7 +22,7 @@ HOSTS = 1000
 INTERVAL = 60.0
 DELAY = 2.5
 LAG_STEP = 0.01
-MINUTES = 3
+MINUTES = 2
 """Measured after the first minute."""
 
 

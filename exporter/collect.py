@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TypeVar
 
 import structlog
@@ -132,7 +133,7 @@ async def _ask(context: PollContext, collector: str) -> QueueState | bool:
     operation = SERVICE_OPERATIONS[collector]
 
     async def read(body: bytes) -> bool:
-        return decode_service_status(decode_reply(body, operation))
+        return _status(body, operation)
 
     return await _request(context, operation, read, ServiceCommand.STATUS)
 
@@ -173,7 +174,20 @@ async def _queue(context: PollContext) -> QueueState:
 
 
 async def _read_count(body: bytes) -> int:
+    return _count(body)
+
+
+# Panels say the same poll after poll, and what these bytes mean does not change.
+
+
+@lru_cache(maxsize=4096)
+def _count(body: bytes) -> int:
     return decode_count(decode_reply(body, Operation.COUNT))
+
+
+@lru_cache(maxsize=1024)
+def _status(body: bytes, operation: Operation) -> bool:
+    return decode_service_status(decode_reply(body, operation))
 
 
 async def _request(

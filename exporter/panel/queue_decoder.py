@@ -18,7 +18,7 @@ from exporter.panel.decode import Layouts, QueueUpdate, decode_queue_update
 from exporter.panel.errors import PanelError
 from exporter.snapshot import Reason
 
-INLINE_LIMIT = 32 * 2**10
+INLINE_LIMIT = 64 * 2**10
 """Bytes up to which a list is decoded on the event loop: some milliseconds of work at most."""
 
 DECODE_TIMEOUT = 30.0

@@ -44,6 +44,7 @@ async def _serve(fleet: DemoFleet) -> None:
     type=click.FloatRange(0),
     help="Seconds for which the single port keeps an idle connection open.",
 )
+@click.option("--calm", is_flag=True, help="With a single port: no queue is busy.")
 @click.option("--still", is_flag=True, help="Let no queue change by itself.")
 def main(
     *,
@@ -53,6 +54,7 @@ def main(
     delay: float,
     single_port: bool,
     keepalive: float,
+    calm: bool,
     still: bool,
 ) -> None:
     """Run stand-in panels on loopback and print the daemon's config for them.
@@ -67,6 +69,7 @@ def main(
         live=not still,
         single_port=single_port,
         keepalive=keepalive,
+        calm=calm,
     )
     try:
         uvloop.run(_serve(fleet))

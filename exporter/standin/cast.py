@@ -71,9 +71,10 @@ def cast(count: int) -> list[Role]:
     return [*_CAST[:count], *plain_hosts(count - len(_CAST))]
 
 
-def plain_hosts(count: int) -> list[Role]:
-    """Hosts with nothing to tell, calm and busy, that answer in every way in turn."""
-    return [_plain(number) for number in range(count)]
+def plain_hosts(count: int, *, calm: bool = False) -> list[Role]:
+    """Hosts with nothing to tell, calm and some busy, that answer in every way in turn."""
+    roles = [_plain(number) for number in range(count)]
+    return [replace(role, story="calm", profile=CALM) for role in roles] if calm else roles
 
 
 _SHAPES: tuple[ListShape, ...] = get_args(ListShape)

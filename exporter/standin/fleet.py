@@ -84,6 +84,7 @@ class DemoFleet:
         live: bool = True,
         single_port: bool = False,
         keepalive: float = KEEPALIVE,
+        calm: bool = False,
     ) -> None:
         """Nothing is started yet.
 
@@ -96,13 +97,14 @@ class DemoFleet:
             live: whether the queues change by themselves.
             single_port: one port for all, host i under /h<i>. Then all are plain hosts, since
                 the stories need ports of their own. For measuring with many hosts.
+            calm: with one port for all, no host's queue is busy.
             keepalive: seconds for which the one port keeps an idle connection open.
         """
         self.hosts: tuple[DemoHost, ...] = ()
         """In the order of their numbers; empty before it is entered."""
         self.panels: dict[str, Panel] = {}
         """By the name of the host."""
-        roles = plain_hosts(count) if single_port else cast(count)
+        roles = plain_hosts(count, calm=calm) if single_port else cast(count)
         if backend == "exim":
             roles = [with_exim(role) for role in roles]
         self._roles = {

@@ -41,6 +41,10 @@ _LEAST_PER_VALUE = 6
 """Bytes per comma in a large reply; rows of messages have four times as many. A list such as
 `1,1,1,…` would take forty times its size as Python objects."""
 
+_LEAST_PER_ROW_VALUE = 20
+"""Bytes per comma in a large reply whose values do not stand in rows as those of messages do,
+such as `{"0":0,"1":0,…}`."""
+
 CHUNK_ROWS = 2048
 """Rows decoded at a time: bounds the memory that undecoded values take."""
 
@@ -99,7 +103,7 @@ def read_queue(
     Returns:
         The ids of all messages, and what there is to say of the list.
     """
-    if len(body) > _CROWDED_FROM and body.count(b",") * _LEAST_PER_VALUE > len(body):
+    if len(body) > _CROWDED_FROM and _is_crowded(body):
         raise unexpected("The values in list_msg's reply are too many and too short for messages.")
     envelope = open_envelope(body, Operation.LIST)
     if envelope.code == LIST_EMPTY_CODE:
@@ -109,6 +113,17 @@ def read_queue(
     listing = _Listing(now, dict(fields or {}), time_zone, Intake(sink), known or {})
     listing.read(envelope.payload, _MAX_DEPTH)
     return listing.intake.ids.keys(), listing.summary(envelope.payload_key)
+
+
+def _is_crowded(body: bytes) -> bool:
+    """Whether values are too many and too short to be those of messages."""
+    values = body.count(b",")
+    if values * _LEAST_PER_VALUE > len(body):
+        return True
+    if values * _LEAST_PER_ROW_VALUE <= len(body):
+        return False
+    rows = body.count(b"{") + body.count(b"[")
+    return not values / _MAX_POSITIONS <= rows <= values
 
 
 @lru_cache(maxsize=64)
@@ -225,8 +240,8 @@ class _Listing:
         raws = rows.raws
         self.rows = len(raws)
         step = max(1, -(-len(raws) // SAMPLE_ROWS))
-        for raw in raws[::step]:
-            value = _as_row(_value(raw))
+        sample = [_as_row(_value(raw)) for raw in raws[::step]]
+        for value in sample:
             self.sample.setdefault(_form(value), []).append(value)
         # Rows that are objects are one form, whatever keys some of them lack.
         objects = [row for form in self.sample if form[0] == "object" for row in self.sample[form]]
@@ -235,6 +250,9 @@ class _Listing:
         counts = Counter({form: len(values) for form, values in self.sample.items()})
         kind = "object" if 2 * len(objects) > counts.total() else ""
         kind = kind or (counts.most_common(1)[0][0][0] if counts else "")
+        if step == 1 and kind == "object":
+            self._read_singly(sample, rows.ids)  # a short list: the sample is all there is
+            return
         for start in range(0, len(raws), CHUNK_ROWS):
             chunk = slice(start, start + CHUNK_ROWS)
             ids = None if rows.ids is None else rows.ids[chunk]
@@ -260,12 +278,15 @@ class _Listing:
         names = {name: str(keys[0]) for name, keys in form.layout.keys.items()}
         if rows.ids is None and "id" not in names:
             return range(len(rows.raws))
-        keys = tuple(dict.fromkeys(names.values()))
+        states = [str(key) for key in form.layout.keys.get("frozen", ())]
+        keys = tuple(dict.fromkeys([*names.values(), *states]))
         decoded = _object_decoder(keys).decode(_joined(rows.raws))
         by_key: dict[str, Sequence[object]] = {
             key: [*map(attrgetter(_attribute(i)), decoded)] for i, key in enumerate(keys)
         }
         columns = {name: by_key[key] for name, key in names.items()}
+        if len(states) > 1:
+            columns["frozen"] = [*zip(*(by_key[key] for key in states), strict=True)]
         if rows.ids is not None:
             columns["id"] = rows.ids
         _split_marks(columns, form.layout)
@@ -318,7 +339,8 @@ class _Listing:
                 columns[name] = own[0] if len(own) == 1 else [*map(list, zip(*own, strict=True))]
         else:
             for name, keys in in_use.layout.keys.items():
-                columns[name] = [row.get(keys[0]) for row in rows]
+                cells = [[row.get(key) for row in rows] for key in keys]
+                columns[name] = cells[0] if len(cells) == 1 else [*zip(*cells, strict=True)]
         if ids is not None:
             columns["id"] = ids
         _split_marks(columns, in_use.layout)
@@ -338,6 +360,7 @@ class _Listing:
                 self.zone,
                 bare_age_unit=known.layout.bare_age_unit,
                 frozen_flag=known.layout.frozen_flag,
+                state_flags=known.layout.state_flags,
             )
             self.forms[form] = _FormInUse(known, reader)
         return self.forms[form]
@@ -368,7 +391,7 @@ class _Listing:
         if separator is None or "\t" in text:
             self.shapes.append("lines of a text, cut into columns")
             for lines in _batches(text):
-                self._read_singly([line.split(separator) for line in lines], None)
+                self._read_singly([line.split(separator, _MAX_POSITIONS) for line in lines], None)
             return
         self.shapes.append("a text that is not understood")
         for lines in _batches(text):
