@@ -6,6 +6,7 @@ import logging
 import sys
 
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage
 
 from exporter.config.models import LogConfig
 
@@ -37,9 +38,19 @@ def configure_logs(config: LogConfig) -> None:
             ],
         )
     )
+    logging.getLogger("aiohttp.server").addFilter(_worth_a_traceback)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(config.level.upper())
+
+
+def _worth_a_traceback(record: logging.LogRecord) -> bool:
+    """Whether a record is of more than a client that does not speak HTTP.
+
+    Anybody can be that, as often as they like, and each time would be a traceback.
+    """
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, BadHttpMessage)
 
 
 def _renderers(config: LogConfig) -> list[structlog.typing.Processor]:

@@ -60,6 +60,7 @@ class HostFormatter:
     """Makes the samples of one host, whose config does not change."""
 
     def __init__(self, host: HostConfig) -> None:
+        self.host = host
         label = self._label = f'host="{escape(host.name)}"'
         self._plain = {family: f"{family.name}{{{label}}} " for family in HOST_FAMILIES}
         self._figures = [(family, name, self._plain[family]) for family, name in _QUEUE_FIGURES]

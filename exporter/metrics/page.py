@@ -73,14 +73,25 @@ class MetricsPage:
         self._version += 1
 
     def rebuild(self) -> None:
-        """Make every host's text anew and drop those that are gone: after a reload."""
-        self._formatters = {r.host.name: HostFormatter(r.host) for r in self._store}
-        self._texts.clear()
-        self._stale_at.clear()
-        self._next_stale_at = float("inf")
+        """Follow a reload: new and changed hosts get a text, those that are gone leave."""
+        old = self._formatters
+        kept = {
+            record.host.name: formatter
+            for record in self._store
+            if (formatter := old.get(record.host.name)) and formatter.host == record.host
+        }
+        self._formatters = {
+            r.host.name: kept.get(r.host.name) or HostFormatter(r.host) for r in self._store
+        }
+        self._texts = {name: text for name, text in self._texts.items() if name in kept}
+        # Intervals may have changed, and with them when values go stale.
+        now = self._clock()
+        self._stale_at = {r.host.name: r.next_stale_at(now) for r in self._store}
+        self._next_stale_at = min(self._stale_at.values(), default=float("inf"))
         self._version += 1
         for record in self._store:
-            self.refresh(record)
+            if record.host.name not in self._texts:
+                self.refresh(record)
 
     def host(self, name: str, *, openmetrics: bool) -> bytes:
         """One host's samples alone, for /probe.

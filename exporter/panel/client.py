@@ -11,6 +11,7 @@ import socket
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -456,4 +457,5 @@ def _observe_nothing(operation: Operation, outcome: str, seconds: float) -> None
 def raise_file_limit() -> None:
     """Allow as many open files as the system lets this process: each connection is one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(ValueError, OSError):  # a sandbox may forbid it; then the limit stays
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
