@@ -10,7 +10,8 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, embedded_objects
@@ -27,8 +28,13 @@ from exporter.panel.decode.values import (
 MAX_SAMPLE = 200
 """Characters of a sample."""
 
+_EXCERPT = 16 * MAX_SAMPLE
+"""Characters and items of a value that a sample is made from."""
+
 _REMOVED = "<secret>"
 """Stands where a secret stood."""
+_T = TypeVar("_T")
+
 _TEXT_KEYS = frozenset({"mess", "message", "msg"})
 _FILE_TYPES = ("php", "service", "conf", "cfg", "log", "sock", "socket", "txt", "html", "js", "sh")
 
@@ -77,14 +83,45 @@ def safe_text(text: str, *, limit: int = 160) -> str:
 
 def anonymise_value(value: object) -> str:
     """A row as a short text to log: structure and shapes stay, whatever may be personal goes."""
-    bounded = value[: 4 * MAX_SAMPLE] if isinstance(value, str) else value
     try:
-        shown = _Placeholders().value(bounded, "")
+        shown = _Placeholders().value(_Excerpt().of(value), "")
         text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
     except PARSE_ERRORS:
         text = "(a deeply nested value)"
     text = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in text[: 2 * MAX_SAMPLE])
     return _shorten(text, MAX_SAMPLE)
+
+
+class _Excerpt:
+    """The beginning of a value: enough for a sample, however large the value is."""
+
+    def __init__(self) -> None:
+        self._room = _EXCERPT
+
+    def of(self, value: object) -> object:
+        """The value without the items and the ends of texts for which there is no room."""
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            return {self._text(str(k)): self.of(v) for k, v in self._items(value.items())}
+        if isinstance(value, list | tuple):
+            return [self.of(item) for item in self._items(value)]
+        return value
+
+    def _items(self, items: Iterable[_T]) -> Iterator[_T]:
+        for item in items:
+            if self._room <= 0:
+                return
+            self._room -= 1
+            yield item
+
+    def _text(self, text: str) -> str:
+        excerpt = text[: max(0, min(self._room, 4 * MAX_SAMPLE))]
+        self._room -= len(excerpt)
+        if len(excerpt) == len(text):
+            return text
+        # The word that is cut may be half an address, which nothing would recognise.
+        return excerpt[: 1 + max(map(excerpt.rfind, " ,;\t\n"))] + "…"
 
 
 def anonymise_reply(body: bytes, secrets: Sequence[str] = ()) -> str:

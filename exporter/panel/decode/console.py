@@ -14,8 +14,8 @@ from io import StringIO
 from itertools import compress
 from typing import Any
 
-from exporter.panel.decode.addresses import unescape
-from exporter.panel.decode.values import EXIM_ID, HOLD_MARK, POSTFIX_ID
+from exporter.panel.decode.addresses import read_recipients, unescape
+from exporter.panel.decode.values import EXIM_ID, HOLD_MARK, POSTFIX_ID, read_frozen
 
 CHUNK = 2**17
 """Characters cut at a time: bounds the memory that the pieces take."""
@@ -27,7 +27,7 @@ _DATE = rf"{_WEEKDAY} [A-Z][a-z]{{2}} [ \d]?\d \d\d:\d\d:\d\d"
 _EXIM_MESSAGE = re.compile(
     rf"^ {{0,3}}(\d+[smhdw]) {{1,8}}(?:([\d.]+[KMG]?) )?({EXIM_ID})"
     r" <([^<>\"\n]*)>(?: \([^()\n]*\))?( \*\*\* frozen \*\*\*)?\n"
-    r"((?:(?: {4,}[^\s*][^\n]*|(?:D )?[^\s<>*]+@[^\s<>]+)\n)++)\n?",
+    r"((?: *+(?:D )?[^\s<>()\",;*@]++@[^\s<>()\",;*]++\n)++)(?:\n|(?= {0,3}\d)|\Z)",
     re.MULTILINE | re.ASCII,
 )
 # A reason may stand before the recipients; with several reasons the line reader takes over.
@@ -52,6 +52,8 @@ _NOT_A_ROW = re.compile(
 )
 _CORRUPT = re.compile(r"\*\*\* spool .*\*\*\*")
 _REASON = re.compile(r"\(.*\)")
+_FIRST_STATE_WORD = re.compile(r"\*|(?<!\S)(?!D\s)[^\s@]++(?!\S)")
+"""Where the addresses of a line end: what follows has no `@`, or a star of Exim's mark."""
 _EXIM_SENDER = re.compile(
     r"(<(?:\"(?:[^\"\\]|\\.)*+\"|[^<>\"])*+>)(?: \([^()]*\))?"
     r"(\s+\*\*\* frozen \*\*\*)?(?:\s+(.*))?"
@@ -82,6 +84,12 @@ class ConsoleRows:
     """Lines that belong to no message."""
     odd_lines: list[str] = field(default_factory=list)
     """The first of them."""
+
+    def add_odd(self, line: str) -> None:
+        """Count in a line that belongs to no message."""
+        self.odd += 1
+        if self.odd <= MAX_ODD_LINES:
+            self.odd_lines.append(line)
 
 
 def plain_text(text: str) -> str:
@@ -142,15 +150,18 @@ def _read_piece(text: str) -> ConsoleRows:
 def _read_lines(lines: Iterable[str], rows: ConsoleRows) -> None:
     """Append the messages of some lines, and the lines that belong to none."""
     waiting: list[str] | None = None
+    exim = False
     for line in lines:
         stripped = line.strip()
         if not stripped:
             waiting = None
         elif header := _EXIM_HEADER.fullmatch(line.rstrip()):
             waiting = []
+            exim = True
             _append_exim(header, waiting, rows)
         elif header := _POSTFIX_HEADER.fullmatch(line.rstrip()):
             waiting = []
+            exim = False
             mark = header[1].endswith(HOLD_MARK)
             _append(rows, (header[1], header[3], header[2], header[4], waiting, mark))
         elif _CORRUPT.fullmatch(stripped) and waiting is not None:
@@ -159,12 +170,12 @@ def _read_lines(lines: Iterable[str], rows: ConsoleRows) -> None:
             rows.frozen[-1] = waiting = None
         elif waiting is not None and _REASON.fullmatch(stripped):
             continue
+        elif waiting is not None and exim and _may_follow_exim(line):
+            _append_waiting(stripped, waiting, rows)
         elif waiting is not None and (line[0] in " \t" or "@" in stripped):
             waiting.append(stripped)
         elif not _NOT_A_ROW.fullmatch(stripped):
-            rows.odd += 1
-            if rows.odd <= MAX_ODD_LINES:
-                rows.odd_lines.append(stripped)
+            rows.add_odd(stripped)
 
 
 def _append_exim(header: re.Match[str], waiting: list[str], rows: ConsoleRows) -> None:
@@ -177,9 +188,38 @@ def _append_exim(header: re.Match[str], waiting: list[str], rows: ConsoleRows) -
     if sender is None:
         _append(rows, (message_id, age, size, None, waiting, None))
         return
-    if sender[3]:
-        waiting.append(sender[3])
     _append(rows, (message_id, age, size, sender[1], waiting, sender[2] is not None))
+    if sender[3]:
+        _append_waiting(sender[3], waiting, rows)
+
+
+def _may_follow_exim(line: str) -> bool:
+    """Whether a line belongs to the message above it: recipients, or a mark on its own."""
+    return line[0] in " \t*" or "@" in line or read_frozen(line, flag=False) is True
+
+
+def _append_waiting(text: str, waiting: list[str], rows: ConsoleRows) -> None:
+    """Take the recipients of the last message; what else is written there may be its mark.
+
+    Exim writes one exact mark at one exact place. A panel that writes it otherwise is believed
+    where it names a frozen message; any other words leave open whether it is one.
+    """
+    told = read_recipients(text)
+    if told is not None and all(map(_is_plain, (*told[0], *told[1]))):
+        waiting.append(text)
+        return
+    words = _FIRST_STATE_WORD.search(text)
+    state = words and read_frozen(text[words.start() :], flag=False)
+    addresses = text[: words.start()].strip() if words else ""
+    rows.frozen[-1] = True if state or rows.frozen[-1] else None
+    if state is None and ("@" in text or "*" not in text):
+        rows.recipients[-1] = None  # some of them might be lost
+    elif addresses:
+        waiting.append(addresses)
+
+
+def _is_plain(address: str) -> bool:
+    return "@" in address and "*" not in address.rpartition("@")[2]
 
 
 def _append(rows: ConsoleRows, row: tuple[object, ...]) -> None:

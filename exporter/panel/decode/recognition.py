@@ -85,7 +85,8 @@ class Layout:
     """Where the fields of one form of row are."""
 
     keys: Mapping[str, tuple[Key, ...]]
-    """By field. Several keys only for recipients, where each has a column of its own."""
+    """By field. Several keys only for recipients, where each has a column of its own, and for
+    states, which objects may tell under several names."""
     why: Mapping[str, str]
     """By field, what speaks for it."""
     bare_age_unit: float | None = None
@@ -95,6 +96,12 @@ class Layout:
     proposed: Mapping[str, Key] = field(default_factory=dict)
     """What `fields` may say: all that is recognised and can be said, and what is only likely."""
     doubts: tuple[str, ...] = ()
+
+    @property
+    def state_flags(self) -> tuple[bool, ...]:
+        """For each of several keys for states: whether it is one for this alone."""
+        keys = self.keys.get("frozen", ())
+        return tuple(map(_is_flag, keys)) if len(keys) > 1 else ()
 
     @property
     def dates_without_zone(self) -> bool:
@@ -208,6 +215,25 @@ class _Recognition:
         taken = {key for keys in self.keys.values() for key in keys}
         return [key for key in self.columns if key not in taken]
 
+    def _unnamed(self) -> list[Key]:
+        """Free positions, and keys whose name is none for any field."""
+        return [
+            key
+            for key in self._free()
+            if isinstance(key, int) or all(_rank(key, name) is None for name in FIELDS)
+        ]
+
+    def _take_unnamed(self, name: str, key: Key, why: str) -> None:
+        """What values alone tell of a key.
+
+        Objects name their keys, and one with another name holds another thing: `timeout` is no
+        age. Only a person may say otherwise.
+        """
+        if isinstance(key, int):
+            self._take(name, [key], why)
+        else:
+            self._doubt(name, key, f"holds {why}, but its name does not say so")
+
     def _named(self, name: str) -> list[Key]:
         """Free keys with a name for this field, the most telling first."""
         ranked = [(_rank(key, name), key) for key in self._free() if isinstance(key, str)]
@@ -253,16 +279,21 @@ class _Recognition:
             return
         named = self._named("id")
         best: tuple[bool, float] = (False, 0.0)
-        for key in [*named, *(k for k in self._free() if k not in named)]:
+        for key in [*named, *self._unnamed()]:
             sure = self._share(key, _is_marked_or_exim)
             mixed = self._share(key, _mixes)
             if key not in named and max(sure, mixed) < 0.5:
                 continue
             if key not in named and not sure and self._repeats(key):
                 continue
+            if key not in named and isinstance(key, str) and self._share(key, _is_exim) < 0.5:
+                self.likely.setdefault("id", key)
+                continue
             if (strength := (sure > 0, sure or mixed)) > best:
                 best = strength
                 self._take("id", [key], "name and values" if key in named else "values")
+        if "id" not in self.keys and "id" in self.likely:
+            self._doubt("id", self.likely["id"], "holds what may be ids")
 
     def _repeats(self, key: Key) -> bool:
         column = self.columns[key]
@@ -287,10 +318,10 @@ class _Recognition:
                 else:
                     self._doubt("age", key, "holds bare numbers whose unit nothing tells")
                 return
-        for key in self._free():
+        for key in self._unnamed():
             kind = self._age_kind(key)
             if kind:
-                self._take("age", [key], kind)
+                self._take_unnamed("age", key, kind)
                 return
         if 0 in self.columns and self._in_order("age", 0):
             self._doubt("age", 0, "holds nothing that is surely an age")
@@ -315,16 +346,16 @@ class _Recognition:
             if self._share(key, _is_size) > 0:
                 self._take("size", [key], "name and values")
                 return
-        for key in self._free():
+        for key in self._unnamed():
             units = self._share(key, values.has_size_unit)
             if units and self._share(key, _is_size) >= 0.5:
-                self._take("size", [key], "values with units")
+                self._take_unnamed("size", key, "values with units")
                 return
         for key in self._free():
             if self._in_order("size", key) and self._share(key, _is_number) >= 0.5:
                 self._take("size", [key], "numbers at the size's place")
                 return
-        free = [key for key in self._free() if key not in self.likely.values()]
+        free = [key for key in self._unnamed() if key not in self.likely.values()]
         numeric = [key for key in free if self._share(key, _is_number) >= 0.5]
         if len(numeric) == 1:
             self._doubt("size", numeric[0], "holds bare numbers that may be sizes")
@@ -335,7 +366,8 @@ class _Recognition:
         if "sender" in self.keys and "frozen" in self.keys:
             self.marked_sender = self.keys["sender"] == self.keys["frozen"]
             return
-        for key in told or self._free():
+        positions = [key for key in self._free() if isinstance(key, int)]
+        for key in told or [*self._named("sender"), *positions]:
             marked = self._share(key, lambda value: split_frozen_mark(value)[1])
             if marked and self._share(key, _is_marked_sender) >= 0.5:
                 self.keys.setdefault("sender", (key,))
@@ -349,16 +381,23 @@ class _Recognition:
         if "frozen" in self.keys:
             return
         named = self._named("frozen")
-        for key in named:
-            flag = _plain_name(key) in _FLAG_NAMES
-            if self._only_empty(key) or self._share(key, _tells_frozen if flag else _tells_state):
-                self.frozen_flag = flag
-                self._take("frozen", [key], "name and values")
-                return
-        for key in self._free():
+        telling = [
+            key
+            for key in named
+            if self._only_empty(key)
+            or self._share(key, _tells_frozen if _is_flag(key) else _tells_state)
+        ]
+        if telling:
+            self.frozen_flag = len(telling) == 1 and _is_flag(telling[0])
+            self._take("frozen", telling, "name and values")
+            return
+        for key in self._unnamed():
             known = self._share(key, values.is_state_word)
-            if known >= 0.5 or (self._only_empty(key) and self._in_order("frozen", key)):
-                self._take("frozen", [key], "words" if known else "empty at the status' place")
+            if known >= 0.5:
+                self._take_unnamed("frozen", key, "words")
+                return
+            if self._only_empty(key) and self._in_order("frozen", key):
+                self._take("frozen", [key], "empty at the status' place")
                 return
         if named:
             self._doubt("frozen", named[0], "holds words that are not known")
@@ -373,18 +412,19 @@ class _Recognition:
                     self._take(name, [key], "name and values")
                     break
         roles = [name for name in ("sender", "recipients") if name not in self.keys]
-        rest = [key for key in self._free() if self._share(key, is_address_like) >= 0.5]
-        if len(roles) == 2 and len(rest) >= 2:
-            self._tell_roles(rest)
+        rest = [key for key in self._unnamed() if self._share(key, is_address_like) >= 0.5]
+        positions = [key for key in rest if isinstance(key, int)]
+        if len(roles) == 2 and len(positions) >= 2:
+            self._tell_roles(positions)
         elif roles and len(rest) == 1:
             self._last_role(roles, rest[0])
-        elif roles == ["recipients"] and rest and isinstance(rest[0], int):
-            self._take("recipients", rest, "addresses after the sender")
+        elif roles == ["recipients"] and positions:
+            self._take("recipients", _adjacent(positions), "addresses after the sender")
         elif roles and rest:
             self._doubt(roles[0], rest[0], "is one of several that hold addresses")
 
-    def _tell_roles(self, rest: list[Key]) -> None:
-        """Several columns of addresses, none named: values tell sender from recipients."""
+    def _tell_roles(self, rest: list[int]) -> None:
+        """Several positions that hold addresses: values tell sender from recipients."""
         senders = [k for k in rest if self._share(k, is_null_sender) or self._some_empty(k)]
         lists = [k for k in rest if self._share(k, is_many)]
         sender = next((k for k in senders if k not in lists), None)
@@ -395,23 +435,21 @@ class _Recognition:
         if sender is None:
             self._doubt("recipients", rest[0], "is one of several that hold recipients")
             return
-        others = [k for k in rest if k != sender]
-        if isinstance(sender, int):
-            others = [k for k in others if isinstance(k, int) and k > sender] or others
-        elif len(others) > 1:
-            self._take("sender", [sender], why)
-            self._doubt("recipients", others[0], "is one of several that hold addresses")
-            return
+        others = [k for k in rest if k > sender] or [k for k in rest if k != sender]
         self._take("sender", [sender], why)
-        self._take("recipients", others, "the addresses after it")
+        self._take("recipients", _adjacent(others), "the addresses after it")
+        if not senders and not lists:
+            self.doubts.append("nothing but their order tells the sender from the recipients")
 
     def _last_role(self, roles: list[str], key: Key) -> None:
         many, null = self._share(key, is_many), self._share(key, is_null_sender)
-        if "recipients" in roles and many and not null:
+        if isinstance(key, str):
+            self._doubt(roles[0], key, "holds addresses, but its name does not say whose")
+        elif "recipients" in roles and many and not null:
             self._take("recipients", [key], "several addresses in a value")
         elif "sender" in roles and null and not many:
             self._take("sender", [key], "null senders")
-        elif len(roles) == 1 and isinstance(key, int):
+        elif len(roles) == 1:
             self._take(roles[0], [key], "the other addresses")
         else:
             self._doubt(roles[0], key, "holds addresses, of senders or of recipients")
@@ -426,6 +464,15 @@ class _Recognition:
 
 def _first(pair: tuple[int | None, Key]) -> int:
     return -1 if pair[0] is None else pair[0]
+
+
+def _adjacent(positions: Sequence[int]) -> Sequence[int]:
+    """The first of them and those that follow it without a gap."""
+    return [key for steps, key in enumerate(positions) if key == positions[0] + steps]
+
+
+def _is_flag(key: Key) -> bool:
+    return _plain_name(key) in _FLAG_NAMES
 
 
 def _plain_name(key: Key) -> str:
@@ -452,6 +499,10 @@ def _is_marked_or_exim(value: object) -> bool:
     return values.is_exim_id(value.strip()) is not None or (
         marked and values.read_id(value) is not None
     )
+
+
+def _is_exim(value: object) -> bool:
+    return isinstance(value, str) and values.is_exim_id(value.strip()) is not None
 
 
 def _mixes(value: object) -> bool:

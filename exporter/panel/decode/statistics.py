@@ -33,6 +33,9 @@ _DOMAIN = re.compile(
 
 _TAIL = itemgetter(2)
 
+_MAX_ENCODED = 1000
+"""Names beyond ASCII that are encoded, the largest: one takes as long as counting many."""
+
 
 @dataclass(frozen=True, slots=True)
 class QueueUpdate:
@@ -200,10 +203,16 @@ def _count_domains(counts: Counter[str], addresses: Iterable[str]) -> None:
 
 def _largest(counts: Counter[str]) -> DomainCounts:
     """The largest valid domains; all else is other."""
-    merged: Counter[str] = Counter()
+    lower: Counter[str] = Counter()
     for name, messages in counts.items():
         if messages:
-            merged[_ascii(name.lower())] += messages
+            lower[name.lower()] += messages
+    beyond_ascii = Counter({n: messages for n, messages in lower.items() if not n.isascii()})
+    encoded = dict(beyond_ascii.most_common(_MAX_ENCODED))
+    merged: Counter[str] = Counter()
+    for name, messages in lower.items():
+        tried = name not in beyond_ascii or name in encoded
+        merged[_ascii(name) if tried else ""] += messages
     top: list[tuple[str, int]] = []
     for name, messages in sorted(merged.items(), key=lambda item: (-item[1], item[0])):
         if len(top) == TOP_DOMAINS:

@@ -23,6 +23,7 @@ from exporter.panel.decode.values import (
     MAX_SIZE,
     POSTFIX_ID,
     AgeReader,
+    combine_states,
     is_epoch,
     is_exim_id,
     is_on_hold,
@@ -161,6 +162,7 @@ class ColumnReader:
         *,
         bare_age_unit: float | None = None,
         frozen_flag: bool = False,
+        state_flags: Sequence[bool] = (),
     ) -> None:
         self._now = now
         self._flag = frozen_flag
@@ -168,6 +170,8 @@ class ColumnReader:
         self._ages = _Memo(self._dates.read)
         self._sizes = _Memo(read_size)
         self._frozen = _Memo(partial(read_frozen, flag=frozen_flag))
+        self._state_flags = state_flags
+        self._states_told = _Memo(self._combine)
 
     def ages(self, column: Sequence[object]) -> list[float | None]:
         """Seconds."""
@@ -200,11 +204,24 @@ class ColumnReader:
         return self._sizes.read_all(column, kinds)
 
     def frozen(self, column: Sequence[object]) -> list[bool | None]:
-        """Marks and words."""
+        """Marks and words; with `state_flags` each value is a tuple, one for each flag."""
+        if self._state_flags:
+            return self._combined(cast("Sequence[tuple[object, ...]]", column))
         kinds = set(map(type, column))
         if self._flag and kinds <= {bool, type(None)}:
             return [*cast("Sequence[bool | None]", column)]
         return self._frozen.read_all(column, kinds)
+
+    def _combined(self, column: Sequence[tuple[object, ...]]) -> list[bool | None]:
+        kinds = {kind for cells in zip(*column, strict=True) for kind in set(map(type, cells))}
+        # Only texts are shared: 1 equals 1.0 and True, which mean other things.
+        if kinds <= {str, type(None)}:
+            return self._states_told.read_all(column, {str})
+        return [*map(self._combine, column)]
+
+    def _combine(self, told: object) -> bool | None:
+        values = cast("tuple[object, ...]", told)
+        return combine_states([*zip(values, self._state_flags, strict=True)])
 
     def read(self, ids: list[str], columns: Mapping[str, Sequence[object]]) -> Part:
         """The values of rows whose ids are known; a field without a column is untold."""

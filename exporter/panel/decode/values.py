@@ -114,8 +114,8 @@ _SECONDS = {
         *("хв", "хвилин", "хвилини", "хвилина", "分", "分钟"),
     ),
     3600: (
-        *("h", "hr", "hrs", "hour", "hours", "ч", "час", "часа", "часов", "год", "годин"),
-        *("години", "година", "时", "小时"),
+        *("h", "hr", "hrs", "hour", "hours", "ч", "час", "часа", "часов", "годин"),
+        *("години", "година", "годину", "时", "小时"),
     ),
     86400: ("d", "day", "days", "д", "дн", "день", "дня", "дней", "днів", "дні", "天", "日"),
     604800: ("w", "week", "weeks", "нед", "неделя", "недели", "недель", "тиж", "周"),
@@ -352,6 +352,25 @@ def read_frozen(value: object, *, flag: bool) -> bool | None:
     word = " ".join(text.replace("*", " ").lower().split())
     state = _STATES.get(word)
     return _FLAGS.get(word) if state is None and flag else state
+
+
+def combine_states(told: Sequence[tuple[object, bool]]) -> bool | None:
+    """What several columns tell of one message's state, each a value and whether it is a flag.
+
+    One that says frozen outweighs those that do not speak of it, as a message that is frozen
+    may also be in an `active` queue. A flag that denies it makes that unsure, and so does a word
+    that is not known beside others. Columns without a value count for nothing.
+    """
+    filled = [(value, flag) for value, flag in told if value is not None and value != ""]
+    flags = [read_frozen(value, flag=True) for value, flag in filled if flag]
+    words = [read_frozen(value, flag=False) for value, flag in filled if not flag]
+    if True in flags:
+        return True
+    if True in words:
+        return None if False in flags else True
+    if None in flags or None in words:
+        return None
+    return False if filled or any(value == "" for value, _ in told) else None
 
 
 def is_state_word(value: object) -> bool:
