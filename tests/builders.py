@@ -29,7 +29,7 @@ def host(name: str = "mx1", **keys: Any) -> HostConfig:
 
 def stats(**figures: Any) -> QueueStats:
     """A queue of five messages, one of them frozen."""
-    figures = {
+    values: dict[str, Any] = {
         "listed": 5,
         "frozen": 1,
         "bounces": 2,
@@ -40,7 +40,7 @@ def stats(**figures: Any) -> QueueStats:
         "recipient_domains": DomainCounts((("example.net", 3),), other=2),
         "mta": Mta.EXIM,
     } | figures
-    return QueueStats(**figures)
+    return QueueStats(**values)
 
 
 def queue(messages: int = 5, **keys: Any) -> QueueState:
