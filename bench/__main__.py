@@ -37,8 +37,9 @@ def main(chosen: list[str]) -> int:
     results: list[Result] = []
     for name in chosen or SECTIONS:
         console.print(f"measuring {name} …", style="dim")
-        results += SECTIONS[name]()
-    console.print(_table(results))
+        section = SECTIONS[name]()
+        console.print(_table(section))
+        results += section
     if not chosen:
         REPORT.write_text(_report(results))
         console.print(f"written to {REPORT.name}")

@@ -30,8 +30,8 @@ from exporter.panel.protocol import Operation, ServiceCommand, request_fields
 
 HOSTS = 600
 RUNS = 5
-WARM_UP = 5.0
-WINDOW = 6.0
+WARM_UP = 3.0
+WINDOW = 5.0
 PROBES = 1000
 
 _STATUS = (Operation.CLAMAV, Operation.SPAMASSASSIN)
