@@ -103,6 +103,8 @@ class _HostPoller:
         self._started_at = 0.0
         """Monotonic time at which the last poll began."""
         self._failures = 0
+        self._in_slot = False
+        """Whether the schedule has left the quick first round of polls."""
         self._schedules: list[asyncio.Task[None]] = []
         """The schedule, and those it has replaced."""
         self.under_way: asyncio.Task[HostSnapshot] | None = None
@@ -139,6 +141,7 @@ class _HostPoller:
             if self._started_at == polled_at:  # else a poll out of turn took this one's place
                 await self.poll()
             delay = max(0.0, self._due() - time.monotonic())
+            self._in_slot = True
 
     def _due(self) -> float:
         return next_poll(
@@ -148,6 +151,7 @@ class _HostPoller:
             self._interval,
             self._failures,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
+            least=0.5 if self._in_slot else 0.0,
         )
 
     async def poll(self) -> HostSnapshot:

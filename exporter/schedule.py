@@ -26,7 +26,13 @@ def first_poll(position: int, hosts: int, interval: float) -> float:
 
 
 def next_poll(
-    now: float, last_start: float, place: float, interval: float, failures: int, jitter: float
+    now: float,
+    last_start: float,
+    place: float,
+    interval: float,
+    failures: int,
+    jitter: float,
+    least: float = 0.5,
 ) -> float:
     """The time of the next poll.
 
@@ -37,12 +43,14 @@ def next_poll(
         interval: seconds between polls.
         failures: polls in a row that failed for the whole host; 0 after an answer.
         jitter: a random number from 0 to 1.
+        least: the share of the interval that must lie between two polls; 0 after the first one,
+            so that no host's values get older than an interval while it finds its slot.
     """
     if failures > 1:
         return max(now, last_start + backoff(interval, failures) * (1 - 0.2 * jitter))
-    # A poll out of turn (/probe, or the first after a start) takes the place of the scheduled
-    # one when that is less than half an interval away.
-    earliest = max(now, last_start + interval / 2)
+    # A poll out of turn (/probe) takes the place of the scheduled one when that is less than
+    # half an interval away.
+    earliest = max(now, last_start + interval * least)
     periods = -((earliest - place) // -interval)
     return place + periods * interval + interval * JITTER * jitter
 
