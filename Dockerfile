@@ -10,9 +10,9 @@ RUN python -m venv /opt/brainycp-exporter
 ENV PATH=/opt/brainycp-exporter/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # The builder goes into an environment of its own, so that the one that is shipped holds none.
 COPY requirements/ requirements/
-RUN python -m pip install --require-hashes -r requirements/runtime.lock \
+RUN python -m pip install --no-deps --require-hashes -r requirements/runtime.lock \
     && /usr/local/bin/python -m venv /opt/build \
-    && /opt/build/bin/python -m pip install --require-hashes -r requirements/build.lock
+    && /opt/build/bin/python -m pip install --no-deps --require-hashes -r requirements/build.lock
 COPY pyproject.toml README.md ./
 COPY exporter/ exporter/
 RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
