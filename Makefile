@@ -25,7 +25,7 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	@# of a package named with an extra, which the lock does not hold. `pip check` tells a gap.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m pip --disable-pip-version-check check >/dev/null
+	@$(BIN)/python -m pip --disable-pip-version-check check
 	@touch $@
 
 env: $(STAMP) ## make the environment from the lock file

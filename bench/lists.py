@@ -33,6 +33,8 @@ def measure() -> list[Result]:
                 1.0,
             )
         )
+        what = "the same with arrivals and departures by id"
+        results.append(Result(what, milliseconds(shape.with_changes), "-", None, None))
     return results + uvloop.run(_in_the_daemon())
 
 

@@ -15,9 +15,8 @@ from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
     Layouts,
     QueueUpdate,
-    decode_count,
-    decode_reply,
-    decode_service_status,
+    decode_count_reply,
+    decode_service_reply,
 )
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
@@ -109,22 +108,11 @@ async def collect(context: PollContext) -> tuple[CollectorResult, ...]:
             value = await _ask(context, collector)
         except PanelError as error:
             failure = error.failure
-            stop = failure if _concerns_all(error, context.answered) else None
+            stop = failure if error.concerns_all(answered=bool(context.answered)) else None
         # Digits below these mean nothing and cost time at each exposition.
         took, now = round(time.monotonic() - started, 6), round(time.time(), 3)
         results.append(CollectorResult(collector, now, took, value, failure))
     return tuple(results)
-
-
-def _concerns_all(error: PanelError, answered: list[Operation]) -> bool:
-    """Whether the other collectors would fail alike.
-
-    A panel that has answered in this poll is there: that it hangs over one request, or breaks
-    off in the middle of one, as PHP does over a very long list, says nothing of the others.
-    """
-    if error.reason in {Reason.TIMEOUT, Reason.CONNECT}:
-        return not answered
-    return error.host_level
 
 
 async def _ask(context: PollContext, collector: str) -> QueueState | bool:
@@ -182,12 +170,12 @@ async def _read_count(body: bytes) -> int:
 
 @lru_cache(maxsize=4096)
 def _count(body: bytes) -> int:
-    return decode_count(decode_reply(body, Operation.COUNT))
+    return decode_count_reply(body)
 
 
 @lru_cache(maxsize=1024)
 def _status(body: bytes, operation: Operation) -> bool:
-    return decode_service_status(decode_reply(body, operation))
+    return decode_service_reply(body, operation)
 
 
 async def _request(

@@ -10,10 +10,9 @@ from exporter.config.models import Config, HostConfig
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.decode import (
     MessageTable,
-    decode_count,
+    decode_count_reply,
     decode_queue,
-    decode_reply,
-    decode_service_status,
+    decode_service_reply,
     queue_stats,
 )
 from exporter.panel.errors import PanelError
@@ -93,7 +92,8 @@ async def _ask(
         finding.lines = await read_discreetly(reply.body, client.host.secret_values, read_reply)
     except PanelError as error:
         finding.failure = error.failure
-        diagnosis.hopeless = error.host_level
+        answered = any(f.body is not None for f in diagnosis.findings)
+        diagnosis.hopeless = error.concerns_all(answered=answered)
     finding.seconds = time.monotonic() - started
 
 
@@ -101,7 +101,7 @@ async def _service(diagnosis: Diagnosis, client: PanelClient, service: str) -> N
     operation = SERVICE_OPERATIONS[service]
 
     def read(body: bytes) -> list[str]:
-        up = decode_service_status(decode_reply(body, operation))
+        up = decode_service_reply(body, operation)
         return [f"{service} {'runs' if up else 'is stopped'}"]
 
     await _ask(diagnosis, client, operation, read, ServiceCommand.STATUS)
@@ -120,7 +120,7 @@ class _Queue:
         await _ask(self._diagnosis, self._client, Operation.LIST, self._read_list)
 
     def _read_count(self, body: bytes) -> list[str]:
-        self._count = decode_count(decode_reply(body, Operation.COUNT))
+        self._count = decode_count_reply(body)
         return [f"{integer(self._count)} messages"]
 
     def _read_list(self, body: bytes) -> list[str]:

@@ -45,7 +45,6 @@ class Reason(StrEnum):
 
 HOST_LEVEL_REASONS = frozenset(
     {
-        Reason.CONNECT,
         Reason.DNS,
         Reason.TLS,
         Reason.TLS_PIN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -297,12 +298,12 @@ class HostConfig(Credentials):
         """The panel's time zone when it is known."""
         return ZoneInfo(self.time_zone) if self.time_zone else None
 
-    @property
+    @cached_property
     def told_fields(self) -> dict[str, str | int]:
         """`fields` as the decoder takes them."""
         return {str(name): place for name, place in self.fields.items()}
 
-    @property
+    @cached_property
     def secret_values(self) -> tuple[str, ...]:
         """Every secret of this host, for what must be kept out of a saved reply."""
         given = [self.password, self.basic_auth and self.basic_auth.password]

@@ -21,9 +21,15 @@ class PanelError(Exception):
         self.hint = hint
         self.retryable = retryable
 
-    @property
-    def host_level(self) -> bool:
-        """Whether every other request to this panel would fail alike now."""
+    def concerns_all(self, *, answered: bool) -> bool:
+        """Whether every other request to this panel would fail alike now.
+
+        `answered`: the panel has just answered another request. Then it is there, and that it
+        hangs over one request, or breaks off in the middle of one, as PHP does over a very long
+        list, says nothing of the others.
+        """
+        if self.reason in {Reason.TIMEOUT, Reason.CONNECT}:
+            return not answered
         return self.reason in HOST_LEVEL_REASONS
 
     @property

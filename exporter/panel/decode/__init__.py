@@ -1,11 +1,11 @@
 """Decodes the panel's replies: pure functions from bytes to values, no clock, no I/O."""
 
 from exporter.panel.decode.anonymise import anonymise, anonymise_reply
-from exporter.panel.decode.count import decode_count
+from exporter.panel.decode.count import decode_count, decode_count_reply
 from exporter.panel.decode.envelope import Reply, decode_reply
 from exporter.panel.decode.queue import decode_queue
 from exporter.panel.decode.recognition import Layouts
-from exporter.panel.decode.service_status import decode_service_status
+from exporter.panel.decode.service_status import decode_service_reply, decode_service_status
 from exporter.panel.decode.statistics import QueueUpdate, decode_queue_update, queue_stats
 from exporter.panel.decode.table import MessageTable
 
@@ -17,9 +17,11 @@ __all__ = [
     "anonymise",
     "anonymise_reply",
     "decode_count",
+    "decode_count_reply",
     "decode_queue",
     "decode_queue_update",
     "decode_reply",
+    "decode_service_reply",
     "decode_service_status",
     "queue_stats",
 ]

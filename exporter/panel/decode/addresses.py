@@ -9,11 +9,14 @@ from typing import Any, NamedTuple, cast
 
 NULL_SENDER = ""
 
-_SIMPLE = r"[^\s<>\"(),;:&@\\\[\]]++@[A-Za-z0-9._-]++"
-"""An address without anything that needs care: nearly all of them."""
+_SPACES = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""What `\\s` matches in a text, written out: a class of characters is then one look-up."""
+
+SIMPLE_ADDRESS = rf"[^{_SPACES}<>\"(),;:&@\\\[\]]++@[A-Za-z0-9._-]++"
+"""An address without anything that needs care, with exactly one `@`: nearly all of them."""
 
 _MAX_ADDRESS = 1000
-_SIMPLE_ADDRESS = re.compile(_SIMPLE)
+_SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
 _QUOTED = r'"(?:[^"\\]|\\.){0,200}+"'
 _ADDRESS = re.compile(rf"(?:{_QUOTED}|[^\s<>\"(),;])++")
 _BRACKETED = re.compile(rf"[^<>]{{0,200}}<((?:{_QUOTED}|[^<>\"]){{0,{_MAX_ADDRESS}}}+)>")
@@ -176,8 +179,8 @@ def _recipients_from_text(value: str) -> Recipients | None:
 
 # --- whole columns -----------------------------------------------------------------------------
 
-_SIMPLE_LINES = re.compile(rf"(?:{_SIMPLE}\n)*+")
-_SENDER_LINES = re.compile(rf"(?:(?:{_SIMPLE}|<{_SIMPLE}>|<>|MAILER-DAEMON)?\n)*+")
+_SIMPLE_LINES = re.compile(rf"(?:{SIMPLE_ADDRESS}\n)*+")
+_SENDER_LINES = re.compile(rf"(?:(?:{SIMPLE_ADDRESS}|<{SIMPLE_ADDRESS}>|<>|MAILER-DAEMON)?\n)*+")
 
 
 def read_senders(column: Sequence[object]) -> list[str | None]:
@@ -185,10 +188,10 @@ def read_senders(column: Sequence[object]) -> list[str | None]:
     text = _joined(column)
     if text is None or not _SENDER_LINES.fullmatch(text):
         return [read_sender(value) for value in column]
+    senders: list[str | None] = [*cast("Sequence[str]", column)]
     if "<" in text:
-        text = text.replace("<", "").replace(">", "")
-    senders: list[str | None] = [*text.split("\n")]
-    senders.pop()
+        senders = [*text.replace("<", "").replace(">", "").split("\n")]
+        senders.pop()
     if "MAILER-DAEMON\n" in text:
         senders = [NULL_SENDER if sender == "MAILER-DAEMON" else sender for sender in senders]
     return senders

@@ -14,8 +14,21 @@ from io import StringIO
 from itertools import compress
 from typing import Any
 
-from exporter.panel.decode.addresses import read_recipients, unescape
-from exporter.panel.decode.values import EXIM_ID, HOLD_MARK, POSTFIX_ID, read_frozen
+from exporter.panel.decode.addresses import (
+    SIMPLE_ADDRESS,
+    read_recipients,
+    read_sender,
+    read_senders,
+    unescape,
+)
+from exporter.panel.decode.values import (
+    ACTIVE_MARK,
+    EXIM_ID,
+    FROZEN_WORDS,
+    HOLD_MARK,
+    POSTFIX_ID,
+    read_frozen,
+)
 
 CHUNK = 2**17
 """Characters cut at a time: bounds the memory that the pieces take."""
@@ -24,12 +37,14 @@ MAX_ODD_LINES = 3
 
 _WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _DATE = rf"{_WEEKDAY} [A-Z][a-z]{{2}} [ \d]?\d \d\d:\d\d:\d\d"
+_NO_STATE = "".join(rf"(?!{word}\))" for word in FROZEN_WORDS if word.isascii())
 _EXIM_MESSAGE = re.compile(
-    rf"^ {{0,3}}(\d+[smhdw]) {{1,8}}(?:([\d.]+[KMG]?) )?({EXIM_ID})"
-    r" <([^<>\"\n]*)>(?: \([^()\n]*\))?( \*\*\* frozen \*\*\*)?\n"
-    r"((?: *+(?:D )?[^\s<>()\",;*@]++@[^\s<>()\",;*]++\n)++)(?:\n|(?= {0,3}\d)|\Z)",
+    rf"^ {{0,3}}+(\d++[smhdw]) {{1,8}}+(?:([\d.]++[KMG]?+) )?+({EXIM_ID})"
+    rf" <((?:{SIMPLE_ADDRESS})?+)>(?: \({_NO_STATE}[a-z0-9_.-]++\))?+( \*\*\* frozen \*\*\*)?+\n"
+    rf"((?: *+(?:D )?{SIMPLE_ADDRESS}\n)++)(?:\n|(?= {{0,3}}\d)|\Z)",
     re.MULTILINE | re.ASCII,
 )
+"""Possessive, and with nothing in it that would need a second look at the columns."""
 # A reason may stand before the recipients; with several reasons the line reader takes over.
 _POSTFIX_MESSAGE = re.compile(
     rf"^({POSTFIX_ID}[*!]?) +(\d+) ({_DATE})  ?([^\s()]+)\n(?:[ \t]*\([^\n]*\)[ \t]*\n)?"
@@ -55,15 +70,19 @@ _REASON = re.compile(r"\(.*\)")
 _FIRST_STATE_WORD = re.compile(r"\*|(?<!\S)(?!D\s)[^\s@]++(?!\S)")
 """Where the addresses of a line end: what follows has no `@`, or a star of Exim's mark."""
 _EXIM_SENDER = re.compile(
-    r"(<(?:\"(?:[^\"\\]|\\.)*+\"|[^<>\"])*+>)(?: \([^()]*\))?"
+    r"(<(?:\"(?:[^\"\\]|\\.)*+\"|[^<>\"])*+>)(?: \(([^()]*)\))?"
     r"(\s+\*\*\* frozen \*\*\*)?(?:\s+(.*))?"
 )
+
+_MARKS = ACTIVE_MARK + HOLD_MARK
 
 _MARKUP_WITHIN = 2**16
 """Characters within which a text that was made for a page shows it."""
 _MARKUP = re.compile(r"<(?:/|br\W|pre\W|t[dhr]\W)", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s{0,5}/?>\n?|</(?:tr|p|div|li)>\n?", re.IGNORECASE)
 _CELL = re.compile(r"</t[dh]>\s{0,50}<t[dh][^<>]{0,200}>", re.IGNORECASE)
+_MAYBE_TAG = re.compile(r"<[/a-zA-Z]{1,6}+[\s/>]")
+"""What every tag of the two above begins with: quicker to find that there is none."""
 _TAG = re.compile(
     r"</?(?:pre|code|table|tbody|thead|tr|td|th|div|p|span|b|i|ul|li|font|tt)(?:\s[^<>]{0,200})?>",
     re.IGNORECASE,
@@ -74,10 +93,12 @@ _TAG = re.compile(
 class ConsoleRows:
     """The messages of a text as columns."""
 
-    ids: list[object] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    """Valid, without a mark."""
     ages: list[object] = field(default_factory=list)
     sizes: list[object] = field(default_factory=list)
-    senders: list[object] = field(default_factory=list)
+    senders: list[str | None] = field(default_factory=list)
+    """As `read_sender` tells them."""
     recipients: list[object] = field(default_factory=list)
     frozen: list[bool | None] = field(default_factory=list)
     odd: int = 0
@@ -98,7 +119,7 @@ def plain_text(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\xa0" in text:
         text = text.replace("\xa0", " ")
-    if ("<" in text and _BREAK.search(text)) or _TAG.search(text):
+    if _MAYBE_TAG.search(text):
         text = _TAG.sub("", _BREAK.sub("\n", _CELL.sub("\t", text)))
     if "&" in text:
         text = unescape(text.replace("&nbsp;", " "))
@@ -138,9 +159,10 @@ def _read_piece(text: str) -> ConsoleRows:
         gaps = parts[0::7]
     else:
         parts = _POSTFIX_MESSAGE.split(text)
-        rows.ids, rows.sizes, rows.ages = parts[1::6], parts[2::6], parts[3::6]
-        rows.senders, rows.recipients = parts[4::6], [*map(str.strip, parts[5::6])]
-        rows.frozen = [mark.endswith(HOLD_MARK) for mark in parts[1::6]]
+        marked, rows.sizes, rows.ages = parts[1::6], parts[2::6], parts[3::6]
+        rows.ids = [id_.rstrip(_MARKS) for id_ in marked]
+        rows.senders, rows.recipients = read_senders(parts[4::6]), [*map(str.strip, parts[5::6])]
+        rows.frozen = [id_.endswith(HOLD_MARK) for id_ in marked]
         gaps = parts[0::6]
     for gap in compress(gaps, map(str.strip, gaps)):
         _read_lines(StringIO(gap), rows)
@@ -162,14 +184,13 @@ def _read_lines(lines: Iterable[str], rows: ConsoleRows) -> None:
         elif header := _POSTFIX_HEADER.fullmatch(line.rstrip()):
             waiting = []
             exim = False
-            mark = header[1].endswith(HOLD_MARK)
-            _append(rows, (header[1], header[3], header[2], header[4], waiting, mark))
+            _append_postfix(header, waiting, rows)
         elif _CORRUPT.fullmatch(stripped) and waiting is not None:
             # The spool file could not be read: nothing but the id is sure.
             rows.ages[-1] = rows.sizes[-1] = rows.senders[-1] = rows.recipients[-1] = None
             rows.frozen[-1] = waiting = None
         elif waiting is not None and _REASON.fullmatch(stripped):
-            continue
+            _read_reason(stripped, rows, exim=exim)
         elif waiting is not None and exim and _may_follow_exim(line):
             _append_waiting(stripped, waiting, rows)
         elif waiting is not None and (line[0] in " \t" or "@" in stripped):
@@ -188,9 +209,24 @@ def _append_exim(header: re.Match[str], waiting: list[str], rows: ConsoleRows) -
     if sender is None:
         _append(rows, (message_id, age, size, None, waiting, None))
         return
-    _append(rows, (message_id, age, size, sender[1], waiting, sender[2] is not None))
-    if sender[3]:
-        _append_waiting(sender[3], waiting, rows)
+    # `(frozen)` may be a user of that name, or a panel's way to write the mark: that is not known.
+    login_like_mark = sender[2] is not None and read_frozen(sender[2], flag=False) is True
+    frozen = True if sender[3] else None if login_like_mark else False
+    _append(rows, (message_id, age, size, read_sender(sender[1]), waiting, frozen))
+    if sender[4]:
+        _append_waiting(sender[4], waiting, rows)
+
+
+def _append_postfix(header: re.Match[str], waiting: list[str], rows: ConsoleRows) -> None:
+    marked, size, date, sender = header.groups()
+    id_, on_hold = marked.rstrip(_MARKS), marked.endswith(HOLD_MARK)
+    _append(rows, (id_, date, size, read_sender(sender), waiting, on_hold))
+
+
+def _read_reason(text: str, rows: ConsoleRows, *, exim: bool) -> None:
+    """Postfix tells in parentheses why a message waits; under Exim it may be a panel's mark."""
+    if exim and read_frozen(text[1:-1], flag=False):
+        rows.frozen[-1] = True
 
 
 def _may_follow_exim(line: str) -> bool:

@@ -6,7 +6,15 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from exporter.panel.decode.envelope import CODE_KEYS, PAYLOAD_KEYS, Reply, quote, unexpected
+from exporter.panel.decode.envelope import (
+    CODE_KEYS,
+    PAYLOAD_KEYS,
+    Reply,
+    decode_reply,
+    quote,
+    unexpected,
+)
+from exporter.panel.protocol import Operation
 
 MAX_COUNT = 10**9
 """More messages than this no queue holds: such a number is something else."""
@@ -43,6 +51,15 @@ _DOUBT = re.compile(
     r"|ошибк|не удалось|невозможно|помилк|не вдалося|错误|失败|无法"
     r"|frozen|заморо|冻结"
 )
+
+
+def decode_count_reply(body: bytes) -> int:
+    """The number of messages by a reply to count_msg.
+
+    Raises:
+        PanelError: as `decode_reply` and `decode_count`.
+    """
+    return decode_count(decode_reply(body, Operation.COUNT))
 
 
 def decode_count(reply: Reply) -> int:

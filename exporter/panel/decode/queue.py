@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from functools import lru_cache
@@ -28,6 +28,7 @@ from exporter.panel.decode.table import (
     Summary,
     TableBuilder,
     mta_of,
+    read_ids,
 )
 from exporter.panel.decode.values import read_id
 from exporter.panel.protocol import LIST_EMPTY_CODE, Operation
@@ -95,24 +96,26 @@ def read_queue(
     fields: Mapping[str, str | int] | None,
     time_zone: tzinfo | None,
     known: Layouts | None = None,
-) -> tuple[Collection[str], Summary]:
+) -> tuple[Intake, Summary]:
     """As `decode_queue`, but `sink` gets the messages part by part, so that none need stay.
 
     With the layouts `known` of an earlier list of the same panel, recognition is spared.
 
     Returns:
-        The ids of all messages, and what there is to say of the list.
+        What took in the ids of all messages, and what there is to say of the list.
     """
     if len(body) > _CROWDED_FROM and _is_crowded(body):
         raise unexpected("The values in list_msg's reply are too many and too short for messages.")
     envelope = open_envelope(body, Operation.LIST)
     if envelope.code == LIST_EMPTY_CODE:
-        return (), Summary(0, 0, f"the code {LIST_EMPTY_CODE}: the queue is empty", (), {})
+        return Intake(sink), Summary(
+            0, 0, f"the code {LIST_EMPTY_CODE}: the queue is empty", (), {}
+        )
     if envelope.payload is None:
         raise unexpected(f"The reply to list_msg holds no list.{quote(envelope.text)}")
     listing = _Listing(now, dict(fields or {}), time_zone, Intake(sink), known or {})
     listing.read(envelope.payload, _MAX_DEPTH)
-    return listing.intake.ids.keys(), listing.summary(envelope.payload_key)
+    return listing.intake, listing.summary(envelope.payload_key)
 
 
 def _is_crowded(body: bytes) -> bool:
@@ -290,7 +293,7 @@ class _Listing:
         if rows.ids is not None:
             columns["id"] = rows.ids
         _split_marks(columns, form.layout)
-        refused = self.intake.add(columns, form.reader)
+        refused = self.intake.add(read_ids(columns["id"]), columns, form.reader)
         form.rows += len(rows.raws) - len(refused)
         self.listed += len(rows.raws) - len(refused)
         return refused
@@ -344,7 +347,7 @@ class _Listing:
         if ids is not None:
             columns["id"] = ids
         _split_marks(columns, in_use.layout)
-        refused = self.intake.add(columns, in_use.reader)
+        refused = self.intake.add(read_ids(columns["id"]), columns, in_use.reader)
         in_use.rows += len(rows)
         self.listed += len(rows) - len(refused)
         self._refuse([rows[row] for row in refused])
@@ -398,18 +401,17 @@ class _Listing:
             self._refuse(lines)
 
     def _read_console(self, text: str) -> None:
-        reader = ColumnReader(self.now, self.zone, frozen_flag=True)
+        reader = ColumnReader(self.now, self.zone, frozen_flag=True, senders_read=True)
         before = len(self.intake.ids)
         for rows in read_console(text):
             columns: dict[str, Sequence[object]] = {
-                "id": rows.ids,
                 "age": rows.ages,
                 "size": rows.sizes,
                 "sender": rows.senders,
                 "recipients": rows.recipients,
                 "frozen": rows.frozen,
             }
-            self.intake.add(columns, reader)
+            self.intake.add(rows.ids, columns, reader)
             self.listed += len(rows.ids) + rows.odd
             for line in rows.odd_lines[: MAX_SAMPLES - len(self.samples)]:
                 self.samples.append(anonymise_value(line))

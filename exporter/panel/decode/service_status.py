@@ -7,7 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from exporter.panel.decode.envelope import CODE_KEYS, Reply, quote, unexpected
+from exporter.panel.decode.envelope import CODE_KEYS, Reply, decode_reply, quote, unexpected
+from exporter.panel.protocol import Operation
 
 _MAX_TEXT = 20_000
 _MAX_VALUES = 200
@@ -128,6 +129,15 @@ _KEY_VALUE = {
 }
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _SPACE = re.compile(r"[^\S\n]+")
+
+
+def decode_service_reply(body: bytes, operation: Operation) -> bool:
+    """Whether a service runs, by a reply to its operation.
+
+    Raises:
+        PanelError: as `decode_reply` and `decode_service_status`.
+    """
+    return decode_service_status(decode_reply(body, operation))
 
 
 def decode_service_status(reply: Reply) -> bool:

@@ -163,6 +163,7 @@ class ColumnReader:
         bare_age_unit: float | None = None,
         frozen_flag: bool = False,
         state_flags: Sequence[bool] = (),
+        senders_read: bool = False,
     ) -> None:
         self._now = now
         self._flag = frozen_flag
@@ -172,6 +173,7 @@ class ColumnReader:
         self._frozen = _Memo(partial(read_frozen, flag=frozen_flag))
         self._state_flags = state_flags
         self._states_told = _Memo(self._combine)
+        self._senders_read = senders_read
 
     def ages(self, column: Sequence[object]) -> list[float | None]:
         """Seconds."""
@@ -202,6 +204,12 @@ class ColumnReader:
         if kinds == {str} and _are_plain_numbers(texts := cast("Sequence[str]", column)):
             return [*map(int, texts)]
         return self._sizes.read_all(column, kinds)
+
+    def senders(self, column: Sequence[object]) -> list[str | None]:
+        """Addresses; with `senders_read` they come as `read_sender` tells them."""
+        if self._senders_read:
+            return [*cast("Sequence[str | None]", column)]
+        return read_senders(column)
 
     def frozen(self, column: Sequence[object]) -> list[bool | None]:
         """Marks and words; with `state_flags` each value is a tuple, one for each flag."""
@@ -234,18 +242,18 @@ class ColumnReader:
             ids,
             self.ages(columns["age"]) if "age" in columns else [None] * count,
             self.sizes(columns["size"]) if "size" in columns else [None] * count,
-            read_senders(columns["sender"]) if "sender" in columns else [None] * count,
+            self.senders(columns["sender"]) if "sender" in columns else [None] * count,
             recipients.waiting,
             recipients.delivered,
-            self._states(columns),
+            self._states(count, columns),
         )
 
-    def _states(self, columns: Mapping[str, Sequence[object]]) -> list[bool | None]:
+    def _states(self, count: int, columns: Mapping[str, Sequence[object]]) -> list[bool | None]:
         """The states that a column tells, and the marks that postqueue appends to ids."""
-        ids = cast("Sequence[str]", columns["id"])
-        states: list[bool | None] = [None] * len(ids)
+        states: list[bool | None] = [None] * count
         if "frozen" in columns:
             states = self.frozen(columns["frozen"])
+        ids = cast("Sequence[str]", columns.get("id", ()))
         if ACTIVE_MARK in (together := "".join(ids)) or HOLD_MARK in together:
             for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(_MARKS)]:
                 states[row] = is_on_hold(ids[row]) or states[row] or False
@@ -257,40 +265,46 @@ class Intake:
 
     def __init__(self, sink: Callable[[Part], None]) -> None:
         self._sink = sink
-        self.ids: dict[str, None] = {}
+        self.ids: list[str] = []
         """All taken in, in order."""
+        self.known: set[str | None] = set()
+        """The same, to look one up."""
 
-    def add(self, columns: Mapping[str, Sequence[object]], reader: ColumnReader) -> list[int]:
+    def add(
+        self,
+        ids: Sequence[str | None],
+        columns: Mapping[str, Sequence[object]],
+        reader: ColumnReader,
+    ) -> list[int]:
         """Take in the rows with a valid id, and of several with the same id the first.
 
         `columns` holds values as they came, by field; a field that no column tells is left
-        out. Returns the positions of the refused rows.
+        out, and so may be the ids, unless marks of Postfix may stand behind them. Returns the
+        positions of the refused rows.
         """
-        ids = _read_ids(columns["id"])
-        own = dict.fromkeys(ids)
-        known = len(self.ids)
-        if None in own or len(own) < len(ids):
-            own.pop(None, None)
-        elif self._enter(own) == len(own):
-            self._sink(reader.read(cast("list[str]", ids), columns))
+        new = None if self.known.isdisjoint(ids) else set(ids) - self.known
+        before = len(self.known)
+        self.known.update(ids)
+        if len(self.known) - before == len(ids) and None not in self.known:
+            self._take(cast("list[str]", ids), columns, reader)
             return []
-        self._enter(own)
-        # What stands behind the ids known before is new; each of those is taken once.
-        new = set(islice(self.ids, known, None))
+        self.known.discard(None)
+        new = set(ids) if new is None else new
+        new.discard(None)
         kept: list[bool] = []
         for id_ in ids:
             kept.append(id_ in new)
-            new.discard(cast("str", id_))
+            new.discard(id_)
         columns = {name: [*compress(column, kept)] for name, column in columns.items()}
         if any(kept):
-            self._sink(reader.read(cast("list[str]", [*compress(ids, kept)]), columns))
+            self._take(cast("list[str]", [*compress(ids, kept)]), columns, reader)
         return [row for row, taken in enumerate(kept) if not taken]
 
-    def _enter(self, ids: Mapping[str | None, None]) -> int:
-        """Add ids; how many of them are new."""
-        known = len(self.ids)
-        self.ids.update(cast("Mapping[str, None]", ids))
-        return len(self.ids) - known
+    def _take(
+        self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
+    ) -> None:
+        self.ids += ids
+        self._sink(reader.read(ids, columns))
 
 
 class TableBuilder:
@@ -340,7 +354,7 @@ def _are_plain_numbers(texts: Sequence[str]) -> bool:
     )
 
 
-def _read_ids(column: Sequence[object]) -> list[str | None]:
+def read_ids(column: Sequence[object]) -> list[str | None]:
     """`read_id` for every value; all at once where all are ids."""
     try:
         text = "\n".join(cast("Sequence[str]", column)) + "\n"

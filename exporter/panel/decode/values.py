@@ -316,7 +316,7 @@ def _zone(text: str) -> tzinfo | None:
 
 # --- frozen ----------------------------------------------------------------------------------
 
-_FROZEN = (
+FROZEN_WORDS = (
     *("frozen", "freeze", "hold", "held", "on hold", "onhold"),
     *("заморожено", "заморожен", "заморожена", "замороженное", "замороженные", "заморожені"),
     *("заморожене", "заморожений", "удержано", "удержание", "на удержании", "утримано"),
@@ -333,7 +333,7 @@ _NOT_FROZEN = (
 _FLAGS = {"1": True, "true": True, "yes": True, "y": True, "да": True, "так": True, "是": True}
 _FLAGS |= {"0": False, "false": False, "no": False, "n": False, "нет": False, "ні": False}
 _FLAGS |= {"否": False}
-_STATES = dict.fromkeys(_FROZEN, True) | dict.fromkeys(_NOT_FROZEN, False)
+_STATES = dict.fromkeys(FROZEN_WORDS, True) | dict.fromkeys(_NOT_FROZEN, False)
 _TAG = re.compile(r"</?[a-zA-Z][^<>@]{0,500}>")
 
 
