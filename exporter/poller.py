@@ -103,8 +103,6 @@ class _HostPoller:
         self._started_at = 0.0
         """Monotonic time at which the last poll began."""
         self._failures = 0
-        self._in_slot = False
-        """Whether the schedule has left the quick first round of polls."""
         self._schedules: list[asyncio.Task[None]] = []
         """The schedule, and those it has replaced."""
         self.under_way: asyncio.Task[HostSnapshot] | None = None
@@ -138,12 +136,12 @@ class _HostPoller:
         while True:
             polled_at = self._started_at
             await asyncio.sleep(delay)
-            if self._started_at == polled_at:  # else a poll out of turn took this one's place
+            taken = self._started_at != polled_at
+            if not taken:
                 await self.poll()
-            delay = max(0.0, self._due() - time.monotonic())
-            self._in_slot = True
+            delay = max(0.0, self._due(taken=taken) - time.monotonic())
 
-    def _due(self) -> float:
+    def _due(self, *, taken: bool = False) -> float:
         return next_poll(
             time.monotonic(),
             self._started_at,
@@ -151,7 +149,7 @@ class _HostPoller:
             self._interval,
             self._failures,
             jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
-            least=0.5 if self._in_slot else 0.0,
+            taken=taken,
         )
 
     async def poll(self) -> HostSnapshot:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import zlib
 
+IN_SLOT = 0.01
+"""Share of the interval by which a poll may come before its slot and still be the slot's own:
+timers are not exact."""
+
 JITTER = 0.05
 """Share of the interval by which a poll may come later than its slot."""
 
@@ -32,7 +36,8 @@ def next_poll(
     interval: float,
     failures: int,
     jitter: float,
-    least: float = 0.5,
+    *,
+    taken: bool = False,
 ) -> float:
     """The time of the next poll.
 
@@ -43,16 +48,23 @@ def next_poll(
         interval: seconds between polls.
         failures: polls in a row that failed for the whole host; 0 after an answer.
         jitter: a random number from 0 to 1.
-        least: the share of the interval that must lie between two polls; 0 after the first one,
-            so that no host's values get older than an interval while it finds its slot.
+        taken: a poll out of turn (/probe) came instead of the one that was due. Whoever asked
+            for it may do so again, so the next slot is soon enough.
     """
     if failures > 1:
         return max(now, last_start + backoff(interval, failures) * (1 - 0.2 * jitter))
-    # A poll out of turn (/probe) takes the place of the scheduled one when that is less than
-    # half an interval away.
-    earliest = max(now, last_start + interval * least)
-    periods = -((earliest - place) // -interval)
-    return place + periods * interval + interval * JITTER * jitter
+    late = interval * JITTER * jitter
+    ahead = (place - last_start) % interval
+    if ahead <= interval * IN_SLOT:
+        ahead += interval
+    elif ahead < interval / 2:
+        # Out of its slot, a host finds it in two steps: neither asks it twice in short order,
+        # nor do its values get older than an interval.
+        ahead = (ahead + interval) / 2
+    due = last_start + ahead + late
+    if due < now or taken:  # the poll took longer than that: its panel shall have some rest
+        due = now + (place - now) % interval + late
+    return due
 
 
 def backoff(interval: float, failures: int) -> float:

@@ -94,6 +94,7 @@ class Listeners:
         self._tls: ServerTls | None = None
         self._releases: dict[asyncio.Task[None], Connections] = {}
         self._changing = asyncio.Lock()
+        self._closed = False
 
     @property
     def urls(self) -> list[str]:
@@ -107,12 +108,14 @@ class Listeners:
         All or nothing: new addresses are bound before old ones are given up. Connections of an
         address that stays go on, unless who may connect and how has changed; a renewed
         certificate is for new connections. No connection is refused meanwhile; a handshake under
-        way is broken off when its policy goes.
+        way is broken off when its policy goes. Does nothing once it was closed.
 
         Raises:
             ListenError: an address cannot be listened on; everything is as before.
         """
         async with self._changing:
+            if self._closed:
+                return  # a reload that comes too late
             if self._runner.server is None:
                 await self._runner.setup()
             before = self._bindings
@@ -137,6 +140,7 @@ class Listeners:
         Requests in flight may end in that time; then they are cancelled.
         """
         async with self._changing:
+            self._closed = True
             for binding in self._bindings.values():
                 binding.close()
             ending = [binding.connections for binding in self._bindings.values()]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.schedule import BACKOFF_CAP, JITTER, backoff, first_poll, next_poll, slot
+from exporter.schedule import BACKOFF_CAP, IN_SLOT, JITTER, backoff, first_poll, next_poll, slot
 
 
 def test_slots_spread_a_fleet_evenly_over_the_interval() -> None:
@@ -32,26 +32,50 @@ def test_first_polls_come_soon_and_one_after_the_other(
 
 
 @given(
+    start=st.floats(0, 1e7),
+    took=st.floats(0, 1),
+    interval=st.floats(1, 3600),
+    place=st.floats(0, 1),
+    jitters=st.lists(st.floats(0, 1), min_size=3, max_size=3),
+)
+def test_a_host_finds_its_slot_and_its_values_get_no_older_than_an_interval(
+    start: float, took: float, interval: float, place: float, jitters: list[float]
+) -> None:
+    """Whenever its first poll began, while a poll takes less than half an interval."""
+    last = start
+    for jitter in jitters:
+        now = last + took * interval * 0.499
+        due = next_poll(now, last, place * interval, interval, 0, jitter)
+        assert due >= now
+        assert interval / 2 - 1e-3 <= due - last <= interval * (1 + IN_SLOT + JITTER) + 1e-3
+        last = due
+    off_slot = (last - place * interval) % interval
+    assert min(off_slot, interval - off_slot) <= interval * (JITTER + IN_SLOT) + 1e-3
+
+
+@given(
     now=st.floats(0, 1e7),
     ago=st.floats(0, 1e4),
     interval=st.floats(1, 3600),
     place=st.floats(0, 1),
     jitter=st.floats(0, 1),
+    taken=st.booleans(),
 )
-def test_a_healthy_host_is_polled_in_its_slot_and_never_in_the_past(
-    now: float, ago: float, interval: float, place: float, jitter: float
+def test_no_poll_is_planned_for_the_past_nor_for_long_after_the_next_slot(
+    now: float, ago: float, interval: float, place: float, jitter: float, taken: bool
 ) -> None:
     last = max(0.0, now - ago)
-    due = next_poll(now, last, place * interval, interval, 0, jitter)
-    assert due >= now - 1e-6
-    assert due - max(now, last + interval / 2) <= interval * (1 + JITTER) + 1e-6
-    off_slot = (due - place * interval) % interval
-    assert min(off_slot, interval - off_slot) <= interval * JITTER + 1e-3
+    due = next_poll(now, last, place * interval, interval, 0, jitter, taken=taken)
+    assert now - 1e-6 <= due <= now + interval * (1 + IN_SLOT + JITTER) + 1e-3
 
 
-def test_a_poll_out_of_turn_takes_the_place_of_one_less_than_half_an_interval_away() -> None:
-    assert next_poll(now=45, last_start=45, place=0, interval=60, failures=0, jitter=0) == 120
-    assert next_poll(now=20, last_start=20, place=0, interval=60, failures=0, jitter=0) == 60
+def test_a_panel_whose_polls_take_longer_than_the_interval_gets_some_rest() -> None:
+    assert next_poll(now=70, last_start=0, place=0, interval=60, failures=0, jitter=0) == 120
+
+
+def test_a_poll_out_of_turn_takes_the_place_of_the_one_that_was_due() -> None:
+    due = next_poll(now=60.1, last_start=30, place=0, interval=60, failures=0, jitter=0, taken=True)
+    assert due == pytest.approx(120)
 
 
 @pytest.mark.parametrize(

@@ -393,3 +393,12 @@ async def test_requests_pass_while_settings_change(listeners: Listeners) -> None
         for headers in changes:
             await listeners.apply(["127.0.0.1:0"], WebSettings(headers=headers))
     assert {task.result().status for task in asking} == {200}
+
+
+async def test_an_apply_that_comes_after_the_close_listens_nowhere(listeners: Listeners) -> None:
+    await listeners.apply(["127.0.0.1:0"], PLAIN)
+    url = listeners.urls[0]
+    await listeners.close(0)
+    await listeners.apply([url.removeprefix("http://")], PLAIN)
+    assert listeners.urls == []
+    assert await refused(url)
