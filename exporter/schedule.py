@@ -8,7 +8,7 @@ IN_SLOT = 0.01
 """Share of the interval by which a poll may come before its slot and still be the slot's own:
 timers are not exact."""
 
-JITTER = 0.05
+JITTER = 0.02
 """Share of the interval by which a poll may come later than its slot."""
 
 BACKOFF_CAP = 300.0
