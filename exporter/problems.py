@@ -30,7 +30,12 @@ def _queue_problems(queue: QueueState) -> list[str]:
     if queue.messages and not queue.stats.listed:
         told = f"count_msg tells {queue.messages} messages and list_msg lists none"
         return [f"{told}, so nothing is known of them; `diagnose` tells more."]
+    lines = []
     if queue.stats.unparsed:
         share = f"{queue.stats.unparsed} of {queue.stats.listed} rows"
-        return [f"{share} of list_msg were not understood; `diagnose` shows them."]
-    return []
+        lines.append(f"{share} of list_msg were not understood; `diagnose` shows them.")
+    understood = queue.stats.listed - queue.stats.unparsed
+    untold = [name for name, count in queue.stats.lacking if count == understood]
+    if untold:
+        lines.append(f"list_msg does not tell {', '.join(untold)}; `diagnose` tells more.")
+    return lines

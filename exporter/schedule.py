@@ -11,6 +11,10 @@ timers are not exact."""
 JITTER = 0.02
 """Share of the interval by which a poll may come later than its slot."""
 
+REST = 0.1
+"""Share of the interval that a panel has to itself after a poll that took too long, and for which
+whoever polled it out of turn is waited for to do so again."""
+
 BACKOFF_CAP = 300.0
 """Seconds; a failing host is asked at least this often, or once an interval if that is longer."""
 
@@ -49,10 +53,12 @@ def next_poll(
         failures: polls in a row that failed for the whole host; 0 after an answer.
         jitter: a random number from 0 to 1.
         taken: a poll out of turn (/probe) came instead of the one that was due. Whoever asked
-            for it may do so again, so the next slot is soon enough.
+            for it may do so again an interval later, and is given the time to.
     """
     if failures > 1:
         return max(now, last_start + backoff(interval, failures) * (1 - 0.2 * jitter))
+    if taken:
+        return max(now, last_start + interval * (1 + REST))
     late = interval * JITTER * jitter
     ahead = (place - last_start) % interval
     if ahead <= interval * IN_SLOT:
@@ -62,8 +68,9 @@ def next_poll(
         # nor do its values get older than an interval.
         ahead = (ahead + interval) / 2
     due = last_start + ahead + late
-    if due < now or taken:  # the poll took longer than that: its panel shall have some rest
-        due = now + (place - now) % interval + late
+    if due < now:  # the poll took longer than that
+        rest = (place - now) % interval
+        due = now + (rest if rest >= interval * REST else rest + interval) + late
     return due
 
 

@@ -133,7 +133,8 @@ class HostFormatter:
         for result in latest.results:
             up, duration, success = self._collector[result.collector]
             ups += f"{up}{int(result.failure is None)}\n"
-            durations += f"{duration}{result.duration}\n"
+            if result.duration:  # else it was not asked, because the panel had just failed
+                durations += f"{duration}{result.duration}\n"
             good = record.good.get(result.collector)
             if good is not None:
                 successes += f"{success}{good.at}\n"

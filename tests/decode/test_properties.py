@@ -149,6 +149,15 @@ def _hostile() -> dict[str, Callable[[int], bytes]]:
         "lines": lambda n: detail(b"x\\n" * (n // 3)),
         "headers": lambda n: detail(b"25m 2.9K 1kXpJb-0004Uv-7Q <a@b> \\n" * (n // 35)),
         "half headers": lambda n: detail(b" 25m  2.9K 1kXpJb-0004Uv-7Q <" + b"a" * n),
+        "half recipients of Postfix": lambda n: detail(
+            b"4AA0000001      512 Mon Nov  6 10:00:01  a@b.com\\n" + b"@" * n + b"(\\n"
+        ),
+        "recipients of Exim": lambda n: detail(
+            b" 25m  2.9K 1kXpJb-0004Uv-7Q <a@b.com>\\n" + b"  1a&b@c.ru\\n" * (n // 13)
+        ),
+        "comments behind recipients": lambda n: detail(
+            b" 25m  2.9K 1kXpJb-0004Uv-7Q <a@b.com>\\n  u@v.com " + b"(x" * (n // 2)
+        ),
         "negations": lambda n: detail(b"not " * (n // 4)),
         "colons": lambda n: detail(b"::" * (n // 2)),
         "dots": lambda n: detail(b"a." * (n // 2)),

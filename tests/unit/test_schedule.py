@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.schedule import BACKOFF_CAP, IN_SLOT, JITTER, backoff, first_poll, next_poll, slot
+from exporter.schedule import (
+    BACKOFF_CAP,
+    IN_SLOT,
+    JITTER,
+    REST,
+    backoff,
+    first_poll,
+    next_poll,
+    slot,
+)
 
 
 def test_slots_spread_a_fleet_evenly_over_the_interval() -> None:
@@ -66,16 +75,18 @@ def test_no_poll_is_planned_for_the_past_nor_for_long_after_the_next_slot(
 ) -> None:
     last = max(0.0, now - ago)
     due = next_poll(now, last, place * interval, interval, 0, jitter, taken=taken)
-    assert now - 1e-6 <= due <= now + interval * (1 + IN_SLOT + JITTER) + 1e-3
+    assert now - 1e-6 <= due <= now + interval * (1 + REST + JITTER) + 1e-3
 
 
 def test_a_panel_whose_polls_take_longer_than_the_interval_gets_some_rest() -> None:
     assert next_poll(now=70, last_start=0, place=0, interval=60, failures=0, jitter=0) == 120
+    assert next_poll(now=119.9, last_start=0, place=0, interval=60, failures=0, jitter=0) == 180
 
 
 def test_a_poll_out_of_turn_takes_the_place_of_the_one_that_was_due() -> None:
+    """It is waited for to come again, but not for long."""
     due = next_poll(now=60.1, last_start=30, place=0, interval=60, failures=0, jitter=0, taken=True)
-    assert due == pytest.approx(120)
+    assert due == pytest.approx(96)
 
 
 @pytest.mark.parametrize(

@@ -41,14 +41,14 @@ _NO_STATE = "".join(rf"(?!{word}\))" for word in FROZEN_WORDS if word.isascii())
 _EXIM_MESSAGE = re.compile(
     rf"^ {{0,3}}+(\d++[smhdw]) {{1,8}}+(?:([\d.]++[KMG]?+) )?+({EXIM_ID})"
     rf" <((?:{SIMPLE_ADDRESS})?+)>(?: \({_NO_STATE}[a-z0-9_.-]++\))?+( \*\*\* frozen \*\*\*)?+\n"
-    rf"((?: *+(?:D )?{SIMPLE_ADDRESS}\n)++)(?:\n|(?= {{0,3}}\d)|\Z)",
+    rf"((?: *+(?:D )?{SIMPLE_ADDRESS}\n)++)(?:\n|(?= {{0,3}}\d++[smhdw] )|\Z)",
     re.MULTILINE | re.ASCII,
 )
 """Possessive, and with nothing in it that would need a second look at the columns."""
 # A reason may stand before the recipients; with several reasons the line reader takes over.
 _POSTFIX_MESSAGE = re.compile(
     rf"^({POSTFIX_ID}[*!]?) +(\d+) ({_DATE})  ?([^\s()]+)\n(?:[ \t]*\([^\n]*\)[ \t]*\n)?"
-    r"((?:(?:[ \t]+[^\s(][^\n]*|[^\s<>()]+@[^\s<>()]+)\n)++)(?![ \t(])\n?",
+    r"((?:(?:[ \t]+[^\s(][^\n]*|[^\s<>()][^\s<>()@]*+@[^\s<>()]++)\n)++)(?![ \t(])\n?",
     re.MULTILINE | re.ASCII,
 )
 
@@ -67,6 +67,7 @@ _NOT_A_ROW = re.compile(
 )
 _CORRUPT = re.compile(r"\*\*\* spool .*\*\*\*")
 _REASON = re.compile(r"\(.*\)")
+_INNER = re.compile(r"\(([^()]{1,40})\)")
 _FIRST_STATE_WORD = re.compile(r"\*|(?<!\S)(?!D\s)[^\s@]++(?!\S)")
 """Where the addresses of a line end: what follows has no `@`, or a star of Exim's mark."""
 _EXIM_SENDER = re.compile(
@@ -240,6 +241,8 @@ def _append_waiting(text: str, waiting: list[str], rows: ConsoleRows) -> None:
     Exim writes one exact mark at one exact place. A panel that writes it otherwise is believed
     where it names a frozen message; any other words leave open whether it is one.
     """
+    if any(read_frozen(inner, flag=False) for inner in _INNER.findall(text)):
+        rows.frozen[-1] = rows.frozen[-1] or None  # a mark, or somebody's comment
     told = read_recipients(text)
     if told is not None and all(map(_is_plain, (*told[0], *told[1]))):
         waiting.append(text)

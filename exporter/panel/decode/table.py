@@ -276,7 +276,7 @@ class Intake:
         columns: Mapping[str, Sequence[object]],
         reader: ColumnReader,
     ) -> list[int]:
-        """Take in the rows with a valid id, and of several with the same id the first.
+        """Take in the rows with a valid id, and of several with the same id one.
 
         `columns` holds values as they came, by field; a field that no column tells is left
         out, and so may be the ids, unless marks of Postfix may stand behind them. Returns the
