@@ -12,6 +12,7 @@ from exporter.snapshot import (
     DomainCounts,
     Failure,
     HostSnapshot,
+    Message,
     Mta,
     QueueState,
     QueueStats,
@@ -25,6 +26,18 @@ def host(name: str = "mx1", **keys: Any) -> HostConfig:
     """A host's config."""
     keys = {"url": f"https://{name}.example.com:8002", "username": "u", "password": "p"} | keys
     return HostConfig(name=name, **keys)
+
+
+def message(id: str = "1sAbCd-000001-2X", **keys: Any) -> Message:  # noqa: A002 - its name
+    """A message of a day ago that is not frozen, from a real sender to one recipient."""
+    values: dict[str, Any] = {
+        "age": 86400.0,
+        "size": 2000,
+        "sender": "ann@example.com",
+        "recipients": ("bob@example.net",),
+        "frozen": False,
+    } | keys
+    return Message(id, **values)
 
 
 def stats(**figures: Any) -> QueueStats:

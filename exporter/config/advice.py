@@ -9,6 +9,7 @@ from pathlib import Path
 from exporter.config.document import Document, Path_, Problem
 from exporter.config.hosts import HostEntry
 from exporter.config.models import Config, HostConfig
+from exporter.config.remediation import HostSelector, RemediationRule, concerns
 from exporter.config.units import format_duration
 from exporter.snapshot import QUEUE
 
@@ -29,6 +30,8 @@ def advise(config: Config, main: Document, hosts: Hosts) -> tuple[Problem, ...]:
         *_repeated_panels(hosts),
         *_open_password_files(hosts),
         *_open_configs(hosts),
+        *_idle_rules(config, main),
+        *_rash_rules(config, main),
     }
     return tuple(sorted(found))
 
@@ -152,6 +155,56 @@ def _inline_passwords(host: HostConfig) -> Iterator[Path_]:
     auth = host.basic_auth
     if auth is not None and auth.password_file is None and auth.password_env is None:
         yield ("basic_auth", "password")
+
+
+def _idle_rules(config: Config, main: Document) -> Iterator[Problem]:
+    """Rules, or patterns of theirs, that no host matches: misspelt more often than not."""
+    if not config.hosts:
+        return  # hosts files may bring some, and that there are none yet is told already
+    for position, rule in enumerate(config.remediation.rules):
+        at: Path_ = ("remediation", "rules", position, "hosts")
+        patterns = rule.hosts.names
+        idle = [p for p in patterns if not _concerned(config, HostSelector(names=(p,)))]
+        for pattern in idle:
+            yield main.problem((*at, "names", patterns.index(pattern)), "matches no host")
+        if len(idle) == len(patterns) and idle:
+            continue
+        if not _concerned(config, rule.hosts):
+            yield main.problem(at, "matches no host, so that the rule never acts")
+
+
+def _rash_rules(config: Config, main: Document) -> Iterator[Problem]:
+    for position, rule in enumerate(config.remediation.rules):
+        at: Path_ = ("remediation", "rules", position)
+        if _takes_all_unasked(rule) and config.remediation.mode == "enforce":
+            yield main.problem(
+                (*at, "action"),
+                "purge_all deletes the mail of real senders too, and nobody is asked; "
+                "add approval: required, or choose the messages with delete and `select`",
+            )
+        limit = rule.select.limit if rule.select is not None else None
+        if limit is not None and limit > rule.max_messages:
+            yield main.problem(
+                (*at, "select", "limit"),
+                f"is more than max_messages ({rule.max_messages}), so that nothing is done "
+                "just when there is most to do; lower it, or raise max_messages",
+            )
+        intervals = [config.interval_of(host) for host in _concerned(config, rule.hosts)]
+        if rule.cooldown < max(intervals, default=0.0):
+            yield main.problem(
+                (*at, "cooldown"),
+                f"{format_duration(rule.cooldown)} is shorter than the poll interval "
+                f"({format_duration(max(intervals))}), so that the rule may act at every poll; "
+                "give what it did some time to show",
+            )
+
+
+def _concerned(config: Config, selector: HostSelector) -> list[HostConfig]:
+    return [host for host in config.hosts if concerns(selector, host.name, host.labels)]
+
+
+def _takes_all_unasked(rule: RemediationRule) -> bool:
+    return rule.action == "purge_all" and rule.approval == "none"
 
 
 def readable_by_everybody(file: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from exporter.config.document import Document, Path_, Problem
@@ -91,13 +92,20 @@ def explain(model: type[BaseModel], item: ErrorDetails) -> str:
 def _keys_at(model: type[BaseModel], loc: Path_) -> list[str]:
     """The keys that the model allows at `loc`."""
     for part in loc:
-        info = model.model_fields.get(str(part))
+        if isinstance(part, int):  # an item of a list of models has the keys of its model
+            continue
+        info = _by_key(model).get(part)
         inner = [] if info is None else [info.annotation, *getattr(info.annotation, "__args__", ())]
         nested = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
         if not nested:
             return []
         model = nested[0]
-    return list(model.model_fields)
+    return list(_by_key(model))
+
+
+def _by_key(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields by the names that a config has for them: `for` cannot be a name in Python."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def _suggestion(key: str, known: list[str]) -> str:

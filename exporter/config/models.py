@@ -11,9 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     SecretStr,
@@ -24,66 +22,11 @@ from pydantic import (
 )
 from yarl import URL
 
+from exporter.config.base import Count, Duration, Model, Size
+from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import CaFile, EnvName, SecretFile, absolute, resolve_secret
-from exporter.config.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 from exporter.panel.protocol import API_PATH, Dialect, Language
 from exporter.snapshot import COLLECTORS
-
-
-def _duration(value: object) -> float:
-    return parse_duration(value if isinstance(value, str) else "")
-
-
-def _size(value: object) -> int:
-    return parse_size(value if isinstance(value, str) else "")
-
-
-def _positive(value: int) -> int:
-    if value <= 0:
-        raise ValueError("must be more than 0")
-    return value
-
-
-def _not_endless(value: float) -> float:
-    if not 0 < value <= 365 * 86400:  # timers of the event loop overflow somewhere above
-        raise ValueError("must be more than 0 and at most 365d")
-    return value
-
-
-Duration = Annotated[
-    float,
-    BeforeValidator(_duration),
-    AfterValidator(_not_endless),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
-]
-"""Seconds, written as `30s 5m 1h 3d`."""
-
-Size = Annotated[
-    int,
-    BeforeValidator(_size),
-    AfterValidator(_positive),
-    WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN}),
-]
-"""Bytes, written as `64MiB`."""
-
-Count = Annotated[int, Field(strict=True)]
-"""A whole number; neither text nor true and false."""
-
-
-class Model(BaseModel):
-    """A part of the config: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_empty_keys(cls, data: object) -> object:
-        # `labels:` with every line below it commented out is a key that is not given.
-        if not isinstance(data, dict):
-            return data
-        return {k: v for k, v in data.items() if v is not None or k not in cls.model_fields}
 
 
 class PollConfig(Model):
@@ -370,10 +313,10 @@ class WebConfig(Model):
 
 
 class StateConfig(Model):
-    """Where what outlives a restart will be kept."""
+    """Where what outlives a restart is kept."""
 
     path: Path = Field(Path("brainycp-exporter.db"), validate_default=True)
-    """SQLite file, reserved for the journal; relative to the config file."""
+    """SQLite file with the journal; relative to the config file."""
 
     @field_validator("path")
     @classmethod
@@ -406,7 +349,9 @@ class Config(Model):
     """The daemon's own HTTP."""
     # Validated as if it were written, so that its path starts at the config file's folder.
     state: StateConfig = Field({}, validate_default=True)
-    """Where what outlives a restart will be kept."""
+    """Where what outlives a restart is kept."""
+    remediation: RemediationConfig = RemediationConfig()
+    """Rules that repair, and what holds them back."""
     log: LogConfig = LogConfig()
     """What the daemon writes to standard error."""
 

@@ -24,9 +24,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
+from exporter.config.base import Model
 from exporter.config.document import ConfigError, Document, Path_, Problem, read_document
 from exporter.config.explain import validated
-from exporter.config.models import Model
 from exporter.config.secrets import absolute
 from exporter.config.units import parse_duration
 from exporter.web.passwords import hash_cost

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from datetime import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from exporter.config.document import parse_document
 from exporter.config.loading import load_config
 from exporter.config.models import BasicAuth, Config, HostConfig, TlsConfig
+from exporter.config.remediation import DAYS, Action, RemediationConfig, RemediationRule, concerns
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 
@@ -44,8 +48,13 @@ def nested_model(annotation: object) -> type[BaseModel] | None:
     return models[0] if models else None
 
 
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields by the names that a config has for them, as `for`."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def model_keys(model: type[BaseModel], at: Keys = ()) -> Iterator[Keys]:
-    for name, field in model.model_fields.items():
+    for name, field in fields_of(model).items():
         yield (*at, name)
         inner = nested_model(field.annotation)
         if inner is not None:
@@ -56,7 +65,7 @@ def keys_of(model: type[BaseModel], values: Mapping[str, Any], at: Keys = ()) ->
     """The keys in use, as deep as there are models."""
     for name, value in values.items():
         yield (*at, name)
-        field = model.model_fields.get(name)
+        field = fields_of(model).get(name)
         inner = field and nested_model(field.annotation)
         if inner:
             for item in value if isinstance(value, list) else [value]:
@@ -73,6 +82,7 @@ def test_it_works_as_shipped(tmp_path: Path) -> None:
     assert loaded.config.poll == Config().poll
     assert loaded.config.web == Config().web
     assert loaded.config.log == Config().log
+    assert loaded.config.remediation == RemediationConfig()
     assert loaded.config.state.path == tmp_path / "brainycp-exporter.db"
 
 
@@ -98,7 +108,7 @@ def test_its_host_defaults_are_keys_of_a_host(everything: Mapping[str, Any]) -> 
 
 
 def defaults(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Each key with a default, and the value that the example shows for it."""
+    """Each key with a default that the example shows, and that default."""
     for name, field in model.model_fields.items():
         if name not in values or nested_model(field.annotation):
             continue
@@ -148,3 +158,54 @@ def test_the_examples_of_a_host_are_right(everything: Mapping[str, Any], tmp_pat
     assert host.fields == {"id": 1, "age": 0, "size": 4, "sender": 2, "recipients": 3, "frozen": 5}
     assert host.interval == 30
     assert host.labels == {"dc": "msk1", "rack": "7"}
+
+
+# --- remediation --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def remediation(everything: Mapping[str, Any]) -> RemediationConfig:
+    """The section with every commented line in use; it is valid as a whole."""
+    return RemediationConfig.model_validate(everything["remediation"])
+
+
+def test_the_defaults_of_remediation_are_true(
+    everything: Mapping[str, Any], remediation: RemediationConfig
+) -> None:
+    values = everything["remediation"]
+    checked = dict(defaults(RemediationConfig, values))
+    assert checked == {"journal_keep": remediation.journal_keep}
+    checked = dict(defaults(type(remediation.limits), values["limits"]))
+    assert checked == remediation.limits.model_dump()
+    checked = dict(defaults(RemediationRule, values["rules"][0]))
+    assert set(checked) == {"cooldown", "max_per_day", "max_messages", "approval"}
+    for name, default in checked.items():
+        assert getattr(remediation.rules[0], name) == default, name
+    verify = remediation.rules[0].verify
+    assert verify is not None
+    assert verify.within == type(verify).model_fields["within"].default
+
+
+def test_the_rules_of_the_example_say_what_their_comments_say(
+    everything: Mapping[str, Any], remediation: RemediationConfig
+) -> None:
+    assert remediation.mode == "dry_run", "a careful start"
+    (window,) = remediation.windows
+    assert (window.days, window.start, window.end) == (DAYS[:5], time(22), time(6))
+    first = remediation.rules[0]
+    assert (first.action, first.hold, first.selector.limit) == ("purge_frozen", 600, 1000)
+    labels = everything["hosts"][0]["labels"]
+    assert concerns(first.hosts, "mx1", labels)
+    assert not concerns(first.hosts, "web1", labels)
+    assert {rule.action for rule in remediation.rules} == set(get_args(Action)) - {"service_off"}
+
+
+def test_uncommenting_all_rules_gives_no_warning(
+    everything: Mapping[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "config.yaml"
+    host = {"name": "mx1", "url": "https://mx1.example.com", "username": "u", "password": "p"}
+    host["labels"] = everything["hosts"][0]["labels"]
+    file.write_text(yaml.safe_dump({"hosts": [host], "remediation": everything["remediation"]}))
+    file.chmod(0o600)
+    assert load_config(file).warnings == ()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from exporter.config.document import ConfigError
 from exporter.config.hosts import merged
 from exporter.config.loading import LoadedConfig, load_config, matching_files
+from exporter.config.remediation import HostSelector, Limits, RemediationConfig, Selector, concerns
 
 HOST: Mapping[str, Any] = {
     "name": "mx1",
@@ -133,6 +135,150 @@ def test_words_for_truth(tmp_path: Path) -> None:
         file = write(tmp_path, hosts=[host()])
         file.write_text(f"{file.read_text()}  tls: {{insecure_skip_verify: {word}}}\n")
         assert load_config(file).config.hosts[0].tls.insecure_skip_verify is value
+
+
+# --- remediation ------------------------------------------------------------------------------
+
+
+RULE: Mapping[str, Any] = {"name": "a", "action": "purge_frozen"}
+
+
+def remediation(folder: Path, **keys: Any) -> RemediationConfig:
+    return load(folder, hosts=[host()], remediation=keys).config.remediation
+
+
+def test_without_a_section_nothing_acts(tmp_path: Path) -> None:
+    config = load(tmp_path, hosts=[host()]).config.remediation
+    assert (config.mode, config.rules, config.windows, config.pause_file) == (None, (), (), None)
+    assert config.journal_keep == 90 * 86400
+    assert config.limits == Limits(actions_at_once=1, actions_per_hour=12, storm_brake="30%")
+
+
+def test_a_rule_needs_no_more_than_a_name_and_an_action(tmp_path: Path) -> None:
+    (rule,) = remediation(tmp_path, mode="dry_run", rules=[RULE]).rules
+    assert (rule.when, rule.hold, rule.verify, rule.service) == ((), None, None, None)
+    assert (rule.cooldown, rule.max_per_day, rule.max_messages) == (3600, 4, 1000)
+    assert (rule.approval, rule.force) == ("none", False)
+    assert rule.selector == Selector(frozen=True)
+    assert concerns(rule.hosts, "mx1", {})
+
+
+def test_every_key_of_a_rule_arrives(tmp_path: Path) -> None:
+    given = {
+        "name": "purge-frozen-storm",
+        "when": ["queue_frozen_messages > 500", "queue_oldest_message_age_seconds > 1d"],
+        "for": "10m",
+        "hosts": {"names": ["mx*"], "labels": {"tier": "shared"}},
+        "action": "purge_frozen",
+        "select": {"frozen": True, "bounce": True, "older_than": "1d", "limit": 5000},
+        "cooldown": "2h",
+        "max_per_day": 3,
+        "max_messages": 10000,
+        "approval": "required",
+        "verify": {"within": "4m", "expect": ["queue_frozen_messages < 50"]},
+    }
+    config = remediation(tmp_path, mode="enforce", pause_file="pause", rules=[given])
+    assert config.pause_file == tmp_path / "pause"
+    rule = config.rule("purge-frozen-storm")
+    assert rule is not None
+    assert list(map(str, rule.when)) == given["when"]
+    assert (rule.hold, rule.cooldown, rule.max_per_day, rule.max_messages) == (600, 7200, 3, 10000)
+    assert (rule.hosts.names, rule.hosts.labels) == (("mx*",), {"tier": "shared"})
+    assert rule.selector == Selector(frozen=True, bounce=True, older_than="1d", limit=5000)
+    assert rule.approval == "required"
+    assert rule.verify is not None
+    assert rule.verify.within == 240
+    assert list(map(str, rule.verify.expect)) == ["queue_frozen_messages < 50"]
+    assert config.rule("another") is None
+
+
+def test_purge_all_means_every_message(tmp_path: Path) -> None:
+    rules = [{"name": name, "action": "purge_all"} for name in ("a", "b")]
+    rules[1]["select"] = {"everything": True}  # type: ignore[assignment]
+    config = remediation(tmp_path, mode="off", rules=rules)
+    assert [rule.selector for rule in config.rules] == [Selector(everything=True)] * 2
+
+
+def test_one_condition_needs_no_list(tmp_path: Path) -> None:
+    rule = {**RULE, "when": "queue_frozen_messages>5", "verify": {"expect": "up == 1"}}
+    (rule_,) = remediation(tmp_path, mode="off", rules=[rule]).rules
+    assert list(map(str, rule_.when)) == ["queue_frozen_messages > 5"]
+    assert rule_.verify is not None
+    assert list(map(str, rule_.verify.expect)) == ["up == 1"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'when: service_up{service="clamav"} == 0',
+        "when:\n    - service_up{service='clamav'} == 0",
+        "when: ['service_up{service=\"clamav\"} == 0']",
+        "when: [\"service_up{ service = 'clamav' }==0\"]",
+    ],
+)
+def test_a_condition_with_a_label_in_every_way_to_quote_it(tmp_path: Path, written: str) -> None:
+    file = write(tmp_path, hosts=[host()])
+    section = (
+        f"remediation:\n  mode: off\n  rules:\n  - name: a\n    action: retry\n    {written}\n"
+    )
+    file.write_text(f"{file.read_text()}{section}    select: {{everything: true}}\n")
+    (rule,) = load_config(file).config.remediation.rules
+    assert list(map(str, rule.when)) == ['service_up{service="clamav"} == 0']
+
+
+@pytest.mark.parametrize(
+    ("written", "days"),
+    [
+        ("[mon-fri]", "mon tue wed thu fri"),
+        ("mon-fri", "mon tue wed thu fri"),
+        ("[fri-mon]", "mon fri sat sun"),
+        ("[sun, mon, sun]", "mon sun"),
+        ("[wed-wed]", "wed"),
+        ("[mon-wed, tue-thu]", "mon tue wed thu"),
+        ("", "mon tue wed thu fri sat sun"),
+    ],
+)
+def test_days_of_a_window(tmp_path: Path, written: str, days: str) -> None:
+    file = write(tmp_path, hosts=[host()])
+    # Not in quotes: YAML 1.1 would read these times as numbers to the base of 60.
+    window = f"{{days: {written}, from: 22:00, to: 06:30}}"
+    file.write_text(f"{file.read_text()}remediation: {{windows: [{window}]}}\n")
+    (only,) = load_config(file).config.remediation.windows
+    assert only.days == tuple(days.split())
+    assert (only.start, only.end, only.time_zone) == (time(22), time(6, 30), "UTC")
+
+
+@pytest.mark.parametrize(
+    ("written", "share"), [("1%", 0.01), ("30%", 0.3), ("100%", 1), (0.5, 0.5)]
+)
+def test_a_share_of_the_fleet(tmp_path: Path, written: object, share: float) -> None:
+    assert remediation(tmp_path, limits={"storm_brake": written}).limits.storm_brake == share
+
+
+def test_the_journal_may_be_kept_just_as_long_as_a_cooldown(tmp_path: Path) -> None:
+    rule = {**RULE, "cooldown": "3d"}
+    assert remediation(tmp_path, mode="off", journal_keep="72h", rules=[rule]).rules
+    assert remediation(tmp_path, journal_keep="2d").journal_keep == 2 * 86400
+
+
+@pytest.mark.parametrize(
+    ("hosts", "meant"),
+    [
+        ({}, "mx1 mx2 web1"),
+        ({"names": ["mx*"]}, "mx1 mx2"),
+        ({"names": ["mx1", "web?"]}, "mx1 web1"),
+        ({"names": ["MX1"]}, ""),
+        ({"names": ["mx"]}, ""),
+        ({"labels": {"dc": "a"}}, "mx1 web1"),
+        ({"labels": {"dc": "a", "tier": "shared"}}, "web1"),
+        ({"names": ["mx*"], "labels": {"dc": "a"}}, "mx1"),
+        ({"labels": {"absent": ""}}, ""),
+    ],
+)
+def test_hosts_of_a_rule(hosts: dict[str, Any], meant: str) -> None:
+    fleet = {"mx1": {"dc": "a"}, "mx2": {"dc": "b"}, "web1": {"dc": "a", "tier": "shared"}}
+    selector = HostSelector.model_validate(hosts)
+    assert [n for n, labels in fleet.items() if concerns(selector, n, labels)] == meant.split()
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -421,6 +567,99 @@ def test_warnings_do_not_hide_mistakes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, hosts=[host(url="http://mx1.example.com", language="de")])
     assert [p.path for p in caught.value.problems] == ["hosts[0].language"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "told"),
+    [
+        ({"names": ["mx*"]}, []),
+        ({"names": ["mx*", "web*", "db"]}, ["hosts.names[1]", "hosts.names[2]"]),
+        ({"names": ["web*"], "labels": {"dc": "a"}}, ["hosts.names[0]"]),
+        ({"labels": {"dc": "z"}}, ["hosts"]),
+        ({"names": ["mx1"], "labels": {"dc": "b"}}, ["hosts"]),
+        ({"names": ["mx1", "db"], "labels": {"dc": "b"}}, ["hosts", "hosts.names[1]"]),
+    ],
+)
+def test_a_rule_for_hosts_that_do_not_exist_is_a_warning(
+    tmp_path: Path, hosts: object, told: list[str]
+) -> None:
+    config = {"mode": "off", "rules": [RULE, {**RULE, "name": "b", "hosts": hosts}]}
+    fleet = [host("mx1", labels={"dc": "a"}), host("mx2", labels={"dc": "b"})]
+    loaded = load(tmp_path, hosts=fleet, remediation=config)
+    assert [w.path for w in loaded.warnings] == [f"remediation.rules[1].{path}" for path in told]
+    assert all(w.message.startswith("matches no host") for w in loaded.warnings)
+
+
+def test_rules_for_hosts_that_are_still_to_come_are_no_warning(tmp_path: Path) -> None:
+    config = {"mode": "off", "rules": [{**RULE, "hosts": {"names": ["mx*"]}}]}
+    loaded = load(tmp_path, hosts_files=["hosts.d/*.yaml"], remediation=config)
+    assert warnings(loaded) == ["hosts_files[0]: matches no file yet"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "approval", "told"),
+    [
+        ("enforce", "none", True),
+        ("enforce", "required", False),
+        ("dry_run", "none", False),
+        ("off", "none", False),
+    ],
+)
+def test_purging_all_without_a_person_is_a_warning(
+    tmp_path: Path, mode: str, approval: str, *, told: bool
+) -> None:
+    rule = {"name": "a", "action": "purge_all", "approval": approval}
+    loaded = load(
+        tmp_path, hosts=[host()], remediation={"mode": mode, "rules": [{**RULE, "name": "b"}, rule]}
+    )
+    message = (
+        "remediation.rules[1].action: purge_all deletes the mail of real senders too, and nobody "
+        "is asked; add approval: required, or choose the messages with delete and `select`"
+    )
+    assert warnings(loaded) == ([message] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "hosts", "told"),
+    [
+        ("59s", {}, True),
+        ("60s", {}, False),
+        ("4m", {}, False),
+        ("4m", {"interval": "5m"}, True),
+        (..., {"interval": "2h"}, True),
+        ("20s", {"interval": "30s"}, True),
+        ("30s", {"interval": "30s"}, False),
+    ],
+)
+def test_a_cooldown_shorter_than_the_interval_is_a_warning(
+    tmp_path: Path, cooldown: object, hosts: dict[str, object], *, told: bool
+) -> None:
+    rule = {**RULE, "hosts": {"names": ["mx1"]}} | (
+        {} if cooldown is ... else {"cooldown": cooldown}
+    )
+    fleet = [host("mx1", **hosts), host("mx2", interval="10h")]
+    loaded = load(tmp_path, hosts=fleet, remediation={"mode": "off", "rules": [rule]})
+    assert [w.path for w in loaded.warnings] == ["remediation.rules[0].cooldown"] * told
+
+
+def test_the_warning_of_a_short_cooldown_names_both_times(tmp_path: Path) -> None:
+    config = {"mode": "off", "rules": [{**RULE, "cooldown": "10s"}]}
+    (warning,) = warnings(load(tmp_path, hosts=[host()], remediation=config))
+    assert warning == (
+        "remediation.rules[0].cooldown: 10s is shorter than the poll interval (60s), so that the "
+        "rule may act at every poll; give what it did some time to show"
+    )
+
+
+@pytest.mark.parametrize(("limit", "told"), [(1000, False), (1001, True)])
+def test_a_limit_above_max_messages_is_a_warning(tmp_path: Path, limit: int, *, told: bool) -> None:
+    rule = {**RULE, "select": {"frozen": True, "limit": limit}}
+    loaded = load(tmp_path, hosts=[host()], remediation={"mode": "off", "rules": [rule]})
+    message = (
+        "remediation.rules[0].select.limit: is more than max_messages (1000), so that nothing is "
+        "done just when there is most to do; lower it, or raise max_messages"
+    )
+    assert warnings(loaded) == ([message] if told else [])
 
 
 # --- what may go wrong with secrets -------------------------------------------------------------

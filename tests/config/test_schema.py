@@ -17,6 +17,8 @@ from tests.config.test_example import EXAMPLE, uncommented
 COMMITTED = Path(__file__).parents[2] / "config.schema.json"
 HOST = {"name": "mx1", "url": "https://mx1.example.com:8002", "username": "m", "password": "p"}
 
+RULE = {"name": "a", "action": "purge_frozen"}
+
 
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft202012Validator:
@@ -66,6 +68,21 @@ def test_the_example_is_valid(validator: jsonschema.Draft202012Validator, change
         ({"host_defaults": {"language": "de"}}, "$.host_defaults.language"),
         ({"web": {"listen": []}}, "$.web.listen"),
         ({"log": {"level": "loud"}}, "$.log.level"),
+        ({"remediation": {"mode": "on"}}, "$.remediation.mode"),
+        ({"remediation": {"limits": {"storm_brake": "101%"}}}, "$.remediation.limits.storm_brake"),
+        ({"remediation": {"limits": {"storm_brake": 30}}}, "$.remediation.limits.storm_brake"),
+        ({"remediation": {"rules": [{"name": "a"}]}}, "$.remediation.rules[0]"),
+        ({"remediation": {"rules": [RULE | {"hold": "5m"}]}}, "$.remediation.rules[0]"),
+        ({"remediation": {"rules": [RULE | {"for": 300}]}}, "$.remediation.rules[0].for"),
+        ({"remediation": {"rules": [RULE | {"action": "purge"}]}}, "$.remediation.rules[0].action"),
+        ({"remediation": {"rules": [RULE | {"when": "up"}]}}, "$.remediation.rules[0].when"),
+        ({"remediation": {"rules": [RULE | {"when": ["up"]}]}}, "$.remediation.rules[0].when"),
+        ({"remediation": {"rules": [RULE | {"verify": {}}]}}, "$.remediation.rules[0].verify"),
+        ({"remediation": {"windows": [{"from": "22:00"}]}}, "$.remediation.windows[0]"),
+        (
+            {"remediation": {"windows": [{"from": "6:00", "to": "22:00"}]}},
+            "$.remediation.windows[0].from",
+        ),
     ],
 )
 def test_an_editor_shows_the_mistake(
@@ -83,6 +100,13 @@ def test_an_editor_shows_the_mistake(
         {"web": {"listen": "127.0.0.1:9897"}},
         {"web": {"listen": ["127.0.0.1:9897", "[::1]:9897"]}},
         {"poll": {"interval": "1h30m", "stale_after": 2.5}},
+        {"remediation": {"limits": {"storm_brake": "100%"}}},
+        {"remediation": {"limits": {"storm_brake": 0.3}}},
+        {"remediation": {"rules": [RULE | {"when": "queue_messages > 5", "for": "5m"}]}},
+        {"remediation": {"rules": [RULE | {"when": ['service_up{service="clamav"} == 0']}]}},
+        {"remediation": {"rules": [RULE | {"verify": {"expect": "queue_size_bytes < 1MiB"}}]}},
+        {"remediation": {"windows": [{"days": "mon-fri", "from": "22:00", "to": "06:00"}]}},
+        {"remediation": {"windows": [{"days": ["sun"], "from": "22:00", "to": "06:00"}]}},
     ],
 )
 def test_an_editor_has_nothing_to_say(

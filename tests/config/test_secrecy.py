@@ -57,6 +57,39 @@ FULL: dict[str, Any] = {
     "web": {"listen": ["127.0.0.1:1"], "config_file": "web.yaml"},
     "state": {"path": "s.db"},
     "log": {"level": "info", "format": "json"},
+    "remediation": {
+        "mode": "enforce",
+        "pause_file": "pause",
+        "journal_keep": "90d",
+        "limits": {"actions_at_once": 1, "actions_per_hour": 12, "storm_brake": "30%"},
+        "windows": [{"days": ["mon-fri"], "from": "22:00", "to": "06:00", "time_zone": "UTC"}],
+        "rules": [
+            {
+                "name": "a",
+                "when": ["queue_messages > 5"],
+                "for": "5m",
+                "hosts": {"names": ["web*"], "labels": {"dc": "b"}},
+                "action": "delete",
+                "select": {
+                    "frozen": True,
+                    "bounce": True,
+                    "older_than": "1d",
+                    "younger_than": "2d",
+                    "sender": "a@*",
+                    "recipient": "b@*",
+                    "larger_than": "5KiB",
+                    "limit": 5000,
+                    "everything": False,
+                },
+                "cooldown": "1s",
+                "max_per_day": 4,
+                "max_messages": 1000,
+                "approval": "none",
+                "verify": {"within": "5m", "expect": ["up == 1"]},
+            },
+            {"name": "a", "action": "purge_all", "force": True, "service": "clamav"},
+        ],
+    },
 }
 
 
@@ -98,8 +131,17 @@ def told(file: Path) -> str:
 @pytest.mark.parametrize("path", sections(FULL), ids=str)
 @pytest.mark.parametrize(
     "value",
-    [CANARY, [CANARY], {"key": CANARY}, f"https://user:{CANARY}@host/", f"{CANARY}:99999"],
-    ids=["text", "list", "map", "url", "address"],
+    [
+        CANARY,
+        [CANARY],
+        {"key": CANARY},
+        f"https://user:{CANARY}@host/",
+        f"{CANARY}:99999",
+        f"{CANARY} > 5",
+        f"up == {CANARY}",
+        f'service_up{{service="{CANARY}"}} == 0',
+    ],
+    ids=["text", "list", "map", "url", "address", "figure", "number", "label"],
 )
 def test_a_secret_in_any_place_is_not_told(tmp_path: Path, path: Path_, value: object) -> None:
     file = tmp_path / "config.yaml"
@@ -120,9 +162,14 @@ def test_a_secret_in_a_usable_config_is_not_in_its_warnings(tmp_path: Path) -> N
         "interval": "1s",
     }
     file = tmp_path / "config.yaml"
-    config = {"hosts": [host, {**host, "name": "mx2"}], "hosts_files": [CANARY]}
+    rule = {"name": CANARY, "action": "purge_all", "hosts": {"names": [f"no-{CANARY}"]}}
+    config = {
+        "hosts": [host, {**host, "name": "mx2"}],
+        "hosts_files": [CANARY],
+        "remediation": {"mode": "enforce", "rules": [rule]},
+    }
     file.write_text(yaml.safe_dump({**config, "poll": {"concurrency": 1}}))
-    assert len(load_config(file).warnings) >= 7
+    assert len(load_config(file).warnings) >= 9
     assert CANARY not in told(file)
 
 

@@ -1,0 +1,74 @@
+"""What every part of the config is made of: strict, frozen models, durations and sizes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+from exporter.config.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
+
+
+def _duration(value: object) -> float:
+    return parse_duration(value if isinstance(value, str) else "")
+
+
+def _size(value: object) -> int:
+    return parse_size(value if isinstance(value, str) else "")
+
+
+def _positive(value: int) -> int:
+    if value <= 0:
+        raise ValueError("must be more than 0")
+    return value
+
+
+def _not_endless(value: float) -> float:
+    if not 0 < value <= 365 * 86400:  # timers of the event loop overflow somewhere above
+        raise ValueError("must be more than 0 and at most 365d")
+    return value
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    AfterValidator(_not_endless),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
+]
+"""Seconds, written as `30s 5m 1h 3d`."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(_size),
+    AfterValidator(_positive),
+    WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN}),
+]
+"""Bytes, written as `64MiB`."""
+
+Count = Annotated[int, Field(strict=True)]
+"""A whole number; neither text nor true and false."""
+
+
+class Model(BaseModel):
+    """A part of the config: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: object) -> object:
+        # `labels:` with every line below it commented out is a key that is not given.
+        if not isinstance(data, dict):
+            return data
+        written = {field.alias or name for name, field in cls.model_fields.items()}
+        return {k: v for k, v in data.items() if v is not None or k not in written}

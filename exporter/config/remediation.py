@@ -1,0 +1,388 @@
+"""The section `remediation`: rules that act on a panel, and what holds them back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import time
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from exporter.config.base import Count, Duration, Model, Size
+from exporter.config.conditions import Conditions
+from exporter.config.secrets import absolute
+from exporter.snapshot import SERVICES
+
+Action = Literal["purge_frozen", "delete", "retry", "purge_all", "service_on", "service_off"]
+Mode = Literal["off", "dry_run", "enforce"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+ServiceName = Literal["clamav", "spamassassin"]
+
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+BY_SELECTOR = frozenset({"delete", "retry"})
+"""Actions that go by id, so that they need a selector."""
+
+ON_SERVICE = frozenset({"service_on", "service_off"})
+ON_MESSAGES = frozenset({"purge_frozen", "delete", "retry", "purge_all"})
+
+SHORTEST_JOURNAL = 2 * 86400.0
+"""Seconds for which the journal is kept at least: the guards read a whole day of it."""
+
+_EVERYTHING = re.compile(r"[*?@.]+")
+"""A pattern that no address, or hardly one, fails to match."""
+
+_RULE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}")
+_CRITERIA = ("frozen", "bounce", "older_than", "younger_than", "sender", "recipient", "larger_than")
+
+
+def _glob(value: str) -> str:
+    # Addresses are compared without their angle brackets: such a pattern would match nothing.
+    if not value.strip() or "<" in value or ">" in value:
+        raise ValueError('must be a pattern, as "*@example.com"; for bounces write bounce: true')
+    return value
+
+
+Glob = Annotated[str, AfterValidator(_glob)]
+
+
+_Mistake = tuple[tuple[str | int, ...], str]
+"""Where below a model, and what."""
+
+
+def _tell(title: str, mistakes: Iterable[_Mistake]) -> None:
+    """Raise the mistakes, each at its key: a model's own error would not say where it is.
+
+    Raises:
+        ValidationError: when there is one.
+    """
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("mistake", "{words}", {"words": words}), loc=loc, input=None
+        )
+        for loc, words in mistakes
+    ]
+    if errors:
+        raise ValidationError.from_exception_data(title, errors)
+
+
+class Selector(Model):
+    """Which messages are meant: those for which every criterion is known and holds."""
+
+    frozen: bool | None = None
+    """Frozen (Exim) or on hold (Postfix), or not."""
+    bounce: bool | None = None
+    """From the sender `<>`, as bounces are, or not."""
+    older_than: Duration | None = None
+    """In the queue for longer than this."""
+    younger_than: Duration | None = None
+    """In the queue for less than this."""
+    sender: Glob | None = None
+    """Pattern of the sender's address, without regard to case; a bounce matches none."""
+    recipient: Glob | None = None
+    """Pattern that the address of every recipient who still waits must match."""
+    larger_than: Size | None = None
+    """Of more bytes than this."""
+    limit: Count | None = Field(None, ge=1)
+    """At most so many messages, the oldest first."""
+    everything: bool = False
+    """Said in so many words: every message that was understood."""
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        told = [name for name in _CRITERIA if getattr(self, name) is not None]
+        narrow = [
+            name
+            for name in told
+            if name not in {"sender", "recipient"} or not _EVERYTHING.fullmatch(getattr(self, name))
+        ]
+        if self.everything and told:
+            raise ValueError(f"everything: true contradicts {', '.join(told)}: leave one out")
+        if not self.everything and not narrow:
+            raise ValueError(
+                "selects every message; say which, or write everything: true if that is meant"
+            )
+        if (
+            self.older_than is not None
+            and self.younger_than is not None
+            and self.younger_than <= self.older_than
+        ):
+            raise ValueError("selects nothing: younger_than must be more than older_than")
+        return self
+
+
+def _days(value: object) -> tuple[str, ...]:
+    """`[mon-fri, sun]` as single days."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    found: list[str] = []
+    for part in parts:
+        first, dash, last = str(part).partition("-")
+        if first not in DAYS or (dash and last not in DAYS):
+            raise ValueError("must be days as mon, tue or mon-fri")
+        at = DAYS.index(first)
+        found.append(DAYS[at])
+        while dash and DAYS[at] != last:
+            at = (at + 1) % 7
+            found.append(DAYS[at])
+    return tuple(day for day in DAYS if day in found)
+
+
+Days = Annotated[
+    tuple[Day, ...],
+    BeforeValidator(_days),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""Days of the week, as `[mon-fri, sun]`."""
+
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+
+
+def _clock(value: object) -> time:
+    match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('must be a time in quotes, from "00:00" to "23:59"')
+    return time(int(match[1]), int(match[2]))
+
+
+Clock = Annotated[
+    time,
+    BeforeValidator(_clock),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CLOCK.pattern}$"}),
+]
+
+
+class Window(Model):
+    """A time of the week in which rules may act."""
+
+    days: Days = DAYS
+    """Days on which the window begins."""
+    start: Clock = Field(alias="from")
+    """When it begins."""
+    end: Clock = Field(alias="to")
+    """When it ends; on the next day when that is not after `from`."""
+    time_zone: str = "UTC"
+    """IANA name of the zone that the times are of."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is not an IANA time zone, as Europe/Moscow") from None
+        return value
+
+
+_PERCENT = re.compile(r"([1-9][0-9]?|100)%")
+
+
+def _share(value: object) -> float:
+    if isinstance(value, float) and 0 < value <= 1:
+        return value
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("must be a share, from 1% to 100%")
+    return int(match[1]) / 100
+
+
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{_PERCENT.pattern}$"},
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            ]
+        }
+    ),
+]
+"""A share of 1, written as 30% or 0.3."""
+
+
+class Limits(Model):
+    """What all rules together may do."""
+
+    actions_at_once: Count = Field(1, ge=1, le=100)
+    """Actions that run at the same time, over the fleet."""
+    actions_per_hour: Count = Field(12, ge=1)
+    """Actions begun within an hour, over the fleet."""
+    storm_brake: Share = Field(0.3, json_schema_extra={"default": "30%"})
+    """When more than this share of the hosts, and more than 2, want any action, none acts."""
+
+
+class HostSelector(Model):
+    """Which hosts a rule is for: a name must match one of the patterns, a label must be equal."""
+
+    names: tuple[str, ...] = ()
+    """Patterns of host names, as mx*; none: every name."""
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    """Labels that the host must have with these values."""
+
+
+class Verify(Model):
+    """How a rule finds out whether its action worked."""
+
+    within: Duration = Field(300.0, json_schema_extra={"default": "5m"})
+    """How long after the action the conditions may take to hold."""
+    expect: Conditions = Field(min_length=1)
+    """What must hold then; all of them."""
+
+
+class RemediationRule(Model):
+    """When to do what, on which hosts, and how carefully."""
+
+    name: str = Field(json_schema_extra={"pattern": f"^{_RULE_NAME.pattern}$"})
+    """Unique; the label `rule` of the metrics."""
+    when: Conditions = ()
+    """Conditions that must all hold; none: only a person or an Alertmanager can ask for it."""
+    hold: Duration | None = Field(None, alias="for")
+    """How long they must hold, counted over good polls that follow each other."""
+    hosts: HostSelector = HostSelector()
+    """Which hosts; all when not given."""
+    action: Action
+    """What is done."""
+    select: Selector | None = None
+    """Which messages; needed by delete and retry."""
+    force: bool = False
+    """purge_all: also messages that are locked by a delivery."""
+    service: ServiceName | None = None
+    """service_on and service_off: which."""
+    cooldown: Duration = Field(3600.0, json_schema_extra={"default": "1h"})
+    """Time between two actions of this rule on one host."""
+    max_per_day: Count = Field(4, ge=1)
+    """Actions of this rule on one host within 24 hours."""
+    max_messages: Count = Field(1000, ge=1)
+    """A plan of more messages than this is not carried out."""
+    approval: Literal["none", "required"] = "none"
+    """Whether a person must allow each action."""
+    verify: Verify | None = None
+    """What must hold afterwards."""
+
+    @field_validator("name")
+    @classmethod
+    def _label_safe(cls, value: str) -> str:
+        if not _RULE_NAME.fullmatch(value):
+            raise ValueError(
+                "must be letters, digits and . _ : - only, at most 63, as purge-frozen-storm"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fits_its_action(self) -> Self:
+        _tell(type(self).__name__, self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[_Mistake]:
+        if words := self._wrong_select():
+            yield ("select",), words
+        if self.action in ON_SERVICE and self.service is None:
+            yield ("service",), f"is missing: {self.action} needs {' or '.join(SERVICES)}"
+        if self.action not in ON_SERVICE and self.service is not None:
+            yield ("service",), f"is of no use to {self.action}"
+        if self.force and self.action != "purge_all":
+            yield ("force",), "is for purge_all alone"
+        if self.hold is not None and not self.when:
+            yield ("for",), "is of no use without `when`"
+        for key in ("names", "labels"):
+            # An empty list from a template must not mean the whole fleet.
+            if key in self.hosts.model_fields_set and not getattr(self.hosts, key):
+                yield ("hosts", key), "must not be empty: leave it out where all are meant"
+
+    def _wrong_select(self) -> str:
+        if self.select is None:
+            needed = self.action in BY_SELECTOR
+            return f"is missing: {self.action} needs to know which messages" if needed else ""
+        if self.action not in ON_MESSAGES:
+            return f"is of no use to {self.action}"
+        if self.action == "purge_all" and self.select != _ALL:
+            return "must be left out: purge_all takes every message; to choose some use delete"
+        if self.action == "purge_frozen" and not self.select.frozen:
+            return "must hold frozen: true, since purge_frozen deletes only frozen mail"
+        return ""
+
+    @property
+    def selector(self) -> Selector:
+        """Which messages it is about; made for purge_frozen and purge_all when none is given."""
+        if self.select is not None:
+            return self.select
+        return _ALL if self.action == "purge_all" else _FROZEN
+
+
+_ALL = Selector(everything=True)
+_FROZEN = Selector(frozen=True)
+
+
+class RemediationConfig(Model):
+    """Rules that repair, and what holds them back."""
+
+    mode: Mode | None = None
+    """off, dry_run (everything but the act) or enforce; required where there are rules."""
+    pause_file: Path | None = None
+    """While this file exists nothing acts; relative to the config file."""
+    journal_keep: Duration = Field(90 * 86400.0, json_schema_extra={"default": "90d"})
+    """How long the journal's entries are kept."""
+    limits: Limits = Limits()
+    """What all rules together may do."""
+    windows: tuple[Window, ...] = ()
+    """When rules may act; always when none is given."""
+    rules: tuple[RemediationRule, ...] = ()
+    """The rules, in the order in which they are looked at."""
+
+    @field_validator("pause_file")
+    @classmethod
+    def _from_config(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        return None if value is None else absolute(value, info)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        _tell(type(self).__name__, self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[_Mistake]:
+        if self.rules and self.mode is None:
+            yield ("mode",), "is missing: where there are rules it must be off, dry_run or enforce"
+        first_of: dict[str, int] = {}
+        for position, rule in enumerate(self.rules):
+            first = first_of.setdefault(rule.name, position)
+            if first != position:
+                yield ("rules", position, "name"), f"is already the name of rules[{first}]"
+            # What the journal has forgotten holds nobody back.
+            if rule.cooldown > self.journal_keep >= SHORTEST_JOURNAL:
+                words = f"must not be shorter than the cooldown of rules[{position}]"
+                yield ("journal_keep",), words
+        if self.journal_keep < SHORTEST_JOURNAL:
+            yield ("journal_keep",), "must be at least 2d: the limits are counted from the journal"
+
+    def rule(self, name: str) -> RemediationRule | None:
+        """The rule of this name; None when there is none."""
+        return next((rule for rule in self.rules if rule.name == name), None)
+
+
+def concerns(selector: HostSelector, name: str, labels: Mapping[str, str]) -> bool:
+    """Whether a host of this name and these labels is meant."""
+    named: Sequence[str] = selector.names or ("*",)
+    return any(fnmatchcase(name, pattern) for pattern in named) and all(
+        labels.get(key) == value for key, value in selector.labels.items()
+    )

@@ -1,0 +1,137 @@
+"""Conditions on what polls learned, and how long they have held. Pure: `now` is an argument."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from exporter.config.conditions import FIGURES, Condition
+from exporter.snapshot import QUEUE, HostSnapshot, QueueState, QueueStats
+
+_STATS: Mapping[str, Callable[[QueueStats], float | None]] = {
+    "queue_listed_messages": lambda stats: stats.listed,
+    "queue_unparsed_messages": lambda stats: stats.unparsed,
+    "queue_frozen_messages": lambda stats: stats.frozen,
+    "queue_bounce_messages": lambda stats: stats.bounces,
+    "queue_size_bytes": lambda stats: stats.size_bytes,
+    "queue_oldest_message_age_seconds": lambda stats: stats.oldest_age,
+}
+_TOLD_BY = {
+    "queue_frozen_messages": "frozen",
+    "queue_bounce_messages": "sender",
+    "queue_size_bytes": "size",
+    "queue_oldest_message_age_seconds": "age",
+}
+"""The field of a message that a figure is made from. Where rows did not tell it, the figure says
+only how much there is at least."""
+
+assert set(FIGURES) == {*_STATS, "up", "collector_up", "service_up", "queue_messages"}  # noqa: S101 - a figure that no one reads would never trip
+
+
+def figure(snapshot: HostSnapshot, condition: Condition) -> float | None:
+    """What one poll says of a condition's figure; None when it does not tell.
+
+    Only this poll counts: an older value that /metrics still shows may not be so any more.
+    """
+    if condition.figure == "up":
+        return float(snapshot.ok)
+    if condition.label:
+        return _of_collector(snapshot, condition)
+    result = snapshot.result(QUEUE)
+    queue = result.value if result is not None else None
+    if not isinstance(queue, QueueState):
+        return None
+    if condition.figure == "queue_messages":
+        return queue.messages
+    return None if queue.stats is None else _STATS[condition.figure](queue.stats)
+
+
+def _of_collector(snapshot: HostSnapshot, condition: Condition) -> float | None:
+    result = snapshot.result(condition.label)
+    if result is None:
+        return None
+    if condition.figure == "collector_up":
+        return float(result.ok)
+    return float(result.value) if isinstance(result.value, bool) else None
+
+
+def holds(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> bool | None:
+    """Whether all conditions hold; None when none fails but one cannot be told."""
+    verdicts = [_verdict(snapshot, condition) for condition in conditions]
+    if False in verdicts:
+        return False
+    return None if None in verdicts else True
+
+
+def _verdict(snapshot: HostSnapshot, condition: Condition) -> bool | None:
+    """Whether a condition holds, however much the rows that did not tell may add."""
+    told = figure(snapshot, condition)
+    if told is None:
+        return None
+    if not condition.holds(told):
+        return False
+    most = told + _untold(snapshot, condition.figure)
+    between = condition.operator == "!=" and told < condition.value < most
+    return True if condition.holds(most) and not between else None
+
+
+def _untold(snapshot: HostSnapshot, name: str) -> float:
+    """What the rows that did not tell, or were not understood, may add to a figure at most."""
+    result = snapshot.result(QUEUE)
+    queue = result.value if result is not None else None
+    if name not in _TOLD_BY or not isinstance(queue, QueueState) or queue.stats is None:
+        return 0.0
+    rows = queue.stats.unparsed + dict(queue.stats.lacking).get(_TOLD_BY[name], 0)
+    return math.inf if rows and FIGURES[name] != "count" else float(rows)
+
+
+def readings(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> dict[str, float | None]:
+    """Each condition's text with what the poll says of its figure: why a rule acts."""
+    return {str(condition): figure(snapshot, condition) for condition in conditions}
+
+
+@dataclass(slots=True)
+class Clock:
+    """For how long conditions have held, over polls that could tell.
+
+    A poll that cannot tell holds the clock: the time up to the next one that can counts for
+    nothing, neither for nor against. Once the data would be stale, the clock starts anew.
+    """
+
+    needed: float
+    """Seconds that they must hold."""
+    longest: float
+    """Seconds without a poll that could tell, up to which the data counts as unbroken. After a
+    longer gap they must hold all the time again: polls were missed, or the machine's clock
+    jumped."""
+    held: float = 0.0
+    tripped: bool = False
+    last: float | None = None
+    """When a poll last found that they hold; None since one found that they do not."""
+    following: bool = False
+    """Whether that was the poll before."""
+
+    def follow(self, now: float, *, verdict: bool | None) -> bool:
+        """Take in a poll's verdict at Unix time `now`.
+
+        Whether the conditions have held long enough, and do by this poll too.
+        """
+        if verdict is None:
+            self.following = False
+            return False
+        if verdict is False:
+            self.held, self.last, self.tripped, self.following = 0.0, None, False, False
+            return False
+        gap = 0.0 if self.last is None else now - self.last
+        if gap > self.longest:
+            self.held = 0.0
+        elif self.following:
+            self.held += max(0.0, gap)
+        self.last, self.following = now, True
+        self.tripped = self.held >= self.needed
+        return self.tripped
+
+    def remaining(self) -> float:
+        """Seconds for which they must go on to hold; 0 once tripped."""
+        return max(0.0, self.needed - self.held)

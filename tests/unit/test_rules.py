@@ -1,0 +1,326 @@
+"""Conditions on polls, and for how long they have held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config.conditions import FIGURES, parse_condition
+from exporter.rules import Clock, figure, holds, readings
+from exporter.snapshot import UNTOLD, HostSnapshot
+from tests.builders import NOW, bad, good, queue, snapshot, stats
+
+UP = 'service_up{service="clamav"} == 1'
+COLLECTED = 'collector_up{collector="queue"} == 1'
+OLDEST = "queue_oldest_message_age_seconds"
+OF_THE_LIST = (
+    "queue_listed_messages",
+    "queue_unparsed_messages",
+    "queue_frozen_messages",
+    "queue_bounce_messages",
+    "queue_size_bytes",
+    OLDEST,
+)
+
+
+def of_queue(messages: int = 5, **figures: Any) -> HostSnapshot:
+    return snapshot(good("queue", queue(messages, stats=stats(**figures))))
+
+
+def told(poll: HostSnapshot, name: str) -> float | None:
+    return figure(
+        poll, parse_condition(f"{name} > 0" if "{" not in name and name != "up" else name)
+    )
+
+
+def verdict(poll: HostSnapshot, *conditions: str) -> bool | None:
+    return holds(poll, [parse_condition(text) for text in conditions])
+
+
+# --- figures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("queue_messages", 7),
+        ("queue_listed_messages", 5),
+        ("queue_unparsed_messages", 0),
+        ("queue_frozen_messages", 1),
+        ("queue_bounce_messages", 2),
+        ("queue_size_bytes", 5000),
+        (OLDEST, 7200),
+    ],
+)
+def test_a_figure_of_the_queue_is_what_the_poll_says(name: str, value: float) -> None:
+    assert told(of_queue(7), name) == value
+
+
+@pytest.mark.parametrize("name", OF_THE_LIST)
+def test_a_queue_that_was_only_counted_tells_its_size_alone(name: str) -> None:
+    counted = snapshot(good("queue", queue(200_000, stats=None)))
+    assert told(counted, name) is None
+    assert told(counted, "queue_messages") == 200_000
+
+
+def test_a_list_without_rows_of_a_queue_that_is_not_empty_tells_nothing_of_its_messages() -> None:
+    poll = snapshot(good("queue", queue(5, stats=UNTOLD)))
+    names = set(OF_THE_LIST) - {"queue_listed_messages", "queue_unparsed_messages"}
+    assert {told(poll, name) for name in names} == {None}
+
+
+@pytest.mark.parametrize("name", ["queue_messages", *OF_THE_LIST])
+@pytest.mark.parametrize(
+    "poll",
+    [
+        snapshot(bad("queue"), good("clamav"), good("spamassassin")),
+        snapshot(good("clamav")),
+    ],
+    ids=["failed", "not enabled"],
+)
+def test_a_queue_that_was_not_read_tells_nothing(poll: HostSnapshot, name: str) -> None:
+    assert told(poll, name) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "poll", "value"),
+    [
+        ("up == 1", snapshot(), 1),
+        ("up == 1", snapshot(good("queue"), bad("clamav")), 0),
+        (COLLECTED, snapshot(), 1),
+        (COLLECTED, snapshot(bad("queue")), 0),
+        (COLLECTED, snapshot(good("clamav")), None),
+        (UP, snapshot(), 1),
+        (UP, snapshot(good("clamav", value=False)), 0),
+        (UP, snapshot(bad("clamav"), good("spamassassin")), None),
+        (UP, snapshot(good("spamassassin")), None),
+    ],
+)
+def test_figures_that_are_0_or_1(text: str, poll: HostSnapshot, value: float | None) -> None:
+    assert figure(poll, parse_condition(text)) == value
+
+
+def test_every_figure_is_read() -> None:
+    labels = {"service_up": '{service="clamav"}', "collector_up": '{collector="clamav"}'}
+    for name in FIGURES:
+        assert figure(snapshot(), parse_condition(f"{name}{labels.get(name, '')} == 1")) is not None
+
+
+# --- verdicts -----------------------------------------------------------------------------------
+
+YES, NO, UNTOLD_ = "queue_messages == 5", "queue_messages == 6", 'service_up{service="clamav"} == 1'
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ([], True),
+        ([YES], True),
+        ([NO], False),
+        ([UNTOLD_], None),
+        ([YES, YES], True),
+        ([YES, NO], False),
+        ([YES, UNTOLD_], None),
+        ([UNTOLD_, YES], None),
+        ([NO, UNTOLD_], False),
+        ([UNTOLD_, NO], False),
+    ],
+)
+def test_all_conditions_must_hold_and_one_that_fails_decides(
+    conditions: list[str], expected: bool | None
+) -> None:
+    assert verdict(snapshot(good("queue")), *conditions) is expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "figures", "expected"),
+    [
+        # Ten frozen messages, and of three more it is not known: there are 10 to 13.
+        ("queue_frozen_messages > 9", {"frozen": 10, "lacking": (("frozen", 3),)}, True),
+        ("queue_frozen_messages > 10", {"frozen": 10, "lacking": (("frozen", 3),)}, False),
+        ("queue_frozen_messages < 14", {"frozen": 10, "lacking": (("frozen", 3),)}, True),
+        ("queue_frozen_messages < 13", {"frozen": 10, "lacking": (("frozen", 3),)}, None),
+        ("queue_frozen_messages <= 10", {"frozen": 10, "lacking": (("frozen", 3),)}, None),
+        ("queue_frozen_messages < 10", {"frozen": 10, "lacking": (("frozen", 3),)}, False),
+        ("queue_frozen_messages == 10", {"frozen": 10, "lacking": (("frozen", 3),)}, None),
+        ("queue_frozen_messages != 12", {"frozen": 10, "lacking": (("frozen", 3),)}, None),
+        ("queue_frozen_messages != 13", {"frozen": 10, "lacking": (("frozen", 3),)}, None),
+        ("queue_frozen_messages != 14", {"frozen": 10, "lacking": (("frozen", 3),)}, True),
+        ("queue_frozen_messages != 9", {"frozen": 10, "lacking": (("frozen", 3),)}, True),
+        ("queue_frozen_messages < 13", {"frozen": 10, "unparsed": 3}, None),
+        ("queue_frozen_messages < 14", {"frozen": 10, "unparsed": 3}, True),
+        ("queue_frozen_messages < 11", {"frozen": 10, "lacking": (("size", 3),)}, True),
+        ("queue_bounce_messages == 0", {"bounces": 0, "lacking": (("sender", 1),)}, None),
+        ("queue_size_bytes < 1GiB", {"size_bytes": 5, "lacking": (("size", 1),)}, None),
+        ("queue_size_bytes > 4", {"size_bytes": 5, "lacking": (("size", 1),)}, True),
+        (f"{OLDEST} < 300d", {"oldest_age": 5.0, "unparsed": 1}, None),
+        (f"{OLDEST} > 1d", {"oldest_age": 5.0, "unparsed": 1}, False),
+        (f"{OLDEST} < 300d", {"oldest_age": 5.0}, True),
+        ("queue_unparsed_messages < 3", {"unparsed": 2}, True),
+        ("queue_listed_messages < 6", {"unparsed": 2}, True),
+        ("queue_messages < 6", {"unparsed": 2}, True),
+    ],
+)
+def test_rows_that_did_not_tell_are_doubt_and_not_zero(
+    condition: str, figures: dict[str, Any], expected: bool | None
+) -> None:
+    assert verdict(of_queue(**figures), condition) is expected
+
+
+@given(
+    frozen=st.integers(0, 20),
+    lacking=st.integers(0, 5),
+    unparsed=st.integers(0, 5),
+    of_these=st.data(),
+    sign=st.sampled_from([">", ">=", "<", "<=", "==", "!="]),
+    value=st.integers(0, 35),
+)
+def test_what_holds_for_a_queue_read_in_part_holds_for_all_of_it(
+    frozen: int, lacking: int, unparsed: int, of_these: st.DataObject, sign: str, value: int
+) -> None:
+    text = f"queue_frozen_messages {sign} {value}"
+    untold = (("frozen", lacking),) if lacking else ()
+    partial = verdict(of_queue(frozen=frozen, unparsed=unparsed, lacking=untold), text)
+    really = frozen + of_these.draw(st.integers(0, lacking + unparsed))
+    if partial:
+        assert verdict(of_queue(frozen=really), text) is True
+
+
+def test_readings_say_why() -> None:
+    conditions = [parse_condition(t) for t in (f"{OLDEST}>1h", UNTOLD_, "queue_messages > 3")]
+    assert readings(snapshot(good("queue")), conditions) == {
+        f"{OLDEST} > 1h": 7200,
+        UNTOLD_: None,
+        "queue_messages > 3": 5,
+    }
+
+
+# --- clocks -------------------------------------------------------------------------------------
+
+Verdicts = Sequence[tuple[float, bool | None]]
+
+
+def follow(clock: Clock, *polls: tuple[float, bool | None]) -> list[bool]:
+    return [clock.follow(NOW + at, verdict=verdict) for at, verdict in polls]
+
+
+@pytest.mark.parametrize(
+    ("polls", "trips", "held"),
+    [
+        # A minute between two polls; five minutes are needed; after more than two minutes that
+        # nobody vouches for, all begins anew.
+        ([(0, True)], [False], 0),
+        ([(60 * n, True) for n in range(6)], [False] * 5 + [True], 300),
+        ([(60 * n, True) for n in range(8)], [False] * 5 + [True] * 3, 420),
+        ([(0, True), (120, True), (240, True), (300, True)], [False, False, False, True], 300),
+        ([(0, True), (60, True), (120, False)], [False] * 3, 0),
+        ([(0, True), (60, False), (120, True), (180, True)], [False] * 4, 60),
+        ([(0, True), (60, True), (120, None)], [False] * 3, 60),
+        ([(0, True), (60, True), (120, None), (180, True)], [False] * 4, 60),
+        ([(0, True), (60, True), (120, None), (180, True), (240, True)], [False] * 5, 120),
+        ([(0, True), (60, True), (120, None), (180, False)], [False] * 4, 0),
+        ([(0, None), (600, None), (1200, True)], [False] * 3, 0),
+        ([(0, True), (121, True)], [False] * 2, 0),
+        ([(0, True), (60, True), (100_000, True), (100_060, True)], [False] * 4, 60),
+        ([(0, True), (60, True), (120, None), (180, None), (240, True)], [False] * 5, 0),
+        ([(0, True), (60, True), (-100_000, True), (-99_940, True)], [False] * 4, 120),
+        ([(0, True), (60, True), (-100_000, False)], [False] * 3, 0),
+        ([(0, True), (0, True), (0, True)], [False] * 3, 0),
+    ],
+)
+def test_the_clock_counts_only_time_between_polls_at_which_they_held(
+    polls: Verdicts, trips: list[bool], held: float
+) -> None:
+    clock = Clock(needed=300, longest=120)
+    assert follow(clock, *polls) == trips
+    assert clock.held == held
+    assert clock.remaining() == max(0, 300 - held)
+
+
+def test_without_a_time_the_first_poll_trips() -> None:
+    clock = Clock(needed=0, longest=120)
+    assert follow(clock, (0, None), (60, True), (120, False), (180, True)) == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_a_poll_that_cannot_tell_is_no_trip_but_does_not_undo_one() -> None:
+    clock = Clock(needed=60, longest=120)
+    assert follow(clock, (0, True), (60, True), (120, None)) == [False, True, False]
+    assert clock.tripped
+    assert follow(clock, (180, True)) == [True]
+    assert follow(clock, (240, False), (300, True)) == [False, False]
+    assert not clock.tripped
+
+
+steps = st.lists(
+    st.tuples(
+        # Polls on time, missed ones, and a clock that jumps to and fro.
+        st.floats(0, 130) | st.floats(-1e6, 1e6),
+        st.sampled_from([True, True, True, None, False]),
+    ),
+    max_size=30,
+)
+
+
+def at_times(moves: Verdicts) -> list[tuple[float, bool | None]]:
+    now, polls = NOW, []
+    for move, verdict_ in moves:
+        now += move
+        polls.append((now, verdict_))
+    return polls
+
+
+@given(moves=steps, needed=st.floats(0, 600), longest=st.floats(0, 300))
+def test_what_was_held_is_no_more_than_what_was_seen(
+    moves: Verdicts, needed: float, longest: float
+) -> None:
+    """Nor ever more than the gaps, none of them too long, between two polls at which they held."""
+    clock, polls = Clock(needed, longest), at_times(moves)
+    seen, sure = 0.0, None
+    for (before, was), (now, is_) in pairwise([(NOW, None), *polls]):
+        if is_ is False or (is_ and sure is not None and now - sure > longest):
+            seen = 0.0
+        elif was and is_:
+            seen += max(0.0, now - before)
+        sure = now if is_ else sure if is_ is None else None
+        tripped = clock.follow(now, verdict=is_)
+        assert clock.held == seen
+        assert tripped is (is_ is True and seen >= needed)
+
+
+@given(moves=steps, needed=st.floats(0, 600))
+def test_a_poll_that_cannot_tell_neither_trips_nor_clears(moves: Verdicts, needed: float) -> None:
+    """It is never better than one at which they held, nor worse than one at which they did not."""
+    doubtful, better, worse = (Clock(needed, longest=120) for _ in range(3))
+    for now, told_ in at_times(moves):
+        before = doubtful.held
+        trips = [
+            clock.follow(now, verdict=otherwise if told_ is None else told_)
+            for clock, otherwise in ((worse, False), (doubtful, None), (better, True))
+        ]
+        assert trips == sorted(trips)
+        assert worse.held <= doubtful.held
+        assert told_ is not True or doubtful.held <= better.held
+        if told_ is None:
+            assert not trips[1]
+            assert doubtful.held == before
+
+
+@given(moves=steps, needed=st.floats(0, 600), longest=st.floats(0, 300))
+def test_a_trip_is_fresh(moves: Verdicts, needed: float, longest: float) -> None:
+    """The poll that trips says itself that they hold, and one that fails starts from nothing."""
+    clock = Clock(needed, longest)
+    for now, verdict_ in at_times(moves):
+        tripped = clock.follow(now, verdict=verdict_)
+        assert not tripped or verdict_ is True
+        if verdict_ is False:
+            assert clock == Clock(needed, longest)
