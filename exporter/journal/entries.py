@@ -1,0 +1,132 @@
+"""What the journal holds, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from exporter.snapshot import Message
+
+
+class Kind(StrEnum):
+    """What an entry tells."""
+
+    INTENT = "intent"
+    """An action is about to begin; its plan's messages stand with it."""
+    REPLY = "reply"
+    """What the panel answered to one request of an action, or that it did not."""
+    OUTCOME = "outcome"
+    """How an action ended; with it the intent is settled."""
+    BLOCKED = "blocked"
+    """A guard kept a rule from acting; written when the guard changes, not at each poll."""
+    ASKED = "asked"
+    """An Alertmanager or a person asked for a rule."""
+    APPROVAL_REQUESTED = "approval_requested"
+    """A rule waits for a person; the messages that it would act on stand with it."""
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    STOPPED = "stopped"
+    """A rule stopped itself on a host: three verifications in a row failed."""
+    DISABLED = "disabled"
+    """The panel cannot do what the rule wants."""
+    RULE_RESUMED = "rule_resumed"
+    """A person let a stopped or disabled rule go on."""
+    PAUSED = "paused"
+    """A person paused all remediation."""
+    RESUMED = "resumed"
+
+
+STANDING = frozenset({Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED, Kind.PAUSED, Kind.RESUMED})
+"""Kinds that hold until another one ends them, however long ago they were written."""
+
+
+class Outcome(StrEnum):
+    """How an action ended: the `outcome` label of the contract."""
+
+    OK = "ok"
+    """Done, and what was to be verified holds."""
+    UNVERIFIED = "verify_failed"
+    """Done, but what was expected afterwards does not hold."""
+    FAILED = "failed"
+    """The panel refused, or could not be asked."""
+    UNKNOWN = "unknown"
+    """The reply never came, and listing could not tell what became of it."""
+    DRY_RUN = "dry_run"
+    """Everything but the act."""
+    NOTHING = "nothing_to_do"
+    """When looked at again there was nothing to act on, or the condition held no longer."""
+
+
+class Actor(StrEnum):
+    """Who or what asked."""
+
+    RULE = "rule"
+    PERSON = "person"
+    ALERTMANAGER = "alertmanager"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry; `id` and `at` are the journal's once it is written."""
+
+    kind: Kind
+    run: str = ""
+    """What ties an intent, its replies and its outcome together."""
+    host: str = ""
+    rule: str = ""
+    """"" for what a person did without a rule."""
+    action: str = ""
+    mode: str = ""
+    """`enforce` or `dry_run`."""
+    actor: str = ""
+    """An Actor, and behind a colon the user's name where it is known."""
+    outcome: str = ""
+    """An Outcome; for a reply what became of the message; for a block the guard's name."""
+    text: str = ""
+    """The sentence for a person."""
+    detail: Mapping[str, object] = field(default_factory=dict)
+    """Values and thresholds, counts, ids: plain JSON."""
+    at: float = 0.0
+    """Unix time."""
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """What the journal knows of one rule on one host; what its guards go by."""
+
+    last_begun: float | None = None
+    """When its last action began; dry runs count."""
+    begun_today: int = 0
+    """Actions begun within the last 24 hours."""
+    stopped: str = ""
+    """Why it is stopped or disabled here; "" when it is not."""
+    failed_verifications: int = 0
+    """Since the last good one, or since a person resumed the rule."""
+    approval: str = ""
+    """"", `requested`, `approved` or `rejected`: of the last request that was not used yet."""
+    approval_run: str = ""
+    """The request's own number, by which a person approves it."""
+    approval_at: float = 0.0
+    """When that was written."""
+    approved_ids: frozenset[str] = frozenset()
+    """The messages that the person saw when approving; none unless approved."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFacts:
+    """What the journal knows of the whole fleet."""
+
+    begun_this_hour: int = 0
+    """Actions of rules begun within the last hour, on any host."""
+    paused: str = ""
+    """Who paused remediation, and when; "" when nobody did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """An intent whose outcome is not known: the process ended in the middle."""
+
+    intent: Entry
+    messages: tuple[Message, ...]

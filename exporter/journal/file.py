@@ -1,0 +1,278 @@
+"""The journal as a file: opened without harm to it, and its troubles told in sentences."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from exporter.journal.schema import (
+    VERSION,
+    ForeignFileError,
+    NewerJournalError,
+    migrate,
+    version_of,
+)
+
+BUSY_SECONDS = 5.0
+"""How long to wait for another process that writes; each write takes milliseconds."""
+
+Stamp = tuple[int | None, ...]
+Identity = tuple[tuple[int, int] | None, ...]
+
+_LOOKS = 10
+"""So often a file is looked at anew that another process changed in the meantime."""
+
+
+class JournalError(Exception):
+    """The journal cannot be read or written; the text says why and what to do."""
+
+
+class JournalMissingError(JournalError):
+    """There is no journal yet."""
+
+
+class DamagedError(Exception):
+    """What the file holds makes no sense."""
+
+
+class MovedError(Exception):
+    """The file that is open is not the one at the journal's path any more."""
+
+
+class EarlierJournalError(Exception):
+    """The journal was written by an earlier version, and a reader cannot bring it forward."""
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """A connection to a journal that is sound and can be written; it is made when missing.
+
+    A file that is not sound, or not a journal, is left exactly as it is.
+    """
+    if _size(path) is None:
+        # For its owner alone: it holds addresses.
+        path.touch(mode=0o600, exist_ok=True)
+    _examine(path, thorough=True)
+    _demand_permission(path)
+    connection = _connect(path, "rw")
+    try:
+        _use_wal(connection)
+        # Each commit is on the disk when it returns: an intent must outlive a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(path: Path) -> tuple[sqlite3.Connection, Stamp | None]:
+    """A connection that changes nothing; with a stamp it is good only while the file has that.
+
+    While nobody writes there is no log (`-wal`), and SQLite would make one, with a `-shm`: in a
+    folder that may not be written it could not, and in others it would leave files of this user
+    there which the daemon's user may not write. So then the file is taken to stand still.
+    """
+    if _size(path) is None:
+        raise _missing(path)
+    still = _examine(path, thorough=False)
+    return _connect(path, "ro", still=still is not None), still
+
+
+def stamp(path: Path) -> Stamp:
+    """What changes with the file and with its log."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, _size(_log(path))
+
+
+def identity(path: Path) -> Identity:
+    """What tells a journal's files from others that come to their places later."""
+    return tuple(_inode(file) for file in (path, _log(path)))
+
+
+def demand_identity(path: Path, files: Identity) -> None:
+    """See that an open journal is still what stands at its path.
+
+    SQLite would go on to write to a file that was moved or deleted, and no later start would find
+    what it wrote.
+    """
+    if identity(path) != files:
+        raise MovedError
+
+
+@contextmanager
+def explained(path: Path, aim: Literal["read", "written"]) -> Iterator[None]:
+    """Turn what SQLite and the system say into a sentence for the operator."""
+    try:
+        yield
+    except NewerJournalError:
+        raise JournalError(
+            f"The journal {path} was written by a later version of the exporter. "
+            "Install that version, or name another state.path."
+        ) from None
+    except EarlierJournalError:
+        raise JournalError(
+            f"The journal {path} was written by an earlier version of the exporter. "
+            "Start the daemon once; it brings it forward."
+        ) from None
+    except ForeignFileError:
+        raise JournalError(
+            f"{path} is a database of another program. Name another state.path."
+        ) from None
+    except MovedError:
+        raise JournalError(
+            f"The journal {path} was moved, replaced or deleted while it was in use. "
+            "Put it back and restart, or restart with a new one."
+        ) from None
+    except DamagedError as error:
+        raise JournalError(_damaged(path, error)) from None
+    except sqlite3.Error as error:
+        raise JournalError(_sentence(path, error, aim)) from None
+    except OSError as error:
+        raise JournalError(
+            f"The journal {path} cannot be {aim}: {error.strerror}. {_permissions(aim)}"
+        ) from None
+
+
+def _missing(path: Path) -> JournalMissingError:
+    return JournalMissingError(f"There is no journal at {path} yet.")
+
+
+def _log(path: Path) -> Path:
+    real = path.resolve()  # as SQLite does
+    return real.with_name(f"{real.name}-wal")
+
+
+def _size(path: Path) -> int | None:
+    """A file's size; None when there is no such file."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _connect(path: Path, mode: Literal["ro", "rw"], *, still: bool = False) -> sqlite3.Connection:
+    # Only SQLite may open the file: whoever else closes it drops the locks of this process.
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}{'&immutable=1' if still else ''}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _examine(path: Path, *, thorough: bool) -> Stamp | None:
+    """See that a file is a journal, or empty, without changing it or leaving any other file.
+
+    Returns:
+        Its stamp when it stood still: nothing was in its log.
+    """
+    if not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
+    for look in range(_LOOKS):
+        before = stamp(path)
+        still = not before[-1]
+        try:
+            with closing(_connect(path, "ro", still=still)) as connection:
+                version = _version_of_sound(connection, thorough=thorough)
+        except (sqlite3.Error, DamagedError, ForeignFileError):
+            # Half written, or its log has just gone: another process is at it.
+            if look == _LOOKS - 1 or stamp(path) == before:
+                raise
+        else:
+            if not thorough and version == 0:
+                raise _missing(path)
+            if not thorough and version < VERSION:
+                raise EarlierJournalError
+            return before if still else None
+    raise AssertionError
+
+
+def _version_of_sound(connection: sqlite3.Connection, *, thorough: bool) -> int:
+    connection.execute("BEGIN")
+    version = version_of(connection)
+    if thorough:
+        verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if verdict != "ok":
+            raise DamagedError(" ".join(verdict.replace("*** in database main ***", "").split()))
+    return version
+
+
+def _demand_permission(path: Path) -> None:
+    """See that a journal may be written before SQLite leaves files beside it that are of no use."""
+    real = path.resolve()
+    for place, needed in ((real, os.R_OK | os.W_OK), (real.parent, os.W_OK | os.X_OK)):
+        if not os.access(place, needed, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Let readers read while a writer writes."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here for another process that makes the same file.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _sentence(path: Path, error: sqlite3.Error, aim: Literal["read", "written"]) -> str:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return _damaged(path, error)
+    if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _is_full(path)):
+        return f"The journal {path} cannot be {aim}: the disk is full. Make room on it."
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return f"The journal {path} cannot be {aim}: {error}. {_permissions(aim)}"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return (
+            f"The journal {path} is held by another process for more than {BUSY_SECONDS:g} s. "
+            "Find who has it open."
+        )
+    if name.startswith("SQLITE_IOERR"):
+        return (
+            f"The journal {path} cannot be {aim}: {error}. "
+            "Look at the disk, and at quotas and limits on files."
+        )
+    return f"The journal {path} cannot be {aim}: {error}."
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return (
+        f"The journal {path} is damaged ({error}). It was left as it is: keep a copy, then move "
+        "it away, and a new one is made. Without it the exporter does not know what it has done."
+    )
+
+
+def _permissions(aim: Literal["read", "written"]) -> str:
+    if aim == "read":
+        return "The file must be readable for this user, and its folder open to it."
+    return "The file and its folder must exist and be writable for the exporter's user."
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk has no room; some of SQLite's own writes do not tell."""
+    try:
+        return os.statvfs(path.parent).f_bavail == 0
+    except OSError:
+        return False

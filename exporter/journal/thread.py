@@ -1,0 +1,63 @@
+"""The journal on a thread of its own: the event loop never waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from exporter.journal.store import Journal, JournalError
+
+T = TypeVar("T")
+
+TRY_AGAIN = 30.0
+"""Seconds after which a journal that could not be opened is tried again: somebody may have
+moved a damaged file away, or made room on the disk."""
+
+
+class JournalThread:
+    """One journal, opened when it is first needed, for the tasks of one event loop."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._journal: Journal | None = None
+        self._failed: tuple[float, JournalError] | None = None
+
+    async def do(self, work: Callable[[Journal], T]) -> T:
+        """`work(journal)` on the journal's thread, one after the other.
+
+        Work that has begun ends, whether or not who asked for it still waits.
+
+        Raises:
+            JournalError: the journal cannot be opened, read or written.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+
+    def _do(self, work: Callable[[Journal], T]) -> T:
+        return work(self._opened())
+
+    def _opened(self) -> Journal:
+        if self._journal is None:
+            if self._failed is not None and time.monotonic() < self._failed[0] + TRY_AGAIN:
+                raise JournalError(str(self._failed[1]))
+            try:
+                self._journal = Journal.open(self.path, clock=self._clock)
+            except JournalError as error:
+                self._failed = time.monotonic(), error
+                raise
+            self._failed = None
+        return self._journal
+
+    async def close(self) -> None:
+        """Let begun work end, then close the file."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    def _close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()

@@ -1,0 +1,44 @@
+"""The journal's entries as plain values: the same for the page, the JSON API and the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from exporter.journal.entries import Entry
+from exporter.snapshot import Message
+
+
+def entry_view(entry: Entry) -> dict[str, Any]:
+    """An entry; what it does not have is left out."""
+    view: dict[str, Any] = {
+        "id": entry.id,
+        "at": datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds"),
+        "kind": entry.kind.value,
+    }
+    for name in ("run", "host", "rule", "action", "mode", "actor", "outcome", "text"):
+        value = getattr(entry, name)
+        if value:
+            view[name] = value
+    if entry.detail:
+        view["detail"] = dict(entry.detail)
+    return view
+
+
+def message_view(message: Message) -> dict[str, Any]:
+    """A message; null where the panel did not tell."""
+    return {
+        "id": message.id,
+        "age_seconds": message.age,
+        "size_bytes": message.size,
+        "sender": message.sender,
+        "recipients": None if message.recipients is None else list(message.recipients),
+        "delivered": list(message.delivered),
+        "frozen": message.frozen,
+    }
+
+
+def messages_view(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Several of them."""
+    return [message_view(message) for message in messages]

@@ -1,0 +1,436 @@
+"""What the guards learn from the journal: tables of entries, and a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.journal import Entry, FleetFacts, Journal, Kind, Outcome, RuleFacts
+from tests.builders import NOW
+from tests.journal.builders import entry, intent, outcome, plan
+from tests.journal.conftest import Clock, Opens
+
+HOUR, DAY = 3600.0, 86400.0
+Story = Iterable[tuple[float, Entry]]
+
+Tell = Callable[[Story], Journal]
+
+
+@pytest.fixture
+def tell(journal: Journal, clock: Clock) -> Tell:
+    """Writes each entry so many seconds before NOW, in this order, and sets the clock to NOW."""
+
+    def tell(story: Story) -> Journal:
+        for ago, told in story:
+            clock.now = NOW - ago
+            journal.add(told)
+        clock.now = NOW
+        return journal
+
+    return tell
+
+
+def facts(journal: Journal) -> RuleFacts:
+    return journal.rule_facts("mx1", "purge")
+
+
+def test_of_what_was_never_written_nothing_is_known(journal: Journal) -> None:
+    assert facts(journal) == RuleFacts()
+    assert journal.fleet_facts() == FleetFacts()
+    assert journal.unsettled() == []
+
+
+@pytest.mark.parametrize(
+    ("begun", "last", "today"),
+    [
+        ([0], 0, 1),
+        ([DAY - 0.5], DAY - 0.5, 1),
+        ([DAY], DAY, 0),
+        ([DAY + 1], DAY + 1, 0),
+        ([3 * DAY, 2 * DAY], 2 * DAY, 0),
+        ([3 * DAY, 23 * HOUR, 5], 5, 2),
+        ([400 * DAY], 400 * DAY, 0),
+        # The clock was set back: what lies ahead of it was done nevertheless.
+        ([-HOUR], -HOUR, 1),
+        ([-30 * DAY, 5], -30 * DAY, 2),
+        ([5, -HOUR, 10], -HOUR, 3),
+    ],
+)
+def test_actions_begun_are_counted_over_a_day_and_the_last_is_known_for_ever(
+    tell: Tell, begun: list[float], last: float, today: int
+) -> None:
+    told = facts(tell((ago, intent(f"r{number}")) for number, ago in enumerate(begun)))
+    assert (told.last_begun, told.begun_today) == (NOW - last, today)
+
+
+@pytest.mark.parametrize("how", Outcome)
+def test_an_action_counts_however_it_ends(tell: Tell, how: Outcome) -> None:
+    """Dry runs and what failed use up cooldown and limits too."""
+    journal = tell([(60, intent()), (30, outcome(how=how))])
+    assert (facts(journal).last_begun, facts(journal).begun_today) == (NOW - 60, 1)
+    assert journal.fleet_facts().begun_this_hour == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.INTENT])
+def test_nothing_but_an_intent_is_an_action(tell: Tell, kind: Kind) -> None:
+    journal = tell([(60, entry(kind))])
+    assert (facts(journal).last_begun, facts(journal).begun_today) == (None, 0)
+    assert journal.fleet_facts().begun_this_hour == 0
+
+
+@pytest.mark.parametrize("other", [{"host": "mx2"}, {"rule": "retry"}, {"rule": ""}])
+def test_a_rule_on_a_host_knows_nothing_of_others(tell: Tell, other: dict[str, Any]) -> None:
+    story = [
+        intent("r1"),
+        outcome("r1", Outcome.UNVERIFIED),
+        entry(Kind.STOPPED, text="Three failed."),
+        entry(Kind.APPROVED, "a1"),
+    ]
+    assert facts(tell((60, replace(told, **other)) for told in story)) == RuleFacts()
+
+
+OK, BAD = Outcome.OK, Outcome.UNVERIFIED
+RESUMED, BLOCKED = Kind.RULE_RESUMED, Kind.BLOCKED
+
+
+@pytest.mark.parametrize(
+    ("story", "in_a_row"),
+    [
+        ([], 0),
+        ([BAD], 1),
+        ([BAD, BAD, BAD], 3),
+        ([BAD] * 7, 7),
+        ([OK], 0),
+        ([BAD, BAD, OK], 0),
+        ([OK, BAD, BAD], 2),
+        ([BAD, BAD, OK, BAD], 1),
+        # Only a good verification, or a person, ends the row.
+        ([BAD, Outcome.FAILED, BAD], 2),
+        ([BAD, Outcome.UNKNOWN, BAD], 2),
+        ([BAD, Outcome.DRY_RUN, BAD], 2),
+        ([BAD, Outcome.NOTHING, BAD], 2),
+        ([BAD, BLOCKED, BAD], 2),
+        ([BAD, Kind.STOPPED, BAD], 2),
+        ([BAD, Kind.DISABLED, BAD], 2),
+        ([BAD, Kind.PAUSED, Kind.RESUMED, BAD], 2),
+        ([BAD, Kind.APPROVED, BAD], 2),
+        ([Outcome.FAILED] * 5, 0),
+        ([Outcome.UNKNOWN] * 5, 0),
+        ([BAD, BAD, RESUMED], 0),
+        ([BAD, BAD, RESUMED, BAD], 1),
+        ([BAD, OK, RESUMED, BAD, BAD], 2),
+        ([RESUMED, BAD, OK], 0),
+    ],
+)
+@pytest.mark.parametrize("step", [0.0, -500 * DAY, DAY])
+def test_failed_verifications_are_counted_in_a_row(
+    tell: Tell, story: list[Outcome | Kind], in_a_row: int, step: float
+) -> None:
+    """However long it took; and in the order of writing, though the clock was set back."""
+    told = [
+        entry(what) if isinstance(what, Kind) else outcome(f"r{number}", what)
+        for number, what in enumerate(story)
+    ]
+    journal = tell((step * number, e) for number, e in enumerate(told))
+    assert facts(journal).failed_verifications == in_a_row
+
+
+STOPPED = entry(Kind.STOPPED, text="Three verifications failed.")
+DISABLED = entry(Kind.DISABLED, text="This panel has no forced deletion.")
+
+
+@pytest.mark.parametrize(
+    ("story", "stopped"),
+    [
+        ([STOPPED], STOPPED.text),
+        ([DISABLED], DISABLED.text),
+        ([STOPPED, DISABLED], DISABLED.text),
+        ([STOPPED, entry(RESUMED, text="Anna resumed it.")], ""),
+        ([DISABLED, entry(RESUMED)], ""),
+        ([STOPPED, entry(RESUMED), STOPPED], STOPPED.text),
+        ([entry(RESUMED), STOPPED], STOPPED.text),
+        ([STOPPED, outcome(), entry(Kind.APPROVED), entry(BLOCKED)], STOPPED.text),
+        # To resume the whole is not to resume the rule.
+        ([STOPPED, entry(Kind.PAUSED), entry(Kind.RESUMED)], STOPPED.text),
+        ([STOPPED, entry(RESUMED, host="mx2"), entry(RESUMED, rule="retry")], STOPPED.text),
+        # It is never let go on for want of a word.
+        ([entry(Kind.STOPPED)], "stopped."),
+        ([entry(Kind.DISABLED)], "disabled."),
+    ],
+)
+@pytest.mark.parametrize("ages", [[0.0] * 4, [800 * DAY] * 4, [0, DAY, 2 * DAY, 3 * DAY]])
+def test_a_rule_stays_stopped_until_a_person_resumes_it(
+    tell: Tell, story: list[Entry], stopped: str, ages: list[float]
+) -> None:
+    assert facts(tell(zip(ages, story, strict=False))).stopped == stopped
+
+
+def pause(text: str = "Anna paused it.") -> Entry:
+    return Entry(Kind.PAUSED, text=text)
+
+
+@pytest.mark.parametrize(
+    ("story", "paused"),
+    [
+        ([pause()], "Anna paused it."),
+        ([pause(), Entry(Kind.RESUMED)], ""),
+        ([Entry(Kind.RESUMED), pause()], "Anna paused it."),
+        ([pause(), Entry(Kind.RESUMED), pause("Boris did.")], "Boris did."),
+        ([pause(), pause("Boris did.")], "Boris did."),
+        ([pause(), entry(RESUMED), intent()], "Anna paused it."),
+        ([pause("")], "paused."),
+    ],
+)
+@pytest.mark.parametrize("ages", [[0.0] * 3, [800 * DAY] * 3, [0, DAY, 2 * DAY]])
+def test_all_is_paused_until_a_person_resumes_it(
+    tell: Tell, story: list[Entry], paused: str, ages: list[float]
+) -> None:
+    assert tell(zip(ages, story, strict=False)).fleet_facts().paused == paused
+
+
+@pytest.mark.parametrize(
+    ("story", "begun"),
+    [
+        ([(0, intent()), (10, intent(host="mx2")), (20, intent(rule="retry"))], 3),
+        ([(HOUR - 0.5, intent())], 1),
+        ([(HOUR, intent())], 0),
+        ([(DAY, intent()), (60, intent())], 1),
+        # The clock was set back.
+        ([(-60, intent()), (-DAY, intent())], 2),
+        # What a person does without a rule is theirs to limit.
+        ([(60, intent(rule="")), (30, intent(actor="person:anna"))], 1),
+        ([(60, outcome()), (60, entry(BLOCKED)), (60, entry(Kind.REPLY))], 0),
+    ],
+)
+def test_actions_of_rules_are_counted_over_an_hour_and_the_fleet(
+    tell: Tell, story: Story, begun: int
+) -> None:
+    assert tell(story).fleet_facts().begun_this_hour == begun
+
+
+# --- approvals ----------------------------------------------------------------------------------
+
+REQUESTED, APPROVED, REJECTED = Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED
+
+
+def used(run: str) -> Entry:
+    return intent(f"by {run}", detail={"approval": run})
+
+
+APPROVALS: list[tuple[list[tuple[float, Entry]], str, str, float]] = [
+    ([(60, entry(REQUESTED, "a"))], "requested", "a", 60),
+    ([(60, entry(REQUESTED, "a")), (30, entry(APPROVED, "a"))], "approved", "a", 30),
+    ([(60, entry(REQUESTED, "a")), (30, entry(REJECTED, "a"))], "rejected", "a", 30),
+    (
+        [(60, entry(REQUESTED, "a")), (30, entry(APPROVED, "a")), (20, entry(REJECTED, "a"))],
+        "rejected",
+        "a",
+        20,
+    ),
+    ([(60, entry(REQUESTED, "a")), (30, entry(APPROVED, "a")), (20, used("a"))], "", "", NOW),
+    (
+        [(60, entry(APPROVED, "a")), (50, used("a")), (40, entry(REQUESTED, "b"))],
+        "requested",
+        "b",
+        40,
+    ),
+    ([(60, entry(APPROVED, "a")), (50, used("a")), (40, outcome("by a", BAD))], "", "", NOW),
+    # An action that did not go by the approval does not use it up.
+    ([(60, entry(APPROVED, "a")), (50, intent("by hand"))], "approved", "a", 60),
+    ([(60, entry(APPROVED, "a")), (50, used("a")), (40, intent("by hand"))], "", "", NOW),
+    ([(60, entry(APPROVED, "a")), (50, replace(used("a"), host="mx2"))], "approved", "a", 60),
+    ([(60, entry(APPROVED, "a")), (50, entry(BLOCKED)), (40, outcome())], "approved", "a", 60),
+    # The last word counts, on whichever request.
+    (
+        [(60, entry(REQUESTED, "a")), (50, entry(REQUESTED, "b")), (40, entry(APPROVED, "a"))],
+        "approved",
+        "a",
+        40,
+    ),
+    # For a day, each from when it was written.
+    ([(DAY - 0.5, entry(REQUESTED, "a"))], "requested", "a", DAY - 0.5),
+    ([(DAY, entry(REQUESTED, "a"))], "", "", NOW),
+    ([(DAY, entry(REJECTED, "a"))], "", "", NOW),
+    ([(DAY + 60, entry(REQUESTED, "a")), (DAY, entry(APPROVED, "a"))], "", "", NOW),
+    ([(DAY + 60, entry(REQUESTED, "a")), (60, entry(APPROVED, "a"))], "approved", "a", 60),
+    # The clock was set back: by a little, and by so much that the age cannot be known.
+    ([(-60, entry(APPROVED, "a"))], "approved", "a", -60),
+    ([(-DAY, entry(APPROVED, "a"))], "", "", NOW),
+    ([(5, entry(APPROVED, "a")), (60, used("a"))], "", "", NOW),
+    ([(5, entry(APPROVED, "a")), (60, entry(REJECTED, "a"))], "rejected", "a", 60),
+    ([(5, entry(REQUESTED, "a")), (3 * DAY, entry(REJECTED, "a"))], "", "", NOW),
+]
+
+
+@pytest.mark.parametrize(("story", "approval", "run", "ago"), APPROVALS)
+def test_the_last_word_on_an_approval_counts_until_it_is_used_or_too_old(
+    tell: Tell, story: Story, approval: str, run: str, ago: float
+) -> None:
+    told = facts(tell(story))
+    assert (told.approval, told.approval_run, told.approval_at) == (approval, run, NOW - ago)
+
+
+def test_what_is_approved_are_the_messages_of_the_request(journal: Journal) -> None:
+    journal.add(entry(REQUESTED, "a"), plan(3))
+    journal.add(entry(REQUESTED, "b"), plan(9))
+    assert facts(journal).approved_ids == frozenset()
+    journal.add(entry(APPROVED, "a"))
+    assert facts(journal).approved_ids == {m.id for m in plan(3)}
+    journal.add(entry(REJECTED, "a"))
+    assert facts(journal).approved_ids == frozenset()
+    journal.add(entry(APPROVED, "b"))
+    assert facts(journal).approved_ids == {m.id for m in plan(9)}
+    journal.add(used("b"), plan(9))
+    assert facts(journal).approved_ids == frozenset()
+
+
+@pytest.mark.parametrize("other", [{"host": "mx2"}, {"rule": "retry"}, {"run": "b"}])
+def test_an_approval_without_its_request_approves_no_message(
+    journal: Journal, other: dict[str, Any]
+) -> None:
+    journal.add(replace(entry(REQUESTED, "a"), **other), plan())
+    journal.add(entry(APPROVED, "a"))
+    assert (facts(journal).approval, facts(journal).approved_ids) == ("approved", frozenset())
+
+
+# --- intents without an outcome -----------------------------------------------------------------
+
+
+def test_an_intent_is_unsettled_until_its_outcome(journal: Journal) -> None:
+    first = journal.add(intent("r1"), plan(3))
+    second = journal.add(intent("r2", host="mx2", rule=""))
+    journal.add(entry(Kind.REPLY, "r1"))
+
+    def left(host: str | None = None) -> list[tuple[Entry, int]]:
+        return [(u.intent, len(u.messages)) for u in journal.unsettled(host)]
+
+    assert left() == [(first, 3), (second, 0)]
+    assert left("mx1") == [(first, 3)]
+    assert left("mx3") == []
+    journal.add(outcome("r1", Outcome.UNKNOWN))
+    assert left() == [(second, 0)]
+    journal.add(outcome("r1"))
+    journal.add(outcome("nobody's"))
+    assert left() == [(second, 0)]
+    journal.add(outcome("r2", host="mx2", rule=""))
+    assert left() == []
+
+
+def test_facts_are_the_same_after_a_restart(journal: Journal, open_journal: Opens) -> None:
+    journal.add(intent("r1"))
+    journal.add(outcome("r1", BAD))
+    journal.add(intent("r2"), plan())
+    journal.add(entry(REQUESTED, "a"), plan())
+    journal.add(entry(APPROVED, "a"))
+    journal.add(STOPPED)
+    journal.add(pause())
+    before = (facts(journal), journal.fleet_facts(), journal.unsettled())
+    journal.close()
+    again = open_journal()
+    assert (facts(again), again.fleet_facts(), again.unsettled()) == before
+    assert before[0] == RuleFacts(
+        last_begun=NOW,
+        begun_today=2,
+        stopped=STOPPED.text,
+        failed_verifications=1,
+        approval="approved",
+        approval_run="a",
+        approval_at=NOW,
+        approved_ids=frozenset(m.id for m in plan()),
+    )
+
+
+# --- any story ----------------------------------------------------------------------------------
+
+STEPS = st.tuples(
+    # Mostly forward; now and then the clock is set, by a lot or a little.
+    st.one_of(st.floats(0, 2 * HOUR), st.floats(0, DAY), st.floats(-3 * DAY, 100 * DAY)),
+    st.sampled_from(list(Kind)),
+    st.sampled_from(list(Outcome)),
+    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(["mx1", "mx1", "mx2"]),
+    st.sampled_from(["purge", "purge", "retry"]),
+)
+
+
+def told_of(step: tuple[float, Kind, Outcome, str, str, str]) -> Entry:
+    _, kind, how, run, host, rule = step
+    by = {"approval": run} if kind is Kind.INTENT and how is OK else {}
+    return Entry(kind, run, host, rule, outcome=how, text=f"{kind}", detail=by)
+
+
+def by_reading_all(entries: list[Entry], now: float) -> RuleFacts:
+    """The facts as one would work them out by hand, but for the messages approved."""
+    begun = [e.at for e in entries if e.kind is Kind.INTENT]
+    stops = [e for e in entries if e.kind in {Kind.STOPPED, Kind.DISABLED, RESUMED}]
+    row = 0
+    for e in entries:
+        if e.kind is RESUMED or (e.kind is Kind.OUTCOME and e.outcome == OK):
+            row = 0
+        row += e.kind is Kind.OUTCOME and e.outcome == BAD
+    approval: Entry | None = None
+    for e in entries:
+        if e.kind in {REQUESTED, APPROVED, REJECTED}:
+            approval = e
+        elif e.kind is Kind.INTENT and e.detail:
+            approval = None
+    if approval is not None and abs(now - approval.at) >= DAY:
+        approval = None
+    words = {REQUESTED: "requested", APPROVED: "approved", REJECTED: "rejected"}
+    return RuleFacts(
+        last_begun=max(begun, default=None),
+        begun_today=sum(at > now - DAY for at in begun),
+        stopped=stops[-1].text if stops and stops[-1].kind is not RESUMED else "",
+        failed_verifications=row,
+        approval=words[approval.kind] if approval else "",
+        approval_run=approval.run if approval else "",
+        approval_at=approval.at if approval else 0.0,
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    story=st.lists(STEPS, max_size=25),
+    later=st.floats(0, 30 * DAY),
+    keep=st.sampled_from([0.0, DAY, 90 * DAY]),
+)
+def test_facts_are_those_of_all_entries_and_pruning_changes_none(
+    tmp_path_factory: pytest.TempPathFactory,
+    story: list[tuple[float, Kind, Outcome, str, str, str]],
+    later: float,
+    keep: float,
+) -> None:
+    clock = Clock()
+    journal = Journal.open(tmp_path_factory.mktemp("any") / "journal", clock=clock)
+    journal._connection.execute("PRAGMA synchronous = OFF")
+    try:
+        for step in story:
+            clock.now += step[0]
+            journal.add(told_of(step))
+        clock.now += later
+
+        def known() -> list[RuleFacts]:
+            return [
+                replace(journal.rule_facts(host, rule), approved_ids=frozenset())
+                for host in ("mx1", "mx2")
+                for rule in ("purge", "retry")
+            ]
+
+        before = (known(), journal.fleet_facts(), journal.unsettled())
+        assert before[0] == [
+            by_reading_all(journal.entries(host=host, rule=rule), clock.now)
+            for host in ("mx1", "mx2")
+            for rule in ("purge", "retry")
+        ]
+        count = len(journal.entries())
+        deleted = journal.prune(clock.now - keep)
+        assert len(journal.entries()) == count - deleted
+        assert (known(), journal.fleet_facts(), journal.unsettled()) == before
+        assert journal.prune(clock.now - keep) == 0
+    finally:
+        journal.close()
