@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from exporter.config.models import HostConfig
+from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
     Layouts,
@@ -21,7 +22,6 @@ from exporter.panel.decode import (
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.queue_decoder import QueueDecoder
-from exporter.panel.secrecy import read_discreetly
 from exporter.snapshot import (
     QUEUE,
     UNTOLD,
@@ -184,16 +184,10 @@ async def _request(
     read: Callable[[bytes], Awaitable[T]],
     command: ServiceCommand | None = None,
 ) -> T:
-    """Ask, read the reply, and count what came of it."""
-    reply = await context.client.request(operation, command=command)
-    context.answered.append(operation)
-    try:
-        value = await read_discreetly(reply.body, context.host.secret_values, read)
-    except PanelError as error:
-        context.client.judged(reply, error.reason)
-        raise
-    context.client.judged(reply, "ok")
-    return value
+    def answered() -> None:
+        context.answered.append(operation)
+
+    return await ask(context.client, operation, read, command=command, on_answer=answered)
 
 
 _EMPTY_LIST = b'{"error": 100}'

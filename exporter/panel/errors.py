@@ -13,13 +13,21 @@ class PanelError(Exception):
     """
 
     def __init__(
-        self, reason: Reason, message: str, *, hint: str = "", retryable: bool = False
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        hint: str = "",
+        retryable: bool = False,
+        lost: bool = False,
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.hint = hint
         self.retryable = retryable
+        self.lost = lost
+        """Whether the panel may have carried a command out of which no answer came."""
 
     def concerns_all(self, *, answered: bool) -> bool:
         """Whether every other request to this panel would fail alike now.
@@ -43,8 +51,8 @@ class PanelError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling, and decoding of large
         # lists raises in another process.
-        return _rebuild, (self.reason, self.message, self.hint, self.retryable)
+        return _rebuild, (self.reason, self.message, self.hint, self.retryable, self.lost)
 
 
-def _rebuild(reason: Reason, message: str, hint: str, retryable: bool) -> PanelError:  # noqa: FBT001
-    return PanelError(reason, message, hint=hint, retryable=retryable)
+def _rebuild(reason: Reason, message: str, hint: str, retryable: bool, lost: bool) -> PanelError:  # noqa: FBT001
+    return PanelError(reason, message, hint=hint, retryable=retryable, lost=lost)

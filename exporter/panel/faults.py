@@ -63,7 +63,7 @@ class Attempt:
             message += " Whether the panel carried the command out is not known."
             hint = f"Look at the queue before you try again. {hint}".rstrip()
             retryable = False
-        return PanelError(reason, message, hint=hint, retryable=retryable)
+        return PanelError(reason, message, hint=hint, retryable=retryable, lost=self.action)
 
 
 def no_slot(seconds: float) -> PanelError:

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import tzinfo
 from functools import partial
+from typing import TypeVar
 
 from exporter.panel.decode import Layouts, QueueUpdate, decode_queue_update
 from exporter.panel.errors import PanelError
@@ -24,7 +25,7 @@ INLINE_LIMIT = 64 * 2**10
 DECODE_TIMEOUT = 30.0
 """Seconds that decoding one list may take; a list of 100,000 messages takes a third of one."""
 
-_Decode = Callable[[bytes], QueueUpdate]
+T = TypeVar("T")
 
 
 class QueueDecoder:
@@ -51,8 +52,7 @@ class QueueDecoder:
         """What `decode_queue_update` returns for these arguments.
 
         Raises:
-            PanelError: when the reply is no list, or decoding it took too long or ended the
-                worker process.
+            PanelError: as `run`.
         """
         decode = partial(
             decode_queue_update,
@@ -62,13 +62,22 @@ class QueueDecoder:
             previous_ids=previous_ids,
             known=known,
         )
+        return await self.run(decode, body)
+
+    async def run(self, decode: Callable[[bytes], T], body: bytes) -> T:
+        """`decode(body)` for a reply to list_msg; both must be fit to travel between processes.
+
+        Raises:
+            PanelError: when the reply is no list, or decoding it took too long or ended the
+                worker process.
+        """
         if len(body) <= INLINE_LIMIT:
             return decode(body)
         # One at a time, so that a list that ends the worker takes no other list with it.
         async with self._turn:
             return await self._in_worker(decode, body)
 
-    async def _in_worker(self, decode: _Decode, body: bytes) -> QueueUpdate:
+    async def _in_worker(self, decode: Callable[[bytes], T], body: bytes) -> T:
         try:
             future = _submit(self._worker(), decode, body)
         except BrokenProcessPool:  # it ended while it had nothing to do
@@ -111,7 +120,7 @@ class QueueDecoder:
             process.join(1.0)
 
 
-def _submit(pool: ProcessPoolExecutor, decode: _Decode, body: bytes) -> Future[QueueUpdate]:
+def _submit(pool: ProcessPoolExecutor, decode: Callable[[bytes], T], body: bytes) -> Future[T]:
     """Hand a reply over in a file in memory.
 
     Sent through the executor's pipe it would be copied three times on its way. The file stays
@@ -144,7 +153,7 @@ def _prepare_worker() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _decode_file(decode: _Decode, path: str) -> QueueUpdate:
+def _decode_file(decode: Callable[[bytes], T], path: str) -> T:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

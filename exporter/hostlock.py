@@ -1,0 +1,71 @@
+"""One actor a host: a lock that the daemon and the commands share, and that nobody can leave.
+
+The kernel holds it with the process: it goes with whoever held it, however that one ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporter.ownership import give_to_owner_of
+
+_LOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
+
+FLEET = ""
+"""Held like a host, which never has this name, for what must not happen twice at once anywhere."""
+
+
+class HostBusyError(Exception):
+    """Another process, or another action of this one, is at work on the host."""
+
+
+class LockFileError(Exception):
+    """The lock file cannot be opened, so that nobody can be sure to be alone."""
+
+
+class HostLocks:
+    """The locks of all hosts: one byte each of a file beside the journal.
+
+    The journal's own file would not do: SQLite locks it in a way that is undone when anybody
+    else in the process closes it.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._file = journal.with_name(journal.name + "-hosts.lock")
+
+    @contextmanager
+    def hold(self, host: str) -> Iterator[None]:
+        """Have a host for oneself.
+
+        Raises:
+            HostBusyError: somebody else has it.
+            LockFileError: that cannot be known.
+        """
+        try:
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LockFileError(
+                f"The lock file {self._file} cannot be opened: {error.strerror}."
+            ) from None
+        try:
+            give_to_owner_of(self._file.parent, descriptor)
+            # Of the open file, not of the process: two actions of one process exclude each other.
+            place = zlib.crc32(host.encode())
+            wanted = struct.pack(_LOCK, fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+            try:
+                fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+            except (BlockingIOError, PermissionError):
+                raise HostBusyError(host) from None
+            except OSError as error:
+                raise LockFileError(
+                    f"The file system of {self._file} knows no locks: {error.strerror}."
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)

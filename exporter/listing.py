@@ -1,0 +1,128 @@
+"""The queue as it is now, message by message: what plans are made from and judged by."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import partial
+
+from exporter.config.remediation import Selector
+from exporter.panel.ask import ask
+from exporter.panel.client import PanelClient
+from exporter.panel.decode import decode_count_reply, decode_queue
+from exporter.panel.protocol import Operation
+from exporter.panel.queue_decoder import QueueDecoder
+from exporter.selection import select
+from exporter.snapshot import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One count_msg and list_msg, and the messages that a selector means."""
+
+    count: int
+    """Messages by count_msg."""
+    listed: int
+    """Rows in the reply, understood or not."""
+    unparsed: int
+    """Rows that were not understood; no selector ever means them."""
+    ids: frozenset[str]
+    """Of every understood message."""
+    frozen_ids: frozenset[str]
+    """Of those that are known to be frozen."""
+    frozen_unknown: int
+    """Understood messages of which it is not known whether they are frozen."""
+    matching: int
+    """Messages that the selector means."""
+    chosen: tuple[Message, ...]
+    """These, the oldest first; no more than were asked for."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the list can be all of the queue: mail comes and goes between the two calls.
+
+        A list without a row tells nothing of messages that are there by the other count.
+        """
+        if self.count and not self.listed:
+            return False
+        return self.listed >= self.count - max(_COME_AND_GONE, self.count // 10)
+
+    @property
+    def is_all_frozen_mail(self) -> bool:
+        """Whether the selector means all that deleting frozen mail would delete, and no more."""
+        return (
+            self.is_whole
+            and not self.unparsed
+            and not self.frozen_unknown
+            and self.matching == len(self.chosen) == len(self.frozen_ids)
+            and all(message.id in self.frozen_ids for message in self.chosen)
+        )
+
+
+_COME_AND_GONE = 10
+
+EMPTY = Listing(0, 0, 0, frozenset(), frozenset(), 0, 0, ())
+
+
+def read_listing(
+    body: bytes,
+    *,
+    count: int,
+    selector: Selector,
+    most: int,
+    now: float,
+    fields: dict[str, str | int],
+    time_zone: tzinfo | None,
+) -> Listing:
+    """A reply to list_msg as a Listing; pure, and fit to run in another process.
+
+    Raises:
+        PanelError: as `decode_queue`.
+    """
+    table = decode_queue(body, now=now, fields=fields, time_zone=time_zone)
+    chosen = select(table.messages(), selector)
+    return Listing(
+        count=count,
+        listed=table.listed,
+        unparsed=table.unparsed,
+        ids=frozenset(table.ids),
+        frozen_ids=frozenset(
+            id_ for id_, frozen in zip(table.ids, table.frozen, strict=True) if frozen
+        ),
+        frozen_unknown=sum(frozen is None for frozen in table.frozen),
+        matching=len(chosen),
+        chosen=tuple(chosen[:most]),
+    )
+
+
+async def ask_listing(
+    client: PanelClient, decoder: QueueDecoder, selector: Selector, *, most: int
+) -> Listing:
+    """Ask the panel for its queue now.
+
+    Raises:
+        PanelError: it could not be asked, or its answers were not understood.
+    """
+    host = client.host
+
+    async def read_count(body: bytes) -> int:
+        return decode_count_reply(body)
+
+    count = await ask(client, Operation.COUNT, read_count)
+    if count == 0:
+        return EMPTY
+    decode = partial(
+        read_listing,
+        count=count,
+        selector=selector,
+        most=most,
+        now=time.time(),
+        fields=host.told_fields,
+        time_zone=host.zone,
+    )
+
+    async def read(body: bytes) -> Listing:
+        return await decoder.run(decode, body)
+
+    return await ask(client, Operation.LIST, read)

@@ -1,0 +1,228 @@
+"""One actor a host, in this process and beside it, and no lock that its holder leaves behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from exporter.hostlock import HostBusyError, HostLocks, LockFileError
+
+HOLDER = """
+import sys
+from pathlib import Path
+from exporter.hostlock import HostLocks
+
+with HostLocks(Path(sys.argv[1])).hold(sys.argv[2]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Where a journal would be; the locks do not need it to be there."""
+    return tmp_path / "journal.db"
+
+
+@contextmanager
+def another_process(journal: Path, host: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a host until its input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(journal), host],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def is_free(journal: Path, host: str) -> bool:
+    try:
+        with HostLocks(journal).hold(host):
+            return True
+    except HostBusyError:
+        return False
+
+
+def test_a_host_is_had_by_one_at_a_time(journal: Path) -> None:
+    locks = HostLocks(journal)
+    with locks.hold("mx1"):
+        with pytest.raises(HostBusyError, match="mx1"), locks.hold("mx1"):
+            pytest.fail("had twice")
+        assert not is_free(journal, "mx1")
+        with pytest.raises(HostBusyError), locks.hold("mx1"):
+            pytest.fail("whoever was refused must not free it")
+    assert is_free(journal, "mx1")
+
+
+def test_hosts_do_not_wait_for_each_other(journal: Path) -> None:
+    locks = HostLocks(journal)
+    hosts = ["mx1", "mx2", "", "МХ", "a" * 127, "mx1.example.com:8002"]
+    with ExitStack() as stack:
+        for host in hosts:
+            stack.enter_context(locks.hold(host))
+        assert [is_free(journal, host) for host in hosts] == [False] * len(hosts)
+        assert is_free(journal, "mx3")
+
+
+def test_a_lock_ends_with_what_was_done_under_it_however_that_ended(journal: Path) -> None:
+    locks = HostLocks(journal)
+    # Two of these are what a lock that is refused looks like inside.
+    for error in (RuntimeError, PermissionError, BlockingIOError, KeyboardInterrupt):
+        with pytest.raises(error), locks.hold("mx1"):
+            raise error
+        assert is_free(journal, "mx1")
+
+
+def test_journals_have_locks_of_their_own(tmp_path: Path) -> None:
+    with HostLocks(tmp_path / "a.db").hold("mx1"):
+        assert is_free(tmp_path / "b.db", "mx1")
+        assert not is_free(tmp_path / "a.db", "mx1")
+
+
+def test_threads_exclude_each_other(journal: Path) -> None:
+    found: list[bool] = []
+    with HostLocks(journal).hold("mx1"):
+        thread = threading.Thread(target=lambda: found.append(is_free(journal, "mx1")))
+        thread.start()
+        thread.join()
+    assert found == [False]
+
+
+def test_the_file_is_for_its_owner_alone_and_its_content_does_not_matter(journal: Path) -> None:
+    file = journal.with_name("journal.db-hosts.lock")
+    with HostLocks(journal).hold("mx1"):
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert file.read_bytes() == b""
+    file.write_bytes(b"whatever")
+    with HostLocks(journal).hold("mx1"):
+        assert not is_free(journal, "mx1")
+    assert file.read_bytes() == b"whatever"
+    assert not journal.exists()
+
+
+def test_no_descriptor_is_left_open(journal: Path) -> None:
+    def count() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    locks, before = HostLocks(journal), count()
+    for _ in range(3):
+        with locks.hold("mx1"):
+            is_free(journal, "mx1")
+    assert count() == before
+
+
+# --- other processes ----------------------------------------------------------------------------
+
+
+def test_processes_exclude_each_other(journal: Path) -> None:
+    with another_process(journal, "mx1") as process:
+        assert not is_free(journal, "mx1")
+        assert is_free(journal, "mx2")
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == 0
+        assert is_free(journal, "mx1")
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(journal: Path) -> None:
+    with another_process(journal, "mx1") as process:
+        assert not is_free(journal, "mx1")
+        process.kill()
+        assert process.wait(30) == -signal.SIGKILL
+        assert is_free(journal, "mx1")
+
+
+def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(journal: Path) -> None:
+    """A lock of an open file would be inherited, if the file were."""
+    sleeper = [sys.executable, "-c", "import sys; print('runs', flush=True); sys.stdin.read()"]
+    with ExitStack() as stack:
+        with HostLocks(journal).hold("mx1"):
+            child = stack.enter_context(
+                subprocess.Popen(
+                    sleeper,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    close_fds=False,
+                )
+            )
+            stack.callback(child.kill)
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"runs\n"
+            assert not is_free(journal, "mx1")
+        assert is_free(journal, "mx1")
+
+
+# --- where nobody can be sure -------------------------------------------------------------------
+
+
+def no_folder(journal: Path) -> Path:
+    return journal.parent / "missing" / "journal.db"
+
+
+def a_file_for_a_folder(journal: Path) -> Path:
+    (journal.parent / "file").touch()
+    return journal.parent / "file" / "journal.db"
+
+
+def a_folder_for_the_file(journal: Path) -> Path:
+    journal.with_name("journal.db-hosts.lock").mkdir()
+    return journal
+
+
+@pytest.mark.parametrize(
+    ("prepare", "why"),
+    [
+        (no_folder, "No such file or directory"),
+        (a_file_for_a_folder, "Not a directory"),
+        (a_folder_for_the_file, "Is a directory"),
+    ],
+)
+def test_a_lock_file_that_cannot_be_opened_is_no_lock(
+    journal: Path, prepare: Callable[[Path], Path], why: str
+) -> None:
+    place = prepare(journal)
+    with (
+        pytest.raises(LockFileError, match=rf"cannot be opened: {why}\.$") as told,
+        HostLocks(place).hold("mx1"),
+    ):
+        pytest.fail("had without a lock")
+    assert f"{place}-hosts.lock" in str(told.value)
+
+
+def test_a_lock_file_of_another_user_is_no_lock(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # By hand, since for root there is no such file.
+    monkeypatch.setattr("exporter.hostlock.os.open", refuse)
+    with pytest.raises(LockFileError, match="Permission denied"), HostLocks(journal).hold("mx1"):
+        pytest.fail("had without a lock")
+
+
+def test_a_file_system_without_locks_is_no_place_for_them(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("exporter.hostlock.fcntl.fcntl", no_locks)
+    with (
+        pytest.raises(LockFileError, match=r"knows no locks: No locks available\.$"),
+        HostLocks(journal).hold("mx1"),
+    ):
+        pytest.fail("had without a lock")
