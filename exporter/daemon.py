@@ -14,14 +14,19 @@ import structlog
 from aiohttp import web
 
 from exporter import __version__, systemd
+from exporter.config.advice import is_loopback
 from exporter.config.document import ConfigError
-from exporter.config.models import HostConfig
+from exporter.config.models import HostConfig, split_address
+from exporter.journal.thread import JournalThread
 from exporter.logs import configure_logs
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.page import MetricsPage
+from exporter.metrics.remediation import RemediationCollector
 from exporter.panel.client import PanelPool, raise_file_limit
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.poller import Poller
+from exporter.remediation.desk import Desk
+from exporter.remediation.tally import Tally
 from exporter.snapshot import HostSnapshot
 from exporter.startup import Usable, load_everything
 from exporter.store import Store
@@ -29,6 +34,7 @@ from exporter.transitions import HostTransitions
 from exporter.web.app import Served, StoppingError, add_routes
 from exporter.web.gate import MAX_BODY_BYTES
 from exporter.web.listener import ListenError, Listeners
+from exporter.web.remediation import RemediationRoutes
 from exporter.web.watch import FileWatch
 
 GRACE = 10.0
@@ -52,10 +58,13 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._store = Store()
         self._own = OwnMetrics()
+        self._tally = Tally()
+        self._own.registry.register(RemediationCollector(self._tally))
         self._page = MetricsPage(self._store, self._own.registry, time.time)
         self._transitions: dict[str, HostTransitions] = {}
         self._reload_requested = asyncio.Event()
         self._watch = FileWatch(interval=WATCH_INTERVAL)
+        self._may_act = ""
 
     def stop(self) -> None:
         """Ask the daemon to end; `run` returns when it has."""
@@ -80,9 +89,18 @@ class Daemon:
                 decoder = QueueDecoder()
                 stack.callback(decoder.close)
                 self._poller = Poller(self._pool, decoder, self._on_snapshot)
+                journal = JournalThread(config.state.path)
+                stack.push_async_callback(journal.close)
+                self._desk = Desk(
+                    journal, self._pool, decoder, self._poller.poll, tally=self._tally
+                )
                 app = web.Application(client_max_size=MAX_BODY_BYTES)
                 self._listeners = Listeners(app)
-                add_routes(app, Served(self._store, self._page, self._poller.poll, self.reload))
+                remediation = RemediationRoutes(self._desk, lambda: self._may_act, time.time)
+                served = Served(
+                    self._store, self._page, self._poller.poll, self.reload, remediation
+                )
+                add_routes(app, served)
                 stack.push_async_callback(self._shut_down)
                 await self._listeners.apply(config.web.listen, usable.web)
                 await self._follow(usable)
@@ -117,6 +135,7 @@ class Daemon:
                 tasks.create_task(self._reload_on_request(), name="reload"),
                 tasks.create_task(systemd.keep_watchdog(), name="watchdog"),
                 tasks.create_task(self._watch.run(self._reload_requested.set), name="watch"),
+                tasks.create_task(self._desk.run(), name="journal"),
             ]
             await self._stopping.wait()
             for task in background:
@@ -126,6 +145,7 @@ class Daemon:
         systemd.notify("STOPPING=1")
         log.info("stopping", grace_seconds=GRACE)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._desk.stop(GRACE))
             tasks.create_task(self._poller.stop(GRACE))
             tasks.create_task(self._listeners.close(GRACE))
         log.info("stopped")
@@ -153,6 +173,8 @@ class Daemon:
                 raise
             else:
                 configure_logs(usable.loaded.config.log)
+                if usable.loaded.config.state.path != self._desk.journal.path:
+                    log.warning("a new state.path is for the next start; the old one stays")
                 await self._follow(usable)
                 log.info("config reloaded", hosts=len(self._store))
             finally:
@@ -187,6 +209,8 @@ class Daemon:
         }
         self._page.rebuild()
         self._pool.update(config.poll)
+        self._desk.configure(config)
+        self._may_act = _refusal_to_act(usable)
         await self._poller.configure(config)
         self._own.reloaded(time.time(), ok=True)
 
@@ -196,8 +220,24 @@ class Daemon:
             return  # the host left the config while it was polled
         record.add(snapshot)
         self._page.refresh(record)
+        self._desk.observe(snapshot)
         for event in self._transitions[host.name].follow(snapshot):
             log.log(_LEVELS[event.level], event.text, host=host.name, **event.values)
+
+
+def _refusal_to_act(usable: Usable) -> str:
+    """Why nobody may be let to act over HTTP; "" when somebody may."""
+    open_to = [
+        address
+        for address in usable.loaded.config.web.listen
+        if not is_loopback(split_address(address)[0] or "")
+    ]
+    if usable.web.users or not open_to:
+        return ""
+    return (
+        f"Refused: {open_to[0]} can be reached from other machines, and the web config names no "
+        "users. Give web.config_file basic_auth_users."
+    )
 
 
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING}

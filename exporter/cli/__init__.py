@@ -9,8 +9,12 @@ from exporter.cli.check_config import check_config
 from exporter.cli.demo import demo
 from exporter.cli.diagnose import diagnose
 from exporter.cli.hash_password import hash_password
+from exporter.cli.journal import journal
 from exporter.cli.poll import poll
+from exporter.cli.queue import queue
+from exporter.cli.remediation import remediation
 from exporter.cli.run import run
+from exporter.cli.service import service
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
@@ -23,8 +27,14 @@ def main() -> None:
     Then:      brainycp-exporter check-config F  tells every mistake in a config
                brainycp-exporter poll --config F asks your panels once
                brainycp-exporter run --config F  the daemon, for Prometheus
+    By hand:   brainycp-exporter queue --help    look at mail queues, act on them
+               brainycp-exporter journal --help  what was done, by whom and why
     """  # noqa: D301 - click's mark before lines that stay as they are
 
 
-for command in (run, check_config, poll, diagnose, demo, hash_password):
+_COMMANDS = (
+    *(run, check_config, poll, diagnose, queue, service, remediation, journal, demo),
+    hash_password,
+)
+for command in _COMMANDS:
     main.add_command(command)

@@ -86,8 +86,35 @@ def demo_config(hosts: Sequence[DemoHost], listen: str) -> dict[str, Any]:
         "poll": {"interval": POLL_INTERVAL, "timeout": POLL_INTERVAL},
         "hosts": [host.config() for host in hosts],
         "web": {"listen": listen},
+        "remediation": _REMEDIATION,
         "log": {"level": "warning"},
     }
+
+
+_REMEDIATION: dict[str, Any] = {
+    "mode": "enforce",  # these are stand-ins; begin with dry_run on panels of your own
+    "rules": [
+        {
+            "name": "purge-frozen-storm",
+            "when": ["queue_frozen_messages > 2000"],
+            "for": "15s",
+            "action": "purge_frozen",
+            "select": {"frozen": True, "bounce": True},
+            "cooldown": "5m",
+            "max_per_day": 100,
+            "max_messages": 20_000,
+            "verify": {"within": "1m", "expect": ["queue_frozen_messages < 500"]},
+        },
+        {
+            "name": "start-clamav",
+            "when": ['service_up{service="clamav"} == 0'],
+            "for": "15s",
+            "action": "service_on",
+            "service": "clamav",
+            "approval": "required",
+        },
+    ],
+}
 
 
 def _program() -> str:
@@ -106,6 +133,7 @@ def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
         ("/", "status page"),
         ("/metrics", "what Prometheus scrapes"),
         (f"/probe?target={hosts[0].name}", "one host, polled now"),
+        ("/api/v1/journal", "what the rules have done, as JSON"),
     ):
         table.add_row(f"  {base}{path}", what)
     out.print(table)
@@ -116,8 +144,18 @@ def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
     out.print(cast)
     if len(hosts) > 12:
         out.print(f"  and {len(hosts) - 12} more")
-    out.print("\nIn another terminal, while this runs:\n")
+    out.print(
+        "\nWithin a minute a rule purges the storm, and another asks whether it may start clamav."
+    )
+    out.print("In another terminal, while this runs:\n")
     program = _program()
-    for command in ("poll", f"diagnose {hosts[0].name}"):
+    stopped = next((h.name for h in hosts if h.story == "clamav stopped"), hosts[0].name)
+    for command in (
+        "poll",
+        f"diagnose {hosts[0].name}",
+        "journal",
+        "remediation status",
+        f"remediation approve start-clamav {stopped}",
+    ):
         out.print(Text(f"  {program} {command} --config {file}"), soft_wrap=True)
     out.print("\nCtrl-C ends it. What follows is the daemon's log.\n")

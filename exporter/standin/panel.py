@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiohttp import encode_basic_auth, hdrs, web
 
@@ -88,6 +89,14 @@ class RecordedRequest:
     content_type: str
 
 
+Answer = Callable[[], Awaitable[web.Response]]
+"""Does what a request asks for; gives the panel's own reply to it."""
+
+Interfere = Callable[[RecordedRequest, Answer], Awaitable[web.Response]]
+"""Gives the reply to a request in the panel's place: as it likes, when it likes, and whether or
+not it has let the panel do it."""
+
+
 class Panel:
     """One panel: options, what is behind it, and what was asked of it."""
 
@@ -104,13 +113,20 @@ class Panel:
         self.services = services
         self.requests: deque[RecordedRequest] = deque(maxlen=record)
         """The last `record` requests, oldest first."""
+        self.interfere: Interfere | None = None
+        """Plays a panel that misbehaves; None: it behaves."""
         self._rendered: dict[tuple[Operation, Language], tuple[Hashable, bytes]] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one HTTP request to the API."""
-        options = self.options
         fields = await _fields(request)
-        self.requests.append(_record(request, fields))
+        recorded = _record(request, fields)
+        self.requests.append(recorded)
+        answer = partial(self._respond, request, fields)
+        return await (answer() if self.interfere is None else self.interfere(recorded, answer))
+
+    async def _respond(self, request: web.Request, fields: Mapping[str, str]) -> web.Response:
+        options = self.options
         if options.closed:
             return web.Response(status=403, text="Forbidden")
         if options.basic_auth is not None and not _authorized(request, options.basic_auth):

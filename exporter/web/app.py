@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
 from exporter.config.document import ConfigError
@@ -18,8 +17,10 @@ from exporter.panel.protocol import API_PATH
 from exporter.snapshot import HostGoneError, HostSnapshot
 from exporter.store import Store
 from exporter.view import host_view
+from exporter.web.answers import json_answer, text_answer
 from exporter.web.fleet_page import FleetPage
 from exporter.web.listener import ListenError
+from exporter.web.remediation import RemediationRoutes
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -50,6 +51,8 @@ class Served:
     page: MetricsPage
     poll: Callable[[str], Awaitable[HostSnapshot]]
     reload: Callable[[], Awaitable[None]]
+    remediation: RemediationRoutes | None = None
+    """None: nothing acts here, and there is no journal."""
 
 
 def add_routes(app: web.Application, served: Served) -> None:
@@ -67,6 +70,7 @@ def add_routes(app: web.Application, served: Served) -> None:
             web.get("/api/v1/hosts", routes.hosts),
             web.get("/api/v1/hosts/{name}", routes.host),
             web.static("/static", Path(__file__).parent / "static"),
+            *(served.remediation.routes() if served.remediation is not None else ()),
         ]
     )
 
@@ -91,9 +95,9 @@ class _Routes:
     async def probe(self, request: web.Request) -> web.Response:
         target = request.query.get("target")
         if not target:
-            return _text(400, "Name a configured host: /probe?target=NAME\n")
+            return text_answer(400, "Name a configured host: /probe?target=NAME\n")
         if self._served.store.get(target) is None:
-            return _text(404, f"No host of this name is configured: {target!r:.200}\n")
+            return text_answer(404, f"No host of this name is configured: {target!r:.200}\n")
         deadline = probe_deadline(request.headers.get(_DEADLINE_HEADER))
         openmetrics = accepts_openmetrics(request.headers.get("Accept", ""))
         try:
@@ -106,9 +110,9 @@ class _Routes:
             text = (
                 f"The poll of {target} did not end within {deadline:g} s: raise scrape_timeout.\n"
             )
-            return _text(503, text)
+            return text_answer(503, text)
         except (HostGoneError, KeyError):
-            return _text(503, f"{target} left the config, or changed, while it was polled.\n")
+            return text_answer(503, f"{target} left the config, or changed, while it was polled.\n")
         return _exposition(body, openmetrics=openmetrics, gzip=False)
 
     async def service_discovery(self, request: web.Request) -> web.Response:
@@ -123,11 +127,11 @@ class _Routes:
             }
             for record in self._served.store
         ]
-        return _json(groups)
+        return json_answer(groups)
 
     async def healthy(self, request: web.Request) -> web.Response:
         del request
-        return _text(200, "Healthy.\n")
+        return text_answer(200, "Healthy.\n")
 
     async def ready(self, request: web.Request) -> web.Response:
         del request
@@ -135,30 +139,30 @@ class _Routes:
         # Hosts that a reload adds later do not make the daemon unready again.
         self._was_ready = self._was_ready or not waiting
         if self._was_ready:
-            return _text(200, "Ready.\n")
-        return _text(503, f"Waiting for the first poll of {len(waiting)} hosts.\n")
+            return text_answer(200, "Ready.\n")
+        return text_answer(503, f"Waiting for the first poll of {len(waiting)} hosts.\n")
 
     async def reload(self, request: web.Request) -> web.Response:
         if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
-            return _text(403, "A page of another site may not ask for a reload.\n")
+            return text_answer(403, "A page of another site may not ask for a reload.\n")
         try:
             await self._served.reload()
         except (ConfigError, ListenError) as error:
-            return _text(400, f"The config was not reloaded, the old one stays:\n{error}\n")
+            return text_answer(400, f"The config was not reloaded, the old one stays:\n{error}\n")
         except StoppingError:
-            return _text(503, "The daemon is stopping.\n")
-        return _text(200, "Reloaded.\n")
+            return text_answer(503, "The daemon is stopping.\n")
+        return text_answer(200, "Reloaded.\n")
 
     async def hosts(self, request: web.Request) -> web.Response:
         del request
         now = time.time()
-        return _json([host_view(record, now) for record in self._served.store])
+        return json_answer([host_view(record, now) for record in self._served.store])
 
     async def host(self, request: web.Request) -> web.Response:
         record = self._served.store.get(request.match_info["name"])
         if record is None:
-            return _text(404, "No host of this name is configured.\n")
-        return _json(host_view(record, time.time()))
+            return text_answer(404, "No host of this name is configured.\n")
+        return json_answer(host_view(record, time.time()))
 
 
 def accepts_openmetrics(accept: str) -> bool:
@@ -195,13 +199,3 @@ def _exposition(body: bytes, *, openmetrics: bool, gzip: bool) -> web.Response:
     if gzip:
         headers["Content-Encoding"] = "gzip"
     return web.Response(body=body, headers=headers)
-
-
-def _text(status: int, text: str) -> web.Response:
-    return web.Response(status=status, text=text, headers={"X-Content-Type-Options": "nosniff"})
-
-
-def _json(value: object) -> web.Response:
-    body = msgspec.json.encode(value)
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-    return web.Response(body=body, content_type="application/json", headers=headers)

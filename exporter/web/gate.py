@@ -18,8 +18,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CHALLENGE = 'Basic realm="brainycp-exporter", charset="UTF-8"'
 
-MAX_BODY_BYTES = 64 * 2**10
-"""No route wants a body; a larger one is not waited for."""
+MAX_BODY_BYTES = 2**20
+"""No route wants a larger body than an Alertmanager's webhook; it is not waited for."""
 
 
 class Gate:
@@ -65,7 +65,9 @@ class Gate:
             return _refuse(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.")
         if (request.content_length or 0) > MAX_BODY_BYTES:
             return _refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "No body is wanted here.", close=True
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "No body of this size is wanted here.",
+                close=True,
             )
         allowed = self._settings.client_sans
         certificate = request.get_extra_info("peercert") or {}

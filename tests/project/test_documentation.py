@@ -12,6 +12,8 @@ import pytest
 from exporter.cli import main
 from exporter.metrics.families import HOST_FAMILIES
 from exporter.metrics.own import OwnMetrics
+from exporter.metrics.remediation import RemediationCollector
+from exporter.remediation.tally import Tally
 from exporter.snapshot import Reason
 
 ROOT = Path(__file__).parents[2]
@@ -20,11 +22,22 @@ README = (ROOT / "README.md").read_text()
 
 def own_metrics() -> set[str]:
     """Names of the exporter's metrics about itself, as their samples have them."""
+    families = [*OwnMetrics().registry.collect(), *RemediationCollector(Tally()).collect()]
     return {
         f"{family.name}_total" if family.type == "counter" else family.name
-        for family in OwnMetrics().registry.collect()
+        for family in families
         if family.name.startswith("brainycp_")
     }
+
+
+def leaves(command: click.Command, words: str = "") -> dict[str, click.Command]:
+    """Every command that is no group, by its words."""
+    if not isinstance(command, click.Group):
+        return {words: command}
+    found: dict[str, click.Command] = {}
+    for name, inner in command.commands.items():
+        found |= leaves(inner, f"{words} {name}".strip())
+    return found
 
 
 def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
@@ -40,17 +53,20 @@ def test_every_metric_named_anywhere_in_the_documents_exists() -> None:
 
 
 def test_every_command_and_option_is_documented() -> None:
-    table = dict(re.findall(r"^\| `([\w-]+)([^`]*)`", README, re.MULTILINE))
-    assert set(main.commands) <= set(table)
-    for name, command in main.commands.items():
+    section = README.partition("\n## Commands\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z][^`]*)`", section, re.MULTILINE)
+    selectors = README.partition("\nSELECTORS")[2].partition("\n\n")[0]
+    for name, command in leaves(main).items():
+        (row,) = [row for row in rows if re.match(rf"{name}( |$)", row)]
         options = {
             option
             for parameter in command.params
             if isinstance(parameter, click.Option)
-            for option in parameter.opts
+            for option in (*parameter.opts, *parameter.secondary_opts)
             if option.startswith("--") and option != "--schema"
         }
-        assert options == set(re.findall(r"--[\w-]+", table[name])), name
+        documented = row.replace("SELECTORS", selectors)
+        assert options == set(re.findall(r"--[\w-]+", documented)), name
 
 
 def test_every_reason_is_documented() -> None:

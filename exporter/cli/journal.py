@@ -1,0 +1,235 @@
+"""`journal`: what was done, by whom, why, and how it ended."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from exporter.cli.errand import SHORT_RUN
+from exporter.cli.mail import message_lines, printable, width_of
+from exporter.cli.poll import choose_hosts
+from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
+from exporter.config.models import Config
+from exporter.config.units import parse_duration
+from exporter.journal import Entry, Journal, JournalError, JournalMissingError, Kind
+from exporter.journal.view import entry_view, messages_view
+from exporter.text import duration, integer
+
+DEFAULT_SINCE = "24h"
+
+LONGEST_REPLY = 150
+"""Characters of a reply that are shown among other entries; --run shows all."""
+
+WITH_MESSAGES = (Kind.INTENT, Kind.APPROVAL_REQUESTED)
+"""Kinds that messages stand with."""
+
+
+def since_seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    """`24h` as seconds."""
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command
+@config_option
+@click.option("--host", metavar="HOST", help="Of this host only.")
+@click.option("--rule", metavar="RULE", help="Of this rule only.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=since_seconds,
+    help=f"How far back, as 7d; {DEFAULT_SINCE} when not given, with --run all of it.",
+)
+@click.option("--run", metavar="RUN", help="Of one run only, every reply; its first 8 digits do.")
+@click.option("--messages", is_flag=True, help="Show the messages of each plan, too.")
+@format_option
+def journal(
+    config_file: Path,
+    host: str | None,
+    rule: str | None,
+    since: float | None,
+    run: str | None,
+    output_format: str,
+    *,
+    messages: bool,
+) -> None:
+    """Show what rules and people have done, why, and how it ended.
+
+    Reads the file while the daemon writes it, and works without a daemon. The panel's replies
+    to single messages are counted; --run or --format json show each.
+
+    \b
+    brainycp-exporter journal --config F
+    brainycp-exporter journal --host mx1 --since 7d --messages --config F
+    brainycp-exporter journal --run 3fa9b2c1 --config F
+    """  # noqa: D301 - click's mark before lines that stay as they are
+    config = load_or_exit(config_file).config
+    try:
+        book = Journal.open_to_read(config.state.path)
+    except JournalMissingError as error:
+        if output_format == "json":
+            print_json([])
+        click.echo(f"{error} Nothing was ever done.", err=output_format == "json")
+        return
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        run = None if run is None else whole_run(book, run)
+        if since is None and run is None:
+            since = parse_duration(DEFAULT_SINCE)
+        begin = 0.0 if since is None else time.time() - since
+        entries = book.entries(host=host, rule=rule, run=run, since=begin)
+        plans = {e.id: book.messages(e.id) for e in entries if messages and e.kind in WITH_MESSAGES}
+        if output_format == "json":
+            print_json([_view(entry, plans) for entry in entries])
+        elif entries:
+            _print(entries, plans, console(), fold=run is None)
+        else:
+            click.echo(_nothing(book, config, host, rule, since))
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        book.close()
+
+
+def whole_run(book: Journal, beginning: str) -> str:
+    """The run whose number begins so.
+
+    Raises:
+        click.ClickException: there is none, or more than one.
+        JournalError: the journal cannot be read.
+    """
+    # Every run has one of these; replies are many.
+    entries = book.entries(kinds=[Kind.INTENT, Kind.APPROVAL_REQUESTED])
+    found = list(dict.fromkeys(e.run for e in entries if beginning and e.run.startswith(beginning)))
+    if not found:
+        raise click.ClickException(f"There is no run {beginning!r} in the journal.")
+    if len(found) > 1:
+        several = ", ".join(found[:5])
+        raise click.ClickException(f"{beginning!r} is the beginning of several runs: {several}.")
+    return found[0]
+
+
+def _view(entry: Entry, plans: dict[int, Any]) -> dict[str, Any]:
+    view = entry_view(entry)
+    if entry.id in plans:
+        view["messages"] = messages_view(plans[entry.id])
+    return view
+
+
+def _nothing(
+    book: Journal, config: Config, host: str | None, rule: str | None, since: float | None
+) -> str:
+    """What to say when there is no entry, and where there are some."""
+    if host is not None and not book.entries(host=host, newest=1):
+        choose_hosts(config, (host,))  # a name that was never anywhere is a mistake
+    of = "".join(f" of {what} {name}" for what, name in (("host", host), ("rule", rule)) if name)
+    earlier = book.entries(host=host, rule=rule, newest=1)
+    if not earlier or since is None:
+        return f"Nothing{of} in the journal."
+    age = time.time() - earlier[0].at
+    return (
+        f"Nothing{of} within the last {duration(since)}. The last entry is {duration(age)} old; "
+        f"--since {math.ceil(age / 86400)}d shows it."
+    )
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def local_time(at: float) -> str:
+    """Unix time by this machine's clock."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def zone_note() -> str:
+    """Which clock `local_time` goes by."""
+    now = time.localtime()
+    offset = time.strftime("%z", now)
+    return f"Times are local: {now.tm_zone}, {offset[:3]}:{offset[3:]}."
+
+
+def _print(entries: Sequence[Entry], plans: dict[int, Any], out: Console, *, fold: bool) -> None:
+    width = width_of(out)
+    rows = list(_folded(entries)) if fold else list(entries)
+    hosts, doers = (max(len(of(entry)) for entry in rows) for of in (_host, _doer))
+    click.echo(f"{zone_note()}\n")
+    for entry in rows:
+        head = f"{local_time(entry.at)}  {_host(entry):{hosts}}  {_doer(entry):{doers}}"
+        for line in _wrapped(f"{head}  {_what(entry)}", width, indent=""):
+            click.echo(line)
+        for line in _wrapped(_text(entry), width, indent="    "):
+            click.echo(line)
+        for line in message_lines(plans.get(entry.id, ()), width - 4):
+            click.echo(f"    {line}")
+
+
+def _folded(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The replies of a run as one entry, at the place of the first of them."""
+    replies: dict[str, list[Entry]] = {}
+    rows: list[Entry] = []
+    for entry in entries:
+        if entry.kind is Kind.REPLY:
+            known = replies.setdefault(entry.run, [])
+            known.append(entry)
+            if len(known) > 1:
+                continue
+        rows.append(entry)
+    for entry in rows:
+        of_run = replies[entry.run] if entry.kind is Kind.REPLY else []
+        if len(of_run) == 1:
+            # To one request for all the console tells each message.
+            yield replace(entry, text=textwrap.shorten(entry.text, LONGEST_REPLY, placeholder="…"))
+            continue
+        if not of_run:
+            yield entry
+            continue
+        counts = Counter(reply.outcome for reply in of_run)
+        told = ", ".join(f"{integer(count)} {what}" for what, count in counts.most_common())
+        text = f"{integer(len(of_run))} replies: {told}."
+        yield replace(entry, outcome="", text=text, detail={}, at=of_run[-1].at)
+
+
+def _host(entry: Entry) -> str:
+    return entry.host or "(all)"
+
+
+def _doer(entry: Entry) -> str:
+    """The rule, and who else had a hand in it."""
+    if not entry.rule:
+        return printable(entry.actor) or "-"
+    return entry.rule if entry.actor in {"", "rule"} else f"{entry.rule} ({printable(entry.actor)})"
+
+
+def _what(entry: Entry) -> str:
+    words = entry.kind.value.replace("_", " ")
+    if entry.kind is Kind.INTENT and entry.mode == "dry_run":
+        words += " (dry run)"
+    return "  ".join(filter(None, (f"{words} {entry.outcome}".strip(), entry.run[:SHORT_RUN])))
+
+
+def _text(entry: Entry) -> str:
+    message_id = entry.detail.get("id")
+    text = " ".join(entry.text.split())
+    return f"{message_id}: {text}" if message_id else text
+
+
+def _wrapped(text: str, width: int, *, indent: str) -> list[str]:
+    return textwrap.wrap(
+        printable(text),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent or "    ",
+        break_on_hyphens=False,
+    )

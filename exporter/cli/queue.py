@@ -1,0 +1,213 @@
+"""`queue`: the panel's operations on its mail queue, by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import uvloop
+
+from exporter.cli.acting import all_option, told, workshop, yes_option
+from exporter.cli.errand import Errand, notes_on, run_errand, the_host
+from exporter.cli.mail import echo_messages, say, totals
+from exporter.cli.selectors import Chosen, selector_options
+from exporter.cli.terminal import (
+    config_option,
+    console,
+    format_option,
+    print_json,
+)
+from exporter.config.remediation import Selector
+from exporter.journal.view import messages_view
+from exporter.panel.ask import ask
+from exporter.panel.decode import decode_count_reply
+from exporter.panel.protocol import Operation
+from exporter.remediation.by_hand import Prospect, prospect_of
+from exporter.remediation.work import EVERYTHING, Deed
+from exporter.text import integer
+
+host_argument = click.argument("name", metavar="HOST")
+
+
+@click.group
+def queue() -> None:
+    """Look at a host's mail queue and act on it, by hand and without the daemon.
+
+    \b
+    brainycp-exporter queue count mx1 --config F
+    brainycp-exporter queue list mx1 --frozen --older-than 1d --config F
+    brainycp-exporter queue delete mx1 --frozen --bounce --config F
+
+    What acts shows first what it would do, and asks. Everything is written into the journal,
+    as the daemon does, and no two act on one host at once: while it asks, no rule does. The panel
+    is asked to act on each message by its id, where not said otherwise; afterwards the queue is
+    listed again to see what came of it.
+    """  # noqa: D301 - click's mark before lines that stay as they are
+
+
+@queue.command("count")
+@host_argument
+@config_option
+@format_option
+def count(name: str, config_file: Path, output_format: str) -> None:
+    """Print how many messages wait in a host's queue.
+
+    \b
+    brainycp-exporter queue count mx1 --config F
+    """  # noqa: D301
+    config, host = the_host(config_file, name)
+
+    async def read(body: bytes) -> int:
+        return decode_count_reply(body)
+
+    async def ask_count() -> int:
+        async with workshop(config, host) as shop:
+            return await ask(shop.bench.client, Operation.COUNT, read)
+
+    with told(host.name):
+        messages = uvloop.run(ask_count())
+    if output_format == "json":
+        print_json({"host": host.name, "messages": messages})
+    else:
+        click.echo(messages)
+
+
+@queue.command("list")
+@host_argument
+@selector_options(none_is_all=True)
+@config_option
+@format_option
+def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> None:
+    """List the messages of a host's queue.
+
+    The oldest first; without a selector all of them.
+
+    \b
+    brainycp-exporter queue list mx1 --config F
+    brainycp-exporter queue list mx1 --sender "*@shop.example.com" --config F
+
+    F marks frozen mail, ? that the panel does not tell, <> the sender of a bounce; +2 stands
+    for two more recipients who wait.
+    """  # noqa: D301
+    config, host = the_host(config_file, name)
+
+    async def ask_list() -> Prospect:
+        async with workshop(config, host) as shop:
+            # Which deed makes no odds: this one takes any selector.
+            return await prospect_of(shop.bench, Deed("retry", chosen.selector), chosen.only)
+
+    with told(host.name):
+        prospect = uvloop.run(ask_list())
+    listing, messages = prospect.listing, prospect.plan.messages
+    assert listing is not None  # noqa: S101 - made for messages
+    if output_format == "json":
+        print_json(
+            {
+                "host": host.name,
+                "count": listing.count,
+                "listed": listing.listed,
+                "not_understood": listing.unparsed,
+                "messages": messages_view(messages),
+                "ids_not_in_the_queue": sorted(prospect.absent),
+                "ids_not_meant": sorted(prospect.unmeant),
+            }
+        )
+        return
+    echo_messages(messages, console())
+    if messages:
+        click.echo()
+    everything = chosen == Chosen(EVERYTHING)
+    of_all = "" if everything else f" Of {integer(listing.listed)} in the queue."
+    click.echo(f"{totals(messages)}.{of_all}" if messages or of_all else "The queue is empty.")
+    for note in notes_on(prospect, host.name):
+        say(note)
+
+
+@queue.command("retry")
+@host_argument
+@selector_options(none_is_all=False)
+@yes_option
+@all_option
+@config_option
+@format_option
+def retry(
+    name: str, chosen: Chosen, config_file: Path, output_format: str, *, yes: bool, show_all: bool
+) -> None:
+    """Try to deliver messages now; asks first.
+
+    Frozen ones are thawed by it.
+
+    \b
+    brainycp-exporter queue retry mx1 --recipient "*@example.net" --config F
+    brainycp-exporter queue retry mx1 --id 1sAbCd-000001-2X --config F
+    """  # noqa: D301
+    config, host = the_host(config_file, name)
+    deed = Deed("retry", chosen.selector)
+    run_errand(config, host, Errand(deed, chosen.only, yes, show_all, output_format))
+
+
+@queue.command("delete")
+@host_argument
+@selector_options(none_is_all=False)
+@yes_option
+@all_option
+@config_option
+@format_option
+def delete(
+    name: str, chosen: Chosen, config_file: Path, output_format: str, *, yes: bool, show_all: bool
+) -> None:
+    """Delete messages for good; asks first.
+
+    Nobody is told: neither the sender nor the recipients.
+
+    \b
+    brainycp-exporter queue delete mx1 --frozen --older-than 1d --config F
+    brainycp-exporter queue delete mx1 --id 1sAbCd-000001-2X --config F
+    """  # noqa: D301
+    config, host = the_host(config_file, name)
+    deed = Deed("delete", chosen.selector)
+    run_errand(config, host, Errand(deed, chosen.only, yes, show_all, output_format))
+
+
+@queue.command("purge-frozen")
+@host_argument
+@yes_option
+@all_option
+@config_option
+@format_option
+def purge_frozen(
+    name: str, config_file: Path, output_format: str, *, yes: bool, show_all: bool
+) -> None:
+    """Delete all frozen mail for good; asks first.
+
+    Whoever sent it. Takes the panel's own operation for it where that does precisely what was
+    shown, else goes message by message. To leave some out use `queue delete HOST --frozen ...`.
+
+    \b
+    brainycp-exporter queue purge-frozen mx1 --config F
+    """  # noqa: D301
+    config, host = the_host(config_file, name)
+    deed = Deed("purge_frozen", Selector(frozen=True))
+    run_errand(config, host, Errand(deed, None, yes, show_all, output_format))
+
+
+@queue.command("purge-all")
+@host_argument
+@click.option("--force", is_flag=True, help="Also messages that a delivery holds just now.")
+@yes_option
+@all_option
+@config_option
+@format_option
+def purge_all(
+    name: str, config_file: Path, output_format: str, *, force: bool, yes: bool, show_all: bool
+) -> None:
+    """Empty the whole queue for good; asks first.
+
+    The mail of real senders, what arrives until it is done and what was not understood go, too.
+
+    \b
+    brainycp-exporter queue purge-all mx1 --config F
+    """  # noqa: D301
+    config, host = the_host(config_file, name)
+    deed = Deed("purge_all", EVERYTHING, force)
+    run_errand(config, host, Errand(deed, None, yes, show_all, output_format))

@@ -1,0 +1,231 @@
+"""`remediation`: the rules as a person sees, stops, allows and runs them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from exporter.cli.acting import all_option, need_a_terminal, who_asks, yes_option
+from exporter.cli.errand import show_plan
+from exporter.cli.journal import local_time
+from exporter.cli.mail import say
+from exporter.cli.remediation_run import run
+from exporter.cli.remediation_status import status
+from exporter.cli.rules import (
+    approval_request,
+    from_journal,
+    host_argument,
+    in_journal,
+    rule_argument,
+    rule_on_host,
+    signature,
+)
+from exporter.cli.terminal import config_option, console, load_or_exit
+from exporter.config.models import Config
+from exporter.config.remediation import ON_SERVICE, RemediationRule
+from exporter.journal import Entry, Journal, Kind
+from exporter.remediation.pause import file_exists
+from exporter.remediation.plan import Plan
+
+
+@click.group
+def remediation() -> None:
+    """See, stop, allow and run the config's remediation rules.
+
+    \b
+    brainycp-exporter remediation status --config F
+    brainycp-exporter remediation pause "mail migration" --config F
+    brainycp-exporter remediation run purge-frozen-storm mx1 --dry-run --config F
+
+    They work on the journal, with or without a daemon; one that runs goes by it.
+    """  # noqa: D301 - click's mark before lines that stay as they are
+
+
+remediation.add_command(status)
+remediation.add_command(run)
+
+
+@remediation.command("pause")
+@click.argument("reason", nargs=-1, metavar="[REASON]")
+@config_option
+def pause(reason: tuple[str, ...], config_file: Path) -> None:
+    """Let no rule act on any host until `resume`.
+
+    A rule that is at it stops before its next message. What people do by hand with `queue` and
+    `service` is not held back.
+
+    \b
+    brainycp-exporter remediation pause "mail migration until noon" --config F
+    """  # noqa: D301
+    config = load_or_exit(config_file).config
+    why = " ".join(reason).strip().rstrip(".")
+    # The guards quote it, wherever they are asked: no local time.
+    at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    text = f"Paused by {who_asks()} at {at}{f': {why}' if why else ''}."
+    entry = Entry(Kind.PAUSED, actor=signature(), text=text)
+    in_journal(config, lambda journal: journal.add(entry))
+    say(f"{text} `remediation resume` ends it.")
+
+
+@remediation.command("resume")
+@click.argument("rule_name", metavar="[RULE", required=False)
+@click.argument("name", metavar="HOST]", required=False)
+@config_option
+def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
+    """End a pause, or let a stopped rule go on.
+
+    \b
+    brainycp-exporter remediation resume --config F
+    brainycp-exporter remediation resume purge-frozen-storm mx1 --config F
+
+    A rule stops itself on a host when three verifications in a row failed, when mail was lost
+    that was not meant, or when the panel cannot do what the rule wants.
+    """  # noqa: D301
+    config = load_or_exit(config_file).config
+    if rule_name is None:
+        _resume_all(config)
+        return
+    if name is None:
+        raise click.UsageError("Name the host too, as: remediation resume RULE HOST")
+    rule, _ = rule_on_host(config, rule_name, name)
+    entry = Entry(
+        Kind.RULE_RESUMED,
+        host=name,
+        rule=rule.name,
+        actor=signature(),
+        text=f"Resumed by {who_asks()}.",
+    )
+
+    def write(journal: Journal) -> str:
+        stopped = journal.rule_facts(name, rule.name).stopped
+        if stopped:
+            journal.add(entry)
+        return stopped
+
+    stopped = in_journal(config, write)
+    if stopped:
+        say(f"{rule.name} may act on {name} again. It was: {stopped}")
+    else:
+        say(f"{rule.name} is not stopped on {name}; there was nothing to do.")
+
+
+def _resume_all(config: Config) -> None:
+    entry = Entry(Kind.RESUMED, actor=signature(), text=f"Resumed by {who_asks()}.")
+
+    def write(journal: Journal) -> str:
+        paused = journal.fleet_facts().paused
+        if paused:
+            journal.add(entry)
+        return paused
+
+    paused = in_journal(config, write)
+    say(f"Resumed. It was: {paused}" if paused else "It was not paused by command.")
+    file = config.remediation.pause_file
+    if file_exists(file) is not False:
+        say(f"Still nothing acts: the pause file {file} exists. Remove it.")
+
+
+# --- approvals ----------------------------------------------------------------------------------
+
+
+@remediation.command("approve")
+@rule_argument
+@host_argument
+@yes_option
+@all_option
+@config_option
+def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all: bool) -> None:
+    """Allow what a rule asks for on a host; asks first.
+
+    It may act on the messages that are shown, and on no others. The daemon does so at its next
+    poll of the host, if the condition still holds and no guard objects. An approval counts for
+    24 hours and for one action.
+
+    \b
+    brainycp-exporter remediation approve purge-frozen-storm mx1 --config F
+    """  # noqa: D301
+    config = load_or_exit(config_file).config
+    rule, _ = rule_on_host(config, rule_name, name)
+
+    def look(journal: Journal) -> tuple[Entry, Plan, str]:
+        request, standing = _the_request(journal, rule, name)
+        return request, Plan(tuple(journal.messages(request.id))), standing
+
+    request, plan, standing = from_journal(config, look)
+    if standing == "approved":
+        say(f"{rule.name} on {name} is approved already.")
+        return
+    show_plan(plan, console(), show_all=show_all)
+    before = " It was rejected before." if standing == "rejected" else ""
+    say(f"{name}: {rule.name} asked at {local_time(request.at)}: {request.text}{before}")
+    need_a_terminal(yes=yes)
+    if not yes and not click.confirm("Approve it?", err=True):
+        click.echo("Nothing was approved.", err=True)
+        raise SystemExit(1)
+    _decide(config, rule, request, Kind.APPROVED, f"Approved by {who_asks()}.")
+    limits = "" if rule.action in ON_SERVICE else " to these messages and no others"
+    say(f"Approved{limits}: the daemon acts at its next poll of {name}, if no guard objects.")
+
+
+@remediation.command("reject")
+@rule_argument
+@host_argument
+@config_option
+def reject(rule_name: str, name: str, config_file: Path) -> None:
+    """Refuse what a rule asks for on a host.
+
+    It may ask again after 24 hours.
+
+    \b
+    brainycp-exporter remediation reject purge-frozen-storm mx1 --config F
+    """  # noqa: D301
+    config = load_or_exit(config_file).config
+    rule, _ = rule_on_host(config, rule_name, name)
+    request, standing = from_journal(config, lambda journal: _the_request(journal, rule, name))
+    if standing == "rejected":
+        say(f"{rule.name} on {name} is rejected already.")
+        return
+    _decide(config, rule, request, Kind.REJECTED, f"Rejected by {who_asks()}.")
+    say(f"Rejected: {rule.name} does not act on {name}; it may ask again after 24 hours.")
+
+
+def _the_request(journal: Journal, rule: RemediationRule, host: str) -> tuple[Entry, str]:
+    """What a rule asks a person for, and how that stands.
+
+    Raises:
+        click.ClickException: it asks for nothing.
+        JournalError: the journal cannot be read.
+    """
+    facts = journal.rule_facts(host, rule.name)
+    request = approval_request(journal, host, rule.name, facts)
+    if request is None:
+        needs = "" if rule.approval == "required" else " It needs no approval."
+        raise click.ClickException(
+            f"{rule.name} asks for nothing on {host}.{needs} `remediation status` shows what waits."
+        )
+    return request, facts.approval
+
+
+def _decide(config: Config, rule: RemediationRule, request: Entry, kind: Kind, text: str) -> None:
+    entry = Entry(
+        kind,
+        run=request.run,
+        host=request.host,
+        rule=rule.name,
+        action=rule.action,
+        actor=signature(),
+        text=text,
+    )
+
+    def write(journal: Journal) -> None:
+        # A person may think for long: what is decided must be what still stands.
+        now, _ = _the_request(journal, rule, request.host)
+        if now.run != request.run:
+            raise click.ClickException(
+                f"Nothing was decided: {rule.name} has asked anew on {request.host} meanwhile."
+            )
+        journal.add(entry)
+
+    in_journal(config, write)

@@ -1,0 +1,215 @@
+"""`remediation run`: one rule on one host, now, because a person wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exporter.cli.acting import (
+    INTERRUPTED,
+    Progressing,
+    Workshop,
+    agreed,
+    all_option,
+    at_work,
+    need_a_terminal,
+    who_asks,
+    workshop,
+    yes_option,
+)
+from exporter.cli.errand import (
+    failures_view,
+    place_of_plan,
+    plan_view,
+    sentence,
+    show_plan,
+    tell_failures,
+    tell_outcome,
+)
+from exporter.cli.journal import local_time
+from exporter.cli.mail import printable, say
+from exporter.cli.rules import host_argument, rule_argument, rule_on_host
+from exporter.cli.terminal import config_option, format_option, load_or_exit, print_json
+from exporter.config.models import Config, HostConfig
+from exporter.config.remediation import RemediationRule
+from exporter.journal import Actor, Entry, JournalError, Kind, Outcome
+from exporter.journal.view import entry_view
+from exporter.remediation.guards import Block, Guard, Situation, effective_mode
+from exporter.remediation.pause import file_exists
+from exporter.remediation.plan import Plan
+from exporter.remediation.run import Request, Result, run_rule
+from exporter.remediation.work import Deed
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the person wants, and how."""
+
+    config: Config
+    rule: RemediationRule
+    host: HostConfig
+    dry_run: bool
+    """As the person or the config's mode has it."""
+    yes: bool
+    show_all: bool
+    as_json: bool
+
+
+@click.command("run")
+@rule_argument
+@host_argument
+@click.option("--dry-run", is_flag=True, help="Everything but the act, whatever the mode.")
+@yes_option
+@all_option
+@config_option
+@format_option
+def run(
+    rule_name: str,
+    name: str,
+    config_file: Path,
+    output_format: str,
+    *,
+    dry_run: bool,
+    yes: bool,
+    show_all: bool,
+) -> None:
+    """Let one rule act on one host now; asks first.
+
+    It need not have tripped, but its `when` must hold now. Every guard holds but the storm brake
+    and `approval`, since you see the plan. A dry run counts for cooldown and limits as an action
+    does. Exit code 1 when a guard holds it back, or the outcome is not good.
+
+    \b
+    brainycp-exporter remediation run purge-frozen-storm mx1 --dry-run --config F
+    """  # noqa: D301 - click's mark before lines that stay as they are
+    config = load_or_exit(config_file).config
+    rule, host = rule_on_host(config, rule_name, name)
+    dry = dry_run or effective_mode(config.remediation) != "enforce"
+    if not dry:
+        need_a_terminal(yes=yes)
+    wish = _Wish(config, rule, host, dry, yes, show_all, output_format == "json")
+    progress = Progressing()
+    result = at_work(host.name, progress, lambda: _carry_out(wish, progress))
+    if wish.as_json:
+        print_json(_view(wish, result, progress))
+    else:
+        _tell(wish, result, progress)
+    if progress.interrupted:
+        raise SystemExit(INTERRUPTED)
+    outcome = result.outcome.outcome if result.outcome is not None else ""
+    if outcome not in {Outcome.OK, Outcome.DRY_RUN}:
+        raise SystemExit(1)
+
+
+async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
+    deed, asks = Deed.of(wish.rule), not (wish.yes or wish.dry_run)
+    request = Request(Actor.PERSON, who_asks(), dry_run=wish.dry_run)
+
+    async def confirm(plan: Plan) -> bool:
+        if asks or not wish.as_json:
+            out = place_of_plan(as_json=wish.as_json, asks=asks)
+            show_plan(plan, out, show_all=wish.show_all)
+            words = sentence(deed, plan, wish.host.name)
+            say(f"{words} It is a dry run: nothing is done." if wish.dry_run else words, out)
+        return not asks or await agreed("Go on?")
+
+    async with workshop(wish.config, wish.host) as shop:
+
+        async def look() -> Situation:
+            return await _situation(wish, shop)
+
+        result = await run_rule(
+            shop.bench,
+            shop.locks,
+            wish.config.remediation,
+            wish.rule,
+            request,
+            look,
+            confirm=confirm,
+            on_begin=None if wish.dry_run else progress.begin,
+            on_answer=progress.on_answer,
+        )
+        if result.block is not None:
+            await _note(shop, wish, request, result.block)
+        return result
+
+
+async def _situation(wish: _Wish, shop: Workshop) -> Situation:
+    errors: list[str] = []
+    facts = None
+    try:
+        facts = await shop.journal.do(
+            lambda journal: (
+                journal.rule_facts(wish.host.name, wish.rule.name),
+                journal.fleet_facts(),
+            )
+        )
+    except JournalError as error:
+        errors.append(str(error))
+    return Situation(
+        now=time.time(),
+        pause_file=await asyncio.to_thread(file_exists, wish.config.remediation.pause_file),
+        hosts=len(wish.config.hosts),
+        wanting=0,
+        unheard=0,
+        running=0,
+        rule=facts[0] if facts else None,
+        fleet=facts[1] if facts else None,
+        actor=Actor.PERSON,
+        errors=errors,
+    )
+
+
+async def _note(shop: Workshop, wish: _Wish, request: Request, block: Block) -> None:
+    """Write down what held it back, as the daemon does."""
+    if block.guard is Guard.JOURNAL:
+        return
+    entry = Entry(
+        Kind.BLOCKED,
+        host=wish.host.name,
+        rule=wish.rule.name,
+        action=wish.rule.action,
+        actor=request.signature,
+        outcome=block.guard.value,
+        text=block.reason,
+    )
+    await shop.journal.do(lambda journal: journal.add(entry))
+
+
+def _view(wish: _Wish, result: Result, progress: Progressing) -> dict[str, Any]:
+    block, plan = result.block, result.plan
+    return {
+        "host": wish.host.name,
+        "rule": wish.rule.name,
+        "dry_run": wish.dry_run,
+        "block": None
+        if block is None
+        else {"guard": block.guard.value, "reason": block.reason, "until": block.until},
+        "plan": None if plan is None else plan_view(plan),
+        "failures": failures_view(progress.answers),
+        "outcome": None if result.outcome is None else entry_view(result.outcome),
+    }
+
+
+def _tell(wish: _Wish, result: Result, progress: Progressing) -> None:
+    tell_failures(progress.answers, show_all=wish.show_all)
+    if result.outcome is not None:
+        tell_outcome(result.outcome)
+    block = result.block
+    if block is None:
+        return
+    where = f"{wish.rule.name} on {wish.host.name}"
+    if block.guard is Guard.JOURNAL and progress.acting:
+        # It may have begun: what is not known must not sound as if nothing had been done.
+        say(
+            f"{where} could not be written down to its end: {block.reason} The next action on "
+            "this host finds out by listing what was done.",
+        )
+        return
+    until = f" It may act from {local_time(block.until)} on." if block.until is not None else ""
+    say(f"{where} is held back by {block.guard}: {printable(block.reason)}{until}")

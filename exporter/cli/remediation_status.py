@@ -1,0 +1,266 @@
+"""`remediation status`: every rule on every host, from the config and the journal alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from exporter.cli.journal import local_time, zone_note
+from exporter.cli.mail import plural, printable
+from exporter.cli.rules import approval_request, rules_on_hosts
+from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
+from exporter.config.models import Config
+from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.journal import (
+    Entry,
+    FleetFacts,
+    Journal,
+    JournalError,
+    JournalMissingError,
+    Kind,
+    Outcome,
+    RuleFacts,
+)
+from exporter.remediation.guards import effective_mode, is_open
+from exporter.remediation.pause import file_exists
+from exporter.text import duration
+
+_MODES = {
+    "off": "nothing acts",
+    "dry_run": "everything but the act",
+    "enforce": "rules act",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOnHost:
+    """One rule on one host as the journal knows it."""
+
+    rule: RemediationRule
+    host: str
+    facts: RuleFacts
+    last: Entry | None = None
+    """Its last outcome."""
+    waiting: int = 0
+    """Messages that it asks a person to approve."""
+    unsettled: bool = False
+    """It has begun, and has no outcome: it is at it, or was cut off."""
+
+    def cooldown_until(self, now: float) -> float | None:
+        """Unix time until which it may not act again; None when it may."""
+        begun = self.facts.last_begun
+        if begun is None or now - begun >= self.rule.cooldown:
+            return None
+        return min(begun, now) + self.rule.cooldown
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """All of them, and what holds for the whole fleet."""
+
+    fleet: FleetFacts
+    rules: tuple[RuleOnHost, ...]
+    by_hand: tuple[Entry, ...] = ()
+    """Intents of persons without an outcome."""
+    has_journal: bool = True
+
+
+def read_standing(config: Config) -> Standing:
+    """What the journal tells of the rules that the config has.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    try:
+        journal = Journal.open_to_read(config.state.path)
+    except JournalMissingError:
+        nothing = RuleFacts()
+        rules = tuple(RuleOnHost(rule, h.name, nothing) for rule, h in rules_on_hosts(config))
+        return Standing(FleetFacts(0, ""), rules, has_journal=False)
+    try:
+        unsettled = [left.intent for left in journal.unsettled()]
+        begun = {(intent.rule, intent.host) for intent in unsettled}
+        return Standing(
+            journal.fleet_facts(),
+            tuple(
+                _read(journal, rule, host.name, unsettled=(rule.name, host.name) in begun)
+                for rule, host in rules_on_hosts(config)
+            ),
+            tuple(intent for intent in unsettled if not intent.rule),
+        )
+    finally:
+        journal.close()
+
+
+def _read(journal: Journal, rule: RemediationRule, host: str, *, unsettled: bool) -> RuleOnHost:
+    facts = journal.rule_facts(host, rule.name)
+    last = journal.entries(host=host, rule=rule.name, kinds=[Kind.OUTCOME], newest=1)
+    request = approval_request(journal, host, rule.name, facts)
+    planned = request.detail.get("planned") if request else None
+    return RuleOnHost(
+        rule,
+        host,
+        facts,
+        last[0] if last else None,
+        planned if isinstance(planned, int) else 0,
+        unsettled,
+    )
+
+
+@click.command("status")
+@config_option
+@format_option
+def status(config_file: Path, output_format: str) -> None:
+    """Show how each rule stands on each host.
+
+    Reads the config and the journal; needs no daemon and asks no panel.
+
+    \b
+    brainycp-exporter remediation status --config F
+    """  # noqa: D301 - click's mark before lines that stay as they are
+    config = load_or_exit(config_file).config
+    try:
+        standing = read_standing(config)
+    except JournalError as error:
+        raise click.ClickException(f"Nothing acts: {error}") from None
+    now = time.time()
+    if output_format == "json":
+        print_json(_view(config, standing, now))
+        return
+    for line in _fleet_lines(config, standing, now):
+        click.echo(line)
+    if standing.rules:
+        console().print(_table(standing, now))
+        click.echo(f"\n{zone_note()}")
+
+
+# --- the fleet ----------------------------------------------------------------------------------
+
+
+def _paused(config: RemediationConfig, fleet: FleetFacts) -> str:
+    """Why nothing acts by a person's will; "" when that is not so."""
+    exists = file_exists(config.pause_file)
+    if exists is None:
+        return f"It cannot be known whether the pause file {config.pause_file} exists."
+    return f"The pause file {config.pause_file} exists." if exists else fleet.paused
+
+
+def _windows_open(config: RemediationConfig, now: float) -> bool:
+    return not config.windows or any(is_open(window, now) for window in config.windows)
+
+
+def _fleet_lines(config: Config, standing: Standing, now: float) -> Iterator[str]:
+    section, fleet = config.remediation, standing.fleet
+    if not section.rules:
+        yield "The config has no remediation rules; config.example.yaml explains them."
+    mode = effective_mode(section)
+    yield f"mode:      {mode} ({_MODES[mode]})"
+    yield f"paused:    {printable(_paused(section, fleet)) or 'no'}"
+    if section.windows:
+        yield f"windows:   {'open now' if _windows_open(section, now) else 'closed now'}"
+    limit = section.limits.actions_per_hour
+    yield f"this hour: {fleet.begun_this_hour} of {plural(limit, 'action')} over the fleet"
+    yield f"journal:   {config.state.path}"
+    if not standing.has_journal:
+        yield "           not there yet: nothing was ever done"
+    for intent in standing.by_hand:
+        yield (
+            f"{intent.host}: {intent.action} by {printable(intent.actor)} has no outcome yet: it "
+            "is under way, or was cut off and is settled by the next action there."
+        )
+    yield ""
+
+
+# --- the rules ----------------------------------------------------------------------------------
+
+
+def _table(standing: Standing, now: float) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("RULE", overflow="fold")
+    table.add_column("HOST", overflow="fold")
+    table.add_column("LAST", overflow="fold")
+    table.add_column("TODAY", justify="right", no_wrap=True)
+    table.add_column("NOW", overflow="fold")
+    for row in standing.rules:
+        last = "never"
+        if row.last is not None:
+            last = f"{row.last.outcome}, {duration(now - row.last.at)} ago"
+        table.add_row(
+            row.rule.name,
+            row.host,
+            Text(last, style=_style(row.last)),
+            f"{row.facts.begun_today}/{row.rule.max_per_day}",
+            Text(" ".join(_notes(row, now)) or "-"),
+        )
+    return table
+
+
+def _style(last: Entry | None) -> str:
+    if last is None:
+        return ""
+    return "green" if last.outcome in {Outcome.OK, Outcome.DRY_RUN} else "red"
+
+
+def _notes(row: RuleOnHost, now: float) -> Iterator[str]:
+    facts = row.facts
+    if row.unsettled:
+        yield "Under way, or cut off."
+    if facts.stopped:
+        yield printable(facts.stopped)
+    match facts.approval:
+        case "requested":
+            what = f" of {plural(row.waiting, 'message')}" if row.waiting else ""
+            yield f"Waits for approval{what} since {local_time(facts.approval_at)}."
+        case "approved":
+            yield f"Approved at {local_time(facts.approval_at)}."
+        case "rejected":
+            yield f"Rejected at {local_time(facts.approval_at)}."
+        case _:
+            pass
+    until = row.cooldown_until(now)
+    if until is not None:
+        yield f"Cooldown until {local_time(until)}."
+    if facts.begun_today >= row.rule.max_per_day:
+        yield "No more today."
+
+
+def _view(config: Config, standing: Standing, now: float) -> dict[str, Any]:
+    section = config.remediation
+    return {
+        "mode": effective_mode(section),
+        "paused": _paused(section, standing.fleet) or None,
+        "windows_open": _windows_open(section, now),
+        "actions_this_hour": standing.fleet.begun_this_hour,
+        "actions_per_hour": section.limits.actions_per_hour,
+        "journal": str(config.state.path),
+        "rules": [_rule_view(row, now) for row in standing.rules],
+    }
+
+
+def _rule_view(row: RuleOnHost, now: float) -> dict[str, Any]:
+    return {
+        "rule": row.rule.name,
+        "host": row.host,
+        "action": row.rule.action,
+        "last_outcome": row.last.outcome if row.last else None,
+        "last_at": _iso(row.last.at if row.last else None),
+        "acted_today": row.facts.begun_today,
+        "max_per_day": row.rule.max_per_day,
+        "cooldown_until": _iso(row.cooldown_until(now)),
+        "stopped": row.facts.stopped or None,
+        "approval": row.facts.approval or None,
+        "messages_to_approve": row.waiting if row.facts.approval == "requested" else None,
+        "unsettled": row.unsettled,
+    }
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,89 @@
+"""What the commands about rules share: which rule and host, who asks, and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import click
+
+from exporter.cli.acting import who_asks
+from exporter.cli.poll import choose_hosts
+from exporter.config.models import Config, HostConfig
+from exporter.config.remediation import RemediationRule, concerns
+from exporter.journal import Actor, Entry, Journal, JournalError, Kind, RuleFacts
+
+T = TypeVar("T")
+
+rule_argument = click.argument("rule_name", metavar="RULE")
+host_argument = click.argument("name", metavar="HOST")
+
+
+def rules_on_hosts(config: Config) -> Iterator[tuple[RemediationRule, HostConfig]]:
+    """Every rule with every host that it is for."""
+    for rule in config.remediation.rules:
+        for host in config.hosts:
+            if concerns(rule.hosts, host.name, host.labels):
+                yield rule, host
+
+
+def rule_on_host(
+    config: Config, rule_name: str, host_name: str
+) -> tuple[RemediationRule, HostConfig]:
+    """The rule of this name, and the host of that one, which it is for.
+
+    Raises:
+        click.BadParameter: there is no such rule or host, or the rule is not for it.
+    """
+    rule = config.remediation.rule(rule_name)
+    if rule is None:
+        known = ", ".join(rule.name for rule in config.remediation.rules)
+        told = f"it has {known}" if known else "it has no remediation rules"
+        raise click.BadParameter(f"no rule {rule_name} in the config; {told}")
+    (host,) = choose_hosts(config, (host_name,))
+    if not concerns(rule.hosts, host.name, host.labels):
+        raise click.BadParameter(f"rule {rule_name} is not for host {host_name}: see its `hosts`")
+    return rule, host
+
+
+def signature() -> str:
+    """Who asks, as the journal names him."""
+    return f"{Actor.PERSON}:{who_asks()}"
+
+
+def in_journal(config: Config, work: Callable[[Journal], T]) -> T:
+    """`work` with the journal open to write; a journal that fails ends the command."""
+    try:
+        journal = Journal.open(config.state.path)
+        try:
+            return work(journal)
+        finally:
+            journal.close()
+    except JournalError as error:
+        raise click.ClickException(f"Nothing was written down. {error}") from None
+
+
+def from_journal(config: Config, work: Callable[[Journal], T]) -> T:
+    """`work` with the journal open to read; without a journal, or when it fails, the end."""
+    try:
+        journal = Journal.open_to_read(config.state.path)
+        try:
+            return work(journal)
+        finally:
+            journal.close()
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def approval_request(journal: Journal, host: str, rule: str, facts: RuleFacts) -> Entry | None:
+    """The request that a rule's approval is about; None when there is none.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    if not facts.approval:
+        return None
+    found = journal.entries(
+        host=host, rule=rule, run=facts.approval_run, kinds=[Kind.APPROVAL_REQUESTED], newest=1
+    )
+    return found[0] if found else None

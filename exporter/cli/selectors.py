@@ -1,0 +1,152 @@
+"""Selectors on the command line: the config's own, word for word."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from pydantic import ValidationError
+
+from exporter.config.explain import explain
+from exporter.config.remediation import Selector
+from exporter.panel.decode.values import read_id
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXAMPLE_ID = "1sAbCd-000001-2X"
+
+_OPTIONS = {
+    "frozen": "--frozen",
+    "bounce": "--bounce",
+    "older_than": "--older-than",
+    "younger_than": "--younger-than",
+    "sender": "--sender",
+    "recipient": "--recipient",
+    "larger_than": "--larger-than",
+    "limit": "--limit",
+    "everything": "--everything",
+}
+"""The option for each key of a Selector."""
+
+_DECORATORS = (
+    click.option(
+        "--frozen/--not-frozen",
+        default=None,
+        help="Frozen (Exim) or on hold (Postfix), or neither.",
+    ),
+    click.option(
+        "--bounce/--not-bounce",
+        default=None,
+        help="From the null sender <>, as bounces are, or from a real one.",
+    ),
+    click.option("--older-than", metavar="TIME", help="In the queue for longer, as 12h or 3d."),
+    click.option("--younger-than", metavar="TIME", help="In the queue for less, as 30m."),
+    click.option(
+        "--sender",
+        metavar="GLOB",
+        help='Pattern of the sender, as "*@shop.example.com"; quote it for the shell.',
+    ),
+    click.option(
+        "--recipient",
+        metavar="GLOB",
+        help='Pattern that every recipient who still waits must match, as "*@example.net".',
+    ),
+    click.option("--larger-than", metavar="SIZE", help="Of more bytes, as 10MiB or 512KiB."),
+    click.option("--limit", metavar="N", type=int, help="At most so many, the oldest first."),
+    click.option("--everything", is_flag=True, help="Every message that was understood."),
+    click.option(
+        "--id",
+        "ids",
+        metavar="ID",
+        multiple=True,
+        help=f"Only this message, as {EXAMPLE_ID}; may be given several times.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which messages a command is about."""
+
+    selector: Selector
+    only: frozenset[str] | None = None
+    """Of these the ones with these ids alone; None: all of them."""
+
+
+def selector_options(*, none_is_all: bool) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a command every option of a selector; it gets them as one argument `chosen`.
+
+    `none_is_all`: without any option every message is meant; else that is a mistake.
+    """
+
+    def decorate(command: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(command)
+        def call(**parameters: Any) -> R:
+            ids = parameters.pop("ids")
+            given = {name: parameters.pop(name) for name in _OPTIONS}
+            chosen = choose(given, ids, none_is_all=none_is_all)
+            return command(chosen=chosen, **parameters)
+
+        wrapped: Callable[..., R] = call
+        for option in reversed(_DECORATORS):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
+
+
+def choose(given: Mapping[str, Any], ids: tuple[str, ...], *, none_is_all: bool) -> Chosen:
+    """What the options mean together.
+
+    Raises:
+        click.UsageError: they contradict each other, or one is none; the text names it.
+    """
+    keys = {name: value for name, value in given.items() if value is not None}
+    if not keys.get("everything"):
+        keys.pop("everything", None)  # a flag that was not given
+    only = _read_ids(ids)
+    if only is not None:
+        for name in ("everything", "limit"):
+            if name in keys:
+                raise click.UsageError(f"{_OPTIONS[name]} contradicts --id: leave one out")
+    nothing_said = not keys.keys() - {"limit"}
+    if nothing_said and (only is not None or none_is_all):
+        keys["everything"] = True
+    try:
+        return Chosen(Selector.model_validate(keys), only)
+    except ValidationError as error:
+        raise click.UsageError(_worded(error, keys)) from None
+
+
+def _read_ids(ids: tuple[str, ...]) -> frozenset[str] | None:
+    read = {given: read_id(given) for given in ids}
+    wrong = [given for given, found in read.items() if found is None]
+    if wrong:
+        raise click.BadParameter(
+            f"{', '.join(map(repr, wrong))} has not the form of a queue id, as {EXAMPLE_ID} (Exim) "
+            "or 4F1A2B3C4D (Postfix)",
+            param_hint="--id",
+        )
+    return frozenset(found for found in read.values() if found is not None) or None
+
+
+def _worded(error: ValidationError, keys: Mapping[str, Any]) -> str:
+    """The config's words for the mistakes, with options in the place of keys."""
+    options = _OPTIONS | {
+        name: f"--not-{name}" for name in ("frozen", "bounce") if keys.get(name) is False
+    }
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        words = re.sub(r"\b(everything|bounce): true", r"--\1", explain(Selector, item))
+        key = str(item["loc"][0]) if item["loc"] else ""
+        names = "|".join(name for name in options if name != key)
+        words = re.sub(rf"(?<!-)\b({names})\b", lambda match: options[match[1]], words)
+        lines.append(
+            f"{options[key]}: {words}" if key else re.sub("^selects", "this \\g<0>", words)
+        )
+    return "; ".join(lines)

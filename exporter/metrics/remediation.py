@@ -1,0 +1,85 @@
+"""The metrics of remediation, made from what the journal says at each scrape: few series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from exporter.remediation.tally import Tally
+
+
+class RemediationCollector(Collector):
+    """Shows a Tally to prometheus-client."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, also those without a sample yet."""
+        tally = self._tally
+        yield GaugeMetricFamily(
+            "brainycp_remediation_paused",
+            "1 while a pause file exists or a person has paused remediation.",
+            value=float(tally.paused),
+        )
+        actions = CounterMetricFamily(
+            "brainycp_remediation_actions",
+            "Actions of rules by how they ended, counted from the journal.",
+            labels=["host", "rule", "action", "outcome"],
+        )
+        for key, count in tally.outcomes.items():
+            actions.add_metric(key, count)
+        yield actions
+        blocked = CounterMetricFamily(
+            "brainycp_remediation_blocked",
+            "Times that a guard kept a rule from acting that wanted to, since the start.",
+            labels=["rule", "guard"],
+        )
+        for pair, count in tally.blocks.items():
+            blocked.add_metric(pair, count)
+        yield blocked
+        removed = CounterMetricFamily(
+            "brainycp_remediation_removed_messages",
+            "Messages that rules have removed, as seen by listing, counted from the journal.",
+            labels=["host", "rule"],
+        )
+        for where, count in tally.removed.items():
+            removed.add_metric(where, count)
+        yield removed
+        yield from self._last()
+
+    def _last(self) -> Iterator[Metric]:
+        tally = self._tally
+        planned = GaugeMetricFamily(
+            "brainycp_remediation_planned_messages",
+            "Messages in the last plan of a rule on a host.",
+            labels=["host", "rule"],
+        )
+        for key, count in tally.planned.items():
+            planned.add_metric(key, count)
+        yield planned
+        waiting = GaugeMetricFamily(
+            "brainycp_remediation_waiting_approval_messages",
+            "Messages on which a rule would act once a person approves it.",
+            labels=["host", "rule"],
+        )
+        for key, count in tally.waiting.items():
+            waiting.add_metric(key, count)
+        yield waiting
+        ended = GaugeMetricFamily(
+            "brainycp_remediation_last_action_timestamp_seconds",
+            "Unix time at which the last action of a rule on a host ended.",
+            labels=["host", "rule"],
+        )
+        outcome = GaugeMetricFamily(
+            "brainycp_remediation_last_outcome",
+            "1 for how the last action of a rule on a host ended.",
+            labels=["host", "rule", "outcome"],
+        )
+        for (host, rule), (at, word) in tally.last.items():
+            ended.add_metric([host, rule], at)
+            outcome.add_metric([host, rule, word], 1)
+        yield ended
+        yield outcome

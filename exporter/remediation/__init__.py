@@ -1,0 +1,1 @@
+"""Guarded repair: rules that act on a panel, and everything that holds them back."""

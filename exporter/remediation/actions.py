@@ -1,0 +1,168 @@
+"""The panel's operations that change something, each reply read, nothing repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from exporter.panel.ask import ask
+from exporter.panel.client import PanelClient
+from exporter.panel.decode import decode_service_reply
+from exporter.panel.decode.action_reply import ActionReply, Said, decode_action_reply
+from exporter.panel.errors import PanelError
+from exporter.panel.protocol import (
+    SERVICE_OPERATIONS,
+    MessageCommand,
+    Operation,
+    ServiceCommand,
+)
+from exporter.snapshot import Message, Reason
+
+What = Literal["removed", "gone", "locked", "refused", "done", "failed", "unknown", "not_asked"]
+"""What a request came to, as far as its reply tells: a Said, or `failed` (the panel refused),
+`unknown` (no answer, or none that is understood), `not_asked` (stopped before its turn)."""
+
+_UNREAD = frozenset({Reason.NOT_JSON, Reason.UNEXPECTED, Reason.TOO_LARGE, Reason.PANEL_ERROR})
+"""Of replies that came, but do not tell whether the command was carried out."""
+
+_FOR_ALL = frozenset({Reason.FORBIDDEN, Reason.UNSUPPORTED, Reason.BAD_REQUEST, Reason.HTTP_STATUS})
+"""Of refusals that every message would meet: a missing right, no mail server to act on, a web
+server that does not lead to the API or is asked too often."""
+
+MAX_LOST_IN_A_ROW = 3
+"""Requests without an answer, one after the other, after which no more ids are sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one request came to."""
+
+    what: What
+    text: str = ""
+    """The console's words, or the error's."""
+    message_id: str = ""
+    """"" for an operation on the whole queue or on a service."""
+    reason: Reason | None = None
+    """Why it failed or is unknown."""
+    host_failed: bool = False
+    """Whether further requests would fail alike."""
+
+
+OnAnswer = Callable[[Answer], Awaitable[bool]]
+"""Called for each answer as it comes; no further request is sent when it says no, or raises."""
+
+
+async def delete_frozen(client: PanelClient) -> Answer:
+    """delete_frozen_msg."""
+    return await _whole(client, Operation.DELETE_FROZEN)
+
+
+async def delete_all(client: PanelClient, *, force: bool) -> Answer:
+    """delete_all_msg; with `force` also `dellete_forse`."""
+    return await _whole(client, Operation.DELETE_ALL, force=force)
+
+
+async def switch_service(client: PanelClient, service: str, *, on: bool) -> Answer:
+    """Switch a service on or off; `done` when the reply names the wanted state."""
+    operation = SERVICE_OPERATIONS[service]
+    command = ServiceCommand.ON if on else ServiceCommand.OFF
+
+    async def read(body: bytes) -> bool:
+        return decode_service_reply(body, operation)
+
+    try:
+        running = await ask(client, operation, read, command=command)
+    except PanelError as error:
+        return _from_error(error)
+    if running is on:
+        return Answer("done", f"{service} {'runs' if on else 'is stopped'}.")
+    return Answer("refused", f"{service} {'does not run' if on else 'still runs'} after all.")
+
+
+async def service_runs(client: PanelClient, service: str) -> bool:
+    """Whether a service runs now.
+
+    Raises:
+        PanelError: the panel could not be asked, or its answer was not understood.
+    """
+    operation = SERVICE_OPERATIONS[service]
+
+    async def read(body: bytes) -> bool:
+        return decode_service_reply(body, operation)
+
+    return await ask(client, operation, read, command=ServiceCommand.STATUS)
+
+
+async def on_each(
+    client: PanelClient,
+    command: MessageCommand,
+    messages: Sequence[Message],
+    *,
+    parallel: int,
+    on_answer: OnAnswer,
+) -> list[Answer]:
+    """controll_msg for each message, `parallel` at a time, in their order.
+
+    Stops sending when the panel as a whole fails, when MAX_LOST_IN_A_ROW requests in a row get
+    no answer, or when `on_answer` says so; the rest is `not_asked`. What `on_answer` raises is
+    raised once the requests under way have ended.
+    """
+    answers: dict[str, Answer] = {}
+    waiting = iter(messages)
+    lost = 0
+    stopped = asyncio.Event()
+    failures: list[Exception] = []
+
+    async def work() -> None:
+        nonlocal lost
+        while not stopped.is_set() and (message := next(waiting, None)) is not None:
+            answer = await _one(client, command, message.id)
+            answers[message.id] = answer
+            lost = lost + 1 if answer.what == "unknown" else 0
+            try:
+                go_on = await on_answer(answer)
+            except Exception as error:  # noqa: BLE001 - raised below
+                failures.append(error)
+                go_on = False
+            if not go_on or answer.host_failed or lost >= MAX_LOST_IN_A_ROW:
+                stopped.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(min(parallel, len(messages))):
+            tasks.create_task(work())
+    if failures:
+        raise failures[0]
+    not_asked = (Answer("not_asked", message_id=m.id) for m in messages if m.id not in answers)
+    return [*answers.values(), *not_asked]
+
+
+async def _one(client: PanelClient, command: MessageCommand, message_id: str) -> Answer:
+    async def read(body: bytes) -> ActionReply:
+        return decode_action_reply(body, Operation.CONTROL)
+
+    try:
+        reply = await ask(client, Operation.CONTROL, read, command=command, message_id=message_id)
+    except PanelError as error:
+        return _from_error(error, message_id)
+    return Answer(reply.said.value, reply.text, message_id)
+
+
+async def _whole(client: PanelClient, operation: Operation, *, force: bool = False) -> Answer:
+    async def read(body: bytes) -> ActionReply:
+        return decode_action_reply(body, operation)
+
+    try:
+        reply = await ask(client, operation, read, force=force)
+    except PanelError as error:
+        return _from_error(error)
+    # Of many messages some may be locked or gone; what became of them is seen by listing.
+    said = Said.REFUSED if reply.said is Said.REFUSED else Said.DONE
+    return Answer(said.value, reply.text)
+
+
+def _from_error(error: PanelError, message_id: str = "") -> Answer:
+    what: What = "unknown" if error.lost or error.reason in _UNREAD else "failed"
+    failed = what == "failed" and (error.concerns_all(answered=False) or error.reason in _FOR_ALL)
+    return Answer(what, str(error), message_id, error.reason, failed)

@@ -1,0 +1,136 @@
+"""What a person does without a rule: the same steps, journalled alike, without a rule's guards."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from exporter.config.remediation import ON_SERVICE
+from exporter.hostlock import HostLocks
+from exporter.journal import Actor, Entry, JournalError, Kind
+from exporter.listing import Listing
+from exporter.remediation.plan import Plan
+from exporter.remediation.run import Declined, OnBegin, settle_what_was_left
+from exporter.remediation.work import EVERYTHING, Bench, Deed, OnAnswer, Work
+from exporter.selection import describe
+
+ALL = 10**9
+"""More messages than any list holds."""
+
+
+class UnfinishedError(JournalError):
+    """The journal failed after the intent: what was done is only known once it is settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What would be done, for the person to see."""
+
+    plan: Plan
+    listing: Listing | None = None
+    """The queue that the plan was made from; None for services."""
+    absent: frozenset[str] = frozenset()
+    """Ids that were named and that no understood row of the queue has."""
+    unmeant: frozenset[str] = frozenset()
+    """Ids that were named and are in the queue, but are not what the selector means."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to act on."""
+        if self.listing is None:
+            return False
+        # What was not understood is in no plan, but goes when the whole queue does.
+        rest = self.listing.listed or self.listing.count
+        return not self.plan.messages and not (self.plan.as_a_whole and rest)
+
+
+Confirm = Callable[[Prospect], Awaitable[bool]]
+"""Shows a person what would be done, and asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it."""
+
+    prospect: Prospect
+    outcome: Entry | None = None
+    """None when there was nothing to do."""
+
+
+async def prospect_of(bench: Bench, deed: Deed, only: frozenset[str] | None = None) -> Prospect:
+    """What a deed would be done to now.
+
+    With `only`, of what the selector means these ids alone.
+
+    Raises:
+        PanelError: the queue cannot be listed.
+    """
+    if deed.action in ON_SERVICE:
+        return Prospect(Plan(reason=deed.service))
+    listing = await bench.list(deed.selector, most=ALL)
+    chosen, reason = listing.chosen, describe(deed.selector)
+    if only is not None:
+        chosen = tuple(message for message in chosen if message.id in only)
+        named = "named by id"
+        reason = named if deed.selector == EVERYTHING else f"{named}, {reason}"
+    ids = frozenset(message.id for message in chosen)
+    whole = deed.action == "purge_all" or (
+        deed.action == "purge_frozen" and bool(chosen) and listing.is_all_frozen_mail
+    )
+    beyond = listing.frozen_ids - ids
+    plan = Plan(chosen, reason, whole, beyond, listing.unparsed, listing.ids)
+    missing = (only or frozenset()) - ids
+    return Prospect(plan, listing, missing - listing.ids, missing & listing.ids)
+
+
+async def do_by_hand(
+    bench: Bench,
+    locks: HostLocks,
+    deed: Deed,
+    *,
+    who: str,
+    confirm: Confirm,
+    on_begin: OnBegin,
+    on_answer: OnAnswer,
+    only: frozenset[str] | None = None,
+) -> Done:
+    """Do what a person wants, alone on the host, and write it down.
+
+    With `only`, of what the deed's selector means these ids alone.
+
+    Raises:
+        Declined: `confirm` said no.
+        HostBusyError, LockFileError: somebody else is at work on the host.
+        PanelError: the queue cannot be listed; nothing was done.
+        UnfinishedError: the journal failed in the middle; what came of it is settled later.
+        JournalError: it cannot be written down, so that nothing was done.
+    """
+    with locks.hold(bench.host):
+        await settle_what_was_left(bench)
+        prospect = await prospect_of(bench, deed, only)
+        if prospect.is_empty:
+            return Done(prospect)
+        if not await confirm(prospect):
+            raise Declined
+        plan = prospect.plan
+        if deed.action == "purge_frozen" and plan.as_a_whole:
+            # While the person thought, more may have frozen: nothing goes that was not seen.
+            now = (await prospect_of(bench, deed)).plan
+            plan = replace(plan, as_a_whole=now.as_a_whole and now.ids == plan.ids)
+        base = Entry(
+            Kind.INTENT,
+            run=uuid.uuid4().hex,
+            host=bench.host,
+            action=deed.action,
+            mode="enforce",
+            actor=f"{Actor.PERSON}:{who}" if who else Actor.PERSON.value,
+        )
+        work = Work(bench, deed, plan, base, on_answer=on_answer)
+        on_begin(plan)
+        await work.intend(f"About to {deed.describe(plan)}, by hand.", {})
+        try:
+            outcome = await work.conclude(await work.act())
+        except JournalError as error:
+            raise UnfinishedError(str(error)) from error
+        return Done(prospect, outcome)

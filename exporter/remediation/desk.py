@@ -1,0 +1,512 @@
+"""The daemon's side of remediation: follows every poll, and lets rules act that want to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from exporter.config.models import Config, HostConfig
+from exporter.config.remediation import RemediationConfig, RemediationRule, concerns
+from exporter.hostlock import HostBusyError, HostLocks, LockFileError
+from exporter.journal import Actor, Entry, Journal, JournalError, Kind
+from exporter.journal.thread import JournalThread
+from exporter.panel.client import PanelPool
+from exporter.panel.errors import PanelError
+from exporter.panel.queue_decoder import QueueDecoder
+from exporter.remediation.guards import (
+    Block,
+    Guard,
+    Situation,
+    first_block,
+)
+from exporter.remediation.pause import file_exists
+from exporter.remediation.run import Request, Result, run_rule, settle_what_was_left
+from exporter.remediation.tally import Tally
+from exporter.remediation.work import Bench
+from exporter.rules import Clock, holds, readings
+from exporter.snapshot import HostSnapshot
+
+log = structlog.get_logger(__name__)
+
+PRUNE_EVERY = 3600.0
+"""Seconds between two prunings of the journal."""
+
+READ_EVERY = 5.0
+"""Seconds between two looks at what other processes have written into the journal."""
+
+LOOK_AGAIN = 300.0
+"""Seconds after which the panel is asked again for a rule that could not act for what its queue
+held: until then each poll would cost it another list."""
+
+_AFTER_LISTING = frozenset(
+    {Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES, Guard.UNSETTLED}
+)
+
+_STANDS: Mapping[Guard, float] = {
+    Guard.STORM_BRAKE: 3600.0,
+    Guard.ACTIONS_AT_ONCE: 3600.0,
+    Guard.HOST_BUSY: 3600.0,
+    Guard.APPROVAL: 86400.0,
+}
+"""Seconds, from when it was asked, for which a request stands that these hold back: they pass by
+themselves, or by a person's word. What any other says is the answer to it."""
+
+Key = tuple[str, str]
+"""Host and rule."""
+
+
+@dataclass(slots=True)
+class RuleState:
+    """One rule on one host, as it stands now."""
+
+    clock: Clock
+    block: Block | None = None
+    """What kept it from acting the last time it wanted to."""
+    asked: Request | None = None
+    """Somebody asks for it; it is looked at with the host's next poll."""
+    asked_at: float = 0.0
+    """Unix time at which that was."""
+    rest_until: float = 0.0
+    """Unix time before which the panel is not asked again for it."""
+
+
+@dataclass(slots=True)
+class _Host:
+    config: HostConfig
+    heard: bool = False
+    """Whether it was polled since the start, well or not."""
+    unsettled: bool = True
+    """Whether an action of an earlier process may have no outcome yet."""
+    rules: dict[str, RuleState] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+
+
+class UnknownRuleError(Exception):
+    """There is no such rule, or it is not for this host."""
+
+
+class Desk:
+    """Decides after each poll whether a rule may act, and lets it, one action a host at a time."""
+
+    def __init__(
+        self,
+        journal: JournalThread,
+        pool: PanelPool,
+        decoder: QueueDecoder,
+        poll: Callable[[str], Awaitable[HostSnapshot]],
+        *,
+        tally: Tally | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """What it works with.
+
+        Args:
+            journal: where everything is written down.
+            pool: the panels' clients.
+            decoder: decodes their lists.
+            poll: polls a host now.
+            tally: counts what is written into the journal, and the blocks.
+            clock: tells the Unix time.
+            sleep: waits for some seconds.
+        """
+        self.journal = journal
+        self._pool = pool
+        self._decoder = decoder
+        self._poll = poll
+        self.tally = tally if tally is not None else Tally()
+        self._clock = clock
+        self._sleep = sleep
+        self._config = RemediationConfig()
+        self._locks = HostLocks(journal.path)
+        self._hosts: dict[str, _Host] = {}
+        self._acting = 0
+        self._parallel = 1
+        self._stopped = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Under way, also for hosts that have left the config."""
+
+    # --- the config ----------------------------------------------------------------------------
+
+    def configure(self, config: Config) -> None:
+        """Follow a config: rules and hosts that are as they were keep their clocks.
+
+        What is under way goes on by the config that it began with.
+        """
+        before, old_rules = self._hosts, self._config.rules
+        self._config = config.remediation
+        self._parallel = config.poll.requests_per_host
+        self._hosts = {}
+        for host in config.hosts:
+            known = before.get(host.name)
+            if known is None or known.config != host:
+                known = _Host(host, task=known.task if known else None)
+            longest = config.poll.stale_after * config.interval_of(host)
+            states: dict[str, RuleState] = {}
+            for rule in config.remediation.rules:
+                if not concerns(rule.hosts, host.name, host.labels):
+                    continue
+                state = known.rules.get(rule.name) if rule in old_rules else None
+                states[rule.name] = state or RuleState(Clock(rule.hold or 0.0, longest))
+                states[rule.name].clock.longest = longest
+            known.rules = states
+            self._hosts[host.name] = known
+
+    @property
+    def config(self) -> RemediationConfig:
+        """The section in force."""
+        return self._config
+
+    # --- what happens --------------------------------------------------------------------------
+
+    def observe(self, snapshot: HostSnapshot) -> None:
+        """Take in a poll's outcome; what wants to act is looked at in a task of its own."""
+        host = self._hosts.get(snapshot.host)
+        if host is None or self._stopped:
+            return
+        host.heard = True
+        now = self._clock()
+        free = host.task is None or host.task.done()
+        wanted: list[tuple[RemediationRule, Request]] = []
+        for rule in self._config.rules:
+            state = host.rules.get(rule.name)
+            if state is None:
+                continue
+            verdict = holds(snapshot, rule.when) if rule.when else False
+            tripped = state.clock.follow(now, verdict=verdict)
+            if state.asked is not None and snapshot.ok and free:
+                wanted.append((rule, state.asked))
+            elif tripped:
+                wanted.append((rule, Request(why=dict(readings(snapshot, rule.when)))))
+            elif verdict is False:
+                state.block = None
+        if free and (wanted or (host.unsettled and snapshot.ok)):
+            host.task = asyncio.create_task(
+                self._consider(host, wanted), name=f"remediation {snapshot.host}"
+            )
+            self._tasks.add(host.task)
+            host.task.add_done_callback(self._tasks.discard)
+
+    async def ask(self, host_name: str, rule_name: str, request: Request) -> bool:
+        """Let a rule be looked at with the host's next poll, though it has not tripped.
+
+        The request is written down first, and one that was written down before is not taken
+        again: who asks may repeat himself.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            UnknownRuleError: there is no such rule for this host.
+            JournalError: it could not be written down.
+        """
+        host = self._hosts.get(host_name)
+        state = host.rules.get(rule_name) if host else None
+        if state is None:
+            raise UnknownRuleError(f"There is no rule {rule_name} for a host {host_name}.")
+        entry = Entry(
+            Kind.ASKED,
+            host=host_name,
+            rule=rule_name,
+            actor=request.signature,
+            text=f"Asked for by {request.signature}.",
+            detail=request.why,
+        )
+        key = request.why.get("key")
+
+        def write(journal: Journal) -> bool:
+            since = self._clock() - self._config.journal_keep
+            earlier = journal.entries(
+                host=host_name, rule=rule_name, kinds=[Kind.ASKED], since=since
+            )
+            if any(key is not None and e.detail.get("key") == key for e in earlier):
+                return False
+            journal.add(entry)
+            return True
+
+        if not await self.journal.do(write):
+            return False
+        state.asked, state.asked_at = request, self._clock()
+        return True
+
+    def withdraw(self, host_name: str, rule_name: str) -> None:
+        """Forget a request that was not answered yet: its alert was resolved."""
+        host = self._hosts.get(host_name)
+        state = host.rules.get(rule_name) if host else None
+        if state is not None:
+            state.asked = None
+
+    async def run(self) -> None:
+        """Follow the journal, and prune it now and then; ends only by being cancelled."""
+        prune_at = 0.0
+        told = ""
+        while True:
+            try:
+                if await self._in_use():
+                    await self.read_journal()
+                    if self._clock() >= prune_at:
+                        prune_at = self._clock() + PRUNE_EVERY
+                        await self._prune()
+                told = ""
+            except JournalError as error:
+                if str(error) != told:
+                    told = str(error)
+                    log.error("the journal cannot be used, so that nothing acts", problem=told)  # noqa: TRY400 - says it all
+            await self._sleep(READ_EVERY)
+
+    async def read_journal(self) -> None:
+        """Take in what was written since the last time, by this process or by another.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        after = self.tally.last_entry
+        news = await self.journal.do(
+            lambda journal: (journal.entries(after=after), journal.fleet_facts())
+        )
+        self.tally.add(news[0])
+        pause_file = await asyncio.to_thread(file_exists, self._config.pause_file)
+        self.tally.paused = bool(news[1].paused) or pause_file is not False
+
+    async def _prune(self) -> None:
+        before = self._clock() - self._config.journal_keep
+        await self.journal.do(lambda journal: journal.prune(before))
+
+    async def _in_use(self) -> bool:
+        """Whether there is a journal, or rules that need one."""
+        if self._config.rules:
+            return True
+        return await asyncio.to_thread(file_exists, self.journal.path) is not False
+
+    async def stop(self, grace: float) -> None:
+        """Begin nothing more; give actions under way `grace` seconds, then cut them off.
+
+        What is cut off has no outcome: the next start settles it by listing.
+        """
+        self._stopped = True
+        under_way = list(self._tasks)
+        if under_way and grace > 0:
+            await asyncio.wait(under_way, timeout=grace)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    # --- what is shown -------------------------------------------------------------------------
+
+    def states(self) -> Iterable[tuple[str, RemediationRule, RuleState]]:
+        """Every rule on every host that it is for."""
+        for name, host in self._hosts.items():
+            for rule in self._config.rules:
+                if rule.name in host.rules:
+                    yield name, rule, host.rules[rule.name]
+
+    async def entries(self, **filters: Any) -> list[Entry]:
+        """Entries of the journal, as `Journal.entries` takes the filters; none without one.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        if not await self._in_use():
+            return []
+        return await self.journal.do(lambda journal: journal.entries(**filters))
+
+    async def paused(self) -> str:
+        """Why nothing acts by a person's will; "" when that is not so."""
+        exists = await asyncio.to_thread(file_exists, self._config.pause_file)
+        if exists is not False:
+            return f"The pause file {self._config.pause_file} exists, or cannot be looked for."
+        try:
+            return (await self.journal.do(lambda journal: journal.fleet_facts())).paused
+        except JournalError as error:
+            return str(error)
+
+    # --- one host ------------------------------------------------------------------------------
+
+    async def _consider(self, host: _Host, wanted: list[tuple[RemediationRule, Request]]) -> None:
+        try:
+            if host.unsettled:
+                await self._settle(host)
+            for rule, request in wanted:
+                state = host.rules.get(rule.name)
+                if state is None:
+                    continue
+                if request is state.asked:
+                    await self._answer(host, rule, state, request)
+                elif request.actor is Actor.RULE and self._clock() >= state.rest_until:
+                    await self._let(host, rule, request)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # A bug must not end the daemon, and what is not known is not acted on.
+            log.exception("a bug in the exporter ended a remediation", host=host.config.name)
+
+    async def _settle(self, host: _Host) -> None:
+        """What an earlier process left; tried again with the next poll when it cannot be told."""
+        name = host.config.name
+        try:
+            if not await self._in_use():
+                host.unsettled = False
+                return
+            with self._locks.hold(name):
+                settled = await settle_what_was_left(self._bench(host))
+            if settled:
+                await self.read_journal()
+        except (HostBusyError, LockFileError, PanelError, JournalError):
+            return
+        host.unsettled = False
+
+    async def _answer(
+        self, host: _Host, rule: RemediationRule, state: RuleState, request: Request
+    ) -> None:
+        """Let a rule act that was asked for, or keep the request for the next poll."""
+        stands = False
+        try:
+            block = await self._let(host, rule, request)
+            lasts = 0.0 if block is None else _STANDS.get(block.guard, 0.0)
+            stands = self._clock() < state.asked_at + lasts
+        finally:
+            if not stands and state.asked is request:
+                state.asked = None
+
+    async def _let(self, host: _Host, rule: RemediationRule, request: Request) -> Block | None:
+        """Let a rule act if nothing speaks against it; what does."""
+
+        async def look() -> Situation:
+            return await self._situation(host.config.name, rule, request.actor, running=0)
+
+        block = await self._forehand(host.config.name, rule, request)
+        if block is None:
+            self._acting += 1
+            before, host.unsettled = host.unsettled, True
+            try:
+                result = await run_rule(
+                    self._bench(host), self._locks, self._config, rule, request, look
+                )
+            finally:
+                self._acting -= 1
+            block = result.block
+            # Without the journal what it has begun may have no outcome.
+            host.unsettled = before or (block is not None and block.guard is Guard.JOURNAL)
+            self._tell(host, rule, result)
+            with suppress(JournalError):
+                await self.read_journal()
+        await self._note(host, rule, request, block)
+        return block
+
+    async def _forehand(self, host: str, rule: RemediationRule, request: Request) -> Block | None:
+        """The guards, before anything is asked of the panel; this is done at each poll."""
+        situation = await self._situation(host, rule, request.actor, running=self._acting)
+        # Whether an approval is missing is for the run, which asks for it.
+        block = first_block(rule, self._config, situation, approval=False)
+        if block is not None or situation.fleet is None:
+            return block
+        # From here to the run nothing else is let: what has begun may not be in the journal yet.
+        limits, begun = self._config.limits, situation.fleet.begun_this_hour
+        if self._acting >= limits.actions_at_once:
+            return Block(Guard.ACTIONS_AT_ONCE, "Another action has just begun.")
+        if begun + self._acting >= limits.actions_per_hour:
+            reason = "What is under way may be the last action that actions_per_hour allows."
+            return Block(Guard.ACTIONS_PER_HOUR, reason)
+        return None
+
+    def _bench(self, host: _Host) -> Bench:
+        return Bench(
+            self.journal,
+            self._pool.client(host.config),
+            self._decoder,
+            self._poll,
+            self._parallel,
+            self._sleep,
+        )
+
+    async def _situation(
+        self, host: str, rule: RemediationRule, actor: Actor, *, running: int
+    ) -> Situation:
+        wanting = sum(
+            any(state.clock.tripped or state.asked for state in other.rules.values())
+            for other in self._hosts.values()
+        )
+        unheard = sum(not other.heard and bool(other.rules) for other in self._hosts.values())
+        errors: list[str] = []
+        facts = None
+        try:
+            facts = await self.journal.do(
+                lambda journal: (journal.rule_facts(host, rule.name), journal.fleet_facts())
+            )
+        except JournalError as error:
+            errors.append(str(error))
+        return Situation(
+            now=self._clock(),
+            pause_file=await asyncio.to_thread(file_exists, self._config.pause_file),
+            hosts=len(self._hosts),
+            wanting=wanting,
+            unheard=unheard,
+            running=running,
+            rule=facts[0] if facts else None,
+            fleet=facts[1] if facts else None,
+            actor=actor,
+            errors=errors,
+        )
+
+    def _tell(self, host: _Host, rule: RemediationRule, result: Result) -> None:
+        if result.outcome is not None:
+            entry = result.outcome
+            log.warning(
+                "a remediation rule has acted",
+                host=host.config.name,
+                rule=rule.name,
+                mode=entry.mode,
+                outcome=entry.outcome,
+                what=entry.text,
+            )
+
+    async def _note(
+        self, host: _Host, rule: RemediationRule, request: Request, block: Block | None
+    ) -> None:
+        """Count a block; write it down, and log it, unless it is as before."""
+        state = host.rules.get(rule.name)
+        before = state.block if state is not None else None
+        if state is not None:
+            state.block = block
+            if block is not None and block.guard in _AFTER_LISTING:
+                state.rest_until = self._clock() + LOOK_AGAIN
+        if block is None:
+            return
+        self.tally.blocked(rule.name, block.guard)
+        if before is not None and _is_as_before(before, block):
+            return
+        name = host.config.name
+        log.warning(
+            "a remediation rule is held back",
+            host=name,
+            rule=rule.name,
+            guard=block.guard.value,
+            reason=block.reason,
+        )
+        entry = Entry(
+            Kind.BLOCKED,
+            host=name,
+            rule=rule.name,
+            action=rule.action,
+            actor=request.signature,
+            outcome=block.guard.value,
+            text=block.reason,
+            detail=dict(request.why),
+        )
+        try:
+            await self.journal.do(lambda journal: journal.add(entry))
+        except JournalError as error:
+            log.error("the journal cannot be written, so that nothing acts", problem=str(error))  # noqa: TRY400 - says it all
+
+
+def _is_as_before(before: Block, block: Block) -> bool:
+    """Whether a block tells nothing new; most reasons hold figures that change at each look."""
+    if block.guard is Guard.APPROVAL:
+        return before == block
+    return before.guard is block.guard

@@ -1,0 +1,248 @@
+"""What keeps a rule from acting. Pure: each guard says why it blocks, or nothing.
+
+A guard that cannot know its answer blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from exporter.config.remediation import (
+    DAYS,
+    Mode,
+    RemediationConfig,
+    RemediationRule,
+    Window,
+)
+from exporter.journal.entries import Actor, FleetFacts, RuleFacts
+from exporter.text import duration
+
+FAILED_VERIFICATIONS = 3
+"""In a row, after which a rule stops itself on a host."""
+
+HOSTS_BEFORE_A_STORM = 2
+"""So many hosts may always want an action; the storm brake counts from there."""
+
+
+class Guard(StrEnum):
+    """The `guard` label of the contract."""
+
+    MODE = "mode"
+    PAUSE = "pause"
+    WINDOW = "window"
+    STORM_BRAKE = "storm_brake"
+    STOPPED = "stopped"
+    APPROVAL = "approval"
+    COOLDOWN = "cooldown"
+    MAX_PER_DAY = "max_per_day"
+    ACTIONS_PER_HOUR = "actions_per_hour"
+    ACTIONS_AT_ONCE = "actions_at_once"
+    HOST_BUSY = "host_busy"
+    JOURNAL = "journal"
+    UNSETTLED = "unsettled"
+    LISTING = "listing"
+    CONDITION = "condition"
+    NOTHING_TO_DO = "nothing_to_do"
+    MAX_MESSAGES = "max_messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Why a rule does not act now."""
+
+    guard: Guard
+    reason: str
+    """A sentence for a person."""
+    until: float | None = None
+    """Unix time from which this guard lets it pass, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that the guards look at."""
+
+    now: float
+    """Unix time."""
+    pause_file: bool | None
+    """Whether the pause file exists; None when that cannot be known."""
+    hosts: int
+    """Hosts of the fleet."""
+    wanting: int
+    """Hosts of which any rule wants an action."""
+    unheard: int
+    """Hosts that have not been polled yet, so that it is not known what they want."""
+    running: int
+    """Actions under way in this process."""
+    rule: RuleFacts | None
+    """None when the journal cannot be read."""
+    fleet: FleetFacts | None
+    actor: Actor = Actor.RULE
+    errors: Sequence[str] = field(default_factory=tuple)
+    """Why facts are missing."""
+
+
+def first_block(
+    rule: RemediationRule,
+    config: RemediationConfig,
+    situation: Situation,
+    *,
+    approval: bool = True,
+) -> Block | None:
+    """The first guard that blocks, in the order in which they are asked; None when none does.
+
+    Without `approval`, whether a person has allowed it is not asked.
+    """
+    for guard in _ORDER:
+        block = guard(rule, config, situation)
+        if block is not None and (approval or block.guard is not Guard.APPROVAL):
+            return block
+    return None
+
+
+def effective_mode(config: RemediationConfig) -> Mode:
+    """The mode in force: without a word, nothing acts."""
+    return config.mode or "off"
+
+
+def _mode(rule: RemediationRule, config: RemediationConfig, _: Situation) -> Block | None:
+    del rule
+    if effective_mode(config) == "off":
+        return Block(Guard.MODE, "remediation.mode is off.")
+    return None
+
+
+def _journal(_: RemediationRule, __: RemediationConfig, situation: Situation) -> Block | None:
+    if situation.rule is None or situation.fleet is None:
+        why = " ".join(situation.errors) or "The journal cannot be read."
+        return Block(Guard.JOURNAL, why)
+    return None
+
+
+def _pause(_: RemediationRule, config: RemediationConfig, situation: Situation) -> Block | None:
+    if situation.pause_file is None:
+        return Block(
+            Guard.PAUSE, f"Whether the pause file {config.pause_file} exists cannot be known."
+        )
+    if situation.pause_file:
+        return Block(Guard.PAUSE, f"The pause file {config.pause_file} exists.")
+    if situation.fleet is not None and situation.fleet.paused:
+        return Block(Guard.PAUSE, situation.fleet.paused)
+    return None
+
+
+def _window(_: RemediationRule, config: RemediationConfig, situation: Situation) -> Block | None:
+    if not config.windows or any(is_open(window, situation.now) for window in config.windows):
+        return None
+    return Block(Guard.WINDOW, "It is outside of every window in which rules may act.")
+
+
+def is_open(window: Window, now: float) -> bool:
+    """Whether a window is open at Unix time `now`; one that ends at its start lasts a day."""
+    local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(window.time_zone))
+    clock = local.time().replace(tzinfo=None)
+    today, yesterday = DAYS[local.weekday()], DAYS[(local - timedelta(days=1)).weekday()]
+    if window.start < window.end:
+        return today in window.days and window.start <= clock < window.end
+    return (today in window.days and clock >= window.start) or (
+        yesterday in window.days and clock < window.end
+    )
+
+
+def _storm_brake(
+    _: RemediationRule, config: RemediationConfig, situation: Situation
+) -> Block | None:
+    if situation.actor is Actor.PERSON:
+        return None  # a person asks for one host, and sees which
+    share = config.limits.storm_brake
+    # Rounded, since 29% of 100 hosts is a little less than 29 to a float.
+    bound = max(HOSTS_BEFORE_A_STORM, round(share * situation.hosts, 6))
+    if situation.wanting > bound:
+        return Block(
+            Guard.STORM_BRAKE,
+            f"{situation.wanting} of {situation.hosts} hosts want an action at once, more than "
+            f"{share:.0%} of them: look for a common cause.",
+        )
+    if situation.unheard and situation.wanting + situation.unheard > bound:
+        return Block(
+            Guard.STORM_BRAKE,
+            f"{situation.unheard} hosts have not been polled yet, so that it is not known how "
+            "many want an action.",
+        )
+    return None
+
+
+def _stopped(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
+    if situation.rule is not None and situation.rule.stopped:
+        return Block(Guard.STOPPED, f"{situation.rule.stopped} A person must resume {rule.name}.")
+    return None
+
+
+def _approval(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
+    if rule.approval == "none" or situation.actor is Actor.PERSON or situation.rule is None:
+        return None
+    match situation.rule.approval:
+        case "approved":
+            return None
+        case "rejected":
+            return Block(Guard.APPROVAL, "A person rejected it.")
+        case _:
+            return Block(Guard.APPROVAL, "It waits for a person to approve it.")
+
+
+def _cooldown(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
+    last = None if situation.rule is None else situation.rule.last_begun
+    # An action that lies ahead of the clock, which was set back, has only just been.
+    if last is None or situation.now - last >= rule.cooldown:
+        return None
+    until = max(last, situation.now - rule.cooldown) + rule.cooldown
+    return Block(
+        Guard.COOLDOWN,
+        f"Its last action here was {duration(situation.now - last)} ago, within the cooldown of "
+        f"{duration(rule.cooldown)}.",
+        until,
+    )
+
+
+def _max_per_day(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
+    if situation.rule is None or situation.rule.begun_today < rule.max_per_day:
+        return None
+    return Block(
+        Guard.MAX_PER_DAY,
+        f"It has acted here {situation.rule.begun_today} times within 24 hours; max_per_day is "
+        f"{rule.max_per_day}.",
+    )
+
+
+def _actions_per_hour(
+    _: RemediationRule, config: RemediationConfig, situation: Situation
+) -> Block | None:
+    limit = config.limits.actions_per_hour
+    if situation.fleet is None or situation.fleet.begun_this_hour < limit:
+        return None
+    return Block(
+        Guard.ACTIONS_PER_HOUR,
+        f"Rules have begun {situation.fleet.begun_this_hour} actions over the fleet within an "
+        f"hour; actions_per_hour is {limit}.",
+    )
+
+
+def _actions_at_once(
+    _: RemediationRule, config: RemediationConfig, situation: Situation
+) -> Block | None:
+    limit = config.limits.actions_at_once
+    if situation.running < limit:
+        return None
+    return Block(
+        Guard.ACTIONS_AT_ONCE,
+        f"{situation.running} actions are under way; actions_at_once is {limit}.",
+    )
+
+
+_ORDER: tuple[Callable[[RemediationRule, RemediationConfig, Situation], Block | None], ...] = (
+    *(_mode, _pause, _window, _storm_brake, _journal, _stopped, _approval, _cooldown),
+    *(_max_per_day, _actions_per_hour, _actions_at_once),
+)

@@ -1,0 +1,192 @@
+"""What a rule would act on, and what became of it. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from exporter.config.remediation import ON_MESSAGES, RemediationRule
+from exporter.journal.entries import Outcome
+from exporter.listing import Listing
+from exporter.remediation.actions import Answer
+from exporter.remediation.guards import Block, Guard
+from exporter.selection import describe
+from exporter.snapshot import Message
+from exporter.text import integer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Exactly what is to be acted on."""
+
+    messages: tuple[Message, ...] = ()
+    reason: str = ""
+    """Why these."""
+    as_a_whole: bool = False
+    """Whether one operation on the whole queue does precisely this."""
+    frozen_beyond: frozenset[str] = frozenset()
+    """Frozen messages that are not meant; they must still be there afterwards."""
+    unparsed: int = 0
+    """Rows of the list that were not understood."""
+    listed: frozenset[str] = field(default=frozenset(), compare=False)
+    """Every understood message of the list that it was made from."""
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Of the messages."""
+        return frozenset(message.id for message in self.messages)
+
+
+def plan_of(
+    rule: RemediationRule, listing: Listing, approved: Collection[str] | None = None
+) -> Plan | Block:
+    """The plan for a queue as it is, or why there is none.
+
+    `approved`: the only ids that a person has allowed; None when nobody was asked.
+    """
+    if not listing.is_whole:
+        return Block(
+            Guard.LISTING,
+            f"count_msg tells {integer(listing.count)} messages and list_msg lists only "
+            f"{integer(listing.listed)}: what the others are is not known.",
+        )
+    if rule.action == "purge_all" and listing.unparsed:
+        return Block(
+            Guard.LISTING,
+            f"{integer(listing.unparsed)} rows of list_msg were not understood, and purge_all "
+            "would delete those too.",
+        )
+    if listing.matching > rule.max_messages:
+        return Block(
+            Guard.MAX_MESSAGES,
+            f"The plan holds {integer(listing.matching)} messages; max_messages is "
+            f"{integer(rule.max_messages)}.",
+        )
+    chosen = [m for m in listing.chosen if approved is None or m.id in approved]
+    if not chosen:
+        return Block(Guard.NOTHING_TO_DO, f"No message is {describe(rule.selector)}.")
+    everything = len(chosen) == len(listing.chosen)
+    whole = everything and (
+        rule.action == "purge_all" or (rule.action == "purge_frozen" and listing.is_all_frozen_mail)
+    )
+    if rule.action == "purge_all" and not whole:
+        return Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")
+    ids = {message.id for message in chosen}
+    return Plan(
+        tuple(chosen),
+        describe(rule.selector),
+        whole,
+        listing.frozen_ids - ids,
+        listing.unparsed,
+        listing.ids,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """What listing again tells of a plan."""
+
+    gone: frozenset[str]
+    """Planned messages that are no longer in the queue."""
+    still: frozenset[str]
+    """Planned messages that are."""
+    frozen_gone: frozenset[str]
+    """Frozen messages that were not meant, and are gone all the same."""
+    froze: frozenset[str] = field(default=frozenset(), compare=False)
+    """Messages that are frozen now, and were not when the plan was made."""
+    left: frozenset[str] = field(default=frozenset(), compare=False)
+    """Messages that were neither meant nor frozen, and are gone: delivered, or deleted too."""
+
+
+def aftermath(plan: Plan, after: Listing) -> Aftermath | None:
+    """What became of the plan; None when the new list cannot tell."""
+    if not after.is_whole or after.unparsed > plan.unparsed:
+        return None  # a message that is still there may be among what was not understood
+    return Aftermath(
+        gone=plan.ids - after.ids,
+        still=plan.ids & after.ids,
+        frozen_gone=plan.frozen_beyond - after.ids,
+        froze=after.frozen_ids - plan.ids - plan.frozen_beyond,
+        left=plan.listed - plan.ids - plan.frozen_beyond - after.ids,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an action ended."""
+
+    outcome: Outcome
+    text: str
+    detail: Mapping[str, object]
+
+
+def verdict_on_messages(
+    rule_action: str,
+    plan: Plan,
+    answers: Sequence[Answer],
+    seen: Aftermath | None,
+    *,
+    expected: bool | None,
+) -> Verdict:
+    """How an action on messages ended, by its replies, the list after it and `verify`.
+
+    `expected`: whether what `verify` expects holds; None when nothing is expected.
+    """
+    replies = Counter[str](answer.what for answer in answers)
+    detail: dict[str, object] = {"planned": len(plan.messages), "replies": dict(replies)}
+    if all(answer.what in {"failed", "not_asked"} for answer in answers):
+        first = next(answer for answer in answers if answer.what == "failed")
+        return Verdict(Outcome.FAILED, f"Nothing was done. {first.text}", detail)
+    if seen is None:
+        text = "What became of the messages could not be seen by listing the queue again."
+        return Verdict(Outcome.UNKNOWN, text, detail)
+    detail |= {"gone": len(seen.gone), "still_there": len(seen.still)}
+    if rule_action != "retry":
+        detail["removed"] = len(seen.gone)
+    parts = [_sentence(rule_action, plan, seen, replies)]
+    if seen.frozen_gone:
+        detail["frozen_gone_beyond_the_plan"] = sorted(seen.frozen_gone)[:100]
+        parts.append(
+            f"{integer(len(seen.frozen_gone))} frozen messages that were not meant are gone too."
+        )
+    if seen.left:
+        detail["others_left"] = len(seen.left)
+        what = "other message" if len(seen.left) == 1 else "other messages"
+        parts.append(f"{integer(len(seen.left))} {what} left the queue meanwhile.")
+    if seen.froze:
+        detail["froze_meanwhile"] = len(seen.froze)
+        parts.append(f"{integer(len(seen.froze))} more froze meanwhile.")
+    if expected is not None:
+        good = expected
+    elif rule_action == "retry":
+        # What stays may wait for its recipient's server: each was tried, or is being delivered.
+        good = not any(replies[what] for what in ("refused", "failed", "unknown", "not_asked"))
+    else:
+        good = not seen.still
+    if expected is False:
+        parts.append("What verify expects did not come true.")
+    outcome = Outcome.OK if good and not seen.frozen_gone else Outcome.UNVERIFIED
+    return Verdict(outcome, " ".join(parts), detail)
+
+
+def _sentence(action: str, plan: Plan, seen: Aftermath, replies: Mapping[str, int]) -> str:
+    verb = "left the queue" if action == "retry" else "are gone"
+    text = f"{integer(len(seen.gone))} of {integer(len(plan.messages))} messages {verb}"
+    notes = [
+        f"{integer(replies[what])} {words}"
+        for what, words in (
+            ("locked", "locked by a delivery"),
+            ("refused", "refused by the mail server"),
+            ("failed", "refused by the panel"),
+            ("unknown", "without an answer"),
+            ("not_asked", "not asked for any more"),
+        )
+        if replies.get(what)
+    ]
+    return f"{text} ({', '.join(notes)})." if notes else f"{text}."
+
+
+def acts_on_messages(rule: RemediationRule) -> bool:
+    """Whether a rule needs a plan of messages."""
+    return rule.action in ON_MESSAGES

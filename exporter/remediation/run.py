@@ -1,0 +1,305 @@
+"""One run of one rule on one host: every step in its order, each of which may end it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
+from exporter.hostlock import FLEET, HostBusyError, HostLocks, LockFileError
+from exporter.journal import Actor, Entry, JournalError, Kind, Outcome
+from exporter.panel.errors import PanelError
+from exporter.remediation.actions import Answer
+from exporter.remediation.guards import (
+    FAILED_VERIFICATIONS,
+    Block,
+    Guard,
+    Situation,
+    effective_mode,
+    first_block,
+)
+from exporter.remediation.plan import Plan, Verdict, plan_of
+from exporter.remediation.work import Bench, Deed, OnAnswer, Work, settle
+from exporter.rules import holds, readings
+from exporter.snapshot import HostGoneError
+
+TRIES_TO_BEGIN = 100
+A_MOMENT = 0.05
+"""Seconds between two of them; each run is at it for the time of one write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who wants a rule to act, and why."""
+
+    actor: Actor = Actor.RULE
+    who: str = ""
+    """The user's or the alert's name."""
+    why: Mapping[str, object] = field(default_factory=dict)
+    """What was asked with, beside the rule's own readings."""
+    dry_run: bool = False
+    """Not to act although the mode would allow it."""
+
+    @property
+    def signature(self) -> str:
+        """The actor as the journal names it."""
+        return f"{self.actor}:{self.who}" if self.who else self.actor.value
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run: a block, or an outcome."""
+
+    block: Block | None = None
+    outcome: Entry | None = None
+    plan: Plan | None = None
+
+
+Look = Callable[[], Awaitable[Situation]]
+"""Tells the guards' situation as it is now."""
+
+Confirm = Callable[[Plan], Awaitable[bool]]
+"""Asks a person, who sees the plan, whether to go on."""
+
+OnBegin = Callable[[Plan], None]
+"""Called right before the intent is written: until then nothing was done."""
+
+
+class _BlockedError(Exception):
+    """Ends a run before it has acted."""
+
+    def __init__(self, block: Block, plan: Plan | None = None) -> None:
+        super().__init__(block.reason)
+        self.block = block
+        self.plan = plan
+
+
+class Declined(Exception):  # noqa: N818 - no error: a person said no
+    """The person who was asked said no."""
+
+
+async def run_rule(
+    bench: Bench,
+    locks: HostLocks,
+    config: RemediationConfig,
+    rule: RemediationRule,
+    request: Request,
+    look: Look,
+    *,
+    confirm: Confirm | None = None,
+    on_begin: OnBegin | None = None,
+    on_answer: OnAnswer | None = None,
+) -> Result:
+    """Let a rule act on a host if nothing speaks against it.
+
+    The order: alone on the host; what an earlier process left is settled; guards; poll again and
+    list again; the plan; guards once more; intent and plan are durable; act; list again; verify;
+    the outcome is durable.
+
+    Raises:
+        Declined: `confirm` said no.
+    """
+    run = _Run(bench, locks, config, rule, request, look)
+    run.on_begin, run.on_answer = on_begin, on_answer
+    try:
+        with locks.hold(bench.host):
+            return await run.to_its_end(confirm)
+    except HostBusyError:
+        return Result(Block(Guard.HOST_BUSY, "Another action is under way on this host."))
+    except LockFileError as error:
+        return Result(Block(Guard.HOST_BUSY, str(error)))
+    except JournalError as error:
+        return Result(Block(Guard.JOURNAL, str(error)), plan=run.plan)
+    except HostGoneError:
+        return Result(Block(Guard.CONDITION, "The host left the config."), plan=run.plan)
+    except _BlockedError as blocked:
+        return Result(blocked.block, plan=blocked.plan)
+
+
+async def settle_what_was_left(bench: Bench) -> bool:
+    """Find out what became of actions on a host whose process ended in the middle.
+
+    Only for who holds the host's lock: then every intent without an outcome is such a one.
+
+    Returns:
+        Whether there was any.
+
+    Raises:
+        PanelError: the panel could not be asked.
+        JournalError: the journal cannot be read or written.
+    """
+    left = await bench.journal.do(lambda journal: journal.unsettled(bench.host))
+    for unsettled in left:
+        await settle(bench, unsettled)
+    return bool(left)
+
+
+class _Run:
+    def __init__(
+        self,
+        bench: Bench,
+        locks: HostLocks,
+        config: RemediationConfig,
+        rule: RemediationRule,
+        request: Request,
+        look: Look,
+    ) -> None:
+        self.bench = bench
+        self.locks = locks
+        self.config = config
+        self.rule = rule
+        self.request = request
+        self.look = look
+        self.on_begin: OnBegin | None = None
+        self.on_answer: OnAnswer | None = None
+        self.plan: Plan | None = None
+        self.approved: frozenset[str] | None = None
+        """The only messages that a person has allowed; None where nobody needs to."""
+        dry = request.dry_run or effective_mode(config) != "enforce"
+        self.base = Entry(
+            Kind.INTENT,
+            run=uuid.uuid4().hex,
+            host=bench.host,
+            rule=rule.name,
+            action=rule.action,
+            mode="dry_run" if dry else "enforce",
+            actor=request.signature,
+        )
+
+    async def to_its_end(self, confirm: Confirm | None) -> Result:
+        try:
+            await settle_what_was_left(self.bench)
+        except PanelError as error:
+            reason = (
+                "What became of an earlier action, whose process ended in the middle, "
+                f"cannot be told yet: {error}"
+            )
+            raise _BlockedError(Block(Guard.UNSETTLED, reason)) from None
+        waits = await self._guards()
+        snapshot = await self.bench.poll(self.bench.host)
+        why = readings(snapshot, self.rule.when)
+        if holds(snapshot, self.rule.when) is not True:
+            reason = f"Looked at again, it does not hold: {shown(why)}."
+            raise _BlockedError(Block(Guard.CONDITION, reason))
+        plan = self.plan = await self._make_plan()
+        deed = Deed.of(self.rule)
+        work = Work(self.bench, deed, plan, self.base, on_answer=self._may_go_on)
+        if waits is not None:
+            text = f"Asks to {deed.describe(plan)}."
+            detail = {"why": why, "planned": len(plan.messages)}
+            await work.write(Kind.APPROVAL_REQUESTED, text=text, detail=detail, plan=plan)
+            raise _BlockedError(waits, plan)
+        if confirm is not None:
+            if not await confirm(plan):
+                raise Declined
+            self.plan = await self._as_seen(plan)
+            work = Work(self.bench, deed, self.plan, self.base, on_answer=self._may_go_on)
+        return Result(outcome=await self._carry_out(work, deed, why), plan=plan)
+
+    async def _carry_out(self, work: Work, deed: Deed, why: Mapping[str, float | None]) -> Entry:
+        assert self.plan is not None  # noqa: S101 - made before
+        await self._begin(work, f"About to {deed.describe(self.plan)}: {shown(why)}.", why)
+        if self.base.mode == "dry_run":
+            verdict = Verdict(
+                Outcome.DRY_RUN,
+                f"Would {deed.describe(self.plan)}.",
+                {"planned": len(self.plan.messages)},
+            )
+        else:
+            verdict = await work.act()
+        # Before the outcome: with that the run is over, and nobody would stop it any more.
+        await self._stop_if_needed(work, verdict)
+        return await work.conclude(verdict)
+
+    async def _begin(self, work: Work, text: str, why: Mapping[str, float | None]) -> None:
+        """The guards once more, for time has passed, and the intent.
+
+        One run at a time over the fleet: else each of two would be the last that a limit allows.
+        """
+        for _ in range(TRIES_TO_BEGIN):
+            with suppress(HostBusyError), self.locks.hold(FLEET):
+                waits = await self._guards()
+                if waits is not None:  # the approval that there was counts no more
+                    raise _BlockedError(waits, self.plan)
+                detail: dict[str, object] = {
+                    "why": {**why, **self.request.why},
+                    "for_seconds": self.rule.hold,
+                }
+                if self.approved is not None:
+                    detail["approval"] = True
+                if self.on_begin is not None and self.plan is not None:
+                    self.on_begin(self.plan)
+                await work.intend(text, detail)
+                return
+            await self.bench.sleep(A_MOMENT)
+        reason = "Other actions are about to begin."
+        raise _BlockedError(Block(Guard.ACTIONS_AT_ONCE, reason), self.plan)
+
+    async def _guards(self) -> Block | None:
+        """Ask every guard; what is returned is only that nobody was asked to approve it yet."""
+        situation = await self.look()
+        block = first_block(self.rule, self.config, situation)
+        facts = situation.rule
+        if facts is not None and facts.approval == "approved":
+            self.approved = facts.approved_ids
+        if block is None:
+            return None
+        if block.guard is Guard.APPROVAL and facts is not None and not facts.approval:
+            other = first_block(self.rule, self.config, situation, approval=False)
+            if other is None:
+                return block
+            block = other
+        raise _BlockedError(block)
+
+    async def _make_plan(self) -> Plan:
+        rule = self.rule
+        if rule.action in ON_SERVICE:
+            return Plan(reason=f"{rule.service}")
+        try:
+            listing = await self.bench.list(rule.selector, most=rule.max_messages)
+        except PanelError as error:
+            reason = f"The queue could not be listed: {error}"
+            raise _BlockedError(Block(Guard.LISTING, reason)) from None
+        plan = plan_of(rule, listing, self.approved)
+        if isinstance(plan, Block):
+            raise _BlockedError(plan)
+        return plan
+
+    async def _as_seen(self, plan: Plan) -> Plan:
+        """The plan once a person has thought about it: nothing goes that he has not seen."""
+        if self.rule.action != "purge_frozen" or not plan.as_a_whole:
+            return plan
+        now = await self._make_plan()
+        return replace(plan, as_a_whole=now.as_a_whole and now.ids == plan.ids)
+
+    async def _may_go_on(self, answer: Answer) -> bool:
+        """Whether nobody has paused remediation in the middle, nor stopped this run."""
+        if self.on_answer is not None and not await self.on_answer(answer):
+            return False
+        situation = await self.look()
+        return situation.pause_file is False and bool(
+            situation.fleet is not None and not situation.fleet.paused
+        )
+
+    async def _stop_if_needed(self, work: Work, verdict: Verdict) -> None:
+        if verdict.detail.get("frozen_gone_beyond_the_plan"):
+            text = "Stopped: frozen messages were lost that were not meant."
+            await work.write(Kind.STOPPED, text=text)
+        elif verdict.outcome is Outcome.UNVERIFIED:
+            name, host = self.rule.name, self.bench.host
+            facts = await self.bench.journal.do(lambda journal: journal.rule_facts(host, name))
+            failed = facts.failed_verifications + 1
+            if failed >= FAILED_VERIFICATIONS:
+                text = f"Stopped: {failed} verifications in a row failed."
+                await work.write(Kind.STOPPED, text=text)
+
+
+def shown(why: Mapping[str, float | None]) -> str:
+    """Readings in words: `queue_frozen_messages > 500 (612)`."""
+    parts = [
+        f"{condition} ({'not told' if told is None else f'{told:g}'})"
+        for condition, told in why.items()
+    ]
+    return ", ".join(parts) or "it was asked for"

@@ -1,0 +1,18 @@
+"""Answers in the forms that the routes give."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+
+def text_answer(status: int, text: str) -> web.Response:
+    """Plain text."""
+    return web.Response(status=status, text=text, headers={"X-Content-Type-Options": "nosniff"})
+
+
+def json_answer(value: object, *, status: int = 200) -> web.Response:
+    """JSON that nobody may keep."""
+    body = msgspec.json.encode(value)
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)

@@ -1,0 +1,197 @@
+"""Rules that wait for a person: what was seen is what is acted on, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.journal import Entry, Kind
+from exporter.panel.protocol import Operation
+from exporter.standin.exim import EximQueue
+from tests.fixtures.standin import PanelServer
+from tests.remediation.conftest import (
+    BY_ID,
+    Site,
+    StartSite,
+    changing,
+    config,
+    freeze,
+    ids_asked,
+    operations,
+    rule,
+    write_journal,
+)
+
+LABELS = {"host": "mx1", "rule": "purge"}
+
+
+async def start(start_site: StartSite, panel: PanelServer, **keys: Any) -> Site:
+    return await start_site(config(panel, rules=[rule(approval="required", **keys)]))
+
+
+def answer(site: Site, kind: Kind) -> None:
+    """What a person says to the last request."""
+    request = site.journal(Kind.APPROVAL_REQUESTED)[-1]
+    said = Entry(kind, request.run, host="mx1", rule="purge", actor="person:ann", text="By Ann.")
+    write_journal(site.path, said)
+
+
+async def test_it_asks_once_and_waits(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    frozen = freeze(queue, 8)
+    site = await start(start_site, panel)
+    request, block = site.journal()
+    assert request.kind is Kind.APPROVAL_REQUESTED
+    assert request.text == "Asks to delete 8 messages (frozen)."
+    assert sorted(site.plan(request)) == sorted(frozen)
+    assert (block.kind, block.outcome) == (Kind.BLOCKED, "approval")
+    assert await site.metric("waiting_approval_messages", **LABELS) == 8
+
+    asked = len(panel.panel.requests)
+    await site.look()
+    assert len(panel.panel.requests) == asked + 2, "no list beside that of the poll"
+    assert site.journal() == [request, block]
+    assert changing(panel) == []
+    assert await queue.count() == 8
+    assert await site.blocked("approval") == 2
+
+
+async def test_approved_it_acts_on_what_the_person_saw_alone(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    seen = freeze(queue, 8)
+    site = await start(start_site, panel)
+    late = freeze(queue, 4, first=20)
+    answer(site, Kind.APPROVED)
+    await site.look()
+
+    assert operations(panel) == [Operation.CONTROL] * 8
+    assert sorted(ids_asked(panel)) == sorted(seen)
+    assert sorted(each.id for each in await queue.messages()) == sorted(late)
+    (intent,) = site.journal(Kind.INTENT)
+    assert sorted(site.plan(intent)) == sorted(seen)
+    assert intent.detail["approval"] is True
+    (outcome,) = site.journal(Kind.OUTCOME)
+    assert (outcome.outcome, outcome.text) == ("ok", "8 of 8 messages are gone.")
+    assert await site.metric("waiting_approval_messages", **LABELS) is None
+
+
+async def test_approved_it_takes_one_request_where_nothing_else_froze(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    site = await start(start_site, panel)
+    answer(site, Kind.APPROVED)
+    await site.look()
+    assert operations(panel) == [Operation.DELETE_FROZEN]
+    assert await queue.count() == 0
+    assert site.story() == [
+        ("approval_requested", ""),
+        ("blocked", "approval"),
+        ("approved", ""),
+        ("intent", ""),
+        ("reply", "done"),
+        ("outcome", "ok"),
+    ]
+
+
+async def test_of_what_was_approved_only_what_is_still_meant(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    thawed, *seen = freeze(queue, 8)
+    site = await start(start_site, panel)
+    await queue.thaw(thawed)
+    answer(site, Kind.APPROVED)
+    await site.look()
+    assert operations(panel) == [Operation.DELETE_FROZEN]
+    assert sorted(site.plan(site.journal(Kind.INTENT)[0])) == sorted(seen)
+    assert [each.id for each in await queue.messages()] == [thawed]
+
+
+async def test_an_approval_is_used_once(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    site = await start(start_site, panel, cooldown="1ms", **BY_ID)
+    answer(site, Kind.APPROVED)
+    await site.look()
+    assert await queue.count() == 0
+    freeze(queue, 8, first=20)
+    await site.look()
+    assert len(changing(panel)) == 8
+    assert await queue.count() == 8
+    assert site.story()[-2:] == [("approval_requested", ""), ("blocked", "approval")]
+
+
+async def test_an_approval_of_all_does_not_cover_what_came_later(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    site = await start(start_site, panel, action="purge_all")
+    freeze(queue, 1, first=20, frozen=False)
+    answer(site, Kind.APPROVED)
+    await site.look()
+    assert changing(panel) == []
+    assert await queue.count() == 9
+    assert site.journal()[-1].text == "The queue holds messages that the person has not seen."
+
+
+async def test_rejected(start_site: StartSite, panel: PanelServer, queue: EximQueue) -> None:
+    freeze(queue, 8)
+    site = await start(start_site, panel)
+    answer(site, Kind.REJECTED)
+    for _ in range(2):
+        await site.look()
+    assert changing(panel) == []
+    assert await queue.count() == 8
+    assert not site.journal(Kind.INTENT)
+    reasons = [each.text for each in site.journal(Kind.BLOCKED)]
+    assert reasons == ["It waits for a person to approve it.", "A person rejected it."]
+    assert await site.metric("waiting_approval_messages", **LABELS) is None
+    assert await site.blocked("approval") == 3
+
+
+async def test_an_approval_outlives_a_restart(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    seen = freeze(queue, 8)
+    site = await start(start_site, panel)
+    site.running.daemon.stop()
+    await site.running.task
+    freeze(queue, 2, first=20)
+    answer(site, Kind.APPROVED)
+    await start(start_site, panel)
+    assert sorted(ids_asked(panel)) == sorted(seen)
+    assert site.story()[-1] == ("outcome", "ok")
+
+
+async def test_an_approved_rule_is_still_held_back_by_the_other_guards(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    freeze(queue, 8)
+    keys = config(panel, rules=[rule(approval="required")], remediation={"pause_file": "pause"})
+    site = await start_site(keys)
+    answer(site, Kind.APPROVED)
+    (tmp_path / "pause").touch()
+    await site.look()
+    assert changing(panel) == []
+    assert site.blocks() == ["approval", "pause"]
+
+
+@pytest.mark.parametrize("mode", ["off", "dry_run"])
+async def test_an_approval_does_not_change_the_mode(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, mode: str
+) -> None:
+    freeze(queue, 8)
+    site = await start(start_site, panel)
+    site.running.daemon.stop()
+    await site.running.task
+    answer(site, Kind.APPROVED)
+    keys = config(panel, rules=[rule(approval="required")], remediation={"mode": mode})
+    again = await start_site(keys)
+    assert changing(panel) == []
+    assert await queue.count() == 8
+    assert again.story()[-1] == (("blocked", "mode") if mode == "off" else ("outcome", "dry_run"))

@@ -1,0 +1,164 @@
+"""The daemon is ended or reloaded in the middle of an action, or the disk fills up."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter import daemon
+from exporter.journal import Kind
+from exporter.panel.protocol import Operation
+from exporter.standin.exim import EximQueue
+from tests.daemon.conftest import eventually, host
+from tests.fixtures.standin import PanelServer
+from tests.remediation.conftest import (
+    BY_ID,
+    Site,
+    StartSite,
+    changing,
+    config,
+    freeze,
+    ids_asked,
+    rule,
+    written_so_far,
+)
+from tests.remediation.mischief import Hold, of
+from tests.remediation.processes import exporter
+
+UNSEEN = (
+    "What verify expects could not be looked at: the host left the config, or the daemon was ended."
+)
+VERIFY = {"within": "1s", "expect": ["queue_frozen_messages < 5"]}
+
+
+def settings(panel: PanelServer, **keys: Any) -> dict[str, Any]:
+    made = config(panel, rules=[rule(**BY_ID, **keys)])
+    made["poll"] |= {"requests_per_host": 1, "timeout": "60s"}
+    return made
+
+
+async def begun(start_site: StartSite, panel: PanelServer, **keys: Any) -> tuple[Site, Hold]:
+    """A daemon that is at its fourth of eight messages, and waits for the answer."""
+    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
+    site = await start_site(settings(panel, **keys), wait=False)
+    await hold.wait()
+    return site, hold
+
+
+@pytest.mark.parametrize(
+    ("keys", "how", "text"),
+    [
+        ({}, "ok", "8 of 8 messages are gone."),
+        (
+            {"verify": VERIFY},
+            "unknown",
+            "8 of 8 messages are gone. " + UNSEEN,
+        ),
+    ],
+)
+async def test_an_action_under_way_is_ended_first(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    keys: dict[str, Any],
+    how: str,
+    text: str,
+) -> None:
+    frozen = freeze(queue, 8)
+    site, hold = await begun(start_site, panel, **keys)
+    site.running.daemon.stop()
+    hold.let_go.set()
+    await site.running.task
+    assert sorted(ids_asked(panel)) == sorted(frozen)
+    assert await queue.count() == 0
+    assert site.story() == [("intent", ""), *[("reply", "removed")] * 8, ("outcome", how)]
+    assert site.journal()[-1].text == text
+
+
+async def test_what_is_cut_off_is_settled_by_the_next_start(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "GRACE", 0.1)
+    freeze(queue, 12)
+    site, _ = await begun(start_site, panel)
+    site.running.daemon.stop()
+    await site.running.task
+    assert site.story() == [("intent", ""), *[("reply", "removed")] * 3]
+    again = await start_site(settings(panel))
+    assert len(ids_asked(panel)) == 4
+    (outcome,) = again.journal(Kind.OUTCOME)
+    assert (outcome.outcome, outcome.detail["gone"]) == ("unknown", 3)
+    assert again.blocks() == ["cooldown"]
+
+
+async def test_a_reload_in_the_middle_changes_nothing_of_it(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    frozen = freeze(queue, 8)
+    site, hold = await begun(start_site, panel, verify=VERIFY)
+    site.running.write(settings(panel, max_messages=3))
+    await site.running.post("/-/reload")
+    hold.let_go.set()
+    await site.quiet()
+    assert sorted(ids_asked(panel)) == sorted(frozen)
+    assert site.story()[-1] == ("outcome", "ok")
+
+
+async def test_a_host_that_leaves_the_config_in_the_middle(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, unused_url: str
+) -> None:
+    freeze(queue, 8)
+    site, hold = await begun(start_site, panel, verify=VERIFY)
+    task = site.running.daemon._desk._hosts["mx1"].task
+    assert task is not None
+    site.running.write({**settings(panel, verify=VERIFY), "hosts": [host("other", unused_url)]})
+    await site.running.post("/-/reload")
+    hold.let_go.set()
+    await asyncio.wait([task])
+    asked = ids_asked(panel)
+    assert len(asked) == len(set(asked))
+    assert await queue.count() >= 4
+
+    site.running.write(settings(panel, verify=VERIFY))
+    await site.running.post("/-/reload")
+    await site.look()
+    assert ids_asked(panel) == asked
+    (outcome,) = site.journal(Kind.OUTCOME)
+    assert (outcome.outcome, outcome.detail["gone"]) == ("unknown", 8 - await queue.count())
+
+
+async def test_a_disk_that_is_full(panel: PanelServer, queue: EximQueue, tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with exporter(tmp_path, settings(panel)) as running:
+
+        async def made() -> bool:
+            return path.exists() and path.stat().st_size > 0
+
+        await running.poll()
+        await eventually(made)
+        frozen = freeze(queue, 20)
+        full = sum(file.stat().st_size for file in tmp_path.glob("journal.db-wal"))
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+        await running.poll()
+
+        async def held_back() -> bool:
+            return await running.value("blocked_total", rule="purge", guard="journal") == 1
+
+        await eventually(held_back)
+        assert changing(panel) == []
+        assert await queue.count() == 20
+        assert any("cannot be written" in str(line.get("reason")) for line in running.log)
+        infinite = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, infinite)
+        await running.poll()
+
+        async def over() -> bool:
+            return bool(written_so_far(path, Kind.OUTCOME))
+
+        await eventually(over, seconds=60)
+        assert await queue.count() == 0
+        assert sorted(ids_asked(panel)) == sorted(frozen)

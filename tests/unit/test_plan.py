@@ -1,0 +1,462 @@
+"""Which messages a rule would act on, what became of them, and how the action ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config.remediation import Action, RemediationRule
+from exporter.journal import Outcome
+from exporter.listing import Listing
+from exporter.remediation.actions import Answer, What
+from exporter.remediation.guards import Block, Guard
+from exporter.remediation.plan import (
+    Aftermath,
+    Plan,
+    acts_on_messages,
+    aftermath,
+    plan_of,
+    verdict_on_messages,
+)
+from exporter.selection import select
+from exporter.snapshot import Message
+from tests.builders import message
+
+HOUR, DAY = 3600.0, 86400.0
+
+BOUNCES = tuple(
+    message(f"1bounce-{n:06d}-AA", age=2 * DAY - n, sender="", frozen=True) for n in range(4)
+)
+FROZEN = message("1frozen-000000-AA", age=DAY, frozen=True)
+PLAIN = message("1plain0-000000-AA", age=HOUR)
+QUEUE = (*BOUNCES, FROZEN, PLAIN)
+
+
+def rule(action: str = "purge_frozen", **keys: Any) -> RemediationRule:
+    return RemediationRule.model_validate({"name": "r", "action": action} | keys)
+
+
+PURGE = rule()
+PURGE_BOUNCES = rule(select={"frozen": True, "bounce": True})
+DELETE = rule("delete", select={"frozen": True, "bounce": True})
+RETRY = rule("retry", select={"frozen": False})
+PURGE_ALL = rule("purge_all")
+
+
+def listing(rule: RemediationRule, *messages: Message, most: int = 1000, **keys: Any) -> Listing:
+    """What is listed of these messages for a rule."""
+    chosen = select(messages, rule.selector)
+    values: dict[str, Any] = {
+        "count": len(messages),
+        "listed": len(messages),
+        "unparsed": 0,
+        "ids": frozenset(m.id for m in messages),
+        "frozen_ids": frozenset(m.id for m in messages if m.frozen),
+        "frozen_unknown": sum(m.frozen is None for m in messages),
+        "matching": len(chosen),
+        "chosen": tuple(chosen[:most]),
+    } | keys
+    return Listing(**values)
+
+
+def ids(*messages: Message) -> frozenset[str]:
+    return frozenset(m.id for m in messages)
+
+
+# --- the plan -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule_", "queue", "expected"),
+    [
+        (PURGE, QUEUE, Plan((*BOUNCES, FROZEN), "frozen", as_a_whole=True)),
+        (PURGE, BOUNCES, Plan(BOUNCES, "frozen", as_a_whole=True)),
+        # Not all frozen mail is meant: by id, and the rest must still be there afterwards.
+        (PURGE_BOUNCES, QUEUE, Plan(BOUNCES, "frozen, bounce", frozen_beyond=ids(FROZEN))),
+        (
+            PURGE_BOUNCES,
+            (*BOUNCES, PLAIN),
+            Plan(BOUNCES, "frozen, bounce", as_a_whole=True),
+        ),
+        (
+            rule(select={"frozen": True, "limit": 2}),
+            QUEUE,
+            Plan(
+                BOUNCES[:2],
+                "frozen, the 2 oldest",
+                frozen_beyond=ids(*BOUNCES[2:], FROZEN),
+            ),
+        ),
+        # Of a message nobody knows whether it is frozen: delete_frozen_msg might take it.
+        (
+            PURGE,
+            (*BOUNCES, replace(PLAIN, frozen=None)),
+            Plan(BOUNCES, "frozen"),
+        ),
+        # delete and retry go by id whatever the queue holds.
+        (DELETE, BOUNCES, Plan(BOUNCES, "frozen, bounce")),
+        (DELETE, QUEUE, Plan(BOUNCES, "frozen, bounce", frozen_beyond=ids(FROZEN))),
+        (
+            RETRY,
+            QUEUE,
+            Plan((PLAIN,), "not frozen", frozen_beyond=ids(*BOUNCES, FROZEN)),
+        ),
+        (PURGE_ALL, QUEUE, Plan((*BOUNCES, FROZEN, PLAIN), "everything", as_a_whole=True)),
+    ],
+)
+def test_a_plan_is_exactly_what_is_meant(
+    rule_: RemediationRule, queue: Sequence[Message], expected: Plan
+) -> None:
+    assert plan_of(rule_, listing(rule_, *queue)) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule_", "changes", "plan"),
+    [
+        (PURGE, {"unparsed": 1, "listed": 7, "count": 7}, Plan((*BOUNCES, FROZEN), "frozen")),
+        (DELETE, {"unparsed": 3, "listed": 9, "count": 9}, None),
+    ],
+)
+def test_rows_that_were_not_understood_are_in_no_plan(
+    rule_: RemediationRule, changes: Mapping[str, int], plan: Plan | None
+) -> None:
+    made = plan_of(rule_, listing(rule_, *QUEUE, **changes))
+    assert isinstance(made, Plan)
+    assert made.unparsed == changes["unparsed"]
+    assert not made.as_a_whole
+    if plan is not None:
+        assert made == replace(plan, unparsed=1)
+
+
+@pytest.mark.parametrize("rule_", [PURGE, DELETE, RETRY, PURGE_ALL])
+def test_a_list_that_is_not_the_whole_queue_makes_no_plan(rule_: RemediationRule) -> None:
+    block = plan_of(rule_, listing(rule_, *QUEUE, count=5000))
+    assert block == Block(
+        Guard.LISTING,
+        "count_msg tells 5,000 messages and list_msg lists only 6: what the others are is not "
+        "known.",
+    )
+
+
+def test_purge_all_does_not_delete_what_was_not_understood() -> None:
+    block = plan_of(PURGE_ALL, listing(PURGE_ALL, *QUEUE, unparsed=2, listed=8, count=8))
+    assert isinstance(block, Block)
+    assert block.guard is Guard.LISTING
+    assert "2 rows of list_msg were not understood" in block.reason
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [(5, None), (4, "The plan holds 5 messages; max_messages is 4.")],
+)
+@pytest.mark.parametrize("approved", [None, ids(BOUNCES[0])])
+def test_a_plan_is_carried_out_up_to_max_messages(
+    most: int, expected: str | None, approved: Collection[str] | None
+) -> None:
+    limited = rule(max_messages=most)
+    made = plan_of(limited, listing(limited, *QUEUE, most=most), approved)
+    if expected is None:
+        assert isinstance(made, Plan)
+    else:
+        assert made == Block(Guard.MAX_MESSAGES, expected)
+
+
+@pytest.mark.parametrize("rule_", [PURGE, DELETE])
+@pytest.mark.parametrize("queue", [(), (PLAIN,)])
+def test_where_no_message_is_meant_there_is_nothing_to_do(
+    rule_: RemediationRule, queue: Sequence[Message]
+) -> None:
+    block = plan_of(rule_, listing(rule_, *queue))
+    assert isinstance(block, Block)
+    assert block.guard is Guard.NOTHING_TO_DO
+    assert block.reason in {"No message is frozen.", "No message is frozen, bounce."}
+
+
+@pytest.mark.parametrize(
+    ("rule_", "approved", "expected"),
+    [
+        (PURGE, ids(*BOUNCES, FROZEN), Plan((*BOUNCES, FROZEN), "frozen", as_a_whole=True)),
+        (PURGE, ids(*QUEUE), Plan((*BOUNCES, FROZEN), "frozen", as_a_whole=True)),
+        # What has frozen since is not touched, so that it cannot be one operation.
+        (PURGE, ids(*BOUNCES), Plan(BOUNCES, "frozen", frozen_beyond=ids(FROZEN))),
+        (
+            DELETE,
+            ids(BOUNCES[1], PLAIN),
+            Plan(
+                BOUNCES[1:2], "frozen, bounce", frozen_beyond=ids(FROZEN, BOUNCES[0], *BOUNCES[2:])
+            ),
+        ),
+        (PURGE, frozenset(), Guard.NOTHING_TO_DO),
+        (PURGE, ids(PLAIN), Guard.NOTHING_TO_DO),
+        (PURGE_ALL, ids(*QUEUE), Plan((*BOUNCES, FROZEN, PLAIN), "everything", as_a_whole=True)),
+        (PURGE_ALL, ids(*BOUNCES), Guard.APPROVAL),
+    ],
+)
+def test_only_what_a_person_has_seen_is_acted_on(
+    rule_: RemediationRule, approved: frozenset[str], expected: Plan | Guard
+) -> None:
+    made = plan_of(rule_, listing(rule_, *QUEUE), approved)
+    assert (made.guard if isinstance(made, Block) else made) == expected
+
+
+FLAGS = st.none() | st.booleans()
+MESSAGES = st.lists(
+    st.builds(
+        Message,
+        st.integers(0, 30).map("1abcde-{:06d}-AB".format),
+        age=st.none() | st.floats(0, 3 * DAY),
+        size=st.none() | st.integers(0, 9000),
+        sender=st.sampled_from([None, "", "ann@example.com"]),
+        recipients=st.sampled_from([None, ("bob@example.net",)]),
+        frozen=FLAGS,
+    ),
+    max_size=12,
+    unique_by=lambda m: m.id,
+)
+RULES = st.sampled_from(
+    [PURGE, PURGE_BOUNCES, DELETE, RETRY, PURGE_ALL, rule("delete", select={"older_than": "1d"})]
+)
+
+
+@given(rule_=RULES, queue=MESSAGES, data=st.data())
+def test_whatever_the_queue_a_plan_holds_only_what_is_meant_and_allowed(
+    rule_: RemediationRule, queue: list[Message], data: st.DataObject
+) -> None:
+    known = [m.id for m in queue]
+    approved = data.draw(
+        st.none() | st.frozensets(st.sampled_from(known) if known else st.nothing())
+    )
+    unparsed = data.draw(st.integers(0, 2))
+    listed = len(queue) + unparsed
+    told = listing(rule_, *queue, unparsed=unparsed, listed=listed, count=listed)
+    made = plan_of(rule_, told, approved)
+    if isinstance(made, Block):
+        return
+    assert made.ids <= ids(*select(queue, rule_.selector))
+    assert approved is None or made.ids <= approved
+    assert made.frozen_beyond == told.frozen_ids - made.ids
+    if made.as_a_whole:  # what one operation deletes is then precisely the plan
+        frozen = {m.id for m in queue if m.frozen is not False}
+        doomed = frozen if rule_.action == "purge_frozen" else set(known)
+        assert rule_.action in {"purge_frozen", "purge_all"}
+        assert made.ids == doomed
+        assert not unparsed
+
+
+def test_which_actions_need_messages() -> None:
+    needing = {a for a in get_args(Action) if acts_on_messages(_rule_of(a))}
+    assert needing == {"purge_frozen", "delete", "retry", "purge_all"}
+
+
+def _rule_of(action: str) -> RemediationRule:
+    if action.startswith("service"):
+        return rule(action, service="clamav")
+    return rule(action, **({} if "purge" in action else {"select": {"frozen": True}}))
+
+
+# --- the aftermath ------------------------------------------------------------------------------
+
+PLAN = Plan(BOUNCES, "frozen, bounce", frozen_beyond=ids(FROZEN))
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        ((FROZEN, PLAIN), Aftermath(ids(*BOUNCES), frozenset(), frozenset())),
+        (QUEUE, Aftermath(frozenset(), ids(*BOUNCES), frozenset())),
+        (QUEUE[2:], Aftermath(ids(*BOUNCES[:2]), ids(*BOUNCES[2:]), frozenset())),
+        # What was not meant and is gone is told if it was frozen: other mail comes and goes.
+        ((), Aftermath(ids(*BOUNCES), frozenset(), ids(FROZEN))),
+        ((FROZEN,), Aftermath(ids(*BOUNCES), frozenset(), frozenset())),
+        # Thawed is not lost, and what came since says nothing.
+        ((replace(FROZEN, frozen=False),), Aftermath(ids(*BOUNCES), frozenset(), frozenset())),
+        (
+            (FROZEN, message("1newest-000000-AA", frozen=True)),
+            Aftermath(ids(*BOUNCES), frozenset(), frozenset()),
+        ),
+    ],
+)
+def test_what_became_of_a_plan(left: Sequence[Message], expected: Aftermath) -> None:
+    assert aftermath(PLAN, listing(DELETE, *left)) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "changes", "tells"),
+    [
+        (0, {}, True),
+        (0, {"count": 13}, False),
+        (0, {"unparsed": 1, "listed": 3, "count": 3}, False),
+        (1, {"unparsed": 1, "listed": 3, "count": 3}, True),
+        (1, {"unparsed": 2, "listed": 4, "count": 4}, False),
+        (2, {"unparsed": 1, "listed": 3, "count": 3}, True),
+        # No row at all although there are messages.
+        (0, {"listed": 0, "ids": frozenset(), "count": 5}, False),
+    ],
+)
+def test_a_list_in_which_a_planned_message_may_be_hidden_tells_nothing(
+    before: int, changes: Mapping[str, Any], tells: bool
+) -> None:
+    seen = aftermath(replace(PLAN, unparsed=before), listing(DELETE, FROZEN, PLAIN, **changes))
+    assert (seen is not None) is tells
+
+
+# --- the verdict --------------------------------------------------------------------------------
+
+ALL_GONE = Aftermath(ids(*BOUNCES), frozenset(), frozenset())
+ALL_THERE = Aftermath(frozenset(), ids(*BOUNCES), frozenset())
+HALF_GONE = Aftermath(ids(*BOUNCES[:2]), ids(*BOUNCES[2:]), frozenset())
+TOO_MUCH = replace(ALL_GONE, frozen_gone=ids(FROZEN))
+
+
+def answers(whats: str) -> list[Answer]:
+    """One for each word, of the plan's messages in their order."""
+    return [
+        Answer(cast("What", what), f"It is {what}.", m.id)
+        for what, m in zip(whats.split(), BOUNCES, strict=False)
+    ]
+
+
+REMOVED = "removed removed removed removed"
+LOST = "unknown unknown unknown not_asked"
+UNSEEN = "What became of the messages could not be seen by listing the queue again."
+NOT_EXPECTED = "What verify expects did not come true."
+LOST_MAIL = "1 frozen messages that were not meant are gone too."
+OK, UNVERIFIED, FAILED, UNKNOWN = (
+    *(Outcome.OK, Outcome.UNVERIFIED),
+    *(Outcome.FAILED, Outcome.UNKNOWN),
+)
+
+
+@pytest.mark.parametrize(
+    ("action", "replies", "seen", "expected", "outcome", "text"),
+    [
+        ("delete", REMOVED, ALL_GONE, None, OK, "4 of 4 messages are gone."),
+        ("delete", REMOVED, ALL_GONE, True, OK, "4 of 4 messages are gone."),
+        ("delete", REMOVED, ALL_GONE, False, UNVERIFIED, f"4 of 4 … are gone. {NOT_EXPECTED}"),
+        # Only the list counts, not what the panel claims.
+        ("delete", REMOVED, ALL_THERE, None, UNVERIFIED, "0 of 4 … are gone."),
+        ("delete", REMOVED, HALF_GONE, None, UNVERIFIED, "2 of 4 … are gone."),
+        # What is expected decides where it is said.
+        ("delete", REMOVED, HALF_GONE, True, OK, "2 of 4 … are gone."),
+        # Gone already is no failure.
+        ("delete", "gone gone removed done", ALL_GONE, None, OK, "4 of 4 … are gone."),
+        (
+            *("delete", "removed removed locked refused", HALF_GONE, None, UNVERIFIED),
+            "2 of 4 … are gone (1 locked by a delivery, 1 refused by the mail server).",
+        ),
+        (
+            *("delete", "removed unknown failed not_asked", HALF_GONE, None, UNVERIFIED),
+            (
+                "2 of 4 … are gone (1 refused by the panel, 1 without an answer, "
+                "1 not asked for any more)."
+            ),
+        ),
+        # No answer, but the list tells.
+        (
+            *("delete", LOST, ALL_GONE, None, OK),
+            "4 of 4 … are gone (3 without an answer, 1 not asked for any more).",
+        ),
+        # Neither does the list.
+        ("delete", LOST, None, None, UNKNOWN, UNSEEN),
+        ("delete", REMOVED, None, True, UNKNOWN, UNSEEN),
+        # The panel refused from the first on.
+        (
+            *("delete", "failed not_asked not_asked not_asked", ALL_THERE, None),
+            *(FAILED, "Nothing was done. It is failed."),
+        ),
+        ("delete", "failed failed", None, None, FAILED, "Nothing was done. It is failed."),
+        # A whole queue is one answer.
+        ("purge_frozen", "done", ALL_GONE, None, OK, "4 of 4 … are gone."),
+        ("purge_frozen", "unknown", None, None, UNKNOWN, UNSEEN),
+        ("purge_frozen", "done", TOO_MUCH, None, UNVERIFIED, f"4 of 4 … are gone. {LOST_MAIL}"),
+        # Lost mail is no good end, whatever verify says.
+        ("delete", REMOVED, TOO_MUCH, True, UNVERIFIED, f"4 of 4 … are gone. {LOST_MAIL}"),
+        # A retry need not empty the queue.
+        ("retry", "done done done done", HALF_GONE, None, OK, "2 of 4 … left the queue."),
+        (
+            *("retry", "done done done locked", ALL_THERE, None, OK),
+            "0 of 4 … left the queue (1 locked by a delivery).",
+        ),
+        (
+            *("retry", "done done done done", HALF_GONE, False, UNVERIFIED),
+            f"2 of 4 … left the queue. {NOT_EXPECTED}",
+        ),
+    ],
+)
+def test_how_an_action_ended(
+    action: str,
+    replies: str,
+    seen: Aftermath | None,
+    expected: bool | None,
+    outcome: Outcome,
+    text: str,
+) -> None:
+    verdict = verdict_on_messages(action, PLAN, answers(replies), seen, expected=expected)
+    assert (verdict.outcome, verdict.text) == (outcome, text.replace("…", "messages"))
+    told = {"planned": 4, "replies": dict(Counter(replies.split()))}
+    assert {name: verdict.detail[name] for name in told} == told
+
+
+@pytest.mark.parametrize(
+    ("action", "seen", "expected"),
+    [
+        ("delete", HALF_GONE, {"gone": 2, "still_there": 2, "removed": 2}),
+        ("purge_all", ALL_GONE, {"gone": 4, "still_there": 0, "removed": 4}),
+        ("retry", HALF_GONE, {"gone": 2, "still_there": 2}),
+        (
+            "purge_frozen",
+            TOO_MUCH,
+            {
+                "gone": 4,
+                "still_there": 0,
+                "removed": 4,
+                "frozen_gone_beyond_the_plan": [FROZEN.id],
+            },
+        ),
+        ("delete", None, {}),
+    ],
+)
+def test_what_is_written_down_of_it(
+    action: str, seen: Aftermath | None, expected: dict[str, object]
+) -> None:
+    verdict = verdict_on_messages(action, PLAN, answers(REMOVED), seen, expected=None)
+    always: dict[str, object] = {"planned": 4, "replies": {"removed": 4}}
+    assert verdict.detail == always | expected
+
+
+def test_of_a_great_loss_only_the_first_ids_are_written_down() -> None:
+    lost = frozenset(f"1lostxx-{n:06d}-AA" for n in range(500))
+    seen = replace(ALL_GONE, frozen_gone=lost)
+    verdict = verdict_on_messages("purge_frozen", PLAN, answers("done"), seen, expected=None)
+    assert verdict.detail["frozen_gone_beyond_the_plan"] == sorted(lost)[:100]
+    assert "500 frozen messages" in verdict.text
+
+
+WHATS: tuple[What, ...] = get_args(What)
+
+
+@given(
+    replies=st.lists(st.sampled_from(WHATS), min_size=1, max_size=4),
+    seen=st.sampled_from([None, ALL_GONE, ALL_THERE, HALF_GONE, TOO_MUCH]),
+    expected=FLAGS,
+    action=st.sampled_from(["delete", "retry", "purge_frozen", "purge_all"]),
+)
+def test_an_action_ends_well_only_as_the_list_shows(
+    replies: list[What], seen: Aftermath | None, expected: bool | None, action: str
+) -> None:
+    if set(replies) == {"not_asked"}:
+        return  # at least one is asked
+    verdict = verdict_on_messages(action, PLAN, answers(" ".join(replies)), seen, expected=expected)
+    if verdict.outcome is Outcome.OK:
+        assert seen is not None
+        assert not seen.frozen_gone
+        assert expected is not False
+        assert expected or action == "retry" or not seen.still
+    nothing_done = set(replies) <= {"failed", "not_asked"}
+    assert (verdict.outcome is Outcome.FAILED) is nothing_done

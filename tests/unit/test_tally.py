@@ -1,0 +1,181 @@
+"""What the metrics of remediation are counted from: each entry of the journal, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.journal import Entry, Kind, Outcome
+from exporter.remediation.guards import Guard
+from exporter.remediation.tally import Tally
+
+KEY = "mx1", "purge"
+
+
+def entry(id: int, kind: Kind, **keys: Any) -> Entry:  # noqa: A002 - its name
+    """An entry of one rule on one host."""
+    values: dict[str, Any] = {"host": "mx1", "rule": "purge", "action": "purge_frozen"} | keys
+    return Entry(kind, run=f"r{id}", at=1000.0 + id, id=id, **values)
+
+
+def outcome(id: int, how: Outcome = Outcome.OK, removed: object = None, **keys: Any) -> Entry:  # noqa: A002 - its name
+    detail = {} if removed is None else {"removed": removed}
+    return entry(id, Kind.OUTCOME, outcome=how.value, detail=detail, **keys)
+
+
+def planning(id: int, kind: Kind, planned: int, **keys: Any) -> Entry:  # noqa: A002 - its name
+    return entry(id, kind, detail={"planned": planned}, **keys)
+
+
+def tally(*entries: Entry) -> Tally:
+    told = Tally()
+    told.add(entries)
+    return told
+
+
+def shown(tally: Tally) -> dict[str, object]:
+    """All that it tells; a zero and nothing are the same."""
+    return {
+        "last_entry": tally.last_entry,
+        "outcomes": +tally.outcomes,
+        "removed": +tally.removed,
+        "last": tally.last,
+        "planned": tally.planned,
+        "waiting": tally.waiting,
+    }
+
+
+def test_nothing_is_counted_at_first() -> None:
+    told = Tally()
+    assert not any(shown(told).values())
+    assert not told.blocks
+    assert not told.paused
+
+
+def test_outcomes_are_counted_by_host_rule_action_and_outcome() -> None:
+    told = tally(
+        outcome(1),
+        outcome(2),
+        outcome(3, Outcome.UNVERIFIED),
+        outcome(4, host="mx2"),
+        outcome(5, rule="other", action="delete"),
+        outcome(6, Outcome.DRY_RUN),
+    )
+    assert told.outcomes == {
+        ("mx1", "purge", "purge_frozen", "ok"): 2,
+        ("mx1", "purge", "purge_frozen", "verify_failed"): 1,
+        ("mx2", "purge", "purge_frozen", "ok"): 1,
+        ("mx1", "other", "delete", "ok"): 1,
+        ("mx1", "purge", "purge_frozen", "dry_run"): 1,
+    }
+    assert told.last == {
+        KEY: (1006.0, "dry_run"),
+        ("mx2", "purge"): (1004.0, "ok"),
+        ("mx1", "other"): (1005.0, "ok"),
+    }
+
+
+def test_each_outcome_is_counted_once_however_often_it_is_read() -> None:
+    told = Tally()
+    first, second, third = outcome(3, removed=5), outcome(7, removed=2), outcome(8)
+    told.add([first])
+    told.add([first, second])
+    told.add([first, second])
+    told.add([])
+    told.add([second, third])
+    assert told.last_entry == 8
+    assert told.outcomes[*KEY, "purge_frozen", "ok"] == 3
+    assert told.removed[KEY] == 7
+
+
+def test_what_a_person_did_without_a_rule_is_no_rules_action() -> None:
+    told = tally(planning(1, Kind.INTENT, 7, rule=""), outcome(2, removed=7, rule=""))
+    assert shown(told) == shown(Tally()) | {"last_entry": 2}
+
+
+@pytest.mark.parametrize(
+    ("removed", "counted"),
+    [(None, 0), (0, 0), (5, 5), ("5", 0), (5.0, 0), ([5], 0)],
+)
+def test_removed_messages_are_counted_as_they_were_seen_to_be_gone(
+    removed: object, counted: int
+) -> None:
+    told = tally(outcome(1, Outcome.UNVERIFIED, removed), outcome(2, removed=2))
+    assert told.removed == {KEY: counted + 2}
+
+
+def test_the_last_plan_is_shown() -> None:
+    told = tally(planning(1, Kind.INTENT, 40), planning(2, Kind.INTENT, 7, host="mx2"))
+    told.add([planning(3, Kind.INTENT, 9)])
+    assert told.planned == {KEY: 9, ("mx2", "purge"): 7}
+
+
+REQUESTED = planning(1, Kind.APPROVAL_REQUESTED, 40)
+
+
+@pytest.mark.parametrize(
+    ("then", "waiting"),
+    [
+        ([], 40),
+        ([entry(2, Kind.APPROVED)], None),
+        ([entry(2, Kind.REJECTED)], None),
+        # Approved or by hand: there is nothing to wait for any more.
+        ([planning(2, Kind.INTENT, 38)], None),
+        ([entry(2, Kind.BLOCKED), entry(3, Kind.ASKED)], 40),
+        ([planning(2, Kind.APPROVAL_REQUESTED, 7)], 7),
+        ([entry(2, Kind.REJECTED), planning(3, Kind.APPROVAL_REQUESTED, 7)], 7),
+        ([entry(2, Kind.APPROVED, host="mx2"), entry(3, Kind.REJECTED, rule="other")], 40),
+        ([entry(2, Kind.APPROVED, rule="")], 40),
+    ],
+)
+def test_what_waits_for_a_person(then: Iterable[Entry], waiting: int | None) -> None:
+    told = tally(REQUESTED, *then)
+    assert told.waiting.get(KEY) == waiting
+
+
+def test_blocks_are_counted_as_they_happen_and_not_from_the_journal() -> None:
+    told = tally(entry(1, Kind.BLOCKED, outcome=Guard.COOLDOWN.value))
+    assert not told.blocks
+    for guard in (Guard.COOLDOWN, Guard.PAUSE, Guard.COOLDOWN):
+        told.blocked("purge", guard)
+    told.blocked("other", Guard.PAUSE)
+    assert told.blocks == {
+        ("purge", "cooldown"): 2,
+        ("purge", "pause"): 1,
+        ("other", "pause"): 1,
+    }
+
+
+ENTRIES = st.lists(
+    st.builds(
+        entry,
+        id=st.just(0),
+        kind=st.sampled_from(Kind),
+        host=st.sampled_from(["mx1", "mx2"]),
+        rule=st.sampled_from(["", "purge", "other"]),
+        outcome=st.sampled_from(["ok", "failed"]),
+        detail=st.sampled_from([{}, {"planned": 3, "removed": 2}, {"removed": 1}]),
+    ),
+    max_size=25,
+).map(lambda entries: [replace(e, id=n) for n, e in enumerate(entries, start=1)])
+
+
+@given(entries=ENTRIES, data=st.data())
+def test_it_does_not_matter_in_how_many_looks_the_journal_is_read(
+    entries: list[Entry], data: st.DataObject
+) -> None:
+    """Looks may overlap, as those of two tasks do, but none leaves entries out."""
+    told, end = Tally(), 0
+    while end < len(entries):
+        start = data.draw(st.integers(0, end))
+        end = data.draw(st.integers(end, len(entries)))
+        told.add(entries[start:end])
+        if end < len(entries) and data.draw(st.booleans()):
+            end += 1
+            told.add(entries[start:end])
+    assert shown(told) == shown(tally(*entries))
