@@ -27,7 +27,7 @@ from exporter.remediation.guards import (
 )
 from exporter.remediation.pause import file_exists
 from exporter.remediation.run import Request, Result, run_rule, settle_what_was_left
-from exporter.remediation.tally import Tally
+from exporter.remediation.tally import COUNTED, Tally
 from exporter.remediation.work import Bench
 from exporter.rules import Clock, holds, readings
 from exporter.snapshot import HostSnapshot
@@ -268,7 +268,7 @@ class Desk:
         """
         after = self.tally.last_entry
         news = await self.journal.do(
-            lambda journal: (journal.entries(after=after), journal.fleet_facts())
+            lambda journal: (journal.entries(after=after, kinds=COUNTED), journal.fleet_facts())
         )
         self.tally.add(news[0])
         pause_file = await asyncio.to_thread(file_exists, self._config.pause_file)

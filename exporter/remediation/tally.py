@@ -8,6 +8,12 @@ from collections.abc import Iterable
 from exporter.journal.entries import Entry, Kind
 from exporter.remediation.guards import Guard
 
+COUNTED = (
+    *(Kind.OUTCOME, Kind.INTENT),
+    *(Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED),
+)
+"""Kinds that the metrics are made from; the many replies to single messages are not among them."""
+
 
 class Tally:
     """What the metrics of remediation are made from.
