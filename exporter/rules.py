@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from exporter.config.conditions import FIGURES, Condition
+from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, Condition
 from exporter.snapshot import QUEUE, HostSnapshot, QueueState, QueueStats
 
 _STATS: Mapping[str, Callable[[QueueStats], float | None]] = {
@@ -26,17 +26,57 @@ _TOLD_BY = {
 """The field of a message that a figure is made from. Where rows did not tell it, the figure says
 only how much there is at least."""
 
-assert set(FIGURES) == {*_STATS, "up", "collector_up", "service_up", "queue_messages"}  # noqa: S101 - a figure that no one reads would never trip
+_OF_A_PANEL: Mapping[str, Callable[[HostSnapshot], float | None]] = {
+    "up": lambda snapshot: float(snapshot.ok),
+    "panel_up": lambda snapshot: float(any(result.ok for result in snapshot.results)),
+    "panel_certificate_expires_in_seconds": lambda snapshot: (
+        None if snapshot.certificate_expiry is None else snapshot.certificate_expiry - snapshot.at
+    ),
+}
+_OF_A_COLLECTOR = {"collector_up", "service_up"}
+
+assert set(FIGURES) == {  # noqa: S101 - a figure that no one reads would never trip
+    *_STATS,
+    *_OF_A_PANEL,
+    *_OF_A_COLLECTOR,
+    *FOR_ALERTS_ALONE,
+    "queue_messages",
+}
 
 
-def figure(snapshot: HostSnapshot, condition: Condition) -> float | None:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is known of a figure: it is no less than the one and no more than the other."""
+
+    least: float
+    most: float
+
+
+Beyond = Mapping[str, Reading | None]
+"""The figures of FOR_ALERTS_ALONE, which no poll tells; None where they are not known."""
+
+_NOTHING_BEYOND: Beyond = {}
+
+
+def reading(
+    snapshot: HostSnapshot, condition: Condition, beyond: Beyond = _NOTHING_BEYOND
+) -> Reading | None:
     """What one poll says of a condition's figure; None when it does not tell.
 
     Only this poll counts: an older value that /metrics still shows may not be so any more.
+    Rows that were not understood, or did not tell, may add to what the others say.
     """
-    if condition.figure == "up":
-        return float(snapshot.ok)
-    if condition.label:
+    if condition.figure in FOR_ALERTS_ALONE:
+        return beyond.get(condition.figure)
+    told = figure(snapshot, condition)
+    return None if told is None else Reading(told, told + _untold(snapshot, condition.figure))
+
+
+def figure(snapshot: HostSnapshot, condition: Condition) -> float | None:
+    """What the rows of one poll that did tell say of a condition's figure."""
+    if condition.figure in _OF_A_PANEL:
+        return _OF_A_PANEL[condition.figure](snapshot)
+    if condition.figure in _OF_A_COLLECTOR:
         return _of_collector(snapshot, condition)
     result = snapshot.result(QUEUE)
     queue = result.value if result is not None else None
@@ -56,26 +96,6 @@ def _of_collector(snapshot: HostSnapshot, condition: Condition) -> float | None:
     return float(result.value) if isinstance(result.value, bool) else None
 
 
-def holds(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> bool | None:
-    """Whether all conditions hold; None when none fails but one cannot be told."""
-    verdicts = [_verdict(snapshot, condition) for condition in conditions]
-    if False in verdicts:
-        return False
-    return None if None in verdicts else True
-
-
-def _verdict(snapshot: HostSnapshot, condition: Condition) -> bool | None:
-    """Whether a condition holds, however much the rows that did not tell may add."""
-    told = figure(snapshot, condition)
-    if told is None:
-        return None
-    if not condition.holds(told):
-        return False
-    most = told + _untold(snapshot, condition.figure)
-    between = condition.operator == "!=" and told < condition.value < most
-    return True if condition.holds(most) and not between else None
-
-
 def _untold(snapshot: HostSnapshot, name: str) -> float:
     """What the rows that did not tell, or were not understood, may add to a figure at most."""
     result = snapshot.result(QUEUE)
@@ -84,6 +104,28 @@ def _untold(snapshot: HostSnapshot, name: str) -> float:
         return 0.0
     rows = queue.stats.unparsed + dict(queue.stats.lacking).get(_TOLD_BY[name], 0)
     return math.inf if rows and FIGURES[name] != "count" else float(rows)
+
+
+def holds(
+    snapshot: HostSnapshot, conditions: Iterable[Condition], beyond: Beyond = _NOTHING_BEYOND
+) -> bool | None:
+    """Whether all conditions hold; None when none surely fails but one cannot be told."""
+    verdicts = [_verdict(reading(snapshot, c, beyond), c) for c in conditions]
+    if False in verdicts:
+        return False
+    return None if None in verdicts else True
+
+
+def _verdict(known: Reading | None, condition: Condition) -> bool | None:
+    """Whether a condition holds, whatever the figure may be within what is known."""
+    if known is None:
+        return None
+    if condition.operator in {"==", "!="}:
+        if known.least < known.most and known.least <= condition.value <= known.most:
+            return None
+        return condition.holds(known.least)
+    verdict = condition.holds(known.least)
+    return verdict if condition.holds(known.most) is verdict else None
 
 
 def readings(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> dict[str, float | None]:

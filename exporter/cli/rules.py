@@ -9,8 +9,9 @@ import click
 
 from exporter.cli.acting import who_asks
 from exporter.cli.poll import choose_hosts
+from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
-from exporter.config.remediation import RemediationRule, concerns
+from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor, Entry, Journal, JournalError, Kind, RuleFacts
 
 T = TypeVar("T")

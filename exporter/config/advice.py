@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from exporter.config.document import Document, Path_, Problem
+from exporter.config.fleet import HostSelector, concerns
 from exporter.config.hosts import HostEntry
 from exporter.config.models import Config, HostConfig
-from exporter.config.remediation import HostSelector, RemediationRule, concerns
+from exporter.config.remediation import RemediationRule
 from exporter.config.units import format_duration
 from exporter.snapshot import QUEUE
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from exporter.config.units import parse_duration, parse_size
 from exporter.snapshot import COLLECTORS, SERVICES
@@ -21,6 +21,7 @@ Unit = Literal["count", "seconds", "bytes", "flag"]
 
 FIGURES: dict[str, Unit] = {
     "up": "flag",
+    "panel_up": "flag",
     "collector_up": "flag",
     "service_up": "flag",
     "queue_messages": "count",
@@ -30,8 +31,24 @@ FIGURES: dict[str, Unit] = {
     "queue_bounce_messages": "count",
     "queue_size_bytes": "bytes",
     "queue_oldest_message_age_seconds": "seconds",
+    "queue_growth_messages": "count",
+    "panel_certificate_expires_in_seconds": "seconds",
+    "remediation_failed": "flag",
+    "remediation_stopped": "flag",
 }
-"""Every figure that a condition can compare, with its unit."""
+"""Every figure that a condition can compare, with its unit.
+
+Beside the contract's metrics: `panel_up`, 1 when any collector's last poll was good;
+`queue_growth_messages`, by how many messages a queue is above its lowest within the last hour;
+`panel_certificate_expires_in_seconds`; `remediation_failed`, 1 when the last action of a rule on
+the host ended other than well; `remediation_stopped`, 1 while a rule has stopped itself there.
+"""
+
+FOR_ALERTS_ALONE = frozenset({"queue_growth_messages", "remediation_failed", "remediation_stopped"})
+"""Figures that are not of one poll, which an action must rest on."""
+
+ANY = "*"
+"""In a rule for alerts: one alert for each collector or service."""
 
 _LABELS = {"collector_up": ("collector", COLLECTORS), "service_up": ("service", SERVICES)}
 """Figures of which a host has several, the label that tells them apart, and its values."""
@@ -66,7 +83,7 @@ class Condition:
     value: float
     """Seconds or bytes where the figure is one of these."""
     label: str = ""
-    """The collector or the service, for figures that have one; else ""."""
+    """The collector or the service, for figures that have one, or ANY; else ""."""
     text: str = ""
     """As it was written, blanks made even."""
 
@@ -108,7 +125,7 @@ def _check_label(figure: str, key: str | None, label: str | None) -> None:
             raise ValueError(f"{figure} takes no label")
         return
     wanted, values = _LABELS[figure]
-    if key != wanted or label not in values:
+    if key != wanted or label not in (*values, ANY):
         forms = " or ".join(f'{figure}{{{wanted}="{value}"}}' for value in values)
         raise ValueError(f"must say which: {forms}")
 
@@ -134,12 +151,21 @@ def _condition(value: object) -> Condition:
     return parse_condition(value)
 
 
-ConditionText = Annotated[
-    Condition,
-    BeforeValidator(_condition),
-    WithJsonSchema({"type": "string", "pattern": CONDITION_PATTERN}),
-]
-"""A condition as a config writes it."""
+def _for_actions(condition: Condition) -> Condition:
+    if condition.figure in FOR_ALERTS_ALONE:
+        raise ValueError(f"{condition.figure} is for alerting rules alone")
+    if condition.label == ANY:
+        _check_label(condition.figure, None, None)
+    return condition
+
+
+_TEXT_SCHEMA = {"type": "string", "pattern": CONDITION_PATTERN}
+
+AlertCondition = Annotated[Condition, BeforeValidator(_condition), WithJsonSchema(_TEXT_SCHEMA)]
+"""A condition of an alert, as a config writes it."""
+
+ActionCondition = Annotated[AlertCondition, AfterValidator(_for_actions)]
+"""A condition on which something is done."""
 
 
 def _one_or_many(value: object) -> object:
@@ -150,11 +176,14 @@ def _one_or_many(value: object) -> object:
     raise ValueError(f"{_EXAMPLE}, or a list of them")
 
 
-_TEXT_SCHEMA = {"type": "string", "pattern": CONDITION_PATTERN}
+_LIST_SCHEMA = {"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": _TEXT_SCHEMA}]}
 
 Conditions = Annotated[
-    tuple[ConditionText, ...],
-    BeforeValidator(_one_or_many),
-    WithJsonSchema({"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": _TEXT_SCHEMA}]}),
+    tuple[ActionCondition, ...], BeforeValidator(_one_or_many), WithJsonSchema(_LIST_SCHEMA)
 ]
-"""One condition, or a list of them that must all hold."""
+"""One condition on which something is done, or a list of them that must all hold."""
+
+AlertConditions = Annotated[
+    tuple[AlertCondition, ...], BeforeValidator(_one_or_many), WithJsonSchema(_LIST_SCHEMA)
+]
+"""One condition of an alert, or a list of them that must all hold."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -14,17 +14,18 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainValidator,
-    SecretStr,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
-    model_validator,
 )
 from yarl import URL
 
+from exporter.config.access import BasicAuth, Credentials, TlsConfig, plain_url
+from exporter.config.alerting import AlertingConfig
 from exporter.config.base import Count, Duration, Model, Size
+from exporter.config.labels import LabelName
 from exporter.config.remediation import RemediationConfig
-from exporter.config.secrets import CaFile, EnvName, SecretFile, absolute, resolve_secret
+from exporter.config.secrets import absolute
 from exporter.panel.protocol import API_PATH, Dialect, Language
 from exporter.snapshot import COLLECTORS
 
@@ -48,96 +49,12 @@ class PollConfig(Model):
     """Above this count list_msg is not asked."""
 
 
-class Credentials(Model):
-    """A user name and a password, the latter in one of three forms."""
-
-    username: str = Field(min_length=1)
-    """The login."""
-    password_file: SecretFile | None = None
-    """File that holds the password; a newline at its end does not count."""
-    password_env: EnvName | None = None
-    """Environment variable that holds the password."""
-    password: SecretStr | None = Field(None, validate_default=True)
-    """The password itself; better kept in a file."""
-
-    _resolve = field_validator("password")(resolve_secret)
-
-    @model_validator(mode="after")
-    def _has_password(self) -> Self:
-        if self.password is None:
-            raise ValueError("give one of password, password_file, password_env")
-        return self
-
-
-class BasicAuth(Credentials):
-    """HTTP basic auth, for a panel behind htpasswd."""
-
-    @field_validator("username")
-    @classmethod
-    def _no_colon(cls, value: str) -> str:
-        if ":" in value:
-            raise ValueError("must not hold a colon: basic auth ends the user name there")
-        return value
-
-
-_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-
-
-class TlsConfig(Model):
-    """How a panel's certificate is checked; by default against the system's authorities."""
-
-    ca_file: CaFile | None = None
-    """PEM file of the authorities, or of the self-signed certificate, to trust instead."""
-    fingerprint_sha256: str | None = None
-    """SHA-256 of the panel's certificate; then nothing else about it is checked."""
-    insecure_skip_verify: bool = False
-    """Accept any certificate: whoever sits in between reads the password."""
-
-    @field_validator("fingerprint_sha256")
-    @classmethod
-    def _hex(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        plain = value.replace(":", "").replace(" ", "").lower()
-        if not _FINGERPRINT.fullmatch(plain):
-            raise ValueError("must be 64 hexadecimal digits, with or without colons")
-        return plain
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        given = [name for name in ("ca_file", "fingerprint_sha256") if getattr(self, name)]
-        if self.insecure_skip_verify:
-            given.append("insecure_skip_verify")
-        if len(given) > 1:
-            raise ValueError(f"give only one of {', '.join(given)}")
-        return self
-
-
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,126}")
-_LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
-_URL_FORM = "must be http://HOST:PORT or https://HOST:PORT"
-_RESERVED_LABELS = frozenset({"host", "url", "mta", "job", "instance", "le", "quantile"})
 
 CollectorName = Literal["queue", "clamav", "spamassassin"]
 assert get_args(CollectorName) == COLLECTORS  # noqa: S101 - a Literal cannot be computed
 
 MessageField = Literal["id", "age", "size", "sender", "recipients", "frozen"]
-
-
-def _label_name(name: str) -> str:
-    if not _LABEL_NAME.fullmatch(name):
-        raise ValueError("must be letters, digits and _, and not start with a digit or __")
-    if name in _RESERVED_LABELS:
-        raise ValueError("is a label that the exporter or Prometheus sets: choose another name")
-    return name
-
-
-LabelName = Annotated[
-    str,
-    AfterValidator(_label_name),
-    WithJsonSchema({"type": "string", "pattern": f"^{_LABEL_NAME.pattern}$"}),
-]
-"""The name of a label that the config may add."""
 
 
 def _name_or_position(value: object) -> str | int:
@@ -200,20 +117,7 @@ class HostConfig(Credentials):
     @field_validator("url")
     @classmethod
     def _panel_url(cls, value: str) -> str:
-        # The value is never quoted back: a url may hold a password.
-        try:
-            url = URL(value)
-            port = url.port
-        except ValueError:
-            raise ValueError(_URL_FORM) from None
-        if url.scheme not in {"http", "https"} or not url.host or port == 0:
-            raise ValueError(_URL_FORM)
-        if url.user is not None or url.password is not None:
-            raise ValueError(
-                "must not hold a user or password: use username, password_file, basic_auth"
-            )
-        if url.query_string or url.fragment:
-            raise ValueError("must not hold a query or fragment: requests are POST forms")
+        url = URL(plain_url(value))
         return str(url.with_path(API_PATH) if url.path in {"", "/"} else url)
 
     @field_validator("collectors")
@@ -303,6 +207,8 @@ class WebConfig(Model):
 
     listen: Addresses = ("127.0.0.1:9897",)
     """ADDRESS:PORT, or a list of them; `:9897` is every address of this machine."""
+    external_url: str | None = Field(None, json_schema_extra={"pattern": "^https?://"})
+    """Where people reach the status page, for the links in notifications."""
     config_file: Path | None = None
     """Prometheus exporter-toolkit web config: TLS and basic auth; relative to this file."""
 
@@ -311,12 +217,17 @@ class WebConfig(Model):
     def _from_config(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         return None if value is None else absolute(value, info)
 
+    @field_validator("external_url")
+    @classmethod
+    def _plain(cls, value: str | None) -> str | None:
+        return None if value is None else plain_url(value).rstrip("/")
+
 
 class StateConfig(Model):
     """Where what outlives a restart is kept."""
 
     path: Path = Field(Path("brainycp-exporter.db"), validate_default=True)
-    """SQLite file with the journal; relative to the config file."""
+    """SQLite file with the journal and the alerts' states; relative to the config file."""
 
     @field_validator("path")
     @classmethod
@@ -350,6 +261,8 @@ class Config(Model):
     # Validated as if it were written, so that its path starts at the config file's folder.
     state: StateConfig = Field({}, validate_default=True)
     """Where what outlives a restart is kept."""
+    alerting: AlertingConfig = AlertingConfig()
+    """The daemon's own alerts, and who is told of them."""
     remediation: RemediationConfig = RemediationConfig()
     """Rules that repair, and what holds them back."""
     log: LogConfig = LogConfig()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import time
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,16 +13,16 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    ValidationError,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from exporter.config.base import Count, Duration, Model, Size
 from exporter.config.conditions import Conditions
+from exporter.config.fleet import HostSelector
+from exporter.config.mistakes import Mistake, tell
 from exporter.config.secrets import absolute
 from exporter.snapshot import SERVICES
 
@@ -57,26 +56,6 @@ def _glob(value: str) -> str:
 
 
 Glob = Annotated[str, AfterValidator(_glob)]
-
-
-_Mistake = tuple[tuple[str | int, ...], str]
-"""Where below a model, and what."""
-
-
-def _tell(title: str, mistakes: Iterable[_Mistake]) -> None:
-    """Raise the mistakes, each at its key: a model's own error would not say where it is.
-
-    Raises:
-        ValidationError: when there is one.
-    """
-    errors = [
-        InitErrorDetails(
-            type=PydanticCustomError("mistake", "{words}", {"words": words}), loc=loc, input=None
-        )
-        for loc, words in mistakes
-    ]
-    if errors:
-        raise ValidationError.from_exception_data(title, errors)
 
 
 class Selector(Model):
@@ -232,15 +211,6 @@ class Limits(Model):
     """When more than this share of the hosts, and more than 2, want any action, none acts."""
 
 
-class HostSelector(Model):
-    """Which hosts a rule is for: a name must match one of the patterns, a label must be equal."""
-
-    names: tuple[str, ...] = ()
-    """Patterns of host names, as mx*; none: every name."""
-    labels: Mapping[str, str] = Field(default_factory=dict)
-    """Labels that the host must have with these values."""
-
-
 class Verify(Model):
     """How a rule finds out whether its action worked."""
 
@@ -291,10 +261,10 @@ class RemediationRule(Model):
 
     @model_validator(mode="after")
     def _fits_its_action(self) -> Self:
-        _tell(type(self).__name__, self._mistakes())
+        tell(type(self).__name__, self._mistakes())
         return self
 
-    def _mistakes(self) -> Iterator[_Mistake]:
+    def _mistakes(self) -> Iterator[Mistake]:
         if words := self._wrong_select():
             yield ("select",), words
         if self.action in ON_SERVICE and self.service is None:
@@ -357,10 +327,10 @@ class RemediationConfig(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        _tell(type(self).__name__, self._mistakes())
+        tell(type(self).__name__, self._mistakes())
         return self
 
-    def _mistakes(self) -> Iterator[_Mistake]:
+    def _mistakes(self) -> Iterator[Mistake]:
         if self.rules and self.mode is None:
             yield ("mode",), "is missing: where there are rules it must be off, dry_run or enforce"
         first_of: dict[str, int] = {}
@@ -378,11 +348,3 @@ class RemediationConfig(Model):
     def rule(self, name: str) -> RemediationRule | None:
         """The rule of this name; None when there is none."""
         return next((rule for rule in self.rules if rule.name == name), None)
-
-
-def concerns(selector: HostSelector, name: str, labels: Mapping[str, str]) -> bool:
-    """Whether a host of this name and these labels is meant."""
-    named: Sequence[str] = selector.names or ("*",)
-    return any(fnmatchcase(name, pattern) for pattern in named) and all(
-        labels.get(key) == value for key, value in selector.labels.items()
-    )

@@ -18,7 +18,7 @@ from typing import Final, cast
 
 from cryptography import x509
 
-from exporter.config.models import TlsConfig
+from exporter.config.access import TlsConfig
 from exporter.panel.errors import PanelError
 from exporter.snapshot import Reason
 

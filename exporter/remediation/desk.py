@@ -11,8 +11,9 @@ from typing import Any
 
 import structlog
 
+from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
-from exporter.config.remediation import RemediationConfig, RemediationRule, concerns
+from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.hostlock import HostBusyError, HostLocks, LockFileError
 from exporter.journal import Actor, Entry, Journal, JournalError, Kind
 from exporter.journal.thread import JournalThread

@@ -15,10 +15,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from exporter.config.access import BasicAuth, TlsConfig
+from exporter.config.alerting import AlertingConfig, HttpReceiver
+from exporter.config.builtin_alerts import BUILTIN
 from exporter.config.document import parse_document
+from exporter.config.fleet import concerns
 from exporter.config.loading import load_config
-from exporter.config.models import BasicAuth, Config, HostConfig, TlsConfig
-from exporter.config.remediation import DAYS, Action, RemediationConfig, RemediationRule, concerns
+from exporter.config.models import Config, HostConfig
+from exporter.config.remediation import DAYS, Action, RemediationConfig, RemediationRule
+from exporter.config.templates import VARIABLES
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 
@@ -97,8 +102,23 @@ def test_it_names_the_schema_for_editors() -> None:
     assert first == "# yaml-language-server: $schema=./config.schema.json"
 
 
+def once(keys: Iterator[Keys]) -> set[Keys]:
+    """Keys, each shown in one place: a secret's forms, and how a server is reached, at a host."""
+    return {shown_at for key in keys if (shown_at := _place(key))}
+
+
+def _place(key: Keys) -> Keys:
+    if key[0] != "alerting":
+        return key
+    *at, name = key
+    if {"basic_auth", "tls"} & set(at):
+        return ()
+    plain = re.sub("_(file|env)$", "", name)
+    return ("alerting", plain) if plain in HttpReceiver.model_fields else (*at, plain)
+
+
 def test_it_shows_every_key_and_no_other(everything: Mapping[str, Any]) -> None:
-    assert set(keys_of(Config, everything)) == set(model_keys(Config))
+    assert once(keys_of(Config, everything)) == once(model_keys(Config))
 
 
 def test_its_host_defaults_are_keys_of_a_host(everything: Mapping[str, Any]) -> None:
@@ -158,6 +178,43 @@ def test_the_examples_of_a_host_are_right(everything: Mapping[str, Any], tmp_pat
     assert host.fields == {"id": 1, "age": 0, "size": 4, "sender": 2, "recipients": 3, "frozen": 5}
     assert host.interval == 30
     assert host.labels == {"dc": "msk1", "rack": "7"}
+
+
+# --- alerting -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alerting(
+    everything: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AlertingConfig:
+    """The section with every commented line in use, its secrets in files of their own."""
+    secret = tmp_path / "secret"
+    secret.write_text("json://127.0.0.1")
+    section = dict(everything["alerting"])
+    section["alertmanagers"][0]["basic_auth"] = {"username": "u", "password_file": str(secret)}
+    section["alertmanagers"][0]["tls"] = {}
+    section["webhooks"][0]["bearer_token_file"] = str(secret)
+    section["apprise"][0]["url_file"] = str(secret)
+    return AlertingConfig.model_validate(section)
+
+
+def test_the_alerting_of_the_example_is_right(
+    everything: Mapping[str, Any], alerting: AlertingConfig
+) -> None:
+    checked = dict(defaults(AlertingConfig, everything["alerting"]))
+    assert set(checked) == {"group_wait", "group_interval", "repeat_interval", "builtin_rules"}
+    for name, default in checked.items():
+        assert getattr(alerting, name) == default, name
+    changed = next(rule for rule in alerting.in_force if rule.name == "MailQueueFrozen")
+    assert (changed.hold, changed.severity) == (900, "critical")
+    assert "MailQueueOld" not in {rule.name for rule in alerting.in_force}
+
+
+def test_the_example_names_every_builtin_rule_and_every_variable() -> None:
+    text = re.sub(r"\s+#?\s*", " ", EXAMPLE.read_text(encoding="utf-8"))
+    assert ", ".join(rule.name for rule in BUILTIN) in text
+    *names, last = VARIABLES
+    assert f"Known are {', '.join(names)} and {last}." in text
 
 
 # --- remediation --------------------------------------------------------------------------------

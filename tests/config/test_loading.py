@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from exporter.config.document import ConfigError
+from exporter.config.fleet import HostSelector, concerns
 from exporter.config.hosts import merged
 from exporter.config.loading import LoadedConfig, load_config, matching_files
-from exporter.config.remediation import HostSelector, Limits, RemediationConfig, Selector, concerns
+from exporter.config.remediation import Limits, RemediationConfig, Selector
 
 HOST: Mapping[str, Any] = {
     "name": "mx1",

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from exporter.config.remediation import RemediationConfig, RemediationRule, concerns
+from exporter.config.fleet import concerns
+from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.journal import Actor, Entry, Journal, Kind, Outcome
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
 from exporter.standin.queue import QueuedMessage

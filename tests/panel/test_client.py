@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from exporter.config.models import BasicAuth, HostConfig, PollConfig
+from exporter.config.access import BasicAuth
+from exporter.config.models import HostConfig, PollConfig
 from exporter.panel.client import SHORT_REPLY, PanelClient, PanelPool, PanelReply, raise_file_limit
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand

@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from exporter.config.models import BasicAuth, HostConfig, TlsConfig
+from exporter.config.access import BasicAuth, TlsConfig
+from exporter.config.models import HostConfig
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand, Operation

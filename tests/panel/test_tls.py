@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.models import HostConfig, PollConfig, TlsConfig
+from exporter.config.access import TlsConfig
+from exporter.config.models import HostConfig, PollConfig
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation

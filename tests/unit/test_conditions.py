@@ -6,12 +6,22 @@ The words of each mistake are in tests/config/bad.
 from __future__ import annotations
 
 import operator
+import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from exporter.config.conditions import FIGURES, Condition, parse_condition
+from exporter.config.conditions import (
+    FIGURES,
+    FOR_ALERTS_ALONE,
+    AlertConditions,
+    Condition,
+    Conditions,
+    parse_condition,
+)
 from exporter.metrics.families import HOST_FAMILIES
 
 CLAMAV = 'service_up{service="clamav"}'
@@ -98,7 +108,7 @@ def test_each_comparison(sign: str, below: bool, equal: bool, above: bool) -> No
         ("queue_mesages > 5", "did you mean queue_messages?"),
         ("brainycp_queue_mesages > 5", "did you mean queue_messages?"),
         ("frozen > 5", "did you mean queue_frozen_messages?"),
-        ("brainycp_brainycp_up == 1", "known are up, collector_up"),
+        ("brainycp_brainycp_up == 1", "known are up, panel_up, collector_up"),
         ('queue_messages{mta="exim"} > 5', "queue_messages takes no label"),
         ("service_up == 0", f"must say which: {CLAMAV} or"),
         ('service_up{service="queue"} == 0', f"must say which: {CLAMAV} or"),
@@ -127,7 +137,21 @@ def test_what_is_no_condition_is_told(text: str, words: str) -> None:
 
 
 def test_every_figure_is_a_metric_of_the_contract() -> None:
-    assert {f"brainycp_{name}" for name in FIGURES} <= {family.name for family in HOST_FAMILIES}
+    derived = FOR_ALERTS_ALONE | {"panel_up", "panel_certificate_expires_in_seconds"}
+    measured = {f"brainycp_{name}" for name in FIGURES if name not in derived}
+    assert measured <= {family.name for family in HOST_FAMILIES}
+
+
+def test_actions_rest_on_one_poll_and_on_one_service() -> None:
+    adapter = TypeAdapter[Any](Conditions)
+    for text, words in (
+        ("queue_growth_messages > 5", "is for alerting rules alone"),
+        ("remediation_failed == 1", "is for alerting rules alone"),
+        ('service_up{service="*"} == 0', f"must say which: {CLAMAV} or"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            adapter.validate_python([text])
+        assert TypeAdapter[Any](AlertConditions).validate_python([text])[0] == parse_condition(text)
 
 
 OPERATORS = {

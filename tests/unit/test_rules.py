@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -10,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.conditions import FIGURES, parse_condition
-from exporter.rules import Clock, figure, holds, readings
+from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, parse_condition
+from exporter.rules import Clock, Reading, figure, holds, reading, readings
 from exporter.snapshot import UNTOLD, HostSnapshot
 from tests.builders import NOW, bad, good, queue, snapshot, stats
 
 UP = 'service_up{service="clamav"} == 1'
 COLLECTED = 'collector_up{collector="queue"} == 1'
 OLDEST = "queue_oldest_message_age_seconds"
+EXPIRES = "panel_certificate_expires_in_seconds < 1d"
 OF_THE_LIST = (
     "queue_listed_messages",
     "queue_unparsed_messages",
@@ -33,9 +35,7 @@ def of_queue(messages: int = 5, **figures: Any) -> HostSnapshot:
 
 
 def told(poll: HostSnapshot, name: str) -> float | None:
-    return figure(
-        poll, parse_condition(f"{name} > 0" if "{" not in name and name != "up" else name)
-    )
+    return figure(poll, parse_condition(name if " " in name else f"{name} > 0"))
 
 
 def verdict(poll: HostSnapshot, *conditions: str) -> bool | None:
@@ -107,8 +107,41 @@ def test_figures_that_are_0_or_1(text: str, poll: HostSnapshot, value: float | N
 
 def test_every_figure_is_read() -> None:
     labels = {"service_up": '{service="clamav"}', "collector_up": '{collector="clamav"}'}
+    poll = snapshot(certificate_expiry=NOW + 60)
     for name in FIGURES:
-        assert figure(snapshot(), parse_condition(f"{name}{labels.get(name, '')} == 1")) is not None
+        condition = parse_condition(f"{name}{labels.get(name, '')} == 1")
+        beyond = dict.fromkeys(FOR_ALERTS_ALONE, Reading(7, 8))
+        assert reading(poll, condition, beyond) is not None
+
+
+def test_a_panel_is_up_when_any_collector_was_good() -> None:
+    assert told(snapshot(bad("queue"), good("clamav")), "panel_up == 1") == 1
+    assert told(snapshot(bad("queue"), bad("clamav")), "panel_up == 1") == 0
+
+
+def test_a_certificate_expires_from_now_on() -> None:
+    assert told(snapshot(certificate_expiry=NOW + 60), EXPIRES) == 60
+    assert told(snapshot(certificate_expiry=NOW - 60), EXPIRES) == -60
+    assert told(snapshot(certificate_expiry=None), EXPIRES) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "condition", "expected"),
+    [
+        (Reading(600, 600), "queue_growth_messages > 500", True),
+        (Reading(600, math.inf), "queue_growth_messages > 500", True),
+        (Reading(400, 400), "queue_growth_messages > 500", False),
+        (Reading(400, math.inf), "queue_growth_messages > 500", None),
+        (Reading(50, math.inf), "queue_growth_messages < 100", None),
+        (None, "queue_growth_messages > 500", None),
+    ],
+)
+def test_what_no_poll_tells_comes_from_beyond(
+    known: Reading | None, condition: str, expected: bool | None
+) -> None:
+    beyond = {"queue_growth_messages": known}
+    assert holds(snapshot(), [parse_condition(condition)], beyond) is expected
+    assert holds(snapshot(), [parse_condition(condition)]) is None
 
 
 # --- verdicts -----------------------------------------------------------------------------------
@@ -142,7 +175,8 @@ def test_all_conditions_must_hold_and_one_that_fails_decides(
     [
         # Ten frozen messages, and of three more it is not known: there are 10 to 13.
         ("queue_frozen_messages > 9", {"frozen": 10, "lacking": (("frozen", 3),)}, True),
-        ("queue_frozen_messages > 10", {"frozen": 10, "lacking": (("frozen", 3),)}, False),
+        ("queue_frozen_messages > 10", {"frozen": 10, "lacking": (("frozen", 3),)}, None),
+        ("queue_frozen_messages > 13", {"frozen": 10, "lacking": (("frozen", 3),)}, False),
         ("queue_frozen_messages < 14", {"frozen": 10, "lacking": (("frozen", 3),)}, True),
         ("queue_frozen_messages < 13", {"frozen": 10, "lacking": (("frozen", 3),)}, None),
         ("queue_frozen_messages <= 10", {"frozen": 10, "lacking": (("frozen", 3),)}, None),
@@ -159,7 +193,8 @@ def test_all_conditions_must_hold_and_one_that_fails_decides(
         ("queue_size_bytes < 1GiB", {"size_bytes": 5, "lacking": (("size", 1),)}, None),
         ("queue_size_bytes > 4", {"size_bytes": 5, "lacking": (("size", 1),)}, True),
         (f"{OLDEST} < 300d", {"oldest_age": 5.0, "unparsed": 1}, None),
-        (f"{OLDEST} > 1d", {"oldest_age": 5.0, "unparsed": 1}, False),
+        (f"{OLDEST} > 1d", {"oldest_age": 5.0, "unparsed": 1}, None),
+        (f"{OLDEST} > 1d", {"oldest_age": 5.0}, False),
         (f"{OLDEST} < 300d", {"oldest_age": 5.0}, True),
         ("queue_unparsed_messages < 3", {"unparsed": 2}, True),
         ("queue_listed_messages < 6", {"unparsed": 2}, True),
@@ -187,8 +222,8 @@ def test_what_holds_for_a_queue_read_in_part_holds_for_all_of_it(
     untold = (("frozen", lacking),) if lacking else ()
     partial = verdict(of_queue(frozen=frozen, unparsed=unparsed, lacking=untold), text)
     really = frozen + of_these.draw(st.integers(0, lacking + unparsed))
-    if partial:
-        assert verdict(of_queue(frozen=really), text) is True
+    if partial is not None:
+        assert verdict(of_queue(frozen=really), text) is partial
 
 
 def test_readings_say_why() -> None:

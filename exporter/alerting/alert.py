@@ -1,0 +1,98 @@
+"""An alert as receivers are told of it: plain, frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.config.alerting import SEVERITIES
+
+_FNV_OFFSET, _FNV_PRIME, _64_BITS = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
+
+
+def fingerprint_of(labels: Mapping[str, str]) -> str:
+    """What Alertmanager calls an alert of these labels: FNV-1a over the sorted labels.
+
+    Source: `labelSetToFingerprint` of prometheus/common, model/signature.go.
+    """
+    value = _FNV_OFFSET
+    for name in sorted(labels):
+        for byte in (*name.encode(), 0xFF, *labels[name].encode("utf-8", "replace"), 0xFF):
+            value = ((value ^ byte) * _FNV_PRIME) & _64_BITS
+    return f"{value:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One incident: it fires once and resolves once."""
+
+    labels: Mapping[str, str]
+    """All of them: alertname, host, severity and whatever else the config adds."""
+    annotations: Mapping[str, str]
+    """summary, description and those of the rule, as last known."""
+    since: float
+    """Unix time from which its conditions have held."""
+    fired_at: float
+    """Unix time at which it began to fire."""
+    resolved_at: float | None = None
+    """Unix time at which it resolved; None while it fires."""
+    url: str = ""
+    """The host's page."""
+    weight: float = 0.0
+    """How far beyond its threshold it is: of two with the same severity the heavier is worse."""
+    fingerprint: str = field(default="", compare=False)
+    """Given by the labels."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", fingerprint_of(self.labels))
+
+    @property
+    def name(self) -> str:
+        """The rule's name."""
+        return self.labels.get("alertname", "")
+
+    @property
+    def host(self) -> str:
+        """The host."""
+        return self.labels.get("host", "")
+
+    @property
+    def severity(self) -> str:
+        """critical, warning or info."""
+        return self.labels.get("severity", "")
+
+    @property
+    def firing(self) -> bool:
+        """Whether it fires still."""
+        return self.resolved_at is None
+
+    @property
+    def incident(self) -> str:
+        """What tells this incident from earlier ones with the same labels."""
+        return f"{self.fingerprint}@{self.fired_at:.3f}"
+
+
+def badness(alert: Alert) -> tuple[object, ...]:
+    """A sort key: what fires before what is resolved, the worst first, then by host."""
+    rank = SEVERITIES.index(alert.severity) if alert.severity in SEVERITIES else len(SEVERITIES)
+    return (not alert.firing, rank, -alert.weight, alert.host, alert.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One message to a person's receiver: what is to be told of one rule's alerts."""
+
+    group: str
+    """The rule's name: alerts of one rule are told together."""
+    alerts: tuple[Alert, ...]
+    """The worst first; never empty."""
+
+    @property
+    def firing(self) -> tuple[Alert, ...]:
+        """Those that fire."""
+        return tuple(alert for alert in self.alerts if alert.firing)
+
+    @property
+    def resolved(self) -> tuple[Alert, ...]:
+        """Those that do no longer."""
+        return tuple(alert for alert in self.alerts if not alert.firing)

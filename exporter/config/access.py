@@ -1,0 +1,100 @@
+"""How a server is reached over HTTP: who logs in, and how its certificate is checked."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from yarl import URL
+
+from exporter.config.base import Model
+from exporter.config.secrets import CaFile, EnvName, SecretFile, resolve_secret
+
+
+class Credentials(Model):
+    """A user name and a password, the latter in one of three forms."""
+
+    username: str = Field(min_length=1)
+    """The login."""
+    password_file: SecretFile | None = None
+    """File that holds the password; a newline at its end does not count."""
+    password_env: EnvName | None = None
+    """Environment variable that holds the password."""
+    password: SecretStr | None = Field(None, validate_default=True)
+    """The password itself; better kept in a file."""
+
+    _resolve = field_validator("password")(resolve_secret)
+
+    @model_validator(mode="after")
+    def _has_password(self) -> Self:
+        if self.password is None:
+            raise ValueError("give one of password, password_file, password_env")
+        return self
+
+
+class BasicAuth(Credentials):
+    """HTTP basic auth."""
+
+    @field_validator("username")
+    @classmethod
+    def _no_colon(cls, value: str) -> str:
+        if ":" in value:
+            raise ValueError("must not hold a colon: basic auth ends the user name there")
+        return value
+
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+
+
+class TlsConfig(Model):
+    """How a server's certificate is checked; by default against the system's authorities."""
+
+    ca_file: CaFile | None = None
+    """PEM file of the authorities, or of the self-signed certificate, to trust instead."""
+    fingerprint_sha256: str | None = None
+    """SHA-256 of the server's certificate; then nothing else about it is checked."""
+    insecure_skip_verify: bool = False
+    """Accept any certificate: whoever sits in between reads the password."""
+
+    @field_validator("fingerprint_sha256")
+    @classmethod
+    def _hex(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        plain = value.replace(":", "").replace(" ", "").lower()
+        if not _FINGERPRINT.fullmatch(plain):
+            raise ValueError("must be 64 hexadecimal digits, with or without colons")
+        return plain
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [name for name in ("ca_file", "fingerprint_sha256") if getattr(self, name)]
+        if self.insecure_skip_verify:
+            given.append("insecure_skip_verify")
+        if len(given) > 1:
+            raise ValueError(f"give only one of {', '.join(given)}")
+        return self
+
+
+def plain_url(value: str) -> str:
+    """`value` when it is an http or https URL that holds no secret in a usual place.
+
+    Raises:
+        ValueError: it is none. The value is never quoted back: it may hold a password.
+    """
+    try:
+        url = URL(value)
+        port = url.port
+    except ValueError:
+        raise ValueError(_URL_FORM) from None
+    if url.scheme not in {"http", "https"} or not url.host or port == 0:
+        raise ValueError(_URL_FORM)
+    if url.user is not None or url.password is not None:
+        raise ValueError("must not hold a user or password: there are keys for them")
+    if url.query_string or url.fragment:
+        raise ValueError("must not hold a query or fragment")
+    return value
+
+
+_URL_FORM = "must be http://HOST:PORT or https://HOST:PORT"

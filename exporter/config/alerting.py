@@ -1,0 +1,273 @@
+"""The section `alerting`: the daemon's own alerts, and who is told of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from yarl import URL
+
+from exporter.config.access import BasicAuth, TlsConfig, plain_url
+from exporter.config.base import Duration, Model
+from exporter.config.conditions import ANY, AlertConditions, Condition
+from exporter.config.fleet import HostSelector
+from exporter.config.labels import LabelName
+from exporter.config.mistakes import Mistake, tell
+from exporter.config.secrets import EnvName, SecretFile, resolve_secret
+from exporter.config.templates import check_template
+
+Severity = Literal["critical", "warning", "info"]
+
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
+"""Worst first."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}")
+_ALERT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_SET_BY_US = frozenset({"alertname", "severity", "service", "collector"})
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("must be letters, digits and . _ : - only, at most 63, as ops")
+    return value
+
+
+ReceiverName = Annotated[
+    str,
+    AfterValidator(_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"}),
+]
+
+Template = Annotated[str, AfterValidator(check_template), WithJsonSchema({"type": "string"})]
+"""A text with `{{ variables }}`."""
+
+
+class HttpReceiver(Model):
+    """How a receiver is reached over HTTP."""
+
+    basic_auth: BasicAuth | None = None
+    """User and password, where it asks for them."""
+    bearer_token_file: SecretFile | None = None
+    """File that holds a bearer token."""
+    bearer_token_env: EnvName | None = None
+    """Environment variable that holds it."""
+    bearer_token: SecretStr | None = Field(None, validate_default=True)
+    """The token itself; better kept in a file."""
+    tls: TlsConfig = TlsConfig()
+    """How its certificate is checked."""
+
+    _resolve_token = field_validator("bearer_token")(resolve_secret)
+
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        if self.basic_auth is not None and self.bearer_token is not None:
+            raise ValueError("give basic_auth or bearer_token, not both")
+        return self
+
+
+class AlertmanagerConfig(HttpReceiver):
+    """An Alertmanager; every one is told of every alert."""
+
+    url: Annotated[
+        str,
+        AfterValidator(plain_url),
+        WithJsonSchema({"type": "string", "pattern": "^https?://"}),
+    ]
+    """Where it is, with its path prefix if it has one."""
+    name: ReceiverName | None = None
+    """The label `receiver` of the metrics; alertmanager-HOST:PORT when not given."""
+
+    @cached_property
+    def receiver(self) -> str:
+        """Its name."""
+        url = URL(self.url)
+        return self.name or f"alertmanager-{url.host}:{url.port}"
+
+
+class SecretUrl(Model):
+    """A URL that may hold a secret, as those of chats do."""
+
+    name: ReceiverName
+    """The label `receiver` of the metrics."""
+    url_file: SecretFile | None = None
+    """File that holds the URL."""
+    url_env: EnvName | None = None
+    """Environment variable that holds it."""
+    url: SecretStr | None = Field(None, validate_default=True)
+    """The URL itself; better kept in a file where it holds a secret."""
+
+    _resolve_url = field_validator("url")(resolve_secret)
+
+    @model_validator(mode="after")
+    def _has_url(self) -> Self:
+        if self.url is None:
+            raise ValueError("give one of url, url_file, url_env")
+        return self
+
+    @property
+    def receiver(self) -> str:
+        """Its name."""
+        return self.name
+
+    @property
+    def address(self) -> str:
+        """The URL; not for logs."""
+        return self.url.get_secret_value() if self.url is not None else ""
+
+
+class WebhookConfig(SecretUrl, HttpReceiver):
+    """A receiver of Alertmanager's webhook JSON, version 4."""
+
+    @model_validator(mode="after")
+    def _is_http(self) -> Self:
+        try:
+            url = URL(self.address)
+            usable = url.scheme in {"http", "https"} and bool(url.host) and url.port != 0
+        except ValueError:
+            url, usable = URL(), False
+        if not usable:
+            raise ValueError("its URL must be http://HOST or https://HOST")
+        if url.user is not None or url.password is not None:
+            raise ValueError("its URL must not hold a user or password: use basic_auth")
+        return self
+
+
+class AppriseConfig(SecretUrl):
+    """A chat, a mailbox or whatever else Apprise has a URL for."""
+
+
+class AlertRule(Model):
+    """When an alert fires, and what it says."""
+
+    name: str = Field(json_schema_extra={"pattern": f"^{_ALERT_NAME.pattern}$"})
+    """Unique; the label `alertname`. With a built-in rule's name, changes that rule."""
+    enabled: bool = True
+    """false switches it off."""
+    when: AlertConditions = ()
+    """Conditions that must all hold."""
+    hold: Duration | None = Field(None, alias="for")
+    """How long they must hold, counted over good polls; at once when not given."""
+    clear: AlertConditions = ()
+    """What must hold for it to resolve; when not given, that `when` surely does not hold."""
+    severity: Severity = "warning"
+    """How bad it is."""
+    hosts: HostSelector = HostSelector()
+    """Which hosts; all when not given."""
+    labels: Mapping[LabelName, str] = Field(default_factory=dict)
+    """Labels of its alerts, beside alertname, host, severity and the host's own."""
+    annotations: Mapping[LabelName, Template] = Field(default_factory=dict)
+    """Texts of its alerts, beside those that every alert has."""
+
+    @field_validator("name")
+    @classmethod
+    def _label_safe(cls, value: str) -> str:
+        if not _ALERT_NAME.fullmatch(value):
+            raise ValueError("must be letters, digits and _ only, at most 63, as MailQueueFrozen")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        tell(type(self).__name__, self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[Mistake]:
+        for name in self.labels:
+            if name in _SET_BY_US:
+                yield ("labels", name), "is a label that the exporter sets: choose another name"
+        labels = {_any_label(condition) for condition in (*self.when, *self.clear)} - {""}
+        if len(labels) > 1:
+            yield ("when",), f'may say "{ANY}" of one label only'
+        for key in ("names", "labels"):
+            # An empty list from a template must not mean the whole fleet.
+            if key in self.hosts.model_fields_set and not getattr(self.hosts, key):
+                yield ("hosts", key), "must not be empty: leave it out where all are meant"
+
+    @property
+    def any_label(self) -> str:
+        """`service` or `collector` when there is one alert for each of them; else ""."""
+        return next(filter(None, map(_any_label, (*self.when, *self.clear))), "")
+
+
+def _any_label(condition: Condition) -> str:
+    if condition.label != ANY:
+        return ""
+    return "service" if condition.figure == "service_up" else "collector"
+
+
+class AlertingConfig(Model):
+    """The daemon's own alerts, and who is told of them."""
+
+    alertmanagers: tuple[AlertmanagerConfig, ...] = ()
+    """Alertmanagers; all of them are told."""
+    webhooks: tuple[WebhookConfig, ...] = ()
+    """Receivers of Alertmanager's webhook JSON."""
+    apprise: tuple[AppriseConfig, ...] = ()
+    """Receivers that Apprise knows; needs the extra `[apprise]`."""
+    group_wait: Duration = Field(30.0, json_schema_extra={"default": "30s"})
+    """Webhooks and Apprise: how long a first notification waits for others of the same alert."""
+    group_interval: Duration = Field(300.0, json_schema_extra={"default": "5m"})
+    """Webhooks and Apprise: shortest time between two notifications of the same alert."""
+    repeat_interval: Duration = Field(4 * 3600.0, json_schema_extra={"default": "4h"})
+    """Webhooks and Apprise: how soon is told again what is still firing."""
+    builtin_rules: bool = True
+    """Whether the built-in rules are in force."""
+    rules: tuple[AlertRule, ...] = ()
+    """Rules of your own, and changes to built-in ones."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        tell(type(self).__name__, self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[Mistake]:
+        first_of: dict[str, tuple[str, int]] = {}
+        for key in ("alertmanagers", "webhooks", "apprise"):
+            for position, receiver in enumerate(getattr(self, key)):
+                first = first_of.setdefault(receiver.receiver, (key, position))
+                if first != (key, position):
+                    words = f"has the same name as {first[0]}[{first[1]}]: give it another"
+                    yield (key, position, "name"), words
+        rules: dict[str, int] = {}
+        known = {rule.name for rule in _builtin()} if self.builtin_rules else set()
+        for position, rule in enumerate(self.rules):
+            first_rule = rules.setdefault(rule.name, position)
+            if first_rule != position:
+                yield ("rules", position, "name"), f"is already the name of rules[{first_rule}]"
+            if not rule.when and rule.enabled and rule.name not in known:
+                yield ("rules", position, "when"), "is missing, and no built-in rule has this name"
+
+    @cached_property
+    def in_force(self) -> tuple[AlertRule, ...]:
+        """Every rule that may fire, the built-in ones first, as changed by the config."""
+        own = {rule.name: rule for rule in self.rules}
+        builtin = _builtin() if self.builtin_rules else ()
+        changed = [_changed(rule, own.pop(rule.name, None)) for rule in builtin]
+        return tuple(rule for rule in (*changed, *own.values()) if rule.enabled)
+
+
+def _changed(rule: AlertRule, by: AlertRule | None) -> AlertRule:
+    """A built-in rule with the keys that the config gives."""
+    if by is None:
+        return rule
+    given = {name: getattr(by, name) for name in by.model_fields_set}
+    if "when" in given and "clear" not in given:
+        given["clear"] = ()  # the built-in one belongs to the built-in threshold
+    if "annotations" in given:
+        given["annotations"] = {**rule.annotations, **by.annotations}
+    return rule.model_copy(update=given)
+
+
+def _builtin() -> tuple[AlertRule, ...]:
+    from exporter.config.builtin_alerts import BUILTIN  # noqa: PLC0415 - it is made of AlertRule
+
+    return BUILTIN

@@ -1,0 +1,95 @@
+"""Templates of notifications: sandboxed jinja2, checked when the config is read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cache
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+LONGEST = 4000
+"""Characters of a rendered text; the rest is cut off."""
+
+
+class Labels(dict[str, str]):
+    """Labels, of which one that is not there is empty, as in Prometheus."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+VARIABLES: Mapping[str, object] = {
+    "alert": "MailQueueFrozen",
+    "severity": "warning",
+    "host": "mx1",
+    "labels": Labels(dc="msk1"),
+    "condition": "queue_frozen_messages > 200",
+    "value": "1,240",
+    "number": 1240.0,
+    "threshold": "200",
+    "since": "12m",
+    "messages": "1,302",
+    "frozen": "1,240",
+    "frozen_share": "95 %",
+    "bounces": "1,200",
+    "bounce_share": "92 %",
+    "oldest": "3d 4h",
+    "size": "4.2 MiB",
+    "senders": "example.com 900, example.org 300",
+    "recipients": "example.net 1,100",
+    "services": "clamav stopped",
+    "failure": "mx1.example.com:8002 refuses connections.",
+    "remediation": "purge-frozen-storm: ok, 2h ago",
+    "url": "http://127.0.0.1:9897/hosts/mx1",
+}
+"""What a template can name, with an example of each. What is not known is the text `unknown`, and
+`number` is 0 then."""
+
+_FAILURES = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
+"""A template computes: it may divide by zero or ask a text for a key."""
+
+_environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+
+
+@cache
+def _compiled(text: str) -> Template:
+    return _environment.from_string(text)
+
+
+def check_template(text: str) -> str:
+    """`text` when it is a template that can be rendered.
+
+    Raises:
+        ValueError: it is not; the text says why.
+    """
+    try:
+        named = meta.find_undeclared_variables(_environment.parse(text))
+        unknown = sorted(named - set(VARIABLES))
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], VARIABLES, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(VARIABLES)}"
+            raise ValueError(f"names {unknown[0]}, which is unknown; {hint}")
+        render_template(text, VARIABLES)
+    except TemplateSyntaxError as error:
+        raise ValueError(f"is no jinja2 template: {error.message}") from None
+    except TemplateRenderError as error:
+        raise ValueError(f"cannot be rendered: {error}") from None
+    return text
+
+
+class TemplateRenderError(Exception):
+    """A template that was sound by its example cannot be rendered with these values."""
+
+
+def render_template(text: str, values: Mapping[str, object]) -> str:
+    """The text that a template makes of values for VARIABLES, at most LONGEST characters.
+
+    Raises:
+        TemplateRenderError: it fails with these values.
+    """
+    try:
+        return _compiled(text).render(values)[:LONGEST]
+    except _FAILURES as error:
+        raise TemplateRenderError(f"{type(error).__name__}: {error}"[:200]) from None
