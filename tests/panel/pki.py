@@ -41,6 +41,13 @@ class Pki:
 
     def self_signed_server(self) -> tuple[ssl.SSLContext, str]:
         """A server as a panel comes, and its certificate's SHA-256."""
+        file, _, fingerprint = self.self_signed_files()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context, fingerprint
+
+    def self_signed_files(self) -> tuple[Path, Path, str]:
+        """For a server that is no Python: certificate, key (one file here) and SHA-256."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "brainycp")])
         certificate = (
@@ -58,10 +65,8 @@ class Pki:
                 serialization.NoEncryption(),
             )
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
         fingerprint = sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
-        return context, fingerprint
+        return file, file, fingerprint
 
 
 def _server(leaf: trustme.LeafCert) -> ssl.SSLContext:
