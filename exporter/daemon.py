@@ -14,11 +14,13 @@ import structlog
 from aiohttp import web
 
 from exporter import __version__, systemd
+from exporter.alerting.centre import Centre
 from exporter.config.advice import is_loopback
 from exporter.config.document import ConfigError
 from exporter.config.models import HostConfig, split_address
 from exporter.journal.thread import JournalThread
 from exporter.logs import configure_logs
+from exporter.metrics.alerting import AlertingCollector
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.page import MetricsPage
 from exporter.metrics.remediation import RemediationCollector
@@ -91,18 +93,37 @@ class Daemon:
                 self._poller = Poller(self._pool, decoder, self._on_snapshot)
                 journal = JournalThread(config.state.path)
                 stack.push_async_callback(journal.close)
+                self._centre = Centre(journal, self._tally)
                 self._desk = Desk(
-                    journal, self._pool, decoder, self._poller.poll, tally=self._tally
+                    journal,
+                    self._pool,
+                    decoder,
+                    self._poller.poll,
+                    tally=self._tally,
+                    alertmanagers=self._centre.alertmanagers,
+                )
+                self._own.registry.register(
+                    AlertingCollector(
+                        self._centre.fired,
+                        self._centre.outcomes.counts,
+                        self._centre.outcomes.last_ok,
+                    )
                 )
                 app = web.Application(client_max_size=MAX_BODY_BYTES)
                 self._listeners = Listeners(app)
                 remediation = RemediationRoutes(self._desk, lambda: self._may_act, time.time)
                 served = Served(
-                    self._store, self._page, self._poller.poll, self.reload, remediation
+                    self._store,
+                    self._page,
+                    self._poller.poll,
+                    self.reload,
+                    remediation,
+                    self._centre,
                 )
                 add_routes(app, served)
                 stack.push_async_callback(self._shut_down)
                 await self._listeners.apply(config.web.listen, usable.web)
+                await self._centre.restore()
                 await self._follow(usable)
                 await self._serve()
 
@@ -136,6 +157,7 @@ class Daemon:
                 tasks.create_task(systemd.keep_watchdog(), name="watchdog"),
                 tasks.create_task(self._watch.run(self._reload_requested.set), name="watch"),
                 tasks.create_task(self._desk.run(), name="journal"),
+                tasks.create_task(self._centre.run(), name="alerts"),
             ]
             await self._stopping.wait()
             for task in background:
@@ -148,6 +170,7 @@ class Daemon:
             tasks.create_task(self._desk.stop(GRACE))
             tasks.create_task(self._poller.stop(GRACE))
             tasks.create_task(self._listeners.close(GRACE))
+        await self._centre.stop()
         log.info("stopped")
 
     async def reload(self) -> None:
@@ -210,6 +233,8 @@ class Daemon:
         self._page.rebuild()
         self._pool.update(config.poll)
         self._desk.configure(config)
+        external_url = config.web.external_url or self._listeners.urls[0]
+        await self._centre.configure(config, external_url)
         self._may_act = _refusal_to_act(usable)
         await self._poller.configure(config)
         self._own.reloaded(time.time(), ok=True)
@@ -221,6 +246,7 @@ class Daemon:
         record.add(snapshot)
         self._page.refresh(record)
         self._desk.observe(snapshot)
+        self._centre.observe(record, snapshot)
         for event in self._transitions[host.name].follow(snapshot):
             log.log(_LEVELS[event.level], event.text, host=host.name, **event.values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, Condition
 from exporter.snapshot import QUEUE, HostSnapshot, QueueState, QueueStats
@@ -44,8 +45,7 @@ assert set(FIGURES) == {  # noqa: S101 - a figure that no one reads would never 
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What is known of a figure: it is no less than the one and no more than the other."""
 
     least: float
@@ -58,79 +58,97 @@ Beyond = Mapping[str, Reading | None]
 _NOTHING_BEYOND: Beyond = {}
 
 
-def reading(
-    snapshot: HostSnapshot, condition: Condition, beyond: Beyond = _NOTHING_BEYOND
-) -> Reading | None:
-    """What one poll says of a condition's figure; None when it does not tell.
+class Figures:
+    """What one poll says of the figures that conditions name; each is worked out once.
 
     Only this poll counts: an older value that /metrics still shows may not be so any more.
-    Rows that were not understood, or did not tell, may add to what the others say.
     """
-    if condition.figure in FOR_ALERTS_ALONE:
-        return beyond.get(condition.figure)
-    told = figure(snapshot, condition)
-    return None if told is None else Reading(told, told + _untold(snapshot, condition.figure))
 
+    __slots__ = ("_beyond", "_doubtful", "_known", "_queue", "_results", "_snapshot", "_stats")
 
-def figure(snapshot: HostSnapshot, condition: Condition) -> float | None:
-    """What the rows of one poll that did tell say of a condition's figure."""
-    if condition.figure in _OF_A_PANEL:
-        return _OF_A_PANEL[condition.figure](snapshot)
-    if condition.figure in _OF_A_COLLECTOR:
-        return _of_collector(snapshot, condition)
-    result = snapshot.result(QUEUE)
-    queue = result.value if result is not None else None
-    if not isinstance(queue, QueueState):
-        return None
-    if condition.figure == "queue_messages":
-        return queue.messages
-    return None if queue.stats is None else _STATS[condition.figure](queue.stats)
+    def __init__(self, snapshot: HostSnapshot, beyond: Beyond = _NOTHING_BEYOND) -> None:
+        self._snapshot = snapshot
+        self._beyond = beyond
+        self._known: dict[tuple[str, str], Reading | None] = {}
+        self._results = {result.collector: result for result in snapshot.results}
+        result = self._results.get(QUEUE)
+        queue = result.value if result is not None else None
+        self._queue = queue if isinstance(queue, QueueState) else None
+        self._stats = stats = self._queue.stats if self._queue is not None else None
+        self._doubtful = stats is not None and bool(stats.unparsed or stats.lacking)
 
+    def reading(self, condition: Condition) -> Reading | None:
+        """What is known of a condition's figure; None when the poll does not tell.
 
-def _of_collector(snapshot: HostSnapshot, condition: Condition) -> float | None:
-    result = snapshot.result(condition.label)
-    if result is None:
-        return None
-    if condition.figure == "collector_up":
-        return float(result.ok)
-    return float(result.value) if isinstance(result.value, bool) else None
+        Rows that were not understood, or did not tell, may add to what the others say.
+        """
+        key = condition.figure, condition.label
+        if key in self._known:
+            return self._known[key]
+        if condition.figure in FOR_ALERTS_ALONE:
+            known = self._beyond.get(condition.figure)
+        else:
+            told = self.told(condition)
+            known = None if told is None else Reading(told, told + self._untold(condition.figure))
+        self._known[key] = known
+        return known
 
-
-def _untold(snapshot: HostSnapshot, name: str) -> float:
-    """What the rows that did not tell, or were not understood, may add to a figure at most."""
-    result = snapshot.result(QUEUE)
-    queue = result.value if result is not None else None
-    if name not in _TOLD_BY or not isinstance(queue, QueueState) or queue.stats is None:
-        return 0.0
-    rows = queue.stats.unparsed + dict(queue.stats.lacking).get(_TOLD_BY[name], 0)
-    return math.inf if rows and FIGURES[name] != "count" else float(rows)
-
-
-def holds(
-    snapshot: HostSnapshot, conditions: Iterable[Condition], beyond: Beyond = _NOTHING_BEYOND
-) -> bool | None:
-    """Whether all conditions hold; None when none surely fails but one cannot be told."""
-    verdicts = [_verdict(reading(snapshot, c, beyond), c) for c in conditions]
-    if False in verdicts:
-        return False
-    return None if None in verdicts else True
-
-
-def _verdict(known: Reading | None, condition: Condition) -> bool | None:
-    """Whether a condition holds, whatever the figure may be within what is known."""
-    if known is None:
-        return None
-    if condition.operator in {"==", "!="}:
-        if known.least < known.most and known.least <= condition.value <= known.most:
+    def told(self, condition: Condition) -> float | None:
+        """What the rows that did tell say of a condition's figure."""
+        name = condition.figure
+        if name in _STATS:
+            return None if self._stats is None else _STATS[name](self._stats)
+        if name == "queue_messages":
+            return None if self._queue is None else self._queue.messages
+        if name in _OF_A_PANEL:
+            return _OF_A_PANEL[name](self._snapshot)
+        result = self._results.get(condition.label)
+        if result is None:
             return None
-        return condition.holds(known.least)
-    verdict = condition.holds(known.least)
-    return verdict if condition.holds(known.most) is verdict else None
+        if name == "collector_up":
+            return float(result.ok)
+        return float(result.value) if isinstance(result.value, bool) else None
+
+    def _untold(self, name: str) -> float:
+        """What the rows that did not tell, or were not understood, may add at most."""
+        if not self._doubtful or self._stats is None or name not in _TOLD_BY:
+            return 0.0
+        rows = self._stats.unparsed + dict(self._stats.lacking).get(_TOLD_BY[name], 0)
+        return math.inf if rows and FIGURES[name] != "count" else float(rows)
+
+    def hold(self, conditions: Iterable[Condition]) -> bool | None:
+        """Whether all conditions hold; None when none surely fails but one cannot be told."""
+        unsure = False
+        for condition in conditions:
+            known = self.reading(condition)
+            verdict = None if known is None else _verdict(known, condition)
+            if verdict is False:
+                return False
+            unsure = unsure or verdict is None
+        return None if unsure else True
+
+
+def _verdict(known: Reading, condition: Condition) -> bool | None:
+    """Whether a condition holds, whatever the figure may be within what is known."""
+    least, most = known
+    if least == most:
+        return condition.holds(least)
+    if condition.operator in {"==", "!="}:
+        within = least <= condition.value <= most
+        return None if within else condition.holds(least)
+    verdict = condition.holds(least)
+    return verdict if condition.holds(most) is verdict else None
+
+
+def holds(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> bool | None:
+    """Whether all conditions hold by one poll; None when none surely fails but one is unsure."""
+    return Figures(snapshot).hold(conditions)
 
 
 def readings(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> dict[str, float | None]:
     """Each condition's text with what the poll says of its figure: why a rule acts."""
-    return {str(condition): figure(snapshot, condition) for condition in conditions}
+    figures = Figures(snapshot)
+    return {str(condition): figures.told(condition) for condition in conditions}
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from exporter import __version__
+from exporter.cli.alerts import alerts
 from exporter.cli.check_config import check_config
 from exporter.cli.demo import demo
 from exporter.cli.diagnose import diagnose
@@ -15,6 +16,7 @@ from exporter.cli.queue import queue
 from exporter.cli.remediation import remediation
 from exporter.cli.run import run
 from exporter.cli.service import service
+from exporter.cli.try_receiver import test_notification
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
@@ -33,8 +35,8 @@ def main() -> None:
 
 
 _COMMANDS = (
-    *(run, check_config, poll, diagnose, queue, service, remediation, journal, demo),
-    hash_password,
+    *(run, check_config, poll, diagnose, queue, service, remediation, journal, alerts),
+    *(test_notification, demo, hash_password),
 )
 for command in _COMMANDS:
     main.add_command(command)

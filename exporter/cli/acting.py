@@ -18,6 +18,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from exporter.alerting.alertmanager import AlertmanagerClient
 from exporter.cli.mail import printable, say
 from exporter.collect import PollContext, QueueMemory, poll_host
 from exporter.config.models import Config, HostConfig
@@ -63,6 +64,7 @@ async def workshop(config: Config, host: HostConfig) -> AsyncIterator[Workshop]:
     """The means to act on a host without a daemon; the journal is opened when it is needed."""
     decoder = QueueDecoder()
     journal = JournalThread(config.state.path)
+    alertmanagers = tuple(map(AlertmanagerClient, config.alerting.alertmanagers))
     try:
         async with PanelPool(config.poll) as pool:
             limit = config.poll.queue_detail_limit
@@ -71,9 +73,18 @@ async def workshop(config: Config, host: HostConfig) -> AsyncIterator[Workshop]:
             async def poll(_: str) -> HostSnapshot:
                 return await poll_host(context)
 
-            bench = Bench(journal, pool.client(host), decoder, poll, config.poll.requests_per_host)
+            bench = Bench(
+                journal,
+                pool.client(host),
+                decoder,
+                poll,
+                config.poll.requests_per_host,
+                alertmanagers=alertmanagers,
+            )
             yield Workshop(bench, HostLocks(config.state.path), journal)
     finally:
+        for alertmanager in alertmanagers:
+            await alertmanager.close()
         await journal.close()
         decoder.close()
 

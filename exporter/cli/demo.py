@@ -86,10 +86,21 @@ def demo_config(hosts: Sequence[DemoHost], listen: str) -> dict[str, Any]:
         "poll": {"interval": POLL_INTERVAL, "timeout": POLL_INTERVAL},
         "hosts": [host.config() for host in hosts],
         "web": {"listen": listen},
+        "alerting": {"rules": _ALERTS},
         "remediation": _REMEDIATION,
         "log": {"level": "warning"},
     }
 
+
+_ALERTS: list[dict[str, Any]] = [
+    # The built-in rules, with less patience: the story takes minutes, not hours.
+    {"name": "HostDown", "for": "20s"},
+    {"name": "CollectorFailing", "for": "20s"},
+    {"name": "ServiceDown", "for": "20s"},
+    {"name": "MailQueueFrozen", "for": "10s"},
+    {"name": "MailQueueGrowing", "when": ["queue_growth_messages > 50"], "for": "20s"},
+    {"name": "QueueRowsNotUnderstood", "for": "20s"},
+]
 
 _REMEDIATION: dict[str, Any] = {
     "mode": "enforce",  # these are stand-ins; begin with dry_run on panels of your own
@@ -133,6 +144,7 @@ def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
         ("/", "status page"),
         ("/metrics", "what Prometheus scrapes"),
         (f"/probe?target={hosts[0].name}", "one host, polled now"),
+        ("/api/v1/alerts", "the daemon's own alerts, as JSON"),
         ("/api/v1/journal", "what the rules have done, as JSON"),
     ):
         table.add_row(f"  {base}{path}", what)
@@ -153,6 +165,7 @@ def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
     for command in (
         "poll",
         f"diagnose {hosts[0].name}",
+        "alerts",
         "journal",
         "remediation status",
         f"remediation approve start-clamav {stopped}",

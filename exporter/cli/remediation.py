@@ -25,8 +25,8 @@ from exporter.cli.rules import (
 from exporter.cli.terminal import config_option, console, load_or_exit
 from exporter.config.models import Config
 from exporter.config.remediation import ON_SERVICE, RemediationRule
+from exporter.files import file_exists
 from exporter.journal import Entry, Journal, Kind
-from exporter.remediation.pause import file_exists
 from exporter.remediation.plan import Plan
 
 

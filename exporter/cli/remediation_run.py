@@ -37,10 +37,10 @@ from exporter.cli.rules import host_argument, rule_argument, rule_on_host
 from exporter.cli.terminal import config_option, format_option, load_or_exit, print_json
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
+from exporter.files import file_exists
 from exporter.journal import Actor, Entry, JournalError, Kind, Outcome
 from exporter.journal.view import entry_view
 from exporter.remediation.guards import Block, Guard, Situation, effective_mode
-from exporter.remediation.pause import file_exists
 from exporter.remediation.plan import Plan
 from exporter.remediation.run import Request, Result, run_rule
 from exporter.remediation.work import Deed

@@ -19,6 +19,7 @@ from exporter.cli.rules import approval_request, rules_on_hosts
 from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
 from exporter.config.models import Config
 from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.files import file_exists
 from exporter.journal import (
     Entry,
     FleetFacts,
@@ -30,7 +31,6 @@ from exporter.journal import (
     RuleFacts,
 )
 from exporter.remediation.guards import effective_mode, is_open
-from exporter.remediation.pause import file_exists
 from exporter.text import duration
 
 _MODES = {

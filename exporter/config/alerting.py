@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -146,6 +147,9 @@ class AppriseConfig(SecretUrl):
     """A chat, a mailbox or whatever else Apprise has a URL for."""
 
 
+ReceiverConfig = AlertmanagerConfig | WebhookConfig | AppriseConfig
+
+
 class AlertRule(Model):
     """When an alert fires, and what it says."""
 
@@ -229,7 +233,14 @@ class AlertingConfig(Model):
         tell(type(self).__name__, self._mistakes())
         return self
 
+    @property
+    def receivers(self) -> tuple[ReceiverConfig, ...]:
+        """Everyone who is told."""
+        return (*self.alertmanagers, *self.webhooks, *self.apprise)
+
     def _mistakes(self) -> Iterator[Mistake]:
+        if self.apprise and find_spec("apprise") is None:
+            yield ("apprise",), "needs the extra: pip install 'brainycp-exporter[apprise]'"
         first_of: dict[str, tuple[str, int]] = {}
         for key in ("alertmanagers", "webhooks", "apprise"):
             for position, receiver in enumerate(getattr(self, key)):

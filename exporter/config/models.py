@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -17,6 +17,7 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
     field_validator,
+    model_validator,
 )
 from yarl import URL
 
@@ -24,6 +25,7 @@ from exporter.config.access import BasicAuth, Credentials, TlsConfig, plain_url
 from exporter.config.alerting import AlertingConfig
 from exporter.config.base import Count, Duration, Model, Size
 from exporter.config.labels import LabelName
+from exporter.config.mistakes import Mistake, tell
 from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import absolute
 from exporter.panel.protocol import API_PATH, Dialect, Language
@@ -267,6 +269,17 @@ class Config(Model):
     """Rules that repair, and what holds them back."""
     log: LogConfig = LogConfig()
     """What the daemon writes to standard error."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        tell(type(self).__name__, self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[Mistake]:
+        for position, rule in enumerate(self.remediation.rules):
+            if rule.respect_silences and not self.alerting.alertmanagers:
+                at = ("remediation", "rules", position, "respect_silences")
+                yield at, "needs alerting.alertmanagers: somebody must know the silences"
 
     def interval_of(self, host: HostConfig) -> float:
         """Seconds between two polls of `host`."""

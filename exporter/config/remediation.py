@@ -247,6 +247,8 @@ class RemediationRule(Model):
     """A plan of more messages than this is not carried out."""
     approval: Literal["none", "required"] = "none"
     """Whether a person must allow each action."""
+    respect_silences: bool = False
+    """Whether a silence at one of alerting.alertmanagers holds it back; so does not knowing."""
     verify: Verify | None = None
     """What must hold afterwards."""
 

@@ -1,4 +1,4 @@
-"""The journal's tables, version by version.
+"""The tables of the state file, version by version.
 
 Entries are only ever added: triggers refuse every change, and every deletion but that of what
 is older than the horizon that pruning sets for as long as it deletes.
@@ -89,6 +89,15 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TRIGGER only_an_outcome_settles BEFORE DELETE ON unsettled
         WHEN NOT EXISTS (SELECT 1 FROM entries WHERE run = OLD.run AND kind = 'outcome')
         BEGIN SELECT RAISE(ABORT, 'the journal is only added to'); END;
+    """,
+    """
+    -- What stands now and is no history: the alerts' states.
+    CREATE TABLE states (
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID;
     """,
 )
 """Each brings a journal of the version before it to the next; SQLite's user_version counts."""

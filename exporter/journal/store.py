@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -293,6 +293,39 @@ class Journal:
         with explained(self.path, "read"):
             return [_entry(row) for row in rows]
 
+    # --- what stands now -----------------------------------------------------------------------
+
+    def states(self, kind: str) -> dict[str, Any]:
+        """Everything that was kept under a kind, by its key.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        rows = self._rows("SELECT key, value FROM states WHERE kind = ?", kind)
+        with explained(self.path, "read"):
+            return {key: _json(value) for key, value in rows}
+
+    def keep_states(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep plain JSON values, by kind and key; None removes what was kept there.
+
+        Raises:
+            JournalError: nothing of it was written.
+        """
+        told = [(k, key, v) for k, values in changes.items() for key, v in values.items()]
+        with self._transaction():
+            self._connection.executemany(
+                "DELETE FROM states WHERE kind = ? AND key = ?",
+                [(kind, _encodable(key)) for kind, key, value in told if value is None],
+            )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO states (kind, key, value) VALUES (?, ?, ?)",
+                [
+                    (kind, _encodable(key), _encodable(json.dumps(value)))
+                    for kind, key, value in told
+                    if value is not None
+                ],
+            )
+
     # --- the connection ------------------------------------------------------------------------
 
     def _rows(self, query: str, *parameters: object) -> list[Any]:
@@ -409,6 +442,13 @@ def _unless(entry: Entry | None, ends: Kind) -> str:
 def _encodable(text: str) -> str:
     """The text with its lone surrogates escaped: no reply of a panel keeps an entry out."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DamagedError(f"a state is no JSON: {error}") from None
 
 
 def _row(message: Message) -> tuple[object, ...]:

@@ -68,6 +68,15 @@ class RemediationCollector(Collector):
         for key, count in tally.waiting.items():
             waiting.add_metric(key, count)
         yield waiting
+        stopped = GaugeMetricFamily(
+            "brainycp_remediation_stopped",
+            "1 while a rule has stopped itself on a host, or cannot act there.",
+            labels=["host", "rule"],
+        )
+        for host, rules in tally.stopped.items():
+            for rule in rules:
+                stopped.add_metric([host, rule], 1)
+        yield stopped
         ended = GaugeMetricFamily(
             "brainycp_remediation_last_action_timestamp_seconds",
             "Unix time at which the last action of a rule on a host ended.",
@@ -78,8 +87,9 @@ class RemediationCollector(Collector):
             "1 for how the last action of a rule on a host ended.",
             labels=["host", "rule", "outcome"],
         )
-        for (host, rule), (at, word) in tally.last.items():
-            ended.add_metric([host, rule], at)
-            outcome.add_metric([host, rule, word], 1)
+        for host, actions in tally.last.items():
+            for rule, (at, word) in actions.items():
+                ended.add_metric([host, rule], at)
+                outcome.add_metric([host, rule, word], 1)
         yield ended
         yield outcome

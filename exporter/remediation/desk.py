@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import structlog
 from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.files import file_exists
 from exporter.hostlock import HostBusyError, HostLocks, LockFileError
 from exporter.journal import Actor, Entry, Journal, JournalError, Kind
 from exporter.journal.thread import JournalThread
@@ -26,8 +27,8 @@ from exporter.remediation.guards import (
     Situation,
     first_block,
 )
-from exporter.remediation.pause import file_exists
 from exporter.remediation.run import Request, Result, run_rule, settle_what_was_left
+from exporter.remediation.silence import KnowsSilences
 from exporter.remediation.tally import COUNTED, Tally
 from exporter.remediation.work import Bench
 from exporter.rules import Clock, holds, readings
@@ -43,10 +44,13 @@ READ_EVERY = 5.0
 
 LOOK_AGAIN = 300.0
 """Seconds after which the panel is asked again for a rule that could not act for what its queue
-held: until then each poll would cost it another list."""
+held, or for a silence: until then each poll would cost it another list."""
 
 _AFTER_LISTING = frozenset(
-    {Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES, Guard.UNSETTLED}
+    {
+        *(Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES),
+        *(Guard.UNSETTLED, Guard.SILENCE),
+    }
 )
 
 _STANDS: Mapping[Guard, float] = {
@@ -103,6 +107,7 @@ class Desk:
         poll: Callable[[str], Awaitable[HostSnapshot]],
         *,
         tally: Tally | None = None,
+        alertmanagers: Callable[[], Sequence[KnowsSilences]] = tuple,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -114,6 +119,7 @@ class Desk:
             decoder: decodes their lists.
             poll: polls a host now.
             tally: counts what is written into the journal, and the blocks.
+            alertmanagers: who is asked about silences.
             clock: tells the Unix time.
             sleep: waits for some seconds.
         """
@@ -122,6 +128,7 @@ class Desk:
         self._decoder = decoder
         self._poll = poll
         self.tally = tally if tally is not None else Tally()
+        self._alertmanagers = alertmanagers
         self._clock = clock
         self._sleep = sleep
         self._config = RemediationConfig()
@@ -251,9 +258,12 @@ class Desk:
             try:
                 if await self._in_use():
                     await self.read_journal()
+                    self.tally.known = True
                     if self._clock() >= prune_at:
                         prune_at = self._clock() + PRUNE_EVERY
                         await self._prune()
+                else:
+                    self.tally.known = True  # no journal: nothing was ever done
                 told = ""
             except JournalError as error:
                 if str(error) != told:
@@ -424,6 +434,7 @@ class Desk:
             self._poll,
             self._parallel,
             self._sleep,
+            self._alertmanagers(),
         )
 
     async def _situation(

@@ -48,6 +48,7 @@ class Guard(StrEnum):
     CONDITION = "condition"
     NOTHING_TO_DO = "nothing_to_do"
     MAX_MESSAGES = "max_messages"
+    SILENCE = "silence"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from exporter.remediation.guards import (
     first_block,
 )
 from exporter.remediation.plan import Plan, Verdict, plan_of
+from exporter.remediation.silence import silence_of
 from exporter.remediation.work import Bench, Deed, OnAnswer, Work, settle
 from exporter.rules import holds, readings
 from exporter.snapshot import HostGoneError
@@ -94,9 +95,9 @@ async def run_rule(
 ) -> Result:
     """Let a rule act on a host if nothing speaks against it.
 
-    The order: alone on the host; what an earlier process left is settled; guards; poll again and
-    list again; the plan; guards once more; intent and plan are durable; act; list again; verify;
-    the outcome is durable.
+    The order: alone on the host; what an earlier process left is settled; guards, and silences;
+    poll again and list again; the plan; silences and guards once more; intent and plan are
+    durable; act; list again; verify; the outcome is durable.
 
     Raises:
         Declined: `confirm` said no.
@@ -178,6 +179,7 @@ class _Run:
             )
             raise _BlockedError(Block(Guard.UNSETTLED, reason)) from None
         waits = await self._guards()
+        await self._demand_no_silence()
         snapshot = await self.bench.poll(self.bench.host)
         why = readings(snapshot, self.rule.when)
         if holds(snapshot, self.rule.when) is not True:
@@ -218,6 +220,7 @@ class _Run:
 
         One run at a time over the fleet: else each of two would be the last that a limit allows.
         """
+        await self._demand_no_silence()
         for _ in range(TRIES_TO_BEGIN):
             with suppress(HostBusyError), self.locks.hold(FLEET):
                 waits = await self._guards()
@@ -252,6 +255,12 @@ class _Run:
                 return block
             block = other
         raise _BlockedError(block)
+
+    async def _demand_no_silence(self) -> None:
+        """A guard of its own: the others look at this machine alone, and cost nothing."""
+        block = await silence_of(self.bench.alertmanagers, self.bench.client.host, self.rule)
+        if block is not None:
+            raise _BlockedError(block, self.plan)
 
     async def _make_plan(self) -> Plan:
         rule = self.rule

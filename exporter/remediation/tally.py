@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from exporter.journal.entries import Entry, Kind
+from exporter.journal.entries import Entry, Kind, Outcome
 from exporter.remediation.guards import Guard
 
 COUNTED = (
     *(Kind.OUTCOME, Kind.INTENT),
     *(Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED),
+    *(Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED),
 )
 """Kinds that the metrics are made from; the many replies to single messages are not among them."""
+
+
+FAILURE_COUNTS = 86400.0
+"""Seconds for which a failed action is news: a rule that is not needed again never succeeds."""
+
+_NOT_WELL = frozenset({Outcome.FAILED, Outcome.UNVERIFIED, Outcome.UNKNOWN})
 
 
 class Tally:
@@ -30,12 +37,16 @@ class Tally:
         """Messages, by host and rule."""
         self.blocks: Counter[tuple[str, str]] = Counter()
         """Since the start, by rule and guard."""
-        self.last: dict[tuple[str, str], tuple[float, str]] = {}
-        """When the last action of a rule on a host ended, and its outcome."""
+        self.last: dict[str, dict[str, tuple[float, str]]] = {}
+        """By host and rule, when the last action ended and its outcome."""
         self.planned: dict[tuple[str, str], int] = {}
         """Messages in the last plan, by host and rule."""
         self.waiting: dict[tuple[str, str], int] = {}
         """Messages that a rule on a host waits for a person to approve."""
+        self.stopped: dict[str, dict[str, str]] = {}
+        """By host and rule, why it has stopped itself or cannot act, until a person resumes it."""
+        self.known = False
+        """Whether what the journal holds was counted in, if there is one."""
         self.paused = False
         """Whether a person has paused remediation by command."""
 
@@ -58,7 +69,7 @@ class Tally:
             case Kind.OUTCOME:
                 self.outcomes[*key, entry.action, entry.outcome] += 1
                 self.removed[key] += _number(entry, "removed")
-                self.last[key] = entry.at, entry.outcome
+                self.last.setdefault(entry.host, {})[entry.rule] = entry.at, entry.outcome
             case Kind.INTENT:
                 self.planned[key] = _number(entry, "planned")
                 self.waiting.pop(key, None)
@@ -66,8 +77,31 @@ class Tally:
                 self.waiting[key] = _number(entry, "planned")
             case Kind.APPROVED | Kind.REJECTED:
                 self.waiting.pop(key, None)
+            case Kind.STOPPED | Kind.DISABLED:
+                self.stopped.setdefault(entry.host, {})[entry.rule] = entry.text
+            case Kind.RULE_RESUMED:
+                self.stopped.get(entry.host, {}).pop(entry.rule, None)
             case _:
                 pass
+
+    def last_on(self, host: str) -> tuple[str, float, str] | None:
+        """The last action of any rule on a host: the rule, when it ended, its outcome."""
+        ended = [(at, rule, outcome) for rule, (at, outcome) in self.last.get(host, {}).items()]
+        if not ended:
+            return None
+        at, rule, outcome = max(ended)
+        return rule, at, outcome
+
+    def failed_lately(self, host: str, now: float) -> bool:
+        """Whether the last action of any rule on a host ended other than well, within a day."""
+        return any(
+            outcome in _NOT_WELL and now - at < FAILURE_COUNTS
+            for at, outcome in self.last.get(host, {}).values()
+        )
+
+    def stopped_on(self, host: str) -> bool:
+        """Whether any rule has stopped itself on a host, or cannot act there."""
+        return bool(self.stopped.get(host))
 
 
 def _number(entry: Entry, name: str) -> int:

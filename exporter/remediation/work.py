@@ -6,7 +6,7 @@ The same for rules and for what a person does by hand.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from exporter.config.remediation import (
@@ -32,6 +32,7 @@ from exporter.remediation.plan import (
     aftermath,
     verdict_on_messages,
 )
+from exporter.remediation.silence import KnowsSilences
 from exporter.rules import holds
 from exporter.snapshot import HostGoneError, HostSnapshot, Reason
 from exporter.text import integer
@@ -61,6 +62,8 @@ class Bench:
     parallel: int
     """Requests in flight to the panel."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    alertmanagers: Sequence[KnowsSilences] = ()
+    """Who is asked about silences."""
 
     @property
     def host(self) -> str:

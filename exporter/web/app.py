@@ -11,6 +11,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from exporter.alerting.centre import Centre
+from exporter.alerting.view import alerts_view, receivers_view
 from exporter.config.document import ConfigError
 from exporter.metrics.page import MetricsPage
 from exporter.panel.protocol import API_PATH
@@ -53,6 +55,8 @@ class Served:
     reload: Callable[[], Awaitable[None]]
     remediation: RemediationRoutes | None = None
     """None: nothing acts here, and there is no journal."""
+    alerting: Centre | None = None
+    """None: there are no alerts here."""
 
 
 def add_routes(app: web.Application, served: Served) -> None:
@@ -69,6 +73,7 @@ def add_routes(app: web.Application, served: Served) -> None:
             web.post("/-/reload", routes.reload),
             web.get("/api/v1/hosts", routes.hosts),
             web.get("/api/v1/hosts/{name}", routes.host),
+            web.get("/api/v1/alerts", routes.alerts),
             web.static("/static", Path(__file__).parent / "static"),
             *(served.remediation.routes() if served.remediation is not None else ()),
         ]
@@ -163,6 +168,14 @@ class _Routes:
         if record is None:
             return text_answer(404, "No host of this name is configured.\n")
         return json_answer(host_view(record, time.time()))
+
+    async def alerts(self, request: web.Request) -> web.Response:
+        del request
+        centre = self._served.alerting
+        if centre is None:
+            return json_answer({"alerts": [], "receivers": []})
+        receivers = receivers_view(centre.receivers, centre.outcomes)
+        return json_answer({"alerts": alerts_view(centre.alarms), "receivers": receivers})
 
 
 def accepts_openmetrics(accept: str) -> bool:

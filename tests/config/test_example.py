@@ -235,7 +235,13 @@ def test_the_defaults_of_remediation_are_true(
     checked = dict(defaults(type(remediation.limits), values["limits"]))
     assert checked == remediation.limits.model_dump()
     checked = dict(defaults(RemediationRule, values["rules"][0]))
-    assert set(checked) == {"cooldown", "max_per_day", "max_messages", "approval"}
+    assert set(checked) == {
+        "cooldown",
+        "max_per_day",
+        "max_messages",
+        "approval",
+        "respect_silences",
+    }
     for name, default in checked.items():
         assert getattr(remediation.rules[0], name) == default, name
     verify = remediation.rules[0].verify

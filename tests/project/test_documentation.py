@@ -10,6 +10,8 @@ import click
 import pytest
 
 from exporter.cli import main
+from exporter.config.builtin_alerts import BUILTIN
+from exporter.metrics.alerting import AlertingCollector
 from exporter.metrics.families import HOST_FAMILIES
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.remediation import RemediationCollector
@@ -22,7 +24,11 @@ README = (ROOT / "README.md").read_text()
 
 def own_metrics() -> set[str]:
     """Names of the exporter's metrics about itself, as their samples have them."""
-    families = [*OwnMetrics().registry.collect(), *RemediationCollector(Tally()).collect()]
+    families = [
+        *OwnMetrics().registry.collect(),
+        *RemediationCollector(Tally()).collect(),
+        *AlertingCollector(tuple, {}, {}).collect(),
+    ]
     return {
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in families
@@ -67,6 +73,11 @@ def test_every_command_and_option_is_documented() -> None:
         }
         documented = row.replace("SELECTORS", selectors)
         assert options == set(re.findall(r"--[\w-]+", documented)), name
+
+
+def test_every_builtin_alert_is_documented_as_it_is() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (critical|warning|info) \|$", README, re.MULTILINE)
+    assert rows == [(rule.name, rule.severity) for rule in BUILTIN]
 
 
 def test_every_reason_is_documented() -> None:

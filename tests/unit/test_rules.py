@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, parse_condition
-from exporter.rules import Clock, Reading, figure, holds, reading, readings
+from exporter.rules import Clock, Figures, Reading, holds, readings
 from exporter.snapshot import UNTOLD, HostSnapshot
 from tests.builders import NOW, bad, good, queue, snapshot, stats
 
@@ -35,7 +35,7 @@ def of_queue(messages: int = 5, **figures: Any) -> HostSnapshot:
 
 
 def told(poll: HostSnapshot, name: str) -> float | None:
-    return figure(poll, parse_condition(name if " " in name else f"{name} > 0"))
+    return Figures(poll).told(parse_condition(name if " " in name else f"{name} > 0"))
 
 
 def verdict(poll: HostSnapshot, *conditions: str) -> bool | None:
@@ -102,7 +102,7 @@ def test_a_queue_that_was_not_read_tells_nothing(poll: HostSnapshot, name: str) 
     ],
 )
 def test_figures_that_are_0_or_1(text: str, poll: HostSnapshot, value: float | None) -> None:
-    assert figure(poll, parse_condition(text)) == value
+    assert Figures(poll).told(parse_condition(text)) == value
 
 
 def test_every_figure_is_read() -> None:
@@ -111,7 +111,7 @@ def test_every_figure_is_read() -> None:
     for name in FIGURES:
         condition = parse_condition(f"{name}{labels.get(name, '')} == 1")
         beyond = dict.fromkeys(FOR_ALERTS_ALONE, Reading(7, 8))
-        assert reading(poll, condition, beyond) is not None
+        assert Figures(poll, beyond).reading(condition) is not None
 
 
 def test_a_panel_is_up_when_any_collector_was_good() -> None:
@@ -140,7 +140,7 @@ def test_what_no_poll_tells_comes_from_beyond(
     known: Reading | None, condition: str, expected: bool | None
 ) -> None:
     beyond = {"queue_growth_messages": known}
-    assert holds(snapshot(), [parse_condition(condition)], beyond) is expected
+    assert Figures(snapshot(), beyond).hold([parse_condition(condition)]) is expected
     assert holds(snapshot(), [parse_condition(condition)]) is None
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.journal import Entry, Kind, Outcome
 from exporter.remediation.guards import Guard
-from exporter.remediation.tally import Tally
+from exporter.remediation.tally import FAILURE_COUNTS, Tally
 
 KEY = "mx1", "purge"
 
@@ -74,10 +74,42 @@ def test_outcomes_are_counted_by_host_rule_action_and_outcome() -> None:
         ("mx1", "purge", "purge_frozen", "dry_run"): 1,
     }
     assert told.last == {
-        KEY: (1006.0, "dry_run"),
-        ("mx2", "purge"): (1004.0, "ok"),
-        ("mx1", "other"): (1005.0, "ok"),
+        "mx1": {"purge": (1006.0, "dry_run"), "other": (1005.0, "ok")},
+        "mx2": {"purge": (1004.0, "ok")},
     }
+    assert told.last_on("mx1") == ("purge", 1006.0, "dry_run")
+    assert told.last_on("mx3") is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "failed"),
+    [
+        ([Outcome.OK], False),
+        ([Outcome.DRY_RUN], False),
+        ([Outcome.FAILED], True),
+        ([Outcome.UNVERIFIED], True),
+        ([Outcome.UNKNOWN], True),
+        ([Outcome.UNKNOWN, Outcome.OK], False),
+        ([Outcome.OK, Outcome.FAILED], True),
+    ],
+)
+def test_a_failure_counts_for_a_day_or_until_the_rule_succeeds(
+    outcomes: list[Outcome], failed: bool
+) -> None:
+    told = tally(*(outcome(number, what) for number, what in enumerate(outcomes, 1)))
+    end = told.last["mx1"]["purge"][0]
+    assert told.failed_lately("mx1", end) is failed
+    assert not told.failed_lately("mx1", end + FAILURE_COUNTS)
+    assert not told.failed_lately("mx2", end)
+
+
+def test_a_stopped_rule_is_stopped_until_it_is_resumed() -> None:
+    stopped = Entry(Kind.STOPPED, host="mx1", rule="purge", text="Why.", id=1)
+    disabled = Entry(Kind.DISABLED, host="mx2", rule="purge", text="Cannot.", id=2)
+    told = tally(stopped, disabled)
+    assert told.stopped == {"mx1": {"purge": "Why."}, "mx2": {"purge": "Cannot."}}
+    told.add([Entry(Kind.RULE_RESUMED, host="mx1", rule="purge", id=3)])
+    assert (told.stopped_on("mx1"), told.stopped_on("mx2")) == (False, True)
 
 
 def test_each_outcome_is_counted_once_however_often_it_is_read() -> None:

@@ -1,4 +1,4 @@
-"""The pause file: while it exists nothing acts."""
+"""Looks at files."""
 
 from __future__ import annotations
 

@@ -1,0 +1,317 @@
+"""The daemon's side of alerting: follows every poll, and keeps receivers told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+
+from exporter.alerting.alarms import Alarms
+from exporter.alerting.alert import Alert
+from exporter.alerting.alertmanager import AlertmanagerClient
+from exporter.alerting.facts import Facts
+from exporter.alerting.feed import Feed
+from exporter.alerting.groups import Told
+from exporter.alerting.notifier import Notifier
+from exporter.alerting.outcomes import Outcomes
+from exporter.alerting.receivers import make_receiver
+from exporter.alerting.saved import told_from, told_value
+from exporter.alerting.trend import Trend
+from exporter.config.alerting import AlertmanagerConfig, ReceiverConfig
+from exporter.config.models import Config
+from exporter.files import file_exists
+from exporter.journal import JournalError
+from exporter.journal.thread import JournalThread
+from exporter.remediation.tally import Tally
+from exporter.rules import Beyond, Reading
+from exporter.snapshot import QUEUE, HostSnapshot, QueueState
+from exporter.store import HostRecord
+from exporter.text import duration
+
+log = structlog.get_logger(__name__)
+
+SHORTEST_PAUSE = 1.0
+"""Seconds between two looks at what a receiver is to be told: alerts that begin one after the
+other, as when a network goes down, are told together."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds after which it is looked at in any case, whatever the clock was set to meanwhile."""
+
+KEEP_EVERY = 60.0
+"""Seconds between two writings of states that only time has changed."""
+
+ALERTS, TOLD = "alert", "told"
+"""Kinds of states in the state file."""
+
+
+@dataclass(slots=True)
+class _Teller:
+    """The task that keeps one receiver told."""
+
+    config: ReceiverConfig
+    work: Feed | Notifier
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Centre:
+    """Every alert, everyone who is told, and what is kept of both over a restart."""
+
+    def __init__(
+        self,
+        journal: JournalThread,
+        tally: Tally,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """What it works with.
+
+        Args:
+            journal: where states are kept.
+            tally: what rules of remediation have done.
+            clock: tells the Unix time.
+        """
+        self.alarms = Alarms(_log_change)
+        self.outcomes = Outcomes()
+        self._journal = journal
+        self._tally = tally
+        self._clock = clock
+        self._external_url = ""
+        self._trends: dict[str, Trend] = {}
+        self._tellers: dict[str, _Teller] = {}
+        self._told: dict[str, dict[str, Told]] = {}
+        """By receiver and group: what was kept for receivers that are not there yet."""
+        self._kept: dict[str, dict[str, Any]] = {ALERTS: {}, TOLD: {}}
+        """What stands in the state file."""
+        self._to_keep = asyncio.Event()
+        self._trouble = ""
+
+    # --- the config ----------------------------------------------------------------------------
+
+    async def restore(self) -> None:
+        """Take in what an earlier process kept; to be called before the first `configure`."""
+        if await asyncio.to_thread(file_exists, self._journal.path) is False:
+            return
+        try:
+            alerts, told = await self._journal.do(
+                lambda journal: (journal.states(ALERTS), journal.states(TOLD))
+            )
+        except JournalError as error:
+            self._tell_trouble(str(error))
+            return
+        self._kept = {ALERTS: alerts, TOLD: told}
+        self.alarms.restore(value for value in alerts.values() if isinstance(value, dict))
+        for value in told.values():
+            known = told_from(value)
+            if known is not None:
+                receiver, group, state = known
+                self._told.setdefault(receiver, {})[group] = state
+
+    async def configure(self, config: Config, external_url: str) -> None:
+        """Follow a config; receivers that are as they were go on undisturbed.
+
+        Args:
+            config: hosts, rules and receivers.
+            external_url: where people reach the status page.
+        """
+        self._external_url = external_url
+        self.alarms.configure(config, self._clock())
+        self._trends = {host.name: self._trends.get(host.name, Trend()) for host in config.hosts}
+        alerting = config.alerting
+        wanted = {receiver.receiver: receiver for receiver in alerting.receivers}
+        for name, teller in list(self._tellers.items()):
+            if wanted.get(name) != teller.config:
+                await self._dismiss(name, teller)
+            elif isinstance(teller.work, Notifier):
+                teller.work.timing = alerting
+            if name not in wanted:
+                self._told.pop(name, None)
+                self.outcomes.forget(name)
+        for name, receiver in wanted.items():
+            if name not in self._tellers:
+                self._tellers[name] = self._employ(receiver, config)
+        self._announce()
+        self._to_keep.set()
+
+    def _employ(self, receiver: ReceiverConfig, config: Config) -> _Teller:
+        work: Feed | Notifier
+        if isinstance(receiver, AlertmanagerConfig):
+            client = AlertmanagerClient(receiver)
+            work = Feed(client, self.alarms, self.outcomes, self._clock)
+        else:
+            told = self._told.pop(receiver.receiver, {})
+            work = Notifier(
+                make_receiver(receiver, self._external_url),
+                self.alarms,
+                config.alerting,
+                self.outcomes,
+                self._clock,
+                told,
+            )
+        teller = _Teller(receiver, work)
+        teller.task = asyncio.create_task(self._keep_told(teller), name=f"tell {work.name}")
+        return teller
+
+    async def _dismiss(self, name: str, teller: _Teller) -> None:
+        del self._tellers[name]
+        if isinstance(teller.work, Notifier):
+            # A changed address is still the same receiver to people.
+            self._told[name] = teller.work.told
+        if teller.task is not None:
+            teller.task.cancel()
+            await asyncio.gather(teller.task, return_exceptions=True)
+        await teller.work.close()
+
+    @property
+    def receivers(self) -> list[str]:
+        """The names of those who are told."""
+        return list(self._tellers)
+
+    def alertmanagers(self) -> list[AlertmanagerClient]:
+        """Those that can be asked about silences."""
+        works = [teller.work for teller in self._tellers.values()]
+        return [
+            work.alertmanager
+            for work in works
+            if isinstance(work, Feed) and isinstance(work.alertmanager, AlertmanagerClient)
+        ]
+
+    # --- what happens --------------------------------------------------------------------------
+
+    def observe(self, record: HostRecord, snapshot: HostSnapshot) -> None:
+        """Take in a poll's outcome."""
+        now = self._clock()
+        told: list[Facts] = []
+
+        def facts() -> Facts:
+            if not told:
+                name = snapshot.host
+                url = f"{self._external_url}/hosts/{quote(name)}"
+                last = self._last_remediation(name, now)
+                told.append(Facts(record, snapshot, now, last, url))
+            return told[0]
+
+        if self.alarms.follow(snapshot, self._beyond(snapshot), now, facts):
+            self._announce()
+            self._to_keep.set()
+
+    def fired(self) -> Iterable[tuple[str, str, str]]:
+        """Host, name and severity of each alert that fires."""
+        return ((alert.host, alert.name, alert.severity) for alert in self.alarms.firing())
+
+    def _beyond(self, snapshot: HostSnapshot) -> Beyond:
+        trend = self._trends.get(snapshot.host)
+        queue = snapshot.result(QUEUE)
+        known: dict[str, Reading | None] = {}
+        if trend is not None and queue is not None and isinstance(queue.value, QueueState):
+            known["queue_growth_messages"] = trend.add(queue.at, queue.value.messages)
+        if self._tally.known:
+            now = self._clock()
+            failed = float(self._tally.failed_lately(snapshot.host, now))
+            stopped = float(self._tally.stopped_on(snapshot.host))
+            known["remediation_failed"] = Reading(failed, failed)
+            known["remediation_stopped"] = Reading(stopped, stopped)
+        return known
+
+    def _last_remediation(self, host: str, now: float) -> str:
+        last = self._tally.last_on(host)
+        if last is None:
+            return ""
+        rule, at, outcome = last
+        return f"{rule}: {outcome}, {duration(now - at)} ago"
+
+    def _announce(self) -> None:
+        for teller in self._tellers.values():
+            teller.changed.set()
+
+    async def _keep_told(self, teller: _Teller) -> None:
+        while True:
+            teller.changed.clear()
+            try:
+                due = await teller.work.step()
+            except Exception:
+                # One receiver's bug must end neither the daemon nor what others are told.
+                log.exception(
+                    "a bug in the exporter ended a notification", receiver=teller.work.name
+                )
+                due = self._clock() + LONGEST_PAUSE
+            if isinstance(teller.work, Notifier):
+                self._to_keep.set()
+            await asyncio.sleep(SHORTEST_PAUSE)
+            pause = LONGEST_PAUSE if due is None else due - self._clock()
+            await _event_or_timeout(teller.changed, min(max(0.0, pause), LONGEST_PAUSE))
+
+    # --- over a restart ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the states of alerts as they change; ends only by being cancelled."""
+        while True:
+            await _event_or_timeout(self._to_keep, KEEP_EVERY)
+            self._to_keep.clear()
+            self.alarms.forget_old(self._clock())
+            await self.keep()
+
+    async def keep(self) -> None:
+        """Write down what has changed; trouble is logged and costs only the memory."""
+        wanted = {ALERTS: self.alarms.saved(), TOLD: dict(self._told_values())}
+        changes = {kind: _difference(self._kept[kind], wanted[kind]) for kind in wanted}
+        if not any(changes.values()):
+            return
+        try:
+            await self._journal.do(lambda journal: journal.keep_states(changes))
+        except JournalError as error:
+            self._tell_trouble(str(error))
+        else:
+            self._kept = wanted
+            self._trouble = ""
+
+    def _told_values(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        for name, teller in self._tellers.items():
+            if isinstance(teller.work, Notifier):
+                for group, told in teller.work.told.items():
+                    yield f"{name}/{group}", told_value(name, group, told)
+
+    def _tell_trouble(self, problem: str) -> None:
+        if problem != self._trouble:
+            self._trouble = problem
+            log.warning("the states of alerts are not kept over a restart", problem=problem)
+
+    async def stop(self) -> None:
+        """Tell nobody any more, and keep the states as they are."""
+        for teller in self._tellers.values():
+            if teller.task is not None:
+                teller.task.cancel()
+        tasks = [teller.task for teller in self._tellers.values() if teller.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.keep()
+        for teller in self._tellers.values():
+            await teller.work.close()
+
+
+def _log_change(alert: Alert) -> None:
+    labels = {name: alert.labels[name] for name in ("service", "collector") if name in alert.labels}
+    told = {"alert": alert.name, "host": alert.host, **labels}
+    if alert.firing:
+        summary = alert.annotations.get("summary", "")
+        log.warning("an alert fires", **told, severity=alert.severity, summary=summary)
+    else:
+        log.info("an alert has resolved", **told, severity=alert.severity)
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What makes `after` of `before`: values that are new or changed, None for what is gone."""
+    changed = {key: value for key, value in after.items() if before.get(key) != value}
+    return changed | {key: None for key in before if key not in after}
+
+
+async def _event_or_timeout(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

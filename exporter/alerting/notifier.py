@@ -1,0 +1,118 @@
+"""Tells one receiver of groups of alerts: at the right times, with what is so then."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from exporter.alerting.alarms import Alarms
+from exporter.alerting.alert import Alert, Notification
+from exporter.alerting.delivery import DeliveryError, Receiver
+from exporter.alerting.groups import Told, content, due_at, taken
+from exporter.alerting.outcomes import Outcomes
+from exporter.alerting.retry import deliver
+from exporter.config.alerting import AlertingConfig
+
+TRY_AGAIN = 30.0
+"""Seconds after which a delivery is tried anew that was given up, or refused."""
+
+
+class Notifier:
+    """One receiver, and what it knows.
+
+    There is no queue that could overflow: what is told is always the state as it is then, so that
+    at most one notification for each rule waits.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        alarms: Alarms,
+        timing: AlertingConfig,
+        outcomes: Outcomes,
+        clock: Callable[[], float],
+        told: Mapping[str, Told] | None = None,
+    ) -> None:
+        """What it works with.
+
+        Args:
+            receiver: who is told.
+            alarms: what there is to tell.
+            timing: group_wait, group_interval and repeat_interval.
+            outcomes: counts deliveries.
+            clock: tells the Unix time.
+            told: by group, what the receiver knows from before the start.
+        """
+        self.receiver = receiver
+        self.told: dict[str, Told] = dict(told or {})
+        """By group, what the receiver knows."""
+        self._alarms = alarms
+        self.timing = timing
+        """Followed from the next look on."""
+        self._outcomes = outcomes
+        self._clock = clock
+        self._put_off: dict[str, float] = {}
+        """By group, Unix time before which a delivery that failed is not tried again."""
+        outcomes.expect(receiver.name)
+
+    @property
+    def name(self) -> str:
+        """The receiver's name."""
+        return self.receiver.name
+
+    async def step(self) -> float | None:
+        """Tell what is due; when the next is, as Unix time, or None when nothing will be."""
+        for group, at in sorted(self._due().items(), key=lambda item: item[1]):
+            if at <= self._clock():
+                await self._tell(group)
+        return min(self._due().values(), default=None)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self.receiver.close()
+
+    def _firing(self) -> dict[str, list[Alert]]:
+        groups: defaultdict[str, list[Alert]] = defaultdict(list)
+        for alert in self._alarms.firing():
+            groups[alert.name].append(alert)
+        return groups
+
+    def _due(self) -> dict[str, float]:
+        """By group, when it is to be told of next."""
+        groups = self._firing()
+        due: dict[str, float] = {}
+        for group in groups.keys() | self.told.keys():
+            at = due_at(self.told.get(group, Told()), groups.get(group, []), self.timing)
+            if at is not None:
+                due[group] = max(at, self._put_off.get(group, at))
+        return due
+
+    async def _tell(self, group: str) -> None:
+        async def send() -> None:
+            # What is so now, and not what was so at the first attempt.
+            notification = self._content(group)
+            if notification is None:
+                self.told.pop(group, None)
+                return
+            try:
+                await self.receiver.send(notification)
+            except DeliveryError as error:
+                self._outcomes.failed(self.name, error)
+                raise
+            now = self._clock()
+            self._outcomes.ok(self.name, now)
+            self.told[group] = taken(notification, now)
+            if not self.told[group].firing:
+                del self.told[group]
+
+        try:
+            await deliver(send)
+        except DeliveryError:
+            self._put_off[group] = self._clock() + TRY_AGAIN
+        else:
+            self._put_off.pop(group, None)
+
+    def _content(self, group: str) -> Notification | None:
+        resolved = {alert.incident: alert for alert in self._alarms.recent()}
+        firing = self._firing().get(group, [])
+        return content(group, self.told.get(group, Told()), firing, resolved, self._clock())

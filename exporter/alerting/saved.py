@@ -1,0 +1,78 @@
+"""Alerts, and what receivers know of them, as plain JSON for the state file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from exporter.alerting.alert import Alert
+from exporter.alerting.groups import Told
+
+
+class _Saved(msgspec.Struct):
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    since: float
+    fired_at: float
+    resolved_at: float | None = None
+    url: str = ""
+    weight: float = 0.0
+
+
+def alert_value(alert: Alert) -> dict[str, Any]:
+    """An alert as plain values."""
+    return {
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "since": alert.since,
+        "fired_at": alert.fired_at,
+        "resolved_at": alert.resolved_at,
+        "url": alert.url,
+        "weight": alert.weight,
+    }
+
+
+def alert_from(value: object) -> Alert | None:
+    """The alert that plain values say; None when they say none."""
+    try:
+        saved = msgspec.convert(value, _Saved)
+    except msgspec.ValidationError:
+        return None
+    return _alert(saved)
+
+
+def _alert(saved: _Saved) -> Alert:
+    return Alert(
+        saved.labels,
+        saved.annotations,
+        saved.since,
+        saved.fired_at,
+        saved.resolved_at,
+        saved.url,
+        saved.weight,
+    )
+
+
+class _SavedTold(msgspec.Struct):
+    receiver: str
+    group: str
+    at: float
+    firing: list[_Saved]
+
+
+def told_value(receiver: str, group: str, told: Told) -> dict[str, Any]:
+    """What a receiver knows of a group as plain values."""
+    firing = [alert_value(alert) for alert in told.firing.values()]
+    return {"receiver": receiver, "group": group, "at": told.at, "firing": firing}
+
+
+def told_from(value: object) -> tuple[str, str, Told] | None:
+    """Receiver, group and what it knows, from plain values; None when they say none of it."""
+    try:
+        saved = msgspec.convert(value, _SavedTold)
+    except msgspec.ValidationError:
+        return None
+    alerts = [_alert(alert) for alert in saved.firing]
+    firing = {alert.incident: alert for alert in alerts}
+    return saved.receiver, saved.group, Told(saved.at, firing)

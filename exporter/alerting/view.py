@@ -1,0 +1,73 @@
+"""Alerts as people and scripts see them: the same for the page, the JSON API and the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from exporter.alerting.alarms import Alarms
+from exporter.alerting.alert import Alert, badness
+from exporter.alerting.outcomes import OK, Outcomes
+from exporter.text import duration
+
+
+def alerts_view(alarms: Alarms) -> list[dict[str, Any]]:
+    """Every alert as plain values: what fires, the worst first, what pends, what has resolved."""
+    firing = sorted(alarms.firing(), key=badness)
+    pending = sorted(alarms.pending(), key=lambda p: (p.remaining, p.host))
+    resolved = reversed(list(alarms.recent()))
+    return [
+        *map(alert_view, firing),
+        *(
+            {
+                "state": "pending",
+                "labels": dict(p.labels),
+                "annotations": {"summary": f"fires in {duration(p.remaining)} if that goes on"},
+                "since": _iso(p.since),
+                "condition": " and ".join(map(str, p.watch.when)),
+            }
+            for p in pending
+        ),
+        *map(alert_view, resolved),
+    ]
+
+
+def alert_view(alert: Alert) -> dict[str, Any]:
+    """One alert that fires or did."""
+    view: dict[str, Any] = {
+        "state": "firing" if alert.firing else "resolved",
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "since": _iso(alert.since),
+        "fired_at": _iso(alert.fired_at),
+        "fingerprint": alert.fingerprint,
+        "url": alert.url,
+    }
+    if alert.resolved_at is not None:
+        view["resolved_at"] = _iso(alert.resolved_at)
+    return view
+
+
+def receivers_view(names: Iterable[str], outcomes: Outcomes) -> list[dict[str, Any]]:
+    """Who is told, and whether that works."""
+    return [_receiver_view(name, outcomes) for name in names]
+
+
+def _receiver_view(name: str, outcomes: Outcomes) -> dict[str, Any]:
+    failing = outcomes.failing.get(name)
+    last = outcomes.last_ok.get(name)
+    counts: Mapping[tuple[str, str], int] = outcomes.counts
+    return {
+        "receiver": name,
+        "ok": counts.get((name, OK), 0),
+        "failed": sum(
+            n for (receiver, what), n in counts.items() if receiver == name and what != OK
+        ),
+        "last_success": None if last is None else _iso(last),
+        "failure": None if failing is None else f"{failing.message} {failing.hint}".rstrip(),
+    }
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,113 @@
+"""`alerts`: what fires, what may soon, and what has resolved."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from exporter.alerting.alarms import Alarms
+from exporter.alerting.centre import ALERTS
+from exporter.alerting.view import alerts_view
+from exporter.cli.journal import zone_note
+from exporter.cli.mail import plural, printable, width_of
+from exporter.cli.poll import choose_hosts
+from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
+from exporter.config.models import Config
+from exporter.journal import Journal, JournalError, JournalMissingError
+
+SHOWN_RESOLVED = 20
+"""Resolved alerts in the table; --format json has all that are kept."""
+
+_STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
+
+
+@click.command
+@config_option
+@click.option("--host", metavar="HOST", help="Of this host only.")
+@format_option
+def alerts(config_file: Path, host: str | None, output_format: str) -> None:
+    """List the daemon's own alerts: firing, pending and resolved within a week.
+
+    Reads what the daemon has kept, and works while it runs or not. Exit code 0, whether anything
+    fires or not.
+    """
+    config = load_or_exit(config_file).config
+    if host is not None:
+        choose_hosts(config, (host,))
+    try:
+        kept = read_alerts(config)
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    shown = [a for a in kept or () if host in {None, a["labels"].get("host")}]
+    if output_format == "json":
+        print_json(shown)
+    elif kept is None:
+        click.echo(f"No daemon has kept any alert in {config.state.path} yet.")
+    else:
+        _print(shown, console())
+
+
+def read_alerts(config: Config) -> list[dict[str, Any]] | None:
+    """What the state file knows of the config's alerts; None when there is no such file.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    try:
+        book = Journal.open_to_read(config.state.path)
+    except JournalMissingError:
+        return None
+    try:
+        kept = book.states(ALERTS)
+    finally:
+        book.close()
+    alarms = Alarms()
+    alarms.restore(value for value in kept.values() if isinstance(value, dict))
+    alarms.configure(config, time.time())
+    return alerts_view(alarms)
+
+
+def _print(shown: list[dict[str, Any]], out: Console) -> None:
+    counts = Counter(alert["state"] for alert in shown)
+    click.echo(
+        f"{plural(counts['firing'], 'alert')} firing, {counts['pending']} pending, "
+        f"{counts['resolved']} resolved within a week. {zone_note()}\n"
+    )
+    resolved = [alert for alert in shown if alert["state"] == "resolved"]
+    hidden = {id(alert) for alert in resolved[SHOWN_RESOLVED:]}
+    for alert in shown:
+        if id(alert) not in hidden:
+            _print_one(alert, out)
+    if hidden:
+        click.echo(f"and {len(hidden)} resolved earlier; --format json shows them")
+
+
+def _print_one(alert: dict[str, Any], out: Console) -> None:
+    labels = alert["labels"]
+    severity = labels.get("severity", "")
+    since = _local(alert.get("fired_at") or alert["since"])
+    until = f" to {_local(alert['resolved_at'])}" if "resolved_at" in alert else ""
+    of = "".join(f" {labels[name]}" for name in ("service", "collector") if name in labels)
+    style = _STYLES.get(severity, "") if alert["state"] == "firing" else "dim"
+    head = Text.assemble(
+        (f"{alert['state']:8}", style),
+        f"  {severity:8}  {printable(labels['alertname'])}{printable(of)} on "
+        f"{printable(labels['host'])}, {'since' if not until else 'from'} {since}{until}",
+    )
+    out.print(head, soft_wrap=True)
+    summary = printable(" ".join(str(alert["annotations"].get("summary", "")).split()))
+    for line in textwrap.wrap(summary, width_of(out) - 4, break_on_hyphens=False):
+        click.echo(f"    {line}")
+
+
+def _local(iso: str) -> str:
+    """A time by this machine's clock."""
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,129 @@
+"""A fleet whose alerts are followed with a clock of the test's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exporter.alerting.alarms import Alarms
+from exporter.alerting.alert import Alert, Notification
+from exporter.alerting.delivery import DeliveryError
+from exporter.alerting.facts import Facts
+from exporter.config.models import Config
+from exporter.rules import Reading
+from exporter.snapshot import CollectorResult
+from exporter.store import HostRecord
+from tests.builders import NOW, good, host, queue, snapshot, stats
+
+MINUTE = 60.0
+
+
+def frozen(count: int, **keys: Any) -> CollectorResult:
+    """The queue collector's good result with so many frozen messages."""
+    listed = keys.pop("listed", 2000)
+    return good("queue", queue(listed, stats=stats(listed=listed, frozen=count, **keys)))
+
+
+class Site:
+    """Hosts, rules and a clock."""
+
+    def __init__(
+        self,
+        *rules: Mapping[str, Any],
+        hosts: Sequence[str] = ("mx1",),
+        builtin: bool = False,
+        **keys: Any,
+    ) -> None:
+        self.now = NOW
+        self.changes: list[Alert] = []
+        self.alarms = Alarms(self.changes.append)
+        self.configure(*rules, hosts=hosts, builtin=builtin, **keys)
+
+    def configure(
+        self,
+        *rules: Mapping[str, Any],
+        hosts: Sequence[str] = ("mx1",),
+        builtin: bool = False,
+        **keys: Any,
+    ) -> bool:
+        """Follow other rules or hosts."""
+        alerting = {"rules": list(rules), "builtin_rules": builtin, **keys}
+        self.config = Config.model_validate({"alerting": alerting}).model_copy(
+            update={"hosts": tuple(host(name, labels={"dc": "msk1"}) for name in hosts)}
+        )
+        self.records = {h.name: HostRecord(h, 60.0, 3.0) for h in self.config.hosts}
+        return self.alarms.configure(self.config, self.now)
+
+    def poll(
+        self, *results: CollectorResult, name: str = "mx1", beyond: Any = None, **keys: Any
+    ) -> bool:
+        """A minute later the host is polled."""
+        self.now += MINUTE
+        poll = snapshot(*results, at=self.now, name=name, **keys)
+        record = self.records[name]
+        record.add(poll)
+        facts = Facts(record, poll, self.now, "purge: ok, 2h ago", f"https://page/{name}")
+        known = {k: Reading(v, v) for k, v in (beyond or {}).items()}
+        return self.alarms.follow(poll, known, self.now, lambda: facts)
+
+    def clock(self) -> float:
+        return self.now
+
+    def firing(self) -> list[str]:
+        """Host and rule of what fires."""
+        return sorted(f"{alert.host} {alert.name}" for alert in self.alarms.firing())
+
+    def restarted(self) -> Site:
+        """The same site after a restart: only what is kept is known."""
+        import json
+
+        saved = json.loads(json.dumps(self.alarms.saved()))
+        other = Site.__new__(Site)
+        other.now, other.config, other.records = self.now, self.config, self.records
+        other.changes = []
+        other.alarms = Alarms(other.changes.append)
+        other.alarms.restore(saved.values())
+        other.alarms.configure(self.config, self.now)
+        return other
+
+
+FROZEN: dict[str, Any] = {
+    "name": "Frozen",
+    "when": ["queue_frozen_messages > 200"],
+    "clear": ["queue_frozen_messages < 100"],
+    "for": "5m",
+}
+AT_ONCE: dict[str, Any] = {"name": "Frozen", "when": "queue_frozen_messages > 200"}
+
+
+class Listener:
+    """A receiver that takes what it is told, or fails as the test wants."""
+
+    def __init__(self, name: str = "ops") -> None:
+        self.name = name
+        self.told: list[Notification] = []
+        self.sent: list[tuple[list[Alert], float]] = []
+        self.failures: list[DeliveryError] = []
+
+    async def send(self, notification: Notification) -> None:
+        self._fail()
+        self.told.append(notification)
+
+    async def close(self) -> None: ...
+
+    def _fail(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+
+class Manager(Listener):
+    """An Alertmanager that does so."""
+
+    async def send(self, alerts: Sequence[Alert], *, ends_at: float) -> None:  # type: ignore[override]  # another protocol
+        self._fail()
+        self.sent.append((list(alerts), ends_at))
+
+
+def refused(*, retryable: bool = False) -> DeliveryError:
+    """A delivery that was not taken."""
+    return DeliveryError("http_status", "It says no.", retryable=retryable)

@@ -1,0 +1,273 @@
+"""Who is told what, and when: groups, repeats, failures, restarts. The clock is the test's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import stamina
+
+from exporter.alerting.feed import ENDS_AFTER, GIVE_UP_AFTER, RESEND, RESOLVED_FOR, Feed
+from exporter.alerting.notifier import Notifier
+from exporter.alerting.outcomes import Outcomes
+from exporter.alerting.saved import told_from, told_value
+from tests.alerting.site import AT_ONCE, Listener, Manager, Site, frozen, refused
+
+HOSTS = ("mx1", "mx2", "mx3")
+WAIT, INTERVAL, REPEAT = 30.0, 300.0, 4 * 3600.0
+
+
+@pytest.fixture(autouse=True)
+def _without_pauses() -> Iterator[None]:
+    """stamina waits not at all and tries twice."""
+    with stamina.set_testing(True, attempts=2, cap=False):
+        yield
+
+
+class Desk:
+    """A receiver that is told of a site's alerts."""
+
+    def __init__(self, site: Site | None = None) -> None:
+        self.site = site or Site(AT_ONCE, hosts=HOSTS)
+        self.listener = Listener()
+        self.outcomes = Outcomes()
+        self.notifier = self.made()
+
+    def made(self, **keys: object) -> Notifier:
+        alerting = self.site.config.alerting
+        return Notifier(
+            self.listener,
+            self.site.alarms,
+            alerting,
+            self.outcomes,
+            lambda: self.site.now,
+            **keys,  # type: ignore[arg-type]  # `told`
+        )
+
+    async def after(self, seconds: float) -> list[list[str]]:
+        """What is told by then: of each notification the hosts, a resolved one in brackets."""
+        self.site.now += seconds
+        before = len(self.listener.told)
+        await self.notifier.step()
+        return [
+            [alert.host if alert.firing else f"({alert.host})" for alert in told.alerts]
+            for told in self.listener.told[before:]
+        ]
+
+
+async def test_alerts_of_several_hosts_are_told_at_once_the_worst_first() -> None:
+    desk = Desk()
+    desk.site.poll(frozen(300), name="mx1")
+    assert await desk.notifier.step() == desk.site.now + WAIT
+    desk.site.now -= 60
+    desk.site.poll(frozen(900), name="mx3")
+    desk.site.now -= 60
+    desk.site.poll(frozen(600), name="mx2")
+    assert await desk.after(WAIT - 1) == []
+    assert await desk.after(1) == [["mx3", "mx2", "mx1"]]
+    assert desk.listener.told[0].group == "Frozen"
+    assert await desk.after(1) == []
+
+
+async def test_what_changes_later_keeps_its_distance() -> None:
+    desk = Desk()
+    desk.site.poll(frozen(300))
+    assert await desk.after(WAIT) == [["mx1"]]
+    desk.site.poll(frozen(300), name="mx2")
+    assert await desk.after(INTERVAL - 61) == []
+    assert await desk.after(1) == [["mx1", "mx2"]]
+    desk.site.poll(frozen(0))
+    assert await desk.after(INTERVAL) == [["mx2", "(mx1)"]]
+    desk.site.poll(frozen(0), name="mx2")
+    assert await desk.after(INTERVAL) == [["(mx2)"]]
+    assert await desk.after(REPEAT * 2) == []
+    assert await desk.notifier.step() is None
+
+
+async def test_what_fires_still_is_told_again() -> None:
+    desk = Desk()
+    desk.site.poll(frozen(300))
+    assert await desk.after(WAIT) == [["mx1"]]
+    assert await desk.after(REPEAT - 1) == []
+    assert await desk.after(1) == [["mx1"]]
+    assert await desk.after(REPEAT) == [["mx1"]]
+
+
+async def test_what_came_and_went_within_the_wait_is_not_told() -> None:
+    desk = Desk()
+    desk.site.poll(frozen(300))
+    desk.site.now -= 40
+    desk.site.poll(frozen(0))
+    assert await desk.after(WAIT) == []
+
+
+async def test_what_resolved_and_fires_again_is_told_as_both() -> None:
+    desk = Desk()
+    desk.site.poll(frozen(300))
+    await desk.after(WAIT)
+    desk.site.poll(frozen(0))
+    desk.site.poll(frozen(300))
+    assert await desk.after(INTERVAL) == [["mx1", "(mx1)"]]
+
+
+async def test_rules_are_told_apart() -> None:
+    desk = Desk(Site(AT_ONCE, {**AT_ONCE, "name": "Other"}))
+    desk.site.poll(frozen(300))
+    assert await desk.after(WAIT) == [["mx1"], ["mx1"]]
+    assert {told.group for told in desk.listener.told} == {"Frozen", "Other"}
+
+
+async def test_a_failure_that_may_pass_is_tried_again_at_once() -> None:
+    desk = Desk()
+    desk.listener.failures = [refused(retryable=True)]
+    desk.site.poll(frozen(300))
+    assert await desk.after(WAIT) == [["mx1"]]
+    assert desk.outcomes.counts == {("ops", "ok"): 1, ("ops", "http_status"): 1}
+    assert desk.outcomes.failing == {}
+
+
+@pytest.mark.parametrize(("retryable", "attempts"), [(True, 2), (False, 1)])
+async def test_a_dead_receiver_is_told_what_is_so_when_it_is_back(
+    retryable: bool, attempts: int
+) -> None:
+    desk = Desk()
+    desk.listener.failures = [refused(retryable=retryable)] * attempts
+    desk.site.poll(frozen(300))
+    assert await desk.after(WAIT) == []
+    assert desk.outcomes.counts["ops", "http_status"] == attempts
+    assert await desk.after(1) == [], "it is left in peace for a while"
+    desk.site.poll(frozen(300), name="mx2")
+    assert await desk.after(60) == [["mx1", "mx2"]]
+
+
+async def test_nothing_is_told_of_what_passed_while_a_receiver_was_dead() -> None:
+    desk = Desk()
+    desk.listener.failures = [refused()]
+    desk.site.poll(frozen(300))
+    assert await desk.after(WAIT) == []
+    desk.site.poll(frozen(0))
+    assert await desk.after(60) == []
+    assert desk.listener.told == []
+
+
+async def test_a_restart_tells_nothing_twice_and_loses_no_resolution() -> None:
+    desk = Desk()
+    desk.site.poll(frozen(300))
+    desk.site.poll(frozen(300), name="mx2")
+    await desk.after(WAIT)
+    kept = [told_value("ops", group, told) for group, told in desk.notifier.told.items()]
+    told = {known[1]: known[2] for value in kept if (known := told_from(value))}
+    desk.site = desk.site.restarted()
+    desk.notifier = desk.made(told=told)
+    assert await desk.after(INTERVAL) == []
+    desk.site.poll(frozen(0))
+    assert await desk.after(INTERVAL) == [["mx2", "(mx1)"]]
+    desk.site.configure(AT_ONCE, hosts=["mx1"])
+    assert await desk.after(INTERVAL) == [["(mx2)"]], "the host left the config"
+
+
+async def test_a_resolution_is_told_even_of_what_nobody_remembers() -> None:
+    desk = Desk()
+    desk.site.poll(frozen(300))
+    await desk.after(WAIT)
+    desk.site = Site(AT_ONCE)  # the state of the alerts was lost, that of the receiver was not
+    desk.site.now = desk.notifier.told["Frozen"].at
+    desk.notifier = desk.made(told=desk.notifier.told)
+    assert await desk.after(INTERVAL) == [["(mx1)"]]
+
+
+@pytest.mark.parametrize("value", [None, {}, {"receiver": "ops"}, {"firing": [{}]}])
+def test_what_was_kept_and_makes_no_sense_is_left_out(value: object) -> None:
+    assert told_from(value) is None
+
+
+# --- Alertmanager -------------------------------------------------------------------------------
+
+
+class Told:
+    """An Alertmanager that is told of a site's alerts."""
+
+    def __init__(self, site: Site | None = None) -> None:
+        self.site = site or Site(AT_ONCE, hosts=HOSTS)
+        self.manager = Manager("am")
+        self.outcomes = Outcomes()
+        self.feed = self.made()
+
+    def made(self) -> Feed:
+        return Feed(self.manager, self.site.alarms, self.outcomes, lambda: self.site.now)
+
+    async def after(self, seconds: float) -> list[str]:
+        """What is told by then; a resolved one in brackets."""
+        self.site.now += seconds
+        before = len(self.manager.sent)
+        await self.feed.step()
+        return [
+            alert.host if alert.firing else f"({alert.host})"
+            for alerts, _ in self.manager.sent[before:]
+            for alert in alerts
+        ]
+
+
+async def test_it_is_told_at_once_and_again_before_the_alert_would_end() -> None:
+    told = Told()
+    told.site.poll(frozen(300))
+    assert await told.after(0) == ["mx1"]
+    assert told.manager.sent[0][1] == told.site.now + ENDS_AFTER
+    assert await told.feed.step() == told.site.now + RESEND
+    told.site.poll(frozen(300), name="mx2")
+    told.site.now -= 30
+    assert await told.after(0) == ["mx2"], "mx1 was told half a minute ago"
+    assert await told.after(30) == ["mx1"]
+    assert RESEND * 3 < ENDS_AFTER
+
+
+async def test_a_resolution_is_told_for_a_while() -> None:
+    told = Told()
+    told.site.poll(frozen(300))
+    await told.after(0)
+    told.site.poll(frozen(0))
+    seen = [await told.after(RESEND) for _ in range(10)]
+    assert seen == [["(mx1)"]] * 4 + [[]] * 6
+    assert RESOLVED_FOR == 5 * RESEND
+    assert await told.feed.step() is None
+
+
+async def test_what_fires_again_is_not_ended_by_its_past() -> None:
+    told = Told()
+    for count in (300, 0, 300):
+        told.site.poll(frozen(count))
+        await told.after(0)
+    assert await told.after(RESEND) == ["mx1"]
+
+
+async def test_one_that_was_dead_is_told_of_what_resolved_meanwhile() -> None:
+    told = Told()
+    told.site.poll(frozen(300))
+    await told.after(0)
+    told.manager.failures = [refused(retryable=True)] * 2
+    told.site.poll(frozen(0))
+    assert await told.after(0) == []
+    assert told.outcomes.counts["am", "http_status"] == 2
+    assert await told.after(2 * 3600) == ["(mx1)"]
+    assert await told.after(RESEND) == []
+
+
+async def test_after_a_restart_it_is_told_once_more() -> None:
+    told = Told()
+    for count in (300, 0):
+        told.site.poll(frozen(count))
+    told.site.poll(frozen(300), name="mx2")
+    told.site = told.site.restarted()
+    told.feed = told.made()
+    assert sorted(await told.after(600)) == ["(mx1)", "mx2"]
+    assert await told.after(RESEND) == ["mx2"]
+    told.feed = told.made()
+    assert await told.after(GIVE_UP_AFTER) == ["mx2"]
+
+
+async def test_one_dead_delays_no_other() -> None:
+    site = Site(AT_ONCE, hosts=HOSTS)
+    dead, well = Told(site), Told(site)
+    dead.manager.failures = [refused(retryable=True)] * 50
+    site.poll(frozen(300))
+    assert (await dead.after(0), await well.after(0)) == ([], ["mx1"])
