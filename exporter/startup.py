@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.alerting.apprise import mistake_in
+from exporter.config.document import ConfigError, read_document
 from exporter.config.loading import LoadedConfig, load_config
 from exporter.web.toolkit import WebSettings, load_web_config
 
@@ -30,5 +32,19 @@ def load_everything(file: Path) -> Usable:
         ConfigError: with every mistake of every file.
     """
     loaded = load_config(file)
+    _demand_usable_urls(loaded)
     web_file = loaded.config.web.config_file
     return Usable(loaded, WebSettings() if web_file is None else load_web_config(web_file))
+
+
+def _demand_usable_urls(loaded: LoadedConfig) -> None:
+    """See that Apprise knows its URLs: only it can tell."""
+    receivers = loaded.config.alerting.apprise
+    mistakes = [(position, mistake_in(receiver)) for position, receiver in enumerate(receivers)]
+    if any(words for _, words in mistakes):
+        main = read_document(loaded.file)
+        raise ConfigError(
+            main.problem(("alerting", "apprise", position), words)
+            for position, words in mistakes
+            if words
+        )

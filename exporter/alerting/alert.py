@@ -16,7 +16,7 @@ def fingerprint_of(labels: Mapping[str, str]) -> str:
     Source: `labelSetToFingerprint` of prometheus/common, model/signature.go.
     """
     value = _FNV_OFFSET
-    for name in sorted(labels):
+    for name in sorted(name for name, text in labels.items() if text):  # an empty one is none
         for byte in (*name.encode(), 0xFF, *labels[name].encode("utf-8", "replace"), 0xFF):
             value = ((value ^ byte) * _FNV_PRIME) & _64_BITS
     return f"{value:016x}"
