@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import socket
-import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import yaml
 
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.traffic import STORM
 from tests.daemon.conftest import RunningDaemon, StartDaemon, eventually, host
+from tests.fixtures.prometheus import Prometheus, prometheus_with
 from tests.fixtures.standin import ServePanel
 
 README = Path(__file__).parents[2] / "README.md"
@@ -35,30 +32,6 @@ def documented_jobs() -> list[dict[str, Any]]:
     return list(jobs.values())
 
 
-class Prometheus:
-    """A running Prometheus, asked by its API."""
-
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
-        self._url = url
-        self._session = session
-
-    async def query(self, expression: str) -> list[dict[str, Any]]:
-        """The result of an instant query; [] while Prometheus does not answer yet."""
-        query = urllib.parse.urlencode({"query": expression})
-        try:
-            async with self._session.get(f"{self._url}/api/v1/query?{query}") as response:
-                answer = await response.json()
-        except aiohttp.ClientError:
-            return []
-        assert answer["status"] == "success", answer
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
-
-    async def one(self, expression: str) -> float | None:
-        result = await self.query(expression)
-        return float(result[0]["value"][1]) if len(result) == 1 else None
-
-
 @pytest.fixture
 async def running(
     start_daemon: StartDaemon, serve_panel: ServePanel, unused_url: str
@@ -71,29 +44,13 @@ async def running(
 
 @pytest.fixture
 async def prometheus(running: RunningDaemon, tmp_path: Path) -> AsyncIterator[Prometheus]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     jobs = json.loads(
         json.dumps(documented_jobs()).replace("127.0.0.1:9897", running.url.split("/")[2])
     )
     for job in jobs:  # as documented, but quicker
         job |= {"scrape_interval": "2s", "scrape_timeout": "2s"}
-    file = tmp_path / "prometheus.yml"
-    file.write_text(yaml.safe_dump({"scrape_configs": jobs}))
-    process = await asyncio.create_subprocess_exec(
-        "prometheus",
-        f"--config.file={file}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with aiohttp.ClientSession() as session:
-            yield Prometheus(f"http://127.0.0.1:{port}", session)
-    finally:
-        process.terminate()
-        await process.wait()
+    async with prometheus_with({"scrape_configs": jobs}, tmp_path) as started:
+        yield started
 
 
 async def test_the_documented_scrape_configs_bring_the_series(
