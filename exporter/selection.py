@@ -13,6 +13,8 @@ from exporter.text import duration, size
 
 Test = Callable[[Message], bool]
 
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+
 
 def select(messages: Iterable[Message], selector: Selector) -> list[Message]:
     """The messages that are meant, the oldest first; those of unknown age come last.
@@ -60,9 +62,13 @@ def _tests(selector: Selector) -> list[Test]:
         tests.append(lambda message: message.bounce is bounce)
     older, younger, larger = selector.older_than, selector.younger_than, selector.larger_than
     if older is not None:
-        tests.append(lambda message: message.age is not None and message.age > older)
+        tests.append(lambda message: message.age is not None and _least(message.age) > older)
     if younger is not None:
-        tests.append(lambda message: message.age is not None and message.age < younger)
+        tests.append(
+            lambda message: (
+                message.age is not None and message.age < younger and _most(message.age) <= younger
+            )
+        )
     if larger is not None:
         tests.append(lambda message: message.size is not None and message.size > larger)
     if selector.sender is not None:
@@ -70,6 +76,26 @@ def _tests(selector: Selector) -> list[Test]:
     if selector.recipient is not None:
         tests.append(_recipient_test(_glob(selector.recipient)))
     return tests
+
+
+def _least(age: float) -> float:
+    """The least age, in seconds, of a message of which the console may have told this one.
+
+    Exim prints whole minutes up to 90, then hours up to 72, then days, these two rounded to the
+    nearest: `2h` may be 91 minutes, and `4d` 83 hours and a half.
+    """
+    if age >= 3 * _DAY and age % _DAY == 0:
+        return max(age - _DAY / 2 - _HOUR / 2, 3 * _DAY - _HOUR / 2)
+    return age - _HOUR / 2 if age >= 2 * _HOUR and age % _HOUR == 0 else age
+
+
+def _most(age: float) -> float:
+    """The age, in seconds, of which such a message may be just short."""
+    if age >= 3 * _DAY and age % _DAY == 0:
+        return age + _DAY / 2 - _HOUR / 2
+    if age >= 2 * _HOUR and age % _HOUR == 0:
+        return age + _HOUR / 2
+    return age + _MINUTE if age % _MINUTE == 0 else age
 
 
 def _sender_test(pattern: re.Pattern[str]) -> Test:

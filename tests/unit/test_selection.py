@@ -95,6 +95,38 @@ def test_what_the_panel_did_not_tell_never_speaks_for_acting(
     assert select([replace(told, **untold)], selector) == []
 
 
+@pytest.mark.parametrize(
+    ("told", "criteria", "meant"),
+    [
+        # As `exim -bp` rounds: 91 minutes are told as 2h, 83 hours and a half as 4d.
+        (2 * HOUR, {"older_than": "90m"}, False),
+        (2 * HOUR, {"older_than": "89m"}, True),
+        (2 * HOUR, {"younger_than": "149m"}, False),
+        (2 * HOUR, {"younger_than": "150m"}, True),
+        # 72h or 3d, which are told alike: from 71 hours and a half on.
+        (3 * DAY, {"older_than": "71h30m"}, False),
+        (3 * DAY, {"older_than": "71h29m"}, True),
+        (3 * DAY, {"younger_than": "83h"}, False),
+        (4 * DAY, {"older_than": "83h30m"}, False),
+        (4 * DAY, {"older_than": "3d"}, True),
+        (4 * DAY, {"younger_than": "107h"}, False),
+        (4 * DAY, {"younger_than": "107h30m"}, True),
+        # Minutes are cut off.
+        (HOUR, {"older_than": "59m"}, True),
+        (HOUR, {"younger_than": "3601s"}, False),
+        (HOUR, {"younger_than": "61m"}, True),
+        # An age to the second is what it is.
+        (2 * HOUR + 1, {"older_than": "2h"}, True),
+        (2 * HOUR + 1, {"younger_than": "7202s"}, True),
+    ],
+)
+def test_what_the_console_rounded_never_speaks_for_acting(
+    told: float, criteria: dict[str, str], *, meant: bool
+) -> None:
+    selector = Selector.model_validate(criteria)
+    assert bool(select([message("m", age=told)], selector)) is meant
+
+
 def test_a_recipient_who_does_not_match_keeps_the_whole_message_out() -> None:
     mixed = message(recipients=("a@example.net", "b@example.com"))
     assert select([mixed], Selector(recipient="*@example.net")) == []
