@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import partial
 
@@ -11,10 +11,11 @@ from exporter.config.remediation import Selector
 from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import decode_count_reply, decode_queue
+from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.selection import select
-from exporter.snapshot import Message
+from exporter.snapshot import Message, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Listing:
     """One count_msg and list_msg, and the messages that a selector means."""
 
     count: int
-    """Messages by count_msg."""
+    """Messages by count_msg; by the lower of two answers where fewer were listed."""
     listed: int
     """Rows in the reply, understood or not."""
     unparsed: int
@@ -49,10 +50,15 @@ class Listing:
         return self.listed >= self.count - max(_COME_AND_GONE, self.count // 10)
 
     @property
+    def unlisted(self) -> int:
+        """Messages that are there by count_msg, and in no row."""
+        return max(0, self.count - self.listed)
+
+    @property
     def is_all_frozen_mail(self) -> bool:
         """Whether the selector means all that deleting frozen mail would delete, and no more."""
         return (
-            self.is_whole
+            not self.unlisted
             and not self.unparsed
             and not self.frozen_unknown
             and self.matching == len(self.chosen) == len(self.frozen_ids)
@@ -101,6 +107,9 @@ async def ask_listing(
 ) -> Listing:
     """Ask the panel for its queue now.
 
+    A queue that is empty by count_msg is listed all the same: that all is gone must not rest on
+    one number.
+
     Raises:
         PanelError: it could not be asked, or its answers were not understood.
     """
@@ -110,8 +119,6 @@ async def ask_listing(
         return decode_count_reply(body)
 
     count = await ask(client, Operation.COUNT, read_count)
-    if count == 0:
-        return EMPTY
     decode = partial(
         read_listing,
         count=count,
@@ -125,4 +132,14 @@ async def ask_listing(
     async def read(body: bytes) -> Listing:
         return await decoder.run(decode, body)
 
-    return await ask(client, Operation.LIST, read)
+    try:
+        listing = await ask(client, Operation.LIST, read)
+    except PanelError as error:
+        # How a panel shows that there is nothing may be in no form of a list.
+        if count == 0 and error.reason is Reason.UNEXPECTED:
+            return EMPTY
+        raise
+    if not listing.unlisted:
+        return listing
+    # What left the queue between the two is not missing in the list.
+    return replace(listing, count=min(count, await ask(client, Operation.COUNT, read_count)))

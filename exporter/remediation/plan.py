@@ -57,6 +57,12 @@ def plan_of(
             f"{integer(listing.unparsed)} rows of list_msg were not understood, and purge_all "
             "would delete those too.",
         )
+    if rule.action == "purge_all" and listing.unlisted:
+        return Block(
+            Guard.LISTING,
+            f"{integer(listing.unlisted)} messages are not in list_msg's reply, and purge_all would "
+            "delete those too.",
+        )
     if listing.matching > rule.max_messages:
         return Block(
             Guard.MAX_MESSAGES,
@@ -103,8 +109,11 @@ def aftermath(plan: Plan, after: Listing) -> Aftermath | None:
     """What became of the plan; None when the new list cannot tell."""
     if not after.is_whole or after.unparsed > plan.unparsed:
         return None  # a message that is still there may be among what was not understood
+    gone = plan.ids - after.ids
+    if gone and after.unlisted >= len(gone):
+        return None  # all that seem gone may be among what is there and was not listed
     return Aftermath(
-        gone=plan.ids - after.ids,
+        gone=gone,
         still=plan.ids & after.ids,
         frozen_gone=plan.frozen_beyond - after.ids,
         froze=after.frozen_ids - plan.ids - plan.frozen_beyond,
@@ -157,11 +166,17 @@ def verdict_on_messages(
     if seen.froze:
         detail["froze_meanwhile"] = len(seen.froze)
         parts.append(f"{integer(len(seen.froze))} more froze meanwhile.")
+    # A reply that calls a message gone is no word of this message when it is still there.
+    belied = sum(a.what in {"gone", "removed"} and a.message_id in seen.still for a in answers)
+    if rule_action == "retry" and belied:
+        parts.append(f"{integer(belied)} that the panel calls gone are still there.")
     if expected is not None:
-        good = expected
+        # Where nothing came of it, what is expected held before.
+        good = expected and (rule_action == "retry" or bool(seen.gone))
     elif rule_action == "retry":
         # What stays may wait for its recipient's server: each was tried, or is being delivered.
-        good = not any(replies[what] for what in ("refused", "failed", "unknown", "not_asked"))
+        bad = ("refused", "failed", "unknown", "not_asked")
+        good = not belied and not any(replies[what] for what in bad)
     else:
         good = not seen.still
     if expected is False:

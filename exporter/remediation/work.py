@@ -321,6 +321,8 @@ async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
     if not listing.is_whole or listing.unparsed:
         return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
     gone = sum(message.id not in listing.ids for message in messages)
+    if gone and listing.unlisted >= gone:
+        return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
     detail: dict[str, object] = {"planned": len(messages), "gone": gone}
     if intent.action != "retry":
         detail["removed"] = gone

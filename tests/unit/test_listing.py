@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -209,6 +210,7 @@ def test_whether_all_frozen_mail_is_meant_and_no_more(
         {"unparsed": 1, "listed": 5},
         {"frozen_unknown": 1},
         {"count": 40},
+        {"count": 5},
         {"matching": 4},
         {"chosen": (OLD, SENT)},
         {"chosen": (OLD, SENT, PLAIN)},
@@ -233,15 +235,15 @@ def test_more_frozen_mail_than_is_kept_is_not_one_operation() -> None:
 class Scripted:
     """A client of a panel that answers what it is told to."""
 
-    def __init__(self, **replies: bytes) -> None:
+    def __init__(self, **replies: Sequence[bytes]) -> None:
         self.host = host()
-        self.replies = replies
+        self.replies = {name: iter(told) for name, told in replies.items()}
         self.asked: list[str] = []
         self.told: list[tuple[str, str]] = []
 
     async def request(self, operation: Operation, **_: object) -> PanelReply:
         self.asked.append(operation.value)
-        return PanelReply(operation, self.replies[operation.value], 0.1, 200)
+        return PanelReply(operation, next(self.replies[operation.value]), 0.1, 200)
 
     def judged(self, reply: PanelReply, outcome: str) -> None:
         self.told.append((reply.operation.value, outcome))
@@ -252,24 +254,34 @@ async def asked(panel: Scripted, selector: Selector = FROZEN, most: int = 9) -> 
 
 
 async def test_it_counts_and_lists() -> None:
-    panel = Scripted(count_msg=reply(5), list_msg=reply(rendering.objects(QUEUE)))
+    panel = Scripted(count_msg=[reply(4)], list_msg=[reply(rendering.objects(QUEUE))])
     told = await asked(panel)
-    assert (told.count, told.listed, told.matching) == (5, 4, 3)
+    assert (told.count, told.listed, told.matching) == (4, 4, 3)
     assert panel.asked == ["count_msg", "list_msg"]
     assert panel.told == [("count_msg", "ok"), ("list_msg", "ok")]
 
 
-async def test_an_empty_queue_is_not_listed() -> None:
-    panel = Scripted(count_msg=reply(0))
+@pytest.mark.parametrize("nothing", [b'{"error": 100}', reply([]), reply(""), reply(False)])
+async def test_an_empty_queue_is_listed_too(nothing: bytes) -> None:
+    panel = Scripted(count_msg=[reply(0)], list_msg=[nothing])
     assert await asked(panel) == EMPTY
-    assert panel.asked == ["count_msg"]
 
 
-async def test_a_queue_that_emptied_in_between() -> None:
-    panel = Scripted(count_msg=reply(3), list_msg=b'{"error": 100}')
+async def test_a_count_of_zero_is_not_believed_against_the_list() -> None:
+    panel = Scripted(count_msg=[reply(0)], list_msg=[reply(rendering.objects(QUEUE))])
+    assert (await asked(panel)).ids == ids(*QUEUE)
+
+
+@pytest.mark.parametrize(
+    ("counts", "rows", "count", "whole"), [((3, 0), [], 0, True), ((3, 3), [], 3, False)]
+)
+async def test_what_left_the_queue_in_between_is_not_missing(
+    counts: tuple[int, int], rows: list[Message], count: int, *, whole: bool
+) -> None:
+    panel = Scripted(count_msg=[reply(n) for n in counts], list_msg=[reply(rows)])
     told = await asked(panel)
-    assert (told.count, told.listed) == (3, 0)
-    assert not told.is_whole
+    assert (told.count, told.is_whole) == (count, whole)
+    assert panel.asked == ["count_msg", "list_msg", "count_msg"]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +296,7 @@ async def test_a_queue_that_emptied_in_between() -> None:
 async def test_what_a_panel_does_not_tell_is_an_error(
     replies: dict[str, bytes], reason: Reason
 ) -> None:
-    panel = Scripted(**replies)
+    panel = Scripted(**{name: [body] for name, body in replies.items()})
     with pytest.raises(PanelError) as told:
         await asked(panel)
     assert told.value.reason is reason

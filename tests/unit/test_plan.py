@@ -151,6 +151,18 @@ def test_purge_all_does_not_delete_what_was_not_understood() -> None:
     assert "2 rows of list_msg were not understood" in block.reason
 
 
+def test_purge_all_does_not_delete_what_was_not_listed() -> None:
+    block = plan_of(PURGE_ALL, listing(PURGE_ALL, *QUEUE, count=8))
+    assert isinstance(block, Block)
+    assert block.guard is Guard.LISTING
+    assert "2 messages are not in list_msg's reply" in block.reason
+
+
+def test_frozen_mail_goes_by_id_where_some_of_the_queue_was_not_listed() -> None:
+    made = plan_of(PURGE, listing(PURGE, *QUEUE, count=7))
+    assert made == Plan((*BOUNCES, FROZEN), "frozen")
+
+
 @pytest.mark.parametrize(
     ("most", "expected"),
     [(5, None), (4, "The plan holds 5 messages; max_messages is 4.")],
@@ -295,6 +307,9 @@ def test_what_became_of_a_plan(left: Sequence[Message], expected: Aftermath) -> 
         (1, {"unparsed": 1, "listed": 3, "count": 3}, True),
         (1, {"unparsed": 2, "listed": 4, "count": 4}, False),
         (2, {"unparsed": 1, "listed": 3, "count": 3}, True),
+        # So many are not listed that all that seem gone may be there.
+        (0, {"count": 6}, False),
+        (0, {"count": 5}, True),
         # No row at all although there are messages.
         (0, {"listed": 0, "ids": frozenset(), "count": 5}, False),
     ],
@@ -344,6 +359,8 @@ OK, UNVERIFIED, FAILED, UNKNOWN = (
         ("delete", REMOVED, HALF_GONE, None, UNVERIFIED, "2 of 4 … are gone."),
         # What is expected decides where it is said.
         ("delete", REMOVED, HALF_GONE, True, OK, "2 of 4 … are gone."),
+        # It held before where nothing is gone.
+        ("delete", REMOVED, ALL_THERE, True, UNVERIFIED, "0 of 4 … are gone."),
         # Gone already is no failure.
         ("delete", "gone gone removed done", ALL_GONE, None, OK, "4 of 4 … are gone."),
         (
@@ -377,6 +394,12 @@ OK, UNVERIFIED, FAILED, UNKNOWN = (
         ("purge_frozen", "done", TOO_MUCH, None, UNVERIFIED, f"4 of 4 … are gone. {LOST_MAIL}"),
         # Lost mail is no good end, whatever verify says.
         ("delete", REMOVED, TOO_MUCH, True, UNVERIFIED, f"4 of 4 … are gone. {LOST_MAIL}"),
+        # "exim: not found" says nothing of the messages, which are there.
+        (
+            *("retry", "gone gone done done", ALL_THERE, None, UNVERIFIED),
+            "0 of 4 … left the queue. 2 that the panel calls gone are still there.",
+        ),
+        ("retry", "gone done done done", ALL_GONE, None, OK, "4 of 4 … left the queue."),
         # A retry need not empty the queue.
         ("retry", "done done done done", HALF_GONE, None, OK, "2 of 4 … left the queue."),
         (
