@@ -71,7 +71,7 @@ def say(text: str, out: Console | None = None) -> None:
     """Print sentences within the width of a table; on standard output unless told where."""
     out = out or console()
     for line in textwrap.wrap(text, width_of(out), break_long_words=False, break_on_hyphens=False):
-        click.echo(line, file=out.file)
+        click.echo(printable(line), file=out.file)
 
 
 def printable(text: str) -> str:

@@ -38,8 +38,19 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """`value` as indented JSON on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """`value` as indented JSON on standard output.
+
+    What would steer the terminal, or cannot be encoded, is escaped: anybody may write an address.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(c if c == "\n" or c.isprintable() else _escaped(c) for c in text)
+    click.echo(text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def load_or_exit(file: Path) -> LoadedConfig:
