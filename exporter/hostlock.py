@@ -17,8 +17,15 @@ from exporter.ownership import give_to_owner_of
 
 _LOCK = "hhqqi"  # struct flock: type, whence, start, length, pid
 
+_CAREFULLY = os.O_CLOEXEC | os.O_NOFOLLOW
+"""What root opens here is given to the folder's owner: it must not be a link to another's file."""
+
 FLEET = ""
 """Held like a host, which never has this name, for what must not happen twice at once anywhere."""
+
+
+TURN = "\0turn "
+"""With a number behind it: held for as long as an action takes, of those that may run at once."""
 
 
 class HostBusyError(Exception):
@@ -37,7 +44,8 @@ class HostLocks:
     """
 
     def __init__(self, journal: Path) -> None:
-        self._file = journal.with_name(journal.name + "-hosts.lock")
+        real = journal.resolve()  # one journal by two names has one lock
+        self._file = real.with_name(real.name + "-hosts.lock")
 
     @contextmanager
     def hold(self, host: str) -> Iterator[None]:
@@ -48,7 +56,7 @@ class HostLocks:
             LockFileError: that cannot be known.
         """
         try:
-            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | _CAREFULLY, 0o600)
         except OSError as error:
             raise LockFileError(
                 f"The lock file {self._file} cannot be opened: {error.strerror}."

@@ -67,6 +67,23 @@ def test_a_host_is_had_by_one_at_a_time(journal: Path) -> None:
     assert is_free(journal, "mx1")
 
 
+def test_one_journal_by_two_names_has_one_lock(journal: Path, tmp_path: Path) -> None:
+    journal.touch()
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "state.db"
+    link.symlink_to(journal)
+    with HostLocks(journal).hold("mx1"):
+        assert not is_free(link, "mx1")
+
+
+def test_a_link_in_the_lock_files_place_is_not_followed(journal: Path, tmp_path: Path) -> None:
+    other = tmp_path / "others.txt"
+    other.touch()
+    journal.with_name("journal.db-hosts.lock").symlink_to(other)
+    with pytest.raises(LockFileError), HostLocks(journal).hold("mx1"):
+        pytest.fail("held by another's file")
+
+
 def test_hosts_do_not_wait_for_each_other(journal: Path) -> None:
     locks = HostLocks(journal)
     hosts = ["mx1", "mx2", "", "МХ", "a" * 127, "mx1.example.com:8002"]
