@@ -75,6 +75,8 @@ class RuleState:
     """What kept it from acting the last time it wanted to."""
     asked: Request | None = None
     """Somebody asks for it; it is looked at with the host's next poll."""
+    withdrawn: int = 0
+    """How often whoever asks took it back; what was asked before that counts no more."""
     asked_at: float = 0.0
     """Unix time at which that was."""
     rest_until: float = 0.0
@@ -227,6 +229,7 @@ class Desk:
             detail=request.why,
         )
         key = request.why.get("key")
+        withdrawn = state.withdrawn
 
         def write(journal: Journal) -> bool:
             since = self._clock() - self._config.journal_keep
@@ -240,7 +243,9 @@ class Desk:
 
         if not await self.journal.do(write):
             return False
-        state.asked, state.asked_at = request, self._clock()
+        # The journal may take its time, and the alert may be resolved meanwhile.
+        if state.withdrawn == withdrawn:
+            state.asked, state.asked_at = request, self._clock()
         return True
 
     def withdraw(self, host_name: str, rule_name: str) -> None:
@@ -249,6 +254,7 @@ class Desk:
         state = host.rules.get(rule_name) if host else None
         if state is not None:
             state.asked = None
+            state.withdrawn += 1
 
     async def run(self) -> None:
         """Follow the journal, and prune it now and then; ends only by being cancelled."""

@@ -65,6 +65,9 @@ class RemediationRoutes:
         refusal = self.may_act()
         if refusal:
             return text_answer(403, f"{refusal}\n")
+        # Every browser says so of what a page sends, also to a name that leads here by a trick.
+        if "Origin" in request.headers:
+            return text_answer(403, "Refused: it comes from a page in a browser.\n")
         # A page in a browser cannot send this type to another site without asking first.
         if request.content_type != "application/json":
             return text_answer(415, "Send application/json, as Alertmanager does.\n")

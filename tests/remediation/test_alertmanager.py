@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -17,8 +18,9 @@ import pytest
 import yaml
 
 from exporter.hostlock import HostLocks
-from exporter.journal import Entry, Kind
+from exporter.journal import Actor, Entry, Kind
 from exporter.panel.protocol import Operation
+from exporter.remediation.run import Request
 from exporter.standin.exim import EximQueue
 from tests.daemon.conftest import RunningDaemon, eventually, series
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
@@ -138,6 +140,34 @@ async def test_a_resolved_alert_withdraws_what_it_asked_for(
     await site.look()
     assert changing(panel) == []
     assert site.story() == [("asked", "")]
+
+
+async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
+    desk, busy = site.running.daemon._desk, threading.Event()
+    slow = asyncio.create_task(desk.journal.do(lambda _: busy.wait()))
+    asking = asyncio.create_task(desk.ask("mx1", "purge", Request(Actor.ALERTMANAGER, "A")))
+    await asyncio.sleep(0)  # it waits for the journal now
+    assert results(await post(site.running, alert(status="resolved"))) == ["withdrawn"]
+    busy.set()
+    await asyncio.gather(slow, asking)
+    await site.look()
+    assert changing(panel) == []
+    assert site.story() == [("asked", "")]
+
+
+async def test_a_page_in_a_browser_asks_for_nothing(
+    start_site: StartSite, panel: PanelServer
+) -> None:
+    site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
+    body, headers = {"version": "4", "alerts": [alert()]}, {"Origin": "http://evil.example:9897"}
+    url = site.running.url + PATH
+    async with site.running.session.post(url, json=body, headers=headers) as response:
+        assert response.status == 403
+    assert site.journal() == []
 
 
 async def test_a_resolved_alert_asks_for_nothing(
