@@ -45,24 +45,9 @@ def plan_of(
 
     `approved`: the only ids that a person has allowed; None when nobody was asked.
     """
-    if not listing.is_whole:
-        return Block(
-            Guard.LISTING,
-            f"count_msg tells {integer(listing.count)} messages and list_msg lists only "
-            f"{integer(listing.listed)}: what the others are is not known.",
-        )
-    if rule.action == "purge_all" and listing.unparsed:
-        return Block(
-            Guard.LISTING,
-            f"{integer(listing.unparsed)} rows of list_msg were not understood, and purge_all "
-            "would delete those too.",
-        )
-    if rule.action == "purge_all" and listing.unlisted:
-        return Block(
-            Guard.LISTING,
-            f"{integer(listing.unlisted)} messages are not in list_msg's reply, and purge_all would "
-            "delete those too.",
-        )
+    unseen = _unseen(rule, listing)
+    if unseen is not None:
+        return unseen
     if listing.matching > rule.max_messages:
         return Block(
             Guard.MAX_MESSAGES,
@@ -87,6 +72,29 @@ def plan_of(
         listing.unparsed,
         listing.ids,
     )
+
+
+def _unseen(rule: RemediationRule, listing: Listing) -> Block | None:
+    """Why what the list does not show keeps a rule from acting."""
+    if not listing.is_whole:
+        return Block(
+            Guard.LISTING,
+            f"count_msg tells {integer(listing.count)} messages and list_msg lists only "
+            f"{integer(listing.listed)}: what the others are is not known.",
+        )
+    if rule.action == "purge_all" and listing.unparsed:
+        return Block(
+            Guard.LISTING,
+            f"{integer(listing.unparsed)} rows of list_msg were not understood, and purge_all "
+            "would delete those too.",
+        )
+    if rule.action == "purge_all" and listing.unlisted:
+        return Block(
+            Guard.LISTING,
+            f"{integer(listing.unlisted)} messages are not in list_msg's reply, and purge_all "
+            "would delete those too.",
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,23 +174,28 @@ def verdict_on_messages(
     if seen.froze:
         detail["froze_meanwhile"] = len(seen.froze)
         parts.append(f"{integer(len(seen.froze))} more froze meanwhile.")
-    # A reply that calls a message gone is no word of this message when it is still there.
     belied = sum(a.what in {"gone", "removed"} and a.message_id in seen.still for a in answers)
     if rule_action == "retry" and belied:
         parts.append(f"{integer(belied)} that the panel calls gone are still there.")
-    if expected is not None:
-        # Where nothing came of it, what is expected held before.
-        good = expected and (rule_action == "retry" or bool(seen.gone))
-    elif rule_action == "retry":
-        # What stays may wait for its recipient's server: each was tried, or is being delivered.
-        bad = ("refused", "failed", "unknown", "not_asked")
-        good = not belied and not any(replies[what] for what in bad)
-    else:
-        good = not seen.still
+    good = _is_good(rule_action, seen, replies, belied, expected=expected)
     if expected is False:
         parts.append("What verify expects did not come true.")
     outcome = Outcome.OK if good and not seen.frozen_gone else Outcome.UNVERIFIED
     return Verdict(outcome, " ".join(parts), detail)
+
+
+def _is_good(
+    action: str, seen: Aftermath, replies: Mapping[str, int], belied: int, *, expected: bool | None
+) -> bool:
+    if expected is not None:
+        # Where nothing came of it, what is expected held before.
+        return expected and (action == "retry" or bool(seen.gone))
+    if action == "retry":
+        # What stays may wait for its recipient's server: each was tried, or is being delivered.
+        # One that is there although the reply calls it gone was not: "exim: not found".
+        bad = ("refused", "failed", "unknown", "not_asked")
+        return not belied and not any(replies[what] for what in bad)
+    return not seen.still
 
 
 def _sentence(action: str, plan: Plan, seen: Aftermath, replies: Mapping[str, int]) -> str:

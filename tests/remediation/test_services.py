@@ -11,6 +11,7 @@ from exporter.standin.exim import EximQueue
 from exporter.standin.services import Daemon, MemoryServices, RealServices
 from tests.fixtures.standin import PanelServer, ServePanel
 from tests.remediation.conftest import Site, StartSite, changing, config
+from tests.remediation.mischief import later, of, shows_login_page
 
 LABELS = {"host": "mx1", "rule": "antivirus"}
 
@@ -85,6 +86,18 @@ async def test_a_running_clamd_is_stopped(
     assert switches(panel) == [(Operation.CLAMAV, ServiceCommand.OFF)]
     assert site.story() == [("intent", ""), ("reply", "done"), ("outcome", "ok")]
     assert site.journal()[-1].text == "clamav is stopped."
+
+
+async def test_what_cannot_be_told_any_more_does_not_hold(
+    start_site: StartSite, serve_panel: ServePanel, queue: EximQueue
+) -> None:
+    panel = await serve_panel(queue, services=MemoryServices(stopped=["clamav"]))
+    status = of(Operation.CLAMAV)
+    panel.panel.interfere = shows_login_page(later(status, skip=1))
+    site = await start(start_site, panel)
+    assert switches(panel) == []
+    assert site.story() == [("blocked", "condition")]
+    assert "not told" in site.journal()[0].text
 
 
 async def test_a_dry_run_switches_nothing(
