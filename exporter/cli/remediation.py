@@ -214,7 +214,7 @@ def _decide(config: Config, rule: RemediationRule, request: Entry, kind: Kind, t
         run=request.run,
         host=request.host,
         rule=rule.name,
-        action=rule.action,
+        action=request.action,
         actor=signature(),
         text=text,
     )

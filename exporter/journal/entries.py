@@ -112,6 +112,8 @@ class RuleFacts:
     """When that was written."""
     approved_ids: frozenset[str] = frozenset()
     """The messages that the person saw when approving; none unless approved."""
+    approved_deed: str = ""
+    """What the person approved to do to them; "" unless approved."""
 
 
 @dataclass(frozen=True, slots=True)

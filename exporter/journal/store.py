@@ -213,6 +213,7 @@ class Journal:
             ((failed,),) = self._rows(_FAILED_IN_A_ROW, *(host, rule) * 3)
             standing = self._newest(host, rule, _STOPS)
             approval = self._approval(host, rule, now)
+            requests = self._approved(approval)
             return RuleFacts(
                 last_begun=last_begun,
                 begun_today=begun_today,
@@ -221,7 +222,8 @@ class Journal:
                 approval="" if approval is None else _APPROVALS[approval.kind],
                 approval_run="" if approval is None else approval.run,
                 approval_at=0.0 if approval is None else approval.at,
-                approved_ids=self._approved_ids(approval),
+                approved_ids=frozenset(m.id for r in requests for m in self.messages(r.id)),
+                approved_deed=next((str(r.detail.get("deed", "")) for r in requests), ""),
             )
 
     def fleet_facts(self) -> FleetFacts:
@@ -267,17 +269,17 @@ class Journal:
         later = self.entries(host=host, rule=rule, kinds=[Kind.INTENT], after=last.id)
         return None if any(intent.detail.get("approval") for intent in later) else last
 
-    def _approved_ids(self, approval: Entry | None) -> frozenset[str]:
+    def _approved(self, approval: Entry | None) -> list[Entry]:
+        """The request that was approved, if any was."""
         if approval is None or approval.kind is not Kind.APPROVED:
-            return frozenset()
-        requests = self.entries(
+            return []
+        return self.entries(
             host=approval.host,
             rule=approval.rule,
             run=approval.run,
             kinds=[Kind.APPROVAL_REQUESTED],
             newest=1,
         )
-        return frozenset(m.id for request in requests for m in self.messages(request.id))
 
     def _newest(self, host: str, rule: str, kinds: Iterable[Kind]) -> Entry | None:
         # One look each: for several kinds at once SQLite would sort all that there are.

@@ -109,6 +109,11 @@ def effective_mode(config: RemediationConfig) -> Mode:
     return config.mode or "off"
 
 
+def deed_of(rule: RemediationRule) -> str:
+    """What a rule does, as an approval names it: `delete`, `service_on clamav`."""
+    return " ".join(filter(None, (rule.action, rule.service, "force" if rule.force else "")))
+
+
 def _mode(rule: RemediationRule, config: RemediationConfig, _: Situation) -> Block | None:
     del rule
     if effective_mode(config) == "off":
@@ -186,8 +191,14 @@ def _approval(rule: RemediationRule, _: RemediationConfig, situation: Situation)
     if rule.approval == "none" or situation.actor is Actor.PERSON or situation.rule is None:
         return None
     match situation.rule.approval:
-        case "approved":
+        case "approved" if situation.rule.approved_deed == deed_of(rule):
             return None
+        case "approved":
+            return Block(
+                Guard.APPROVAL,
+                f"What was approved was {situation.rule.approved_deed or 'not told'}; the config "
+                f"has it {deed_of(rule)} now. It may ask again after 24 hours.",
+            )
         case "rejected":
             return Block(Guard.APPROVAL, "A person rejected it.")
         case _:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
-from exporter.hostlock import FLEET, HostBusyError, HostLocks, LockFileError
+from exporter.hostlock import FLEET, TURN, HostBusyError, HostLocks, LockFileError
 from exporter.journal import Actor, Entry, JournalError, Kind, Outcome
 from exporter.panel.errors import PanelError
 from exporter.remediation.actions import Answer
@@ -17,6 +17,7 @@ from exporter.remediation.guards import (
     Block,
     Guard,
     Situation,
+    deed_of,
     effective_mode,
     first_block,
 )
@@ -190,7 +191,7 @@ class _Run:
         work = Work(self.bench, deed, plan, self.base, on_answer=self._may_go_on)
         if waits is not None:
             text = f"Asks to {deed.describe(plan)}."
-            detail = {"why": why, "planned": len(plan.messages)}
+            detail = {"why": why, "planned": len(plan.messages), "deed": deed_of(self.rule)}
             await work.write(Kind.APPROVAL_REQUESTED, text=text, detail=detail, plan=plan)
             raise _BlockedError(waits, plan)
         if confirm is not None:
@@ -202,12 +203,17 @@ class _Run:
 
     async def _carry_out(self, work: Work, deed: Deed, why: Mapping[str, float | None]) -> Entry:
         assert self.plan is not None  # noqa: S101 - made before
-        await self._begin(work, f"About to {deed.describe(self.plan)}: {shown(why)}.", why)
+        text = f"About to {deed.describe(self.plan)}: {shown(why)}."
+        with ExitStack() as turn:
+            await self._begin(work, text, why, turn)
+            return await self._act(work, deed, self.plan)
+
+    async def _act(self, work: Work, deed: Deed, plan: Plan) -> Entry:
         if self.base.mode == "dry_run":
             verdict = Verdict(
                 Outcome.DRY_RUN,
-                f"Would {deed.describe(self.plan)}.",
-                {"planned": len(self.plan.messages)},
+                f"Would {deed.describe(plan)}.",
+                {"planned": len(plan.messages)},
             )
         else:
             verdict = await work.act()
@@ -215,8 +221,10 @@ class _Run:
         await self._stop_if_needed(work, verdict)
         return await work.conclude(verdict)
 
-    async def _begin(self, work: Work, text: str, why: Mapping[str, float | None]) -> None:
-        """The guards once more, for time has passed, and the intent.
+    async def _begin(
+        self, work: Work, text: str, why: Mapping[str, float | None], turn: ExitStack
+    ) -> None:
+        """The guards once more, for time has passed, and the intent; `turn` holds it afterwards.
 
         One run at a time over the fleet: else each of two would be the last that a limit allows.
         """
@@ -226,6 +234,7 @@ class _Run:
                 waits = await self._guards()
                 if waits is not None:  # the approval that there was counts no more
                     raise _BlockedError(waits, self.plan)
+                self._take_turn(turn)
                 detail: dict[str, object] = {
                     "why": {**why, **self.request.why},
                     "for_seconds": self.rule.hold,
@@ -238,6 +247,16 @@ class _Run:
                 return
             await self.bench.sleep(A_MOMENT)
         reason = "Other actions are about to begin."
+        raise _BlockedError(Block(Guard.ACTIONS_AT_ONCE, reason), self.plan)
+
+    def _take_turn(self, turn: ExitStack) -> None:
+        """Be one of the actions that may run at once, counting those of other processes."""
+        limit = self.config.limits.actions_at_once
+        for number in range(limit):
+            with suppress(HostBusyError):
+                turn.enter_context(self.locks.hold(f"{TURN}{number}"))
+                return
+        reason = f"{limit} actions are under way; actions_at_once is {limit}."
         raise _BlockedError(Block(Guard.ACTIONS_AT_ONCE, reason), self.plan)
 
     async def _guards(self) -> Block | None:

@@ -79,6 +79,21 @@ async def test_approved_it_acts_on_what_the_person_saw_alone(
     assert await site.metric("waiting_approval_messages", **LABELS) is None
 
 
+async def test_an_approval_to_retry_is_none_to_delete(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    site = await start(start_site, panel, **{**BY_ID, "action": "retry"})
+    answer(site, Kind.APPROVED)
+    site.running.daemon.stop()
+    await site.running.task
+    again = await start(start_site, panel, **BY_ID)
+    await again.look()
+    assert changing(panel) == []
+    assert again.blocks()[-1] == "approval"
+    assert await queue.count() == 8
+
+
 async def test_approved_it_takes_one_request_where_nothing_else_froze(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:

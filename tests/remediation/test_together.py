@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from exporter.hostlock import TURN, HostLocks
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation
 from exporter.standin.exim import EximQueue
 from tests.daemon.conftest import eventually, write_config
-from tests.fixtures.standin import PanelServer
+from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
     BY_ID,
     StartSite,
@@ -105,6 +106,37 @@ async def test_a_rule_while_a_command_acts(
         "rule",
     ]
     assert await queue.count() == 0
+
+
+async def test_actions_at_once_are_counted_over_all_processes(
+    serve_panel: ServePanel,
+    exim_queue: NewEximQueue,
+    tmp_path: Path,
+) -> None:
+    queues = [await exim_queue() for _ in range(2)]
+    panels = [await serve_panel(queue) for queue in queues]
+    for queue in queues:
+        freeze(queue, 8)
+    hold = panels[0].panel.interfere = Hold(is_change)
+    here = {"hosts": {"names": ["mx1"]}}
+    keys = config(*panels, rules=[rule(**here), rule(name="other", hosts={"names": ["mx2"]})])
+    keys["remediation"]["limits"] = {"actions_at_once": 2}
+    keys["poll"]["timeout"] = "60s"
+    write_config(tmp_path / "config.yaml", keys)
+    run = ("remediation", "run", "other", "mx2", "--yes")
+    with HostLocks(tmp_path / "journal.db").hold(f"{TURN}1"):
+        acting = asyncio.create_task(
+            command(tmp_path, "remediation", "run", "purge", "mx1", "--yes")
+        )
+        await hold.wait()
+        code, said = await command(tmp_path, *run)
+        assert (code, changing(panels[1])) == (1, [])
+        assert "held back by actions_at_once" in said
+    code, said = await command(tmp_path, *run)
+    assert code == 0, said
+    hold.let_go.set()
+    code, said = await acting
+    assert code == 0, said
 
 
 @pytest.mark.parametrize("words", [DELETE, RUN])

@@ -462,9 +462,30 @@ def test_a_stopped_rule_waits_for_a_person() -> None:
 def test_who_needs_whose_approval(
     needed: str, said: str, actor: Actor, expected: str | None
 ) -> None:
-    told = situation(rule=RuleFacts(approval=said), actor=actor)
+    told = situation(rule=RuleFacts(approval=said, approved_deed="purge_frozen"), actor=actor)
     block = None if expected is None else Block(Guard.APPROVAL, expected)
     assert blocked(told, rule_=rule(approval=needed)) == block
+
+
+@pytest.mark.parametrize(
+    ("deed", "keys", "counts"),
+    [
+        ("delete", {"action": "delete", "select": {"frozen": True}}, True),
+        ("retry", {"action": "delete", "select": {"frozen": True}}, False),
+        ("", {"action": "delete", "select": {"frozen": True}}, False),
+        ("service_on clamav", {"action": "service_on", "service": "clamav"}, True),
+        ("service_on spamassassin", {"action": "service_on", "service": "clamav"}, False),
+        ("service_on clamav", {"action": "service_off", "service": "clamav"}, False),
+        ("purge_all", {"action": "purge_all"}, True),
+        ("purge_all", {"action": "purge_all", "force": True}, False),
+    ],
+)
+def test_an_approval_is_of_what_the_rule_did_then(
+    deed: str, keys: Mapping[str, Any], *, counts: bool
+) -> None:
+    told = situation(rule=RuleFacts(approval="approved", approved_deed=deed))
+    expected = None if counts else Guard.APPROVAL
+    assert guard(told, rule_=rule(approval="required", **keys)) is expected
 
 
 # --- limits in time -----------------------------------------------------------------------------
