@@ -18,6 +18,7 @@ from exporter.panel.protocol import (
     Operation,
     ServiceCommand,
 )
+from exporter.panel.secrecy import blot_out
 from exporter.snapshot import Message, Reason
 
 What = Literal["removed", "gone", "locked", "refused", "done", "failed", "unknown", "not_asked"]
@@ -139,9 +140,7 @@ async def on_each(
 
 
 async def _one(client: PanelClient, command: MessageCommand, message_id: str) -> Answer:
-    async def read(body: bytes) -> ActionReply:
-        return decode_action_reply(body, Operation.CONTROL)
-
+    read = _reader(client, Operation.CONTROL)
     try:
         reply = await ask(client, Operation.CONTROL, read, command=command, message_id=message_id)
     except PanelError as error:
@@ -150,9 +149,7 @@ async def _one(client: PanelClient, command: MessageCommand, message_id: str) ->
 
 
 async def _whole(client: PanelClient, operation: Operation, *, force: bool = False) -> Answer:
-    async def read(body: bytes) -> ActionReply:
-        return decode_action_reply(body, operation)
-
+    read = _reader(client, operation)
     try:
         reply = await ask(client, operation, read, force=force)
     except PanelError as error:
@@ -160,6 +157,23 @@ async def _whole(client: PanelClient, operation: Operation, *, force: bool = Fal
     # Of many messages some may be locked or gone; what became of them is seen by listing.
     said = Said.REFUSED if reply.said is Said.REFUSED else Said.DONE
     return Answer(said.value, reply.text)
+
+
+def _reader(client: PanelClient, operation: Operation) -> Callable[[bytes], Awaitable[ActionReply]]:
+    """Reads what a panel says of an action; its words are kept, so they hold no secret."""
+
+    async def read(body: bytes) -> ActionReply:
+        reply = decode_action_reply(body, operation)
+        clean = blot_out(body, client.host.secret_values)
+        if clean == body:
+            return reply
+        try:
+            text = decode_action_reply(clean, operation).text
+        except PanelError:  # a short secret was a part of the reply's form
+            text = ""
+        return reply._replace(text=text)
+
+    return read
 
 
 def _from_error(error: PanelError, message_id: str = "") -> Answer:

@@ -6,12 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation import work
 from exporter.standin.exim import EximQueue
-from exporter.standin.replies import Reply, refusal
+from exporter.standin.panel import Answer, RecordedRequest
+from exporter.standin.replies import Reply, done, refusal
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import (
     BY_ID,
@@ -35,11 +37,13 @@ from tests.remediation.mischief import (
     counts,
     deletes_also,
     does_nothing,
+    is_change,
     later,
     meanwhile,
     of,
     once,
     refuses,
+    said,
     shows_login_page,
 )
 
@@ -96,6 +100,27 @@ async def test_says_done_and_deletes_nothing(
     assert await site.outcomes(**LABELS, action=action, outcome="verify_failed") == 1
     assert await site.metric("removed_messages_total", **LABELS) == 0
     assert await site.metric("last_outcome", **LABELS, outcome="verify_failed") == 1
+
+
+@pytest.mark.parametrize("keys", [{}, BY_ID])
+async def test_a_password_in_the_panels_words_is_not_written_down(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, keys: dict[str, Any]
+) -> None:
+    async def echo(request: RecordedRequest, answer: Answer) -> web.Response:
+        if request.operation is None or not is_change(request):
+            return await answer()
+        await answer()
+        words = "api.php?login=monitor&pass=stand-in: has been removed"
+        return said(done(request.operation, words, ENGLISH))
+
+    freeze(queue, 8)
+    panel.panel.interfere = echo
+    site = await start(start_site, panel, **keys)
+    assert outcome(site).outcome == "ok"
+    texts = [each.text for each in site.journal(Kind.REPLY)]
+    assert all("has been removed" in text for text in texts)
+    for file in site.path.parent.glob("journal.db*"):
+        assert b"stand-in" not in file.read_bytes()
 
 
 async def test_three_failed_verifications_stop_the_rule_until_a_person_resumes_it(
