@@ -18,6 +18,7 @@ from exporter.alerting.centre import Centre
 from exporter.config.advice import is_loopback
 from exporter.config.document import ConfigError
 from exporter.config.models import HostConfig, split_address
+from exporter.history import History
 from exporter.journal.thread import JournalThread
 from exporter.logs import configure_logs
 from exporter.metrics.alerting import AlertingCollector
@@ -36,6 +37,9 @@ from exporter.transitions import HostTransitions
 from exporter.web.app import Served, StoppingError, add_routes
 from exporter.web.gate import MAX_BODY_BYTES
 from exporter.web.listener import ListenError, Listeners
+from exporter.web.pages.board import Board
+from exporter.web.pages.routes import Pages
+from exporter.web.pages.sources import Sources
 from exporter.web.remediation import RemediationRoutes
 from exporter.web.watch import FileWatch
 
@@ -64,6 +68,7 @@ class Daemon:
         self._own.registry.register(RemediationCollector(self._tally))
         self._page = MetricsPage(self._store, self._own.registry, time.time)
         self._transitions: dict[str, HostTransitions] = {}
+        self._histories: dict[str, History] = {}
         self._reload_requested = asyncio.Event()
         self._watch = FileWatch(interval=WATCH_INTERVAL)
         self._may_act = ""
@@ -112,6 +117,15 @@ class Daemon:
                 app = web.Application(client_max_size=MAX_BODY_BYTES)
                 self._listeners = Listeners(app)
                 remediation = RemediationRoutes(self._desk, lambda: self._may_act, time.time)
+                sources = Sources(
+                    self._store,
+                    self._histories,
+                    self._centre.alarms,
+                    self._centre.outcomes,
+                    self._tally,
+                    time.time,
+                )
+                self._pages = Pages(Board(sources))
                 served = Served(
                     self._store,
                     self._page,
@@ -119,6 +133,7 @@ class Daemon:
                     self.reload,
                     remediation,
                     self._centre,
+                    self._pages,
                 )
                 add_routes(app, served)
                 stack.push_async_callback(self._shut_down)
@@ -166,6 +181,7 @@ class Daemon:
     async def _shut_down(self) -> None:
         systemd.notify("STOPPING=1")
         log.info("stopping", grace_seconds=GRACE)
+        await self._pages.close()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._desk.stop(GRACE))
             tasks.create_task(self._poller.stop(GRACE))
@@ -230,11 +246,16 @@ class Daemon:
             record.host.name: self._transitions.get(record.host.name, HostTransitions())
             for record in self._store
         }
+        for name in self._histories.keys() - self._transitions.keys():
+            del self._histories[name]
+        for name in self._transitions:
+            self._histories.setdefault(name, History())
         self._page.rebuild()
         self._pool.update(config.poll)
         self._desk.configure(config)
         external_url = config.web.external_url or self._listeners.urls[0]
         await self._centre.configure(config, external_url)
+        self._pages.board.reconfigured()
         self._may_act = _refusal_to_act(usable)
         await self._poller.configure(config)
         self._own.reloaded(time.time(), ok=True)
@@ -247,6 +268,8 @@ class Daemon:
         self._page.refresh(record)
         self._desk.observe(snapshot)
         self._centre.observe(record, snapshot)
+        self._histories[host.name].add(snapshot)
+        self._pages.board.changed(host.name)
         for event in self._transitions[host.name].follow(snapshot):
             log.log(_LEVELS[event.level], event.text, host=host.name, **event.values)
 

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 
@@ -20,8 +19,8 @@ from exporter.snapshot import HostGoneError, HostSnapshot
 from exporter.store import Store
 from exporter.view import host_view
 from exporter.web.answers import json_answer, text_answer
-from exporter.web.fleet_page import FleetPage
 from exporter.web.listener import ListenError
+from exporter.web.pages.routes import Pages
 from exporter.web.remediation import RemediationRoutes
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,14 +30,6 @@ _DEADLINE_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 _DEADLINE_MARGIN = 0.5
 """Seconds of Prometheus' scrape timeout kept for the answer's way back."""
 _LONGEST_PROBE = 300.0
-
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
 class StoppingError(Exception):
@@ -57,6 +48,8 @@ class Served:
     """None: nothing acts here, and there is no journal."""
     alerting: Centre | None = None
     """None: there are no alerts here."""
+    pages: Pages | None = None
+    """None: there is nothing to look at."""
 
 
 def add_routes(app: web.Application, served: Served) -> None:
@@ -64,7 +57,6 @@ def add_routes(app: web.Application, served: Served) -> None:
     routes = _Routes(served)
     app.add_routes(
         [
-            web.get("/", routes.fleet),
             web.get("/metrics", routes.metrics),
             web.get("/probe", routes.probe),
             web.get("/sd", routes.service_discovery),
@@ -74,7 +66,7 @@ def add_routes(app: web.Application, served: Served) -> None:
             web.get("/api/v1/hosts", routes.hosts),
             web.get("/api/v1/hosts/{name}", routes.host),
             web.get("/api/v1/alerts", routes.alerts),
-            web.static("/static", Path(__file__).parent / "static"),
+            *(served.pages.routes() if served.pages is not None else ()),
             *(served.remediation.routes() if served.remediation is not None else ()),
         ]
     )
@@ -83,13 +75,7 @@ def add_routes(app: web.Application, served: Served) -> None:
 class _Routes:
     def __init__(self, served: Served) -> None:
         self._served = served
-        self._fleet = FleetPage()
         self._was_ready = False
-
-    async def fleet(self, request: web.Request) -> web.Response:
-        del request
-        html = self._fleet.render(self._served.store, time.time())
-        return web.Response(text=html, content_type="text/html", headers=_PAGE_HEADERS)
 
     async def metrics(self, request: web.Request) -> web.Response:
         openmetrics = accepts_openmetrics(request.headers.get("Accept", ""))

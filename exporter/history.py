@@ -1,0 +1,168 @@
+"""The last day of every host in memory: what the charts show. Bounded, older points thinned."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from exporter.snapshot import QUEUE, HostSnapshot, QueueState
+
+FINE = 120
+"""Points kept one for each poll: two hours at one a minute."""
+
+COARSE = 144
+"""Points kept beyond these, one for each COARSE_STEP."""
+
+COARSE_STEP = 600.0
+"""Seconds that an older point stands for; with COARSE of them, a day."""
+
+FIGURES = ("messages", "frozen", "oldest", "entered", "left", "latency")
+"""What a point holds: three figures of the queue, messages that came and went since the point
+before, and the seconds that the poll took. What was not told is NaN."""
+
+_SUMMED = frozenset({"entered", "left"})
+"""Counts of an interval: of several points they add up, where the others show their highest."""
+
+NOTHING = math.nan
+
+
+class Point(NamedTuple):
+    """What one poll, or several that were thinned, said."""
+
+    at: float
+    """Unix time."""
+    messages: float = NOTHING
+    frozen: float = NOTHING
+    oldest: float = NOTHING
+    """Seconds."""
+    entered: float = NOTHING
+    left: float = NOTHING
+    latency: float = NOTHING
+    """Seconds."""
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Points in columns: 28 bytes each, where objects would take hundreds."""
+
+    at: array[float] = field(default_factory=lambda: array("d"))
+    values: tuple[array[float], ...] = field(
+        default_factory=lambda: tuple(array("f") for _ in FIGURES)
+    )
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def append(self, point: Point) -> None:
+        self.at.append(point.at)
+        for column, value in zip(self.values, point[1:], strict=True):
+            column.append(value)
+
+    def pop_first(self, count: int) -> list[Point]:
+        """Take the oldest `count` points out."""
+        taken = [self._point(index) for index in range(count)]
+        del self.at[:count]
+        for column in self.values:
+            del column[:count]
+        return taken
+
+    def pop_last(self) -> list[Point]:
+        """Take the newest point out."""
+        taken = [self._point(len(self.at) - 1)]
+        for column in (self.at, *self.values):
+            del column[-1:]
+        return taken
+
+    def _point(self, index: int) -> Point:
+        return Point(self.at[index], *(column[index] for column in self.values))
+
+    def __iter__(self) -> Iterator[Point]:
+        return (self._point(index) for index in range(len(self.at)))
+
+
+class History:
+    """One host's points, at most FINE + COARSE and a few."""
+
+    __slots__ = ("_coarse", "_fine")
+
+    def __init__(self) -> None:
+        self._fine = _Columns()
+        self._coarse = _Columns()
+
+    def add(self, snapshot: HostSnapshot) -> None:
+        """Take in a poll; one that lies before the last, since the clock was set back, is none."""
+        if self._fine.at and snapshot.at <= self._fine.at[-1]:
+            return
+        self._fine.append(point_of(snapshot))
+        # In batches: moving one by one would shift the columns at each poll.
+        if len(self._fine) >= FINE + FINE // 4:
+            self._thin(self._fine.pop_first(len(self._fine) - FINE))
+
+    def _thin(self, points: Iterable[Point]) -> None:
+        for step in _steps(points):
+            # What was thinned last time may be of the same step.
+            goes_on = self._coarse.at and _step_of(self._coarse.at[-1]) == _step_of(step[0].at)
+            self._coarse.append(thinned([*(self._coarse.pop_last() if goes_on else ()), *step]))
+        extra = len(self._coarse) - COARSE
+        if extra > 0:
+            self._coarse.pop_first(extra)
+
+    def points(self, since: float = 0.0) -> list[Point]:
+        """The points since Unix time `since`, the oldest first."""
+        return [p for columns in (self._coarse, self._fine) for p in columns if p.at >= since]
+
+    def __len__(self) -> int:
+        return len(self._coarse) + len(self._fine)
+
+
+def point_of(snapshot: HostSnapshot) -> Point:
+    """What a poll says, as a point."""
+    result = snapshot.result(QUEUE)
+    queue = result.value if result is not None else None
+    latency = max((r.duration for r in snapshot.results if r.ok), default=NOTHING)
+    if not isinstance(queue, QueueState):
+        return Point(snapshot.at, latency=latency)
+    stats = queue.stats
+    frozen = stats.frozen if stats is not None else None
+    oldest = stats.oldest_age if stats is not None else None
+    return Point(
+        snapshot.at,
+        queue.messages,
+        NOTHING if frozen is None else frozen,
+        NOTHING if oldest is None else oldest,
+        queue.entered,
+        queue.left,
+        latency,
+    )
+
+
+def thinned(points: Iterable[Point]) -> Point:
+    """Several points as one, at the time of the last: the highest of each, sums of counts.
+
+    The highest, since a peak that a thinned chart does not show was never seen.
+    """
+    several = list(points)
+    values: list[float] = []
+    for index, name in enumerate(FIGURES, start=1):
+        told = [point[index] for point in several if not math.isnan(point[index])]
+        values.append((sum(told) if name in _SUMMED else max(told)) if told else NOTHING)
+    return Point(several[-1].at, *values)
+
+
+def _step_of(at: float) -> int:
+    return int(at // COARSE_STEP)
+
+
+def _steps(points: Iterable[Point]) -> Iterator[list[Point]]:
+    """The points that lie within the same COARSE_STEP, together."""
+    step: list[Point] = []
+    for point in points:
+        if step and _step_of(point.at) != _step_of(step[0].at):
+            yield step
+            step = []
+        step.append(point)
+    if step:
+        yield step

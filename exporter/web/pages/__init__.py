@@ -1,0 +1,1 @@
+"""The status pages: what people look at."""

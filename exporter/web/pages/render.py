@@ -1,0 +1,123 @@
+"""Renders the pages: jinja2 with escaping on, and headers that keep everything else out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+from isal import igzip
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from exporter import __version__
+from exporter.history import Point
+from exporter.web.pages.charts import sparkline
+from exporter.web.pages.rows import SPARK_SECONDS, Row
+from exporter.web.pages.words import Words, language_of, words
+
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+    "Vary": "Accept-Language, Accept-Encoding",
+}
+"""Of every page."""
+
+_GZIP_FROM = 1400
+"""Bytes: less fits into one packet as it is."""
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("exporter.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(version=__version__, spark=_spark)
+    return environment
+
+
+def _spark(row: Row, w: Words, now: float) -> Markup:
+    series = [(point.at, point.messages) for point in row.points]
+    told = [value for _, value in series if not math.isnan(value)]
+    if not told:
+        label = w.t("spark_none", host=row.name)
+    else:
+        low, high, last = (w.number(v) for v in (min(told), max(told), told[-1]))
+        label = w.t("spark", host=row.name, low=low, high=high, now=last)
+    begin = max(now - SPARK_SECONDS, series[0][0] if series else now)
+    return sparkline(series, begin, now, label)
+
+
+def series_of(points: tuple[Point, ...] | list[Point], figure: str) -> list[tuple[float, float]]:
+    """One figure of points over time."""
+    return [(point.at, getattr(point, figure)) for point in points]
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """Makes HTML of templates."""
+
+    environment: Environment
+
+    @classmethod
+    def made(cls) -> Renderer:
+        """One with the package's templates."""
+        return cls(_environment())
+
+    def html(self, template: str, w: Words, root: str, **values: object) -> str:
+        """A template's HTML.
+
+        Args:
+            template: its file.
+            w: the reader's language.
+            root: the way to the status page from here, as ../
+            values: what it shows.
+        """
+        defaults: dict[str, object] = {"watched": "", "here": ""}
+        return self.environment.get_template(template).render(
+            defaults | {"w": w, "root": root} | values
+        )
+
+    def macro(self, template: str, name: str, *values: object) -> str:
+        """What one macro of a template makes."""
+        module = self.environment.get_template(template).module
+        return str(getattr(module, name)(*values))
+
+
+def reader(request: web.Request) -> Words:
+    """The language of who asks."""
+    return words(language_of(request.headers.get("Accept-Language", "")))
+
+
+def page(request: web.Request, html: str, *, status: int = 200) -> web.Response:
+    """An answer with a page, gzipped where that is wanted."""
+    body = html.encode("utf-8", "replace")
+    headers = dict(HEADERS)
+    if len(body) > _GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
+        body = igzip.compress(body)
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(
+        body=body, status=status, content_type="text/html", charset="utf-8", headers=headers
+    )

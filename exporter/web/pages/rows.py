@@ -1,0 +1,140 @@
+"""One host as the fleet page shows it: plain values, no language and no markup. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from exporter.alerting.alert import Alert, badness
+from exporter.history import History, Point
+from exporter.remediation.tally import Tally
+from exporter.snapshot import SERVICES
+from exporter.store import HostRecord
+from exporter.view import state_of
+
+HOUR = 3600.0
+SPARK_SECONDS = 6 * HOUR
+
+_STATE_RANK = {"down": 0, "partial": 1, "trouble": 2, "unknown": 3, "up": 4}
+"""Worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One host."""
+
+    name: str
+    labels: Mapping[str, str]
+    state: str
+    """down, partial, trouble (it answers, and something is wrong), unknown or up."""
+    messages: int | None = None
+    frozen: int | None = None
+    oldest: float | None = None
+    """Seconds."""
+    growth: float | None = None
+    """Messages more or less than an hour ago, or than when the history began."""
+    services: tuple[tuple[str, bool | None], ...] = ()
+    """Those that are asked for, and whether they run."""
+    polled_at: float | None = None
+    """Unix time."""
+    alerts: tuple[Alert, ...] = ()
+    """Those that fire, the worst first."""
+    waiting: tuple[str, ...] = ()
+    """Rules that wait for a person."""
+    stopped: tuple[str, ...] = ()
+    """Rules that have stopped themselves."""
+    last_action: tuple[str, float, str] | None = None
+    """Rule, Unix time and outcome of the last action."""
+    points: tuple[Point, ...] = field(default=(), repr=False)
+    """The last SPARK_SECONDS."""
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """A sort key: the worst first."""
+        worst = badness(self.alerts[0]) if self.alerts else (True, 99)
+        return (_STATE_RANK[self.state], worst[:2], -len(self.alerts), self.name)
+
+
+def row_of(
+    record: HostRecord, history: History | None, alerts: Iterable[Alert], tally: Tally, now: float
+) -> Row:
+    """A host as of Unix time `now`."""
+    name = record.host.name
+    queue = record.queue(now)
+    stats = queue.stats if queue is not None else None
+    fired = tuple(sorted(alerts, key=badness))
+    services = tuple((s, record.service(s, now)) for s in SERVICES if s in record.host.collectors)
+    points = () if history is None else tuple(history.points(now - SPARK_SECONDS))
+    state = state_of(record)
+    if state == "up" and (fired or any(up is False for _, up in services)):
+        state = "trouble"
+    return Row(
+        name=name,
+        labels=record.host.labels,
+        state=state,
+        messages=queue.messages if queue is not None else None,
+        frozen=stats.frozen if stats is not None else None,
+        oldest=stats.oldest_age if stats is not None else None,
+        growth=None if queue is None else growth(points, queue.messages, now),
+        services=services,
+        polled_at=record.latest.at if record.latest is not None else None,
+        alerts=fired,
+        waiting=tuple(rule for host, rule in tally.waiting if host == name),
+        stopped=tuple(tally.stopped.get(name, {})),
+        last_action=tally.last_on(name),
+        points=points,
+    )
+
+
+def growth(points: Iterable[Point], messages: int, now: float) -> float | None:
+    """By how much a queue has changed within an hour; None when nothing earlier is known."""
+    told = [p for p in points if p.at >= now - HOUR and not math.isnan(p.messages)]
+    return messages - told[0].messages if told and told[0].at < now else None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The fleet in figures; each covers the hosts that tell it."""
+
+    hosts: int
+    by_state: Mapping[str, int]
+    messages: int
+    messages_known: int
+    """Hosts whose queue is known."""
+    frozen: int
+    frozen_known: int
+    oldest: float | None
+    """Seconds."""
+    oldest_host: str
+    stopped_services: int
+    alerts: int
+    waiting: int
+    """Actions that wait for a person."""
+
+
+def totals_of(rows: Iterable[Row]) -> Totals:
+    """The figures of some hosts."""
+    listed = list(rows)
+    by_state: defaultdict[str, int] = defaultdict(int)
+    for row in listed:
+        by_state[row.state] += 1
+    messages = [row.messages for row in listed if row.messages is not None]
+    frozen = [row.frozen for row in listed if row.frozen is not None]
+    oldest = max(
+        ((row.oldest, row.name) for row in listed if row.oldest is not None), default=(None, "")
+    )
+    return Totals(
+        hosts=len(listed),
+        by_state=by_state,
+        messages=sum(messages),
+        messages_known=len(messages),
+        frozen=sum(frozen),
+        frozen_known=len(frozen),
+        oldest=oldest[0],
+        oldest_host=oldest[1],
+        stopped_services=sum(up is False for row in listed for _, up in row.services),
+        alerts=sum(len(row.alerts) for row in listed),
+        waiting=sum(len(row.waiting) for row in listed),
+    )

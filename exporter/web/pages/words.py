@@ -1,0 +1,143 @@
+"""The pages' texts, numbers and times in the reader's language. All texts are in texts.yaml."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from babel import Locale
+from babel.numbers import format_decimal
+from markupsafe import Markup
+
+LANGUAGES = ("en", "ru")
+"""The first one is for who reads none of them."""
+
+UNKNOWN = "–"
+"""Stands where a panel did not tell; never a zero."""
+
+_DURATION_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_SIZE_UNITS = ("B", "KiB", "MiB", "GiB")
+
+
+@cache
+def texts() -> Mapping[str, Mapping[str, Any]]:
+    """Every text by key and language; a text with a count is a map of plural forms."""
+    raw = files("exporter.web.pages").joinpath("texts.yaml").read_text(encoding="utf-8")
+    loaded: Mapping[str, Mapping[str, Any]] = yaml.safe_load(raw)
+    return loaded
+
+
+def language_of(accept_language: str) -> str:
+    """The best of LANGUAGES for an Accept-Language header."""
+    wanted: list[tuple[float, str]] = []
+    for part in accept_language[:1000].split(","):
+        tag, _, weight = part.strip().partition(";")
+        try:
+            quality = float(weight.strip().removeprefix("q=")) if weight else 1.0
+        except ValueError:
+            continue
+        wanted.append((-quality, tag.strip().lower().partition("-")[0]))
+    for quality, tag in sorted(wanted, key=lambda item: item[0]):
+        if tag in LANGUAGES and quality < 0:
+            return tag
+    return LANGUAGES[0]
+
+
+class Words:
+    """One language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._locale = Locale.parse(language)
+
+    def t(self, key: str, **values: object) -> str:
+        """The text of `key`, with `{names}` filled in; `n` chooses the plural form.
+
+        Raises:
+            KeyError: there is no such text.
+        """
+        text = texts()[key][self.language]
+        if isinstance(text, dict):
+            count = values["n"]
+            form = self._locale.plural_form(abs(int(count))) if isinstance(count, int) else "other"
+            text = text.get(form, text["other"])
+        filled = {k: self.number(v) if isinstance(v, int) else v for k, v in values.items()}
+        return str(text).format_map(filled)
+
+    def number(self, value: float | None) -> str:
+        """`1,240`, or UNKNOWN."""
+        if value is None or math.isnan(value):
+            return UNKNOWN
+        return format_decimal(round(value), locale=self._locale)
+
+    def signed(self, value: float | None) -> str:
+        """`+98`, `−12`, `0`, or UNKNOWN."""
+        if value is None or math.isnan(value):
+            return UNKNOWN
+        sign = "+" if value > 0 else "−" if value < 0 else ""
+        return f"{sign}{self.number(abs(value))}"
+
+    def duration(self, seconds: float | None) -> str:
+        """`3 d 4 h`, `5 m 12 s`, `0 s`: the two largest units, or UNKNOWN."""
+        if seconds is None or math.isnan(seconds):
+            return UNKNOWN
+        rest = max(0, round(seconds))
+        parts: list[str] = []
+        for unit, size in _DURATION_UNITS:
+            count, rest = divmod(rest, size)
+            if count:
+                parts.append(f"{count}\u00a0{self.t(f'unit_{unit}')}")
+            elif parts:
+                break
+            if len(parts) == 2:
+                break
+        return "\u00a0".join(parts) or f"0\u00a0{self.t('unit_s')}"
+
+    def size(self, count: float | None) -> str:
+        """`512 B`, `2.9 MiB`, or UNKNOWN."""
+        if count is None or math.isnan(count):
+            return UNKNOWN
+        unit = _SIZE_UNITS[0]
+        for unit in _SIZE_UNITS:
+            if count < 1024 or unit == _SIZE_UNITS[-1]:
+                break
+            count /= 1024
+        whole = unit == "B" or count >= 100
+        shown = format_decimal(round(count, 0 if whole else 1), locale=self._locale)
+        return f"{shown}\u00a0{self.t(f'unit_{unit}')}"
+
+    def share(self, value: float | None) -> str:
+        """`95 %`, or UNKNOWN."""
+        return UNKNOWN if value is None else f"{round(100 * value)}\u00a0%"
+
+    def time(self, at: float | None) -> str:
+        """A moment: UTC in the text, which a script turns into the reader's own time."""
+        if at is None:
+            return UNKNOWN
+        moment = datetime.fromtimestamp(at, UTC)
+        utc = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(
+            moment.isoformat(timespec="seconds"), utc, utc
+        )
+
+    def ago(self, at: float | None, now: float) -> str:
+        """`12 s ago`, kept up by a script, with the exact moment on hover."""
+        if at is None:
+            return UNKNOWN
+        moment = datetime.fromtimestamp(at, UTC)
+        return Markup('<time class="ago" datetime="{}" title="{}">{}</time>').format(
+            moment.isoformat(timespec="seconds"),
+            moment.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            self.t("ago", duration=self.duration(now - at)),
+        )
+
+
+@cache
+def words(language: str) -> Words:
+    """The words of a language, made once."""
+    return Words(language)

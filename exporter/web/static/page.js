@@ -1,0 +1,229 @@
+// Keeps a page live: rows of the fleet as they change, other pages as a whole, times in the
+// reader's own zone, and a word when the exporter is gone. Without it every page works by reload.
+"use strict";
+
+const body = document.body;
+const units = body.dataset.units.split(",");
+const SECONDS = [86400, 3600, 60, 1];
+const SILENCE = 25000; // milliseconds without a sign of life, of which there is one each 10 s
+
+let lastSign = Date.now();
+let offlineSince = null;
+
+function shortDuration(seconds) {
+  let rest = Math.max(0, Math.round(seconds));
+  const parts = [];
+  for (let i = 0; i < SECONDS.length && parts.length < 2; i += 1) {
+    const count = Math.floor(rest / SECONDS[i]);
+    rest %= SECONDS[i];
+    if (count) parts.push(`${count}\u00a0${units[i]}`);
+    else if (parts.length) break;
+  }
+  return parts.join("\u00a0") || `0\u00a0${units[3]}`;
+}
+
+const localTime = new Intl.DateTimeFormat(document.documentElement.lang, {
+  dateStyle: "medium",
+  timeStyle: "medium",
+});
+const clockTime = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium" });
+const shortTime = new Intl.DateTimeFormat(document.documentElement.lang, {
+  hour: "2-digit",
+  minute: "2-digit",
+});
+
+function localise(root) {
+  for (const time of root.querySelectorAll("time:not(.ago)")) {
+    time.textContent = localTime.format(new Date(time.dateTime));
+  }
+  for (const tick of root.querySelectorAll("text[data-time]")) {
+    tick.textContent = shortTime.format(new Date(1000 * Number(tick.dataset.time)));
+  }
+  for (const hover of root.querySelectorAll("rect[data-time] > title")) {
+    const at = new Date(1000 * Number(hover.parentNode.dataset.time));
+    const lines = hover.textContent.split("\n");
+    hover.textContent = [localTime.format(at), ...lines.slice(1)].join("\n");
+  }
+  age(root);
+}
+
+function age(root) {
+  // While the exporter is gone nothing grows older than it was seen to be.
+  const now = offlineSince ?? Date.now();
+  for (const time of root.querySelectorAll("time.ago")) {
+    const seconds = (now - new Date(time.dateTime)) / 1000;
+    time.textContent = body.dataset.ago.replace("%D%", shortDuration(seconds));
+  }
+}
+
+// --- The fleet: find, filter, sort ---------------------------------------------------------------
+
+const choice = document.getElementById("choice");
+const table = document.querySelector("#fleet tbody");
+const RANK = { down: 0, partial: 1, trouble: 2, unknown: 3, up: 4 };
+let worst = []; // names in the server's order, worst first
+
+function order(a, b, key) {
+  if (key === "host") return a.dataset.name < b.dataset.name ? -1 : 1;
+  if (key === "worst") {
+    const byRank = RANK[a.dataset.state] - RANK[b.dataset.state];
+    return byRank || worst.indexOf(a.dataset.name) - worst.indexOf(b.dataset.name);
+  }
+  const number = (row) => (row.dataset[key] === "" ? -Infinity : Number(row.dataset[key]));
+  return number(b) - number(a) || (a.dataset.name < b.dataset.name ? -1 : 1);
+}
+
+function choose() {
+  const wanted = new FormData(choice);
+  const text = (wanted.get("q") ?? "").trim().toLowerCase();
+  const state = wanted.get("state") ?? "";
+  const label = wanted.get("label") ?? "";
+  const rows = [...table.rows];
+  let shown = 0;
+  for (const row of rows) {
+    const words = row.dataset.text.split("\n");
+    const takes =
+      (!text || row.dataset.text.toLowerCase().includes(text)) &&
+      (!label || words.includes(label)) &&
+      (!state || row.dataset.state === state || (state === "bad" && row.dataset.state !== "up"));
+    row.hidden = !takes;
+    shown += takes ? 1 : 0;
+  }
+  const sorted = [...rows].sort((a, b) => order(a, b, wanted.get("sort") ?? "worst"));
+  if (sorted.some((row, index) => row !== rows[index])) {
+    const focused = document.activeElement;
+    table.append(...sorted);
+    if (focused && table.contains(focused)) focused.focus();
+  }
+  document.getElementById("nothing").hidden = shown > 0;
+  const words = table.parentNode.dataset.shown;
+  document.getElementById("shown").textContent = words.replace("%N%", shown.toLocaleString());
+}
+
+function remember() {
+  const query = new URLSearchParams();
+  for (const [name, value] of new FormData(choice)) {
+    if (value && !(name === "sort" && value === "worst")) query.set(name, value);
+  }
+  history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
+}
+
+function replaceRows(rows) {
+  for (const [name, html] of Object.entries(rows)) {
+    const holder = document.createElement("template");
+    holder.innerHTML = html; // escaped by the server; the policy of the page lets no script run
+    const fresh = holder.content.querySelector("tr");
+    const old = document.getElementById(`host-${name}`);
+    localise(fresh);
+    if (old) {
+      const hadFocus = old.contains(document.activeElement);
+      old.replaceWith(fresh);
+      if (hadFocus) fresh.querySelector("a")?.focus();
+    } else {
+      table.append(fresh);
+    }
+  }
+}
+
+// --- Other pages: fetched again as a whole -------------------------------------------------------
+
+let fetching = false;
+let again = false;
+
+async function refresh() {
+  if (fetching) {
+    again = true;
+    return;
+  }
+  const active = document.activeElement;
+  if (active && active.matches("input, select, textarea, button")) return; // somebody is at it
+  fetching = true;
+  try {
+    const answer = await fetch(location.href, { headers: { "X-Live": "1" }, cache: "no-store" });
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const main = document.querySelector("main");
+    const open = [...main.querySelectorAll("details")].map((details) => details.open);
+    const next = fresh.querySelector("main");
+    localise(next);
+    next.querySelectorAll("details").forEach((details, index) => {
+      details.open = open[index] ?? details.open;
+    });
+    document.title = fresh.title;
+    main.replaceChildren(...next.childNodes);
+  } catch {
+    // The stream tells when the exporter is gone.
+  } finally {
+    fetching = false;
+    if (again) {
+      again = false;
+      refresh();
+    }
+  }
+}
+
+// --- The stream ----------------------------------------------------------------------------------
+
+function online() {
+  lastSign = Date.now();
+  if (offlineSince === null) return;
+  offlineSince = null;
+  body.classList.remove("offline");
+  document.getElementById("offline").hidden = true;
+}
+
+function offline() {
+  if (offlineSince !== null) return;
+  offlineSince = lastSign;
+  const note = document.getElementById("offline");
+  note.textContent = body.dataset.offline.replace("%TIME%", clockTime.format(new Date(lastSign)));
+  note.hidden = false;
+  body.classList.add("offline");
+}
+
+function listen() {
+  const watched = body.dataset.watched;
+  if (!watched) return;
+  const stream = new EventSource(`${body.dataset.events}?watch=${encodeURIComponent(watched)}`);
+  stream.onopen = online;
+  stream.onerror = offline;
+  stream.addEventListener("alive", online);
+  stream.addEventListener("fleet", (event) => {
+    online();
+    const news = JSON.parse(event.data);
+    if (news.reload) {
+      location.reload(); // hosts came or went
+      return;
+    }
+    worst = news.order;
+    replaceRows(news.rows);
+    document.getElementById("summary").innerHTML = news.summary;
+    localise(document.getElementById("summary"));
+    document.title = news.title;
+    choose();
+  });
+  stream.addEventListener("changed", () => {
+    online();
+    refresh();
+  });
+  setInterval(() => {
+    if (Date.now() - lastSign > SILENCE) offline();
+    age(document);
+  }, 1000);
+}
+
+body.classList.add("live");
+localise(document);
+if (choice && table) {
+  worst = table.parentNode.dataset.order.split(" ");
+  choice.addEventListener("input", () => {
+    choose();
+    remember();
+  });
+  choice.addEventListener("submit", (event) => {
+    event.preventDefault();
+    choose();
+    remember();
+  });
+}
+listen();
