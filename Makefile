@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo packages test fuzz bench lint fmt image-lint image schema lock clean
+.PHONY: help env demo packages test fuzz bench lint fmt image-lint image schema dashboards lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -66,6 +66,9 @@ image: image-lint ## lint the Dockerfile, and build it when an engine is there
 
 schema: $(STAMP) ## write config.schema.json anew from the config's model
 	@$(BIN)/python -m exporter.config.schema > config.schema.json
+
+dashboards: $(STAMP) ## write dashboards/*.json anew from dashboards/source
+	@$(BIN)/python -m dashboards.build
 
 lock: $(STAMP) ## resolve the dependencies anew into requirements/*.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements/runtime.lock

@@ -1,0 +1,21 @@
+"""Names of the exporter's metrics that are not about a host's mail: those have a Family."""
+
+from __future__ import annotations
+
+ACTIONS = "brainycp_remediation_actions_total"
+BLOCKED = "brainycp_remediation_blocked_total"
+REMOVED = "brainycp_remediation_removed_messages_total"
+PLANNED = "brainycp_remediation_planned_messages"
+WAITING = "brainycp_remediation_waiting_approval_messages"
+STOPPED = "brainycp_remediation_stopped"
+LAST_ACTION = "brainycp_remediation_last_action_timestamp_seconds"
+LAST_OUTCOME = "brainycp_remediation_last_outcome"
+PAUSED = "brainycp_remediation_paused"
+ALERTS_FIRING = "brainycp_alerts_firing"
+NOTIFICATIONS = "brainycp_notifications_total"
+LAST_NOTIFICATION = "brainycp_notification_last_success_timestamp_seconds"
+REQUESTS = "brainycp_api_requests_total"
+REQUEST_SECONDS = "brainycp_api_request_duration_seconds_bucket"
+RELOAD_OK = "brainycp_config_last_reload_successful"
+RELOADED_AT = "brainycp_config_last_reload_success_timestamp_seconds"
+BUILD = "brainycp_exporter_build_info"

@@ -1,0 +1,1 @@
+"""Sections that both dashboards have."""
