@@ -19,7 +19,7 @@ from aiohttp import web
 
 from exporter.cli.demo import demo_config
 from exporter.standin.fleet import DemoFleet
-from exporter.standin.panel import Answer, Panel, RecordedRequest
+from exporter.standin.panel import Answer, Panel, RecordedRequest, serving
 from tests.daemon.conftest import RunningDaemon
 from tests.daemon.test_prometheus import documented_jobs
 
@@ -81,14 +81,34 @@ class Prometheus:
         return set(answer["data"])
 
 
-def quick_config(fleet: DemoFleet, pause_file: Path) -> dict[str, Any]:
-    """The demo's config, whose rules act within seconds once the pause file is gone."""
+def quick_config(fleet: DemoFleet, pause_file: Path, *receivers: str) -> dict[str, Any]:
+    """The demo's config, whose alerts fire within seconds and are told to the receivers' URLs.
+
+    Its rules act within seconds once the pause file is gone.
+    """
     config = copy.deepcopy(demo_config(fleet.hosts, "127.0.0.1:0"))
     config["poll"]["interval"] = "1s"
     config["remediation"]["pause_file"] = str(pause_file)
-    for rule in config["remediation"]["rules"]:
+    for rule in (*config["remediation"]["rules"], *config["alerting"]["rules"]):
         rule["for"] = "1s"
+    config["alerting"] |= {
+        "group_wait": "1s",
+        "webhooks": [{"name": f"r{n}", "url": url} for n, url in enumerate(receivers)],
+    }
     return config
+
+
+async def _take(_: web.Request) -> web.Response:
+    return web.Response()
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[str]:
+    """The URL of a webhook that takes whatever it is sent."""
+    app = web.Application()
+    app.router.add_post("/", _take)
+    async with serving(app) as url:
+        yield url
 
 
 def withhold_sizes(panel: Panel) -> None:

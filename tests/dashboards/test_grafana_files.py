@@ -15,11 +15,8 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.build import built, main
-from dashboards.source import links, names
+from dashboards.source import links
 from exporter.metrics.families import HOST_FAMILIES
-from exporter.metrics.own import OwnMetrics
-from exporter.metrics.remediation import RemediationCollector
-from exporter.remediation.tally import Tally
 from tests.dashboards.grafana_files import (
     FOLDER,
     NAMES,
@@ -30,14 +27,7 @@ from tests.dashboards.grafana_files import (
     variable_queries,
 )
 from tests.dashboards.grafana_types import problems
-
-NOT_YET_EXPORTED = {
-    names.ALERTS_FIRING,
-    names.NOTIFICATIONS,
-    names.LAST_NOTIFICATION,
-    names.STOPPED,
-}
-"""Come with the daemon's own alerts."""
+from tests.project.test_documentation import own_metrics
 
 BEYOND_THE_SDK = {"step", "titleFormat", "textFormat", "tagKeys", "useValueForTime"}
 """Of Prometheus' annotations, for which the SDK's model has no place."""
@@ -45,12 +35,7 @@ BEYOND_THE_SDK = {"step", "titleFormat", "textFormat", "tagKeys", "useValueForTi
 
 def exported() -> set[str]:
     """Names of every metric of the exporter, as their samples have them."""
-    own = [*OwnMetrics().registry.collect(), *RemediationCollector(Tally()).collect()]
-    return {family.name for family in HOST_FAMILIES} | {
-        f"{family.name}_total" if family.type == "counter" else family.name
-        for family in own
-        if family.name.startswith("brainycp_")
-    }
+    return {family.name for family in HOST_FAMILIES} | own_metrics()
 
 
 def every_text(name: str) -> list[str]:
@@ -248,8 +233,7 @@ def without_suffix(texts: Iterable[str]) -> set[str]:
 
 def test_every_metric_that_is_used_exists_and_every_one_is_shown() -> None:
     used = without_suffix(text for file in NAMES for text in every_text(file))
-    assert not exported() & NOT_YET_EXPORTED, "exported by now: shorten that list"
-    assert used == exported() | NOT_YET_EXPORTED
+    assert used == exported()
 
 
 @pytest.mark.parametrize("name", NAMES)
