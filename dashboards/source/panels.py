@@ -56,6 +56,7 @@ class _PanelBuilder(Protocol):
     def no_value(self, no_value: str) -> Self: ...
     def span(self, w: int) -> Self: ...
     def height(self, h: int) -> Self: ...
+    def decimals(self, decimals: float) -> Self: ...
 
 
 P = TypeVar("P", bound=_PanelBuilder)
@@ -72,6 +73,11 @@ def framed(panel: P, about: About, width: int, height: int) -> P:
         .span(width)
         .height(height)
     )
+
+
+def _whole(panel: P, about: About) -> P:
+    """The panel, without decimals if it shows counts: delta() and increase() estimate."""
+    return panel.decimals(0) if about.unit == look.COUNT else panel
 
 
 def _query(number: int, query: Query) -> prom.Dataquery:
@@ -167,6 +173,7 @@ def lines(
             )
         )
     )
+    panel = _whole(panel, about)
     return panel.axis_centered_zero(True) if signed else panel.min(0)
 
 
@@ -201,7 +208,7 @@ def ranking(
     height: int = 9,
 ) -> bargauge.Panel:
     """Horizontal bars, one for each series as of now, in the order of the queries."""
-    return (
+    panel = (
         framed(bargauge.Panel(), about, width, height)
         .targets(now(*queries))
         .thresholds(limits or look.thresholds(steps))
@@ -217,6 +224,7 @@ def ranking(
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .min(0)
     )
+    return _whole(panel, about)
 
 
 def states(

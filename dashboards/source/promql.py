@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from exporter.metrics.families import QUEUE_MESSAGES, Family
+from exporter.metrics.families import COLLECTOR_UP, LAST_SUCCESS, QUEUE_MESSAGES, Family
 
 JOB = 'job=~"$job"'
 HOST = 'host=~"$host"'
@@ -95,3 +95,13 @@ def growth() -> str:
     """
     queue = of_hosts(QUEUE_MESSAGES)
     return by("host", f"delta({queue}[{WINDOW}]) and {queue}")
+
+
+def since_last_good() -> str:
+    """Seconds since each host's last good poll, of the collector for which it is longest.
+
+    Nothing where a collector has never had one: the others' would tell of a host in order.
+    """
+    good = by("host, collector", of_hosts(LAST_SUCCESS))
+    never = f"{by('host, collector', of_hosts(COLLECTOR_UP))} unless on (host, collector) ({good})"
+    return f"time() - {by('host', good, 'min')} unless on (host) ({never})"

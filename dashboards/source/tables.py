@@ -55,7 +55,10 @@ def rows(
     width: int = 24,
     height: int = 10,
 ) -> table.Panel:
-    """A table with a row for each set of label values; fields that are no column may be hidden."""
+    """A table with a row for each set of label values; fields that are no column may be hidden.
+
+    What `about` says for when there is nothing to show also stands in each cell without a value.
+    """
     panel = (
         framed(table.Panel(), about, width, height)
         .targets(now(*(Query(column.expression) for column in columns), form=PromQueryFormat.TABLE))

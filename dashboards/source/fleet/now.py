@@ -18,6 +18,7 @@ from dashboards.source.promql import (
     or_zero,
     per_host,
     rate,
+    since_last_good,
     worst,
 )
 from dashboards.source.tables import HOST_COLUMN, Column, rows
@@ -208,7 +209,6 @@ def worst_hosts() -> Section:
 
 def all_hosts() -> Section:
     """A table of every host."""
-    good = by("host, collector", of_hosts(f.LAST_SUCCESS))
     return Section(
         "All hosts",
         [
@@ -216,7 +216,8 @@ def all_hosts() -> Section:
                 About(
                     "Hosts",
                     "Every chosen host, the fullest queue first; each column sorts and filters."
-                    " A dash is what the host's panel has not told, or too long ago.",
+                    " A dash is what the host's panel has not told, or too long ago; as the last"
+                    " good poll: one of its collectors has had none since the exporter started.",
                     look.COUNT,
                     "–",
                 ),
@@ -238,7 +239,7 @@ def all_hosts() -> Section:
                     ),
                     Column(
                         "Last good poll",
-                        f"time() - {by('host', good, 'min')}",
+                        since_last_good(),
                         units.Seconds,
                         steps=look.STALE,
                         decimals=0,

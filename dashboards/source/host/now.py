@@ -7,13 +7,12 @@ from grafana_foundation_sdk.models import units
 from dashboards.source import look
 from dashboards.source.assembly import Section
 from dashboards.source.panels import About, number
-from dashboards.source.promql import by, growth, of_hosts
+from dashboards.source.promql import growth, of_hosts, since_last_good
 from exporter.metrics import families as f
 
 
 def now() -> Section:
     """The host in a few numbers."""
-    good = by("collector", of_hosts(f.LAST_SUCCESS))
     return Section(
         "$host now",
         [
@@ -64,11 +63,12 @@ def now() -> Section:
             number(
                 About(
                     "Last good poll",
-                    "How long ago the last good poll of the collector was for which it is longest.",
+                    "How long ago the last good poll of the collector was for which it is longest."
+                    " Never: one of them has had none since the exporter started.",
                     units.Seconds,
                     "never",
                 ),
-                f"time() - min({good})",
+                f"max({since_last_good()})",
                 steps=look.STALE,
             ),
         ],

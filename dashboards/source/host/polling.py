@@ -49,9 +49,15 @@ def services() -> Section:
                     "The exporter does not know this host.",
                 ),
                 [LabelColumn("host", "Host"), LabelColumn("mta", "Mail server")],
-                [Column("Value", of_hosts(f.HOST_INFO), look.COUNT)],
+                [
+                    Column(
+                        "Value",
+                        f"max without (instance, job) ({of_hosts(f.HOST_INFO)})",
+                        look.COUNT,
+                    )
+                ],
                 sort="Host",
-                hidden=("__name__", "Value", "instance", "job"),
+                hidden=("Value",),
                 width=8,
                 height=6,
             ),

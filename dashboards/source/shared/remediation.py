@@ -39,9 +39,9 @@ def _last_actions(*, of_one_host: bool) -> table.Panel:
         About(
             "Last actions",
             "When and how the last action of each rule ended, and how many messages the rule has"
-            " planned to act on the last time.",
+            " planned to act on the last time. Empty where no rule has ever acted.",
             look.COUNT,
-            "No rule has ever acted.",
+            "–",
         ),
         host_column(
             [

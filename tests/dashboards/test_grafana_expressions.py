@@ -1,4 +1,4 @@
-"""Counts of rare events, evaluated by Prometheus' own engine over made-up series."""
+"""Expressions with a catch, evaluated by Prometheus' own engine over made-up series."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from dashboards.source.occurrences import Occurrences
+from dashboards.source.promql import growth, or_zero, since_last_good
 
 COUNTED = Occurrences("events_total", "witness", "job")
 
@@ -81,3 +82,50 @@ def test_each_event_is_in_one_bar(
         ],
     )
     assert difference == ""
+
+
+def test_the_last_good_poll_is_not_told_of_a_host_with_a_collector_that_never_had_one(
+    tmp_path: Path,
+) -> None:
+    up, good = "brainycp_collector_up", "brainycp_last_success_timestamp_seconds"
+    series = {
+        f'{up}{{job="$job",host="$host",collector="queue"}}': "1 0 0 0",
+        f'{good}{{job="$job",host="$host",collector="queue"}}': "0 0 0 0",
+        f'{up}{{job="$job",host="$host",collector="clamav"}}': "_ 1 0 0",
+        f'{good}{{job="$job",host="$host",collector="clamav"}}': "_ _ 60 60",
+    }
+    told = {0: 0, 1: None, 2: 120, 3: 180}
+    assert (
+        evaluated(tmp_path, series, [_at(since_last_good(), *case) for case in told.items()]) == ""
+    )
+
+
+def test_growth_is_not_told_where_the_queue_is_not_known(tmp_path: Path) -> None:
+    series = {'brainycp_queue_messages{job="$job",host="$host"}': "10 20 30 stale _ _ 30"}
+    expression = growth().replace("$window", "5m")
+    # 20 within the two minutes that are known; delta() adds half a scrape interval before them.
+    difference = evaluated(tmp_path, series, [_at(expression, 2, 25), _at(expression, 3, None)])
+    assert difference == ""
+
+
+def test_nothing_is_zero_only_where_one_would_know(tmp_path: Path) -> None:
+    series = {
+        'alerts{job="$job"}': "_ _ 2 stale",
+        'exporter{job="$job"}': "_ 1 1 1 stale",
+    }
+    expression = or_zero('count(alerts{job=~"$job"})', "exporter")
+    told = {0: None, 1: 0, 2: 1, 3: 0, 4: None}
+    samples = [_at(expression, minute, value, "{}") for minute, value in told.items()]
+    assert evaluated(tmp_path, series, samples) == ""
+
+
+def _at(
+    expression: str, minute: int, value: float | None, labels: str = '{host="$host"}'
+) -> dict[str, object]:
+    """What an expression must give at a minute: one value, or nothing."""
+    # The variables are made plain words, which match themselves.
+    return {
+        "expr": expression.replace("=~", "="),
+        "eval_time": f"{minute}m",
+        "exp_samples": [] if value is None else [{"labels": labels, "value": value}],
+    }
