@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
+from dashboards.source.names import BUILD
 from dashboards.source.promql import of_exporter
 from exporter.metrics.families import HOST_INFO
 
@@ -43,7 +44,8 @@ def job() -> build.QueryVariable:
             "job",
             "Job",
             "Scrape jobs of the exporter. A host that is in several of them counts once.",
-            f"label_values({HOST_INFO.name}, job)",
+            # Of the second where Prometheus probes the hosts and keeps the exporter's own alone.
+            f'label_values({{__name__=~"{HOST_INFO.name}|{BUILD}"}}, job)',
         )
         .multi(True)
         .include_all(True)

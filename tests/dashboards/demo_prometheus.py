@@ -27,6 +27,8 @@ JOB = "brainycp"
 """Scrapes /metrics."""
 PROBE_JOB = "brainycp-hosts"
 """Scrapes /probe, each host by itself, found through /sd."""
+OWN_JOB = "brainycp-own"
+"""Scrapes /metrics, but keeps nothing of the hosts."""
 
 RULES = {
     "groups": [
@@ -135,7 +137,9 @@ async def scraping(folder: Path, daemon: RunningDaemon) -> AsyncIterator[Prometh
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     (folder / "rules.yaml").write_text(yaml.safe_dump(RULES))
-    jobs = json.dumps(documented_jobs()).replace("127.0.0.1:9897", daemon.url.split("/")[2])
+    keep = {"source_labels": ["__name__"], "regex": "brainycp_exporter_.*", "action": "keep"}
+    own = documented_jobs()[0] | {"job_name": OWN_JOB, "metric_relabel_configs": [keep]}
+    jobs = json.dumps([*documented_jobs(), own]).replace("127.0.0.1:9897", daemon.url.split("/")[2])
     quick = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     config = {
         "global": {"evaluation_interval": "1s"},

@@ -107,28 +107,34 @@ def test_the_image_checks_its_health_in_the_same_way() -> None:
 def test_each_part_finds_the_others() -> None:
     """Every address in the configs is a service and the port that it listens on."""
     prometheus = parsed(PARTS / "prometheus" / "prometheus.yml")
-    exporter = parsed(PARTS / "exporter" / "config.yaml")
     (source,) = parsed(PARTS / "grafana/provisioning/datasources/prometheus.yaml")["datasources"]
     (scraped,) = prometheus["scrape_configs"][0]["static_configs"][0]["targets"]
     (told,) = prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
-    (delivers,) = exporter["alerting"]["alertmanagers"]
     assert scraped.split(":")[0] == "exporter"
-    assert told.split(":")[0] == urlsplit(delivers["url"]).hostname == "alertmanager"
-    for address in (
-        scraped,
-        told,
-        urlsplit(delivers["url"]).netloc,
-        urlsplit(source["url"]).netloc,
-    ):
+    assert told.split(":")[0] == "alertmanager"
+    for address in (scraped, told, urlsplit(source["url"]).netloc):
         service, _, port = address.partition(":")
         assert SERVICES[service]["ports"] == [f"127.0.0.1:{port}:{port}"]
-    assert exporter["web"]["listen"].endswith(scraped.partition("exporter")[2])
+    listen = parsed(PARTS / "exporter" / "config.yaml")["web"]["listen"]
+    assert listen.endswith(scraped.partition("exporter")[2])
 
 
-def test_promtool_takes_prometheus_config_and_rules() -> None:
-    assert "1 rules found" in run(
-        "promtool", "check", "config", PARTS / "prometheus/prometheus.yml"
-    )
+def test_promtool_takes_prometheus_config_and_the_rules_where_they_are_mounted(
+    tmp_path: Path,
+) -> None:
+    for source, target, mode in mounts("prometheus"):
+        if mode:
+            assert Path(target).parent == Path("/etc/prometheus")
+            (tmp_path / Path(target).name).write_text((DEPLOY / source).read_text())
+    said = run("promtool", "check", "config", tmp_path / "prometheus.yml")
+    assert "1 rule files found" in said
+    assert "FAILED" not in said
+
+
+def test_one_of_prometheus_and_the_exporter_decides_what_is_an_alert() -> None:
+    assert parsed(PARTS / "exporter" / "config.yaml")["alerting"] == {"builtin_rules": False}
+    (scrape,) = parsed(PARTS / "prometheus" / "prometheus.yml")["scrape_configs"]
+    assert scrape["job_name"].startswith("brainycp"), "the rules go by that"
 
 
 def test_amtool_takes_the_config_of_alertmanager() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from exporter.standin.fleet import DemoFleet
-from tests.daemon.conftest import StartDaemon, eventually, start_daemon
+from tests.daemon.conftest import StartDaemon, eventually
 from tests.dashboards.demo_prometheus import (
     JOB,
+    OWN_JOB,
     PROBE_JOB,
     Prometheus,
     quick_config,
@@ -22,8 +23,6 @@ from tests.dashboards.demo_prometheus import (
     withhold_sizes,
 )
 from tests.dashboards.grafana_files import NAMES, DashboardQuery, queries, variable_queries
-
-__all__ = ["start_daemon"]  # the fixture
 
 HOSTS = [f"mx{number}" for number in range(1, 10)]
 """The demo's cast: calm, growing, a storm, clamav stopped, down, slow, bad password, TLS, one
@@ -39,7 +38,7 @@ LEGITIMATELY_EMPTY: Mapping[tuple[str, str], str] = {
 """(file, panel and letter): why the demo fleet gives it nothing to show."""
 
 _VARIABLES = {
-    "job": f"({JOB}|{PROBE_JOB})",
+    "job": f"({JOB}|{PROBE_JOB}|{OWN_JOB})",
     "host": f"({'|'.join(HOSTS)})",
     "top": str(TOP),
     "window": "20s",
@@ -152,9 +151,9 @@ async def _variables_offer(prometheus: Prometheus) -> None:
     assert offered.pop(("fleet.json", "variable label")) >= labels
     assert "storm of frozen bounces" in offered.pop(("fleet.json", "variable value"))
     assert offered == {
-        ("fleet.json", "variable job"): {JOB, PROBE_JOB},
+        ("fleet.json", "variable job"): {JOB, PROBE_JOB, OWN_JOB},
         ("fleet.json", "variable host"): set(HOSTS),
-        ("host.json", "variable job"): {JOB, PROBE_JOB},
+        ("host.json", "variable job"): {JOB, PROBE_JOB, OWN_JOB},
         ("host.json", "variable host"): set(HOSTS),
     }
 
@@ -213,6 +212,11 @@ async def _alerts_are_those_about_the_fleet(prometheus: Prometheus) -> None:
         return {series["metric"]["alertname"] for series in found}
 
     assert await names("fleet.json") == {"HostDown", "NoHost"}
+    # Both kinds are counted, but not the one about another job; asked at once, for they change.
+    own, others = "sum(brainycp_alerts_firing)", 'count(ALERTS{alertname=~"HostDown|NoHost"})'
+    assert await _one(prometheus, own) >= 3
+    shown = filled(panel_query("fleet.json", "Alerts firing A"))
+    assert await _one(prometheus, f"({shown}) - {own} - {others}") == 0
     assert await names("host.json", host="mx5") == {"HostDown"}
     assert await names("host.json", host="mx1") == set()
 

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models import units
 
 from dashboards.source import links, look
 from dashboards.source.assembly import Section
-from dashboards.source.names import ALERTS_FIRING, BUILD, PAUSED, STOPPED
+from dashboards.source.names import PAUSED, STOPPED
 from dashboards.source.panels import About, Query, number, ranking
 from dashboards.source.promql import (
     by,
@@ -21,6 +21,7 @@ from dashboards.source.promql import (
     since_last_good,
     worst,
 )
+from dashboards.source.shared.alerts import all_alerts
 from dashboards.source.tables import HOST_COLUMN, Column, rows
 from exporter.metrics import families as f
 
@@ -84,12 +85,13 @@ def _state() -> list[stat.Panel]:
         ),
         number(
             About(
-                "Alerts of the exporter",
-                "Alerts of the exporter's own rules that fire.",
+                "Alerts firing",
+                "Alerts that fire by the exporter's own rules and by those of Prometheus about"
+                " these hosts and jobs: the section 'Alerts' has them.",
                 look.COUNT,
                 "unknown",
             ),
-            or_zero(f"sum({by('host, alert', of_hosts(ALERTS_FIRING))})", BUILD),
+            all_alerts(),
             steps=look.ANY_IS_BAD,
             width=4,
         ),

@@ -6,9 +6,9 @@ from grafana_foundation_sdk.models import units
 
 from dashboards.source import look, occurrences
 from dashboards.source.assembly import Section
-from dashboards.source.names import ALERTS_FIRING, LAST_NOTIFICATION, NOTIFICATIONS
+from dashboards.source.names import ALERTS_FIRING, BUILD, LAST_NOTIFICATION, NOTIFICATIONS
 from dashboards.source.panels import About, Query, lines
-from dashboards.source.promql import HOST, JOB, RATE, by, of_exporter, of_hosts
+from dashboards.source.promql import HOST, JOB, RATE, by, of_exporter, of_hosts, or_zero
 from dashboards.source.shared.about_hosts import host_column, with_host
 from dashboards.source.tables import Column, LabelColumn, rows
 
@@ -65,6 +65,16 @@ def _firing(*, of_one_host: bool) -> str:
     about_hosts = f'ALERTS{{alertstate="firing", {HOST}}}'
     about_none = f'ALERTS{{alertstate="firing", {JOB}, host=""}}'
     return about_hosts if of_one_host else f"{about_hosts} or {about_none}"
+
+
+def all_alerts() -> str:
+    """How many fire, whoever decides it: by the exporter's rules and by those of Prometheus.
+
+    Nothing where the exporter is not scraped and Prometheus has no alert about it either.
+    """
+    own = or_zero(f"sum({by('host, alert, severity', of_hosts(ALERTS_FIRING))})", BUILD)
+    prometheus = f"(count({_firing(of_one_host=False)}) or vector(0))"
+    return f"({own}) + {prometheus} or {prometheus} > 0"
 
 
 def notifications() -> Section:
