@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import sys
+import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -111,8 +112,15 @@ def need_a_terminal(*, yes: bool) -> None:
         )
 
 
+def forget_what_was_typed() -> None:
+    """A yes must come after what it is said to was seen."""
+    with suppress(OSError, termios.error):  # it is no terminal
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+
+
 async def agreed(question: str) -> bool:
     """Ask on standard error; whether the answer is yes. Ctrl-C ends it as anything else."""
+    forget_what_was_typed()
     loop = asyncio.get_running_loop()
     click.echo(f"{question} [y/N] ", nl=False, err=True)
     ready = asyncio.Event()

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.acting import all_option, need_a_terminal, who_asks, yes_option
+from exporter.cli.acting import (
+    all_option,
+    forget_what_was_typed,
+    need_a_terminal,
+    who_asks,
+    yes_option,
+)
 from exporter.cli.errand import show_plan
 from exporter.cli.journal import local_time
 from exporter.cli.mail import say
@@ -161,6 +167,7 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
     before = " It was rejected before." if standing == "rejected" else ""
     say(f"{name}: {rule.name} asked at {local_time(request.at)}: {request.text}{before}")
     need_a_terminal(yes=yes)
+    forget_what_was_typed()
     if not yes and not click.confirm("Approve it?", err=True):
         click.echo("Nothing was approved.", err=True)
         raise SystemExit(1)

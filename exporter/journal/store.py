@@ -185,6 +185,14 @@ class Journal:
             *(*parameters, -1 if newest is None else newest),
         )[::-1]
 
+    def asked_before(self, host: str, rule: str, key: str, *, since: float) -> bool:
+        """Whether a rule was asked for on a host with this `key`, at Unix time `since` or later.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return bool(self._rows(_ASKED_BEFORE, host, rule, since, key))
+
     def messages(self, entry: int) -> list[Message]:
         """The messages that were written with an entry.
 
@@ -382,6 +390,10 @@ _APPROVALS = {
 }
 _STOPS = (Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED)
 
+_ASKED_BEFORE = (
+    "SELECT 1 FROM entries WHERE kind = 'asked' AND host = ? AND rule = ? AND at >= ? "
+    "AND json_extract(detail, '$.key') = ? LIMIT 1"
+)
 _LAST_BEGUN = "SELECT max(at) FROM entries WHERE kind = 'intent' AND host = ? AND rule = ?"
 _BEGUN_SINCE = (
     "SELECT count(*) FROM entries WHERE kind = 'intent' AND host = ? AND rule = ? AND at > ?"

@@ -233,10 +233,9 @@ class Desk:
 
         def write(journal: Journal) -> bool:
             since = self._clock() - self._config.journal_keep
-            earlier = journal.entries(
-                host=host_name, rule=rule_name, kinds=[Kind.ASKED], since=since
-            )
-            if any(key is not None and e.detail.get("key") == key for e in earlier):
+            if key is not None and journal.asked_before(
+                host_name, rule_name, str(key), since=since
+            ):
                 return False
             journal.add(entry)
             return True

@@ -73,7 +73,7 @@ class RemediationRoutes:
             return text_answer(415, "Send application/json, as Alertmanager does.\n")
         try:
             webhook = _webhook.decode(await request.read())
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return text_answer(400, f"This is no webhook of an Alertmanager: {error}\n")
         if webhook.version != "4":
             return text_answer(400, "Only version 4 of Alertmanager's webhook is known.\n")

@@ -435,6 +435,15 @@ async def test_a_yes_does_what_was_shown(site: Site, answer: str) -> None:
     assert await site.left() == [message_id(3)]
 
 
+async def test_a_yes_that_was_typed_before_the_plan_was_seen_is_none(site: Site) -> None:
+    with site.at_terminal("delete", "mx1", "--frozen") as person:
+        person.type("y\n")
+        await person.until("Go on? [y/N] ")
+        person.type("n\n")
+        assert await person.end() == 1
+    assert site.asked() == []
+
+
 async def test_the_plan_is_seen_though_the_output_goes_elsewhere(site: Site) -> None:
     with site.at_terminal("delete", "mx1", "--frozen", "--format", "json") as person:
         await person.until("Go on? [y/N] ")

@@ -262,6 +262,8 @@ async def test_what_it_asks_for_and_does_not_exist_is_told(
         ('{"version": "3", "alerts": []}', "application/json", 400),
         ('{"version": "4", "alerts": [{"labels": {}}]}', "application/json", 400),
         ('{"version": "4", "alerts": 5}', "application/json", 400),
+        ('{"version": "4", "alerts": ' + "[" * 10_000, "application/json", 400),
+        ('{"version": "4", "x": ' + "[" * 10_000, "application/json", 400),
     ],
 )
 async def test_what_is_no_webhook_is_refused(

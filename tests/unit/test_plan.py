@@ -321,6 +321,13 @@ def test_a_list_in_which_a_planned_message_may_be_hidden_tells_nothing(
     assert (seen is not None) is tells
 
 
+def test_of_many_that_seem_gone_a_list_that_is_not_whole_tells_nothing() -> None:
+    many = tuple(message(f"1many00-{n:06d}-AA", frozen=True) for n in range(40))
+    plan = Plan(many, "frozen", listed=ids(*many))
+    assert aftermath(plan, listing(DELETE, PLAIN, count=20)) is None
+    assert aftermath(plan, listing(DELETE, PLAIN, count=9)) is not None
+
+
 # --- the verdict --------------------------------------------------------------------------------
 
 ALL_GONE = Aftermath(ids(*BOUNCES), frozenset(), frozenset())
