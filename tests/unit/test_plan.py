@@ -321,6 +321,18 @@ def test_a_list_in_which_a_planned_message_may_be_hidden_tells_nothing(
     assert (seen is not None) is tells
 
 
+def test_each_other_message_that_went_or_froze_is_told_once() -> None:
+    others = tuple(message(f"1other0-{n:06d}-AA") for n in range(2))
+    plan = replace(PLAN, listed=ids(*QUEUE, *others))
+    seen = aftermath(plan, listing(DELETE, PLAIN, replace(others[0], frozen=True)))
+    assert seen is not None
+    assert (seen.frozen_gone, seen.left) == (ids(FROZEN), ids(others[1]))
+    assert seen.froze == ids(others[0])
+    kept = aftermath(plan, listing(DELETE, FROZEN, PLAIN, *others))
+    assert kept is not None
+    assert not kept.froze | kept.left
+
+
 def test_of_many_that_seem_gone_a_list_that_is_not_whole_tells_nothing() -> None:
     many = tuple(message(f"1many00-{n:06d}-AA", frozen=True) for n in range(40))
     plan = Plan(many, "frozen", listed=ids(*many))
