@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from exporter.alerting.centre import Centre
 from exporter.config.advice import is_loopback
 from exporter.config.document import ConfigError
 from exporter.config.models import HostConfig, split_address
+from exporter.config.remediation import Selector
 from exporter.history import History
 from exporter.journal.thread import JournalThread
+from exporter.listing import Listing, ask_listing
 from exporter.logs import configure_logs
 from exporter.metrics.alerting import AlertingCollector
 from exporter.metrics.own import OwnMetrics
@@ -30,13 +32,14 @@ from exporter.panel.queue_decoder import QueueDecoder
 from exporter.poller import Poller
 from exporter.remediation.desk import Desk
 from exporter.remediation.tally import Tally
-from exporter.snapshot import HostSnapshot
+from exporter.snapshot import HostGoneError, HostSnapshot
 from exporter.startup import Usable, load_everything
 from exporter.store import Store
 from exporter.transitions import HostTransitions
 from exporter.web.app import Served, StoppingError, add_routes
 from exporter.web.gate import MAX_BODY_BYTES
 from exporter.web.listener import ListenError, Listeners
+from exporter.web.pages.acts import Acts
 from exporter.web.pages.board import Board
 from exporter.web.pages.routes import Pages
 from exporter.web.pages.sources import Sources
@@ -72,6 +75,7 @@ class Daemon:
         self._reload_requested = asyncio.Event()
         self._watch = FileWatch(interval=WATCH_INTERVAL)
         self._may_act = ""
+        self._users: Mapping[str, str] = {}
 
     def stop(self) -> None:
         """Ask the daemon to end; `run` returns when it has."""
@@ -93,7 +97,7 @@ class Daemon:
                 self._pool = await stack.enter_async_context(
                     PanelPool(config.poll, observe=self._own.request)
                 )
-                decoder = QueueDecoder()
+                decoder = self._decoder = QueueDecoder()
                 stack.callback(decoder.close)
                 self._poller = Poller(self._pool, decoder, self._on_snapshot)
                 journal = JournalThread(config.state.path)
@@ -125,7 +129,8 @@ class Daemon:
                     self._tally,
                     time.time,
                 )
-                self._pages = Pages(Board(sources))
+                acts = Acts(self._desk, lambda: bool(self._users))
+                self._pages = Pages(Board(sources), self._desk, acts, self._list_queue)
                 served = Served(
                     self._store,
                     self._page,
@@ -255,10 +260,19 @@ class Daemon:
         self._desk.configure(config)
         external_url = config.web.external_url or self._listeners.urls[0]
         await self._centre.configure(config, external_url)
+        self._pages.mask = config.web.mask_addresses
         self._pages.board.reconfigured()
         self._may_act = _refusal_to_act(usable)
+        self._users = usable.web.users
         await self._poller.configure(config)
         self._own.reloaded(time.time(), ok=True)
+
+    async def _list_queue(self, name: str, selector: Selector, most: int) -> Listing:
+        """The queue of a host now, for who looks at its messages."""
+        record = self._store.get(name)
+        if record is None:
+            raise HostGoneError(name)
+        return await ask_listing(self._pool.client(record.host), self._decoder, selector, most=most)
 
     def _on_snapshot(self, host: HostConfig, snapshot: HostSnapshot) -> None:
         record = self._store.get(host.name)

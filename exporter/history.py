@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from exporter.snapshot import QUEUE, HostSnapshot, QueueState
+from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState
 
 FINE = 120
 """Points kept one for each poll: two hours at one a minute."""
@@ -18,6 +19,9 @@ COARSE = 144
 
 COARSE_STEP = 600.0
 """Seconds that an older point stands for; with COARSE of them, a day."""
+
+MOST_SPELLS = 20
+"""Failures of a host that are remembered."""
 
 FIGURES = ("messages", "frozen", "oldest", "entered", "left", "latency")
 """What a point holds: three figures of the queue, messages that came and went since the point
@@ -83,12 +87,27 @@ class _Columns:
         return (self._point(index) for index in range(len(self.at)))
 
 
-class History:
-    """One host's points, at most FINE + COARSE and a few."""
+@dataclass(slots=True)
+class Spell:
+    """A time in which a collector failed for one reason."""
 
-    __slots__ = ("_coarse", "_fine")
+    collector: str
+    failure: Failure
+    """The last one of it."""
+    begin: float
+    """Unix time of its first poll."""
+    end: float | None = None
+    """Unix time of the first poll that did not fail so; None while it lasts."""
+
+
+class History:
+    """One host's points, at most FINE + COARSE and a few, and its last failures."""
+
+    __slots__ = ("_coarse", "_fine", "spells")
 
     def __init__(self) -> None:
+        self.spells: deque[Spell] = deque(maxlen=MOST_SPELLS)
+        """The last failures, the newest last."""
         self._fine = _Columns()
         self._coarse = _Columns()
 
@@ -97,9 +116,24 @@ class History:
         if self._fine.at and snapshot.at <= self._fine.at[-1]:
             return
         self._fine.append(point_of(snapshot))
+        if self.spells or not snapshot.ok:
+            self._follow_failures(snapshot)
         # In batches: moving one by one would shift the columns at each poll.
         if len(self._fine) >= FINE + FINE // 4:
             self._thin(self._fine.pop_first(len(self._fine) - FINE))
+
+    def _follow_failures(self, snapshot: HostSnapshot) -> None:
+        lasting = {spell.collector: spell for spell in self.spells if spell.end is None}
+        for result in snapshot.results:
+            spell, failure = lasting.get(result.collector), result.failure
+            if spell is not None and (failure is None or failure.reason != spell.failure.reason):
+                spell.end, spell = snapshot.at, None
+            if failure is None:
+                continue
+            if spell is None:
+                self.spells.append(Spell(result.collector, failure, snapshot.at))
+            else:
+                spell.failure = failure
 
     def _thin(self, points: Iterable[Point]) -> None:
         for step in _steps(points):

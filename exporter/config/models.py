@@ -209,6 +209,8 @@ class WebConfig(Model):
 
     listen: Addresses = ("127.0.0.1:9897",)
     """ADDRESS:PORT, or a list of them; `:9897` is every address of this machine."""
+    mask_addresses: bool = False
+    """Whether the pages show mail addresses without what stands before the @."""
     external_url: str | None = Field(None, json_schema_extra={"pattern": "^https?://"})
     """Where people reach the status page, for the links in notifications."""
     config_file: Path | None = None

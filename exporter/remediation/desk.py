@@ -315,6 +315,11 @@ class Desk:
 
     # --- what is shown -------------------------------------------------------------------------
 
+    def is_for(self, host: str, rule: str) -> bool:
+        """Whether there is such a rule for this host."""
+        known = self._hosts.get(host)
+        return known is not None and rule in known.rules
+
     def states(self) -> Iterable[tuple[str, RemediationRule, RuleState]]:
         """Every rule on every host that it is for."""
         for name, host in self._hosts.items():

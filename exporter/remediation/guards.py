@@ -158,14 +158,19 @@ def is_open(window: Window, now: float) -> bool:
     )
 
 
+def storm_bound(config: RemediationConfig, hosts: int) -> float:
+    """So many of `hosts` may want an action at once."""
+    # Rounded, since 29% of 100 hosts is a little less than 29 to a float.
+    return max(HOSTS_BEFORE_A_STORM, round(config.limits.storm_brake * hosts, 6))
+
+
 def _storm_brake(
     _: RemediationRule, config: RemediationConfig, situation: Situation
 ) -> Block | None:
     if situation.actor is Actor.PERSON:
         return None  # a person asks for one host, and sees which
     share = config.limits.storm_brake
-    # Rounded, since 29% of 100 hosts is a little less than 29 to a float.
-    bound = max(HOSTS_BEFORE_A_STORM, round(share * situation.hosts, 6))
+    bound = storm_bound(config, situation.hosts)
     if situation.wanting > bound:
         return Block(
             Guard.STORM_BRAKE,

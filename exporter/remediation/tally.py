@@ -39,6 +39,8 @@ class Tally:
         """Since the start, by rule and guard."""
         self.last: dict[str, dict[str, tuple[float, str]]] = {}
         """By host and rule, when the last action ended and its outcome."""
+        self.begun: dict[tuple[str, str], float] = {}
+        """When the last action of a rule on a host began: its cooldown counts from there."""
         self.planned: dict[tuple[str, str], int] = {}
         """Messages in the last plan, by host and rule."""
         self.waiting: dict[tuple[str, str], int] = {}
@@ -47,6 +49,8 @@ class Tally:
         """By host and rule, why it has stopped itself or cannot act, until a person resumes it."""
         self.known = False
         """Whether what the journal holds was counted in, if there is one."""
+        self.waiting_runs: dict[tuple[str, str], str] = {}
+        """The numbers of the requests that wait."""
         self.paused = False
         """Whether a person has paused remediation by command."""
 
@@ -72,9 +76,11 @@ class Tally:
                 self.last.setdefault(entry.host, {})[entry.rule] = entry.at, entry.outcome
             case Kind.INTENT:
                 self.planned[key] = _number(entry, "planned")
+                self.begun[key] = entry.at
                 self.waiting.pop(key, None)
             case Kind.APPROVAL_REQUESTED:
                 self.waiting[key] = _number(entry, "planned")
+                self.waiting_runs[key] = entry.run
             case Kind.APPROVED | Kind.REJECTED:
                 self.waiting.pop(key, None)
             case Kind.STOPPED | Kind.DISABLED:

@@ -221,9 +221,10 @@ async def test_the_status_page_shows_the_worst_first(
     await running.poll("mx1")
     await running.poll("mx2")
     page = await running.get("/")
-    assert "<h1>1 down, 1 service stopped</h1>" in page
-    assert page.index(">mx2<") < page.index(">mx1<")
-    assert "clamav is stopped." in page
+    assert "1 host down, 1 service stopped</h1>" in page
+    assert page.index("hosts/mx2") < page.index("hosts/mx1")
+    assert "clamav: stopped" in page
+    assert "clamav is stopped." in await running.get("/hosts/mx1")
     async with running.session.get(running.url) as response:
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert ":root" in await running.get("/static/page.css")

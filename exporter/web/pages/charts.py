@@ -12,8 +12,8 @@ SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 SPARK_POINTS = 40
 """At most: a fleet page holds hundreds of them."""
 
-CHART_WIDTH, CHART_HEIGHT = 640, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 8, 24
+CHART_WIDTH, CHART_HEIGHT = 440, 170
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 8, 10, 26
 """Room around a chart for its axes."""
 
 Series = Sequence[tuple[float, float]]

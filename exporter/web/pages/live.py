@@ -23,8 +23,9 @@ SHORTEST_PAUSE = 1.0
 MOST_STREAMS = 200
 """Pages that are kept live at once; further ones are told to come back later."""
 
-FLEET = "fleet"
-"""Watched by the fleet page; any other word is a host's name, or EVERYTHING_ELSE."""
+FLEET, ALL = "fleet", "all"
+"""Watched by the fleet page, and by those that any change may concern; else a host's name, with
+`host:` before it."""
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -112,7 +113,9 @@ class Live:
 
     async def _others(self, watched: str) -> AsyncIterator[bytes]:
         async for numbers in self._numbers():
-            news = numbers is not None and (not watched or watched in self._board.since(numbers[0]))
+            news = numbers is not None and (
+                watched == ALL or watched.removeprefix("host:") in self._board.since(numbers[0])
+            )
             yield b"event: changed\ndata:\n\n" if news else b"event: alive\ndata:\n\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -70,7 +70,7 @@ def _spark(row: Row, w: Words, now: float) -> Markup:
     return sparkline(series, begin, now, label)
 
 
-def series_of(points: tuple[Point, ...] | list[Point], figure: str) -> list[tuple[float, float]]:
+def series_of(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
     """One figure of points over time."""
     return [(point.at, getattr(point, figure)) for point in points]
 

@@ -83,9 +83,11 @@ class Words:
         return f"{sign}{self.number(abs(value))}"
 
     def duration(self, seconds: float | None) -> str:
-        """`3 d 4 h`, `5 m 12 s`, `0 s`: the two largest units, or UNKNOWN."""
+        """`3 d 4 h`, `5 min 12 s`, `40 ms`, `0 s`: the two largest units, or UNKNOWN."""
         if seconds is None or math.isnan(seconds):
             return UNKNOWN
+        if 0 < seconds < 1:
+            return f"{max(1, round(1000 * seconds))}\u00a0{self.t('unit_ms')}"
         rest = max(0, round(seconds))
         parts: list[str] = []
         for unit, size in _DURATION_UNITS:

@@ -1,0 +1,94 @@
+"""What a person decides: approvals, pauses, and that a stopped rule may go on.
+
+Functions on an open journal, the same for the commands and for the page.
+"""
+
+from __future__ import annotations
+
+import time
+
+from exporter.config.remediation import RemediationRule
+from exporter.journal import Entry, Journal, Kind, RuleFacts
+
+
+class NothingAskedError(Exception):
+    """A rule asks a person for nothing on this host, or has asked anew meanwhile."""
+
+
+def request_of(journal: Journal, host: str, rule: str, facts: RuleFacts) -> Entry | None:
+    """The request that a rule's approval is about; None when there is none.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    if not facts.approval:
+        return None
+    found = journal.entries(
+        host=host, rule=rule, run=facts.approval_run, kinds=[Kind.APPROVAL_REQUESTED], newest=1
+    )
+    return found[0] if found else None
+
+
+def decide(
+    journal: Journal, host: str, rule: RemediationRule, run: str, kind: Kind, actor: str, who: str
+) -> Entry:
+    """Approve or reject what a rule asked for with the request of number `run`.
+
+    Raises:
+        NothingAskedError: that is not what it asks for now: a person may think for long.
+        JournalError: it was not written down.
+    """
+    facts = journal.rule_facts(host, rule.name)
+    request = request_of(journal, host, rule.name, facts)
+    if request is None:
+        raise NothingAskedError(f"{rule.name} asks for nothing on {host}.")
+    if request.run != run:
+        raise NothingAskedError(f"{rule.name} has asked anew on {host} meanwhile.")
+    word = "Approved" if kind is Kind.APPROVED else "Rejected"
+    entry = Entry(
+        kind,
+        run=run,
+        host=host,
+        rule=rule.name,
+        action=request.action,
+        actor=actor,
+        text=f"{word} by {who}.",
+    )
+    return journal.add(entry)
+
+
+def pause(journal: Journal, actor: str, who: str, why: str) -> Entry:
+    """Let nothing act from now on.
+
+    Raises:
+        JournalError: it was not written down.
+    """
+    # The guards quote it, wherever they are asked: no local time.
+    at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    reason = f": {why}" if why else ""
+    return journal.add(Entry(Kind.PAUSED, actor=actor, text=f"Paused by {who} at {at}{reason}."))
+
+
+def resume(journal: Journal, actor: str, who: str) -> str:
+    """End a pause; what it was, "" when there was none.
+
+    Raises:
+        JournalError: it was not written down.
+    """
+    paused = journal.fleet_facts().paused
+    if paused:
+        journal.add(Entry(Kind.RESUMED, actor=actor, text=f"Resumed by {who}."))
+    return paused
+
+
+def resume_rule(journal: Journal, host: str, rule: str, actor: str, who: str) -> str:
+    """Let a stopped rule go on; why it was stopped, "" when it was not.
+
+    Raises:
+        JournalError: it was not written down.
+    """
+    stopped = journal.rule_facts(host, rule).stopped
+    if stopped:
+        text = f"Resumed by {who}."
+        journal.add(Entry(Kind.RULE_RESUMED, host=host, rule=rule, actor=actor, text=text))
+    return stopped

@@ -1,0 +1,125 @@
+"""The page of one host: charts, ages, domains, services, failures, alerts, rules, journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup
+
+from exporter.alerting.alert import badness
+from exporter.history import Point
+from exporter.journal import Entry
+from exporter.panel.protocol import API_PATH
+from exporter.problems import problems
+from exporter.snapshot import AGE_BUCKETS, OTHER_DOMAIN, AgeHistogram, DomainCounts
+from exporter.store import HostRecord
+from exporter.web.pages.board import Board
+from exporter.web.pages.charts import Line, bars, chart
+from exporter.web.pages.render import Renderer, series_of
+from exporter.web.pages.standing import Standing
+from exporter.web.pages.words import Words
+
+LONGEST = 86400.0
+"""Seconds that the charts go back."""
+
+
+def host_html(
+    renderer: Renderer,
+    board: Board,
+    record: HostRecord,
+    w: Words,
+    *,
+    rules: Sequence[Standing],
+    entries: Sequence[Entry],
+) -> str:
+    """The whole page.
+
+    Args:
+        renderer: makes HTML.
+        board: what there is to see.
+        record: the host.
+        w: the reader's language.
+        rules: how the rules stand on this host.
+        entries: the newest entries of its journal.
+    """
+    sources, name = board.sources, record.host.name
+    now = sources.clock()
+    (row,) = [row for row in board.rows() if row.name == name]
+    history = sources.histories.get(name)
+    points = [] if history is None else history.points(now - LONGEST)
+    queue = record.queue(now)
+    stats = queue.stats if queue is not None else None
+    spells = [] if history is None else list(reversed(history.spells))
+    return renderer.html(
+        "host.html",
+        w,
+        "../",
+        watched=f"host:{name}",
+        row=row,
+        record=record,
+        url=record.host.url.removesuffix(API_PATH),
+        queue=queue,
+        stats=stats,
+        now=now,
+        problems=problems(record),
+        charts=list(_charts(points, now, w)),
+        ages=_ages(stats.ages if stats is not None else None, w),
+        senders=_domains(stats.sender_domains if stats is not None else None, w, "senders"),
+        recipients=_domains(
+            stats.recipient_domains if stats is not None else None, w, "recipients"
+        ),
+        spells=spells,
+        alerts=row.alerts,
+        recent=[a for a in reversed(list(sources.alarms.recent())) if a.host == name][:10],
+        rules=rules,
+        entries=entries,
+        badness=badness,
+    )
+
+
+def _charts(points: Sequence[Point], now: float, w: Words) -> Iterable[Mapping[str, Any]]:
+    begin = points[0].at if points else now - 60
+    for title, figures, value in (
+        ("chart_queue", ("messages", "frozen"), w.number),
+        ("chart_oldest", ("oldest",), w.duration),
+        ("chart_traffic", ("entered", "left"), w.number),
+        ("chart_latency", ("latency",), w.duration),
+    ):
+        lines = [
+            Line(w.t(f"line_{figure}"), style, series_of(points, figure))
+            for figure, style in zip(figures, ("one", "two"), strict=False)
+        ]
+        drawn = chart(
+            lines,
+            begin,
+            max(now, begin + 1),
+            title=w.t(title),
+            value=value,
+            moment=_clock,
+            empty=w.t("chart_empty"),
+        )
+        yield {"title": w.t(title), "svg": drawn, "lines": lines if len(lines) > 1 else []}
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M UTC")
+
+
+def _ages(ages: AgeHistogram | None, w: Words) -> Markup | None:
+    if ages is None:
+        return None
+    names = [w.t("age_up_to", age=w.duration(bound)) for bound in AGE_BUCKETS]
+    names.append(w.t("age_above", age=w.duration(AGE_BUCKETS[-1])))
+    counted = [(n, float(c)) for n, c in zip(names, ages.counts, strict=True)]
+    return bars(counted, title=w.t("ages"), value=w.number)
+
+
+def _domains(counts: DomainCounts | None, w: Words, title: str) -> Markup | None:
+    if counts is None:
+        return None
+    named = [(domain, float(count)) for domain, count in counts.top if domain != OTHER_DOMAIN]
+    if counts.other:
+        named.append((w.t("other_domains"), float(counts.other)))
+    return bars(named, title=w.t(title), value=w.number)

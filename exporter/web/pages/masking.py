@@ -1,0 +1,28 @@
+"""Mail addresses as a page shows them: whole, or without what stands before the @."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+LONGEST = 200
+"""Characters of an address that are shown."""
+
+Shown = Callable[[str], str]
+
+
+def shown_whole(address: str) -> str:
+    """An address, cut where it is absurdly long."""
+    return address if len(address) <= LONGEST else f"{address[:LONGEST]}…"
+
+
+def masked(address: str) -> str:
+    """`ann@example.com` as `a…@example.com`; what is no address is not shown at all."""
+    local, at, domain = address.rpartition("@")
+    if not at or not local:
+        return "…"
+    return shown_whole(f"{local[:1]}…@{domain}")
+
+
+def masking(*, mask: bool) -> Shown:
+    """How addresses are shown."""
+    return masked if mask else shown_whole

@@ -1,0 +1,87 @@
+"""How a rule stands on a host, in words: what keeps it from acting, and for how long. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.config.remediation import RemediationRule
+from exporter.remediation.desk import RuleState
+from exporter.remediation.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One rule on one host."""
+
+    host: str
+    rule: RemediationRule
+    word: str
+    """What it is at: stopped, waiting, cooldown, counting, blocked, asked or calm."""
+    reason: str = ""
+    """A sentence of the exporter's, where there is one."""
+    until: float | None = None
+    """Unix time at which that ends by itself."""
+    seconds: float | None = None
+    """Seconds after which it would act, while its conditions are counted."""
+    messages: int = 0
+    """On which it would act, once approved."""
+    last: tuple[float, str] | None = None
+    """When its last action ended, and the outcome."""
+
+
+_ORDER = ("waiting", "stopped", "blocked", "asked", "counting", "cooldown", "calm")
+
+
+def standing_of(
+    host: str, rule: RemediationRule, state: RuleState, tally: Tally, now: float
+) -> Standing:
+    """How a rule stands on a host at Unix time `now`."""
+    last = tally.last.get(host, {}).get(rule.name)
+    word, values = _word(host, rule, state, tally, now)
+    return Standing(host, rule, word, last=last, **values)
+
+
+def _word(
+    host: str, rule: RemediationRule, state: RuleState, tally: Tally, now: float
+) -> tuple[str, dict[str, Any]]:
+    """What a rule is at, and the values that belong to it: what a person must do comes first."""
+    key, block, begun = (host, rule.name), state.block, tally.begun.get((host, rule.name))
+    stopped = tally.stopped.get(host, {}).get(rule.name)
+    cases: tuple[tuple[str, bool, Callable[[], dict[str, Any]]], ...] = (
+        ("stopped", stopped is not None, lambda: {"reason": stopped}),
+        ("waiting", key in tally.waiting, lambda: {"messages": tally.waiting[key]}),
+        (
+            "cooldown",
+            begun is not None and now < begun + rule.cooldown,
+            lambda: {"until": (begun or 0.0) + rule.cooldown},
+        ),
+        (
+            "blocked",
+            block is not None,
+            lambda: {"reason": block.reason if block else "", "until": block and block.until},
+        ),
+        ("asked", state.asked is not None, lambda: {"reason": _asker(state)}),
+        (
+            "counting",
+            state.clock.last is not None,
+            lambda: {"seconds": state.clock.remaining()},
+        ),
+    )
+    for word, holds, values in cases:
+        if holds:
+            return word, values()
+    return "calm", {}
+
+
+def _asker(state: RuleState) -> str:
+    return state.asked.signature if state.asked is not None else ""
+
+
+def standings(
+    states: Iterable[tuple[str, RemediationRule, RuleState]], tally: Tally, now: float
+) -> list[Standing]:
+    """Every rule on every host, those first that want somebody's eye."""
+    found = [standing_of(host, rule, state, tally, now) for host, rule, state in states]
+    return sorted(found, key=lambda s: (_ORDER.index(s.word), s.last is None, s.rule.name, s.host))
