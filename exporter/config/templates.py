@@ -6,11 +6,9 @@ import difflib
 from collections.abc import Mapping
 from functools import cache
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 
-LONGEST = 4000
-"""Characters of a rendered text; the rest is cut off."""
+from exporter.config.template_limits import LONGEST, Environment, not_let_in
 
 
 class Labels(dict[str, str]):
@@ -50,7 +48,10 @@ VARIABLES: Mapping[str, object] = {
 _FAILURES = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 """A template computes: it may divide by zero or ask a text for a key."""
 
-_environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+_TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
+"""What jinja2 and Python say of a text with too many brackets or signs in each other."""
+
+_environment = Environment(undefined=StrictUndefined, autoescape=False)
 
 
 @cache
@@ -64,19 +65,31 @@ def check_template(text: str) -> str:
     Raises:
         ValueError: it is not; the text says why.
     """
+    if len(text) > LONGEST:
+        raise ValueError(f"must be at most {LONGEST:,} characters")
     try:
-        named = meta.find_undeclared_variables(_environment.parse(text))
-        unknown = sorted(named - set(VARIABLES))
-        if unknown:
-            close = difflib.get_close_matches(unknown[0], VARIABLES, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(VARIABLES)}"
-            raise ValueError(f"names {unknown[0]}, which is unknown; {hint}")
+        parsed = _environment.parse(text)
+        for word in not_let_in(parsed):
+            raise ValueError(
+                f"uses {word}, which it must not: it can name variables, compare, compute, "
+                "choose with if, and use filters"
+            )
+        _demand_known(parsed)
         render_template(text, VARIABLES)
     except TemplateSyntaxError as error:
         raise ValueError(f"is no jinja2 template: {error.message}") from None
     except TemplateRenderError as error:
         raise ValueError(f"cannot be rendered: {error}") from None
+    except _TOO_DEEP:
+        raise ValueError("is nested too deeply") from None
     return text
+
+
+def _demand_known(parsed: nodes.Template) -> None:
+    for name in sorted({node.name for node in parsed.find_all(nodes.Name)} - set(VARIABLES)):
+        close = difflib.get_close_matches(name, VARIABLES, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(VARIABLES)}"
+        raise ValueError(f"names {name}, which is unknown; {hint}")
 
 
 class TemplateRenderError(Exception):
