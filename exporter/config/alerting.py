@@ -24,6 +24,7 @@ from exporter.config.conditions import ANY, AlertConditions, Condition
 from exporter.config.fleet import HostSelector
 from exporter.config.labels import LabelName
 from exporter.config.mistakes import Mistake, tell
+from exporter.config.overlap import may_both_hold
 from exporter.config.secrets import EnvName, SecretFile, resolve_secret
 from exporter.config.templates import check_template
 
@@ -181,20 +182,25 @@ class AlertRule(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        tell(type(self).__name__, self._mistakes())
+        tell(type(self).__name__, (*self._mistakes(), *self.mistaken_conditions()))
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:
         for name in self.labels:
             if name in _SET_BY_US:
                 yield ("labels", name), "is a label that the exporter sets: choose another name"
-        labels = {_any_label(condition) for condition in (*self.when, *self.clear)} - {""}
-        if len(labels) > 1:
-            yield ("when",), f'may say "{ANY}" of one label only'
         for key in ("names", "labels"):
             # An empty list from a template must not mean the whole fleet.
             if key in self.hosts.model_fields_set and not getattr(self.hosts, key):
                 yield ("hosts", key), "must not be empty: leave it out where all are meant"
+
+    def mistaken_conditions(self) -> Iterator[Mistake]:
+        """Why `when` and `clear` do not go together."""
+        labels = {_any_label(condition) for condition in (*self.when, *self.clear)} - {""}
+        if len(labels) > 1:
+            yield ("when",), f'may say "{ANY}" of one label only'
+        if may_both_hold(self.when, self.clear):
+            yield ("clear",), "may hold while `when` does, too: leave a gap, as > 200 and < 100"
 
     @property
     def any_label(self) -> str:
@@ -249,13 +255,19 @@ class AlertingConfig(Model):
                     words = f"has the same name as {first[0]}[{first[1]}]: give it another"
                     yield (key, position, "name"), words
         rules: dict[str, int] = {}
-        known = {rule.name for rule in _builtin()} if self.builtin_rules else set()
+        known = {rule.name: rule for rule in _builtin()} if self.builtin_rules else {}
         for position, rule in enumerate(self.rules):
             first_rule = rules.setdefault(rule.name, position)
             if first_rule != position:
                 yield ("rules", position, "name"), f"is already the name of rules[{first_rule}]"
             if not rule.when and rule.enabled and rule.name not in known:
                 yield ("rules", position, "when"), "is missing, and no built-in rule has this name"
+            if rule.name in known:
+                for place, words in _changed(known[rule.name], rule).mistaken_conditions():
+                    yield (
+                        ("rules", position, *place),
+                        f"{words}; what is not given here is the built-in rule's",
+                    )
 
     @cached_property
     def in_force(self) -> tuple[AlertRule, ...]:

@@ -1,0 +1,46 @@
+"""Whether conditions may all hold at once: pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from itertools import pairwise
+
+from exporter.config.conditions import FIGURES, Condition
+
+
+def may_both_hold(when: Collection[Condition], clear: Collection[Condition]) -> bool:
+    """Whether some figures surely satisfy `when` and `clear` both.
+
+    Not where `clear` compares a figure that `when` does not: whether the two can be so at once is
+    not for us to know.
+    """
+    compared = {_figure(condition) for condition in when}
+    if not clear or not {_figure(condition) for condition in clear} <= compared:
+        return False
+    together = (*when, *clear)
+    return all(_satisfiable([c for c in together if _figure(c) == figure]) for figure in compared)
+
+
+def _figure(condition: Condition) -> tuple[str, str]:
+    return condition.figure, condition.label
+
+
+def _satisfiable(conditions: Collection[Condition]) -> bool:
+    """Whether one value satisfies conditions on one figure."""
+    return any(all(c.holds(value) for c in conditions) for value in _candidates(conditions))
+
+
+def _candidates(conditions: Collection[Condition]) -> Iterator[float]:
+    """Values of one figure of which some will do if any does: each threshold and its sides."""
+    thresholds = sorted({condition.value for condition in conditions})
+    match FIGURES[next(iter(conditions)).figure]:
+        case "flag":
+            yield from (0.0, 1.0)
+        case "count":  # whole, and not negative
+            near = (math.floor(value) + side for value in thresholds for side in (-1, 0, 1, 2))
+            yield from (float(value) for value in near if value >= 0)
+        case _:
+            yield from thresholds
+            yield from ((a + b) / 2 for a, b in pairwise(thresholds))
+            yield from (thresholds[-1] + 1, thresholds[0] - 1)
