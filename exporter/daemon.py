@@ -59,8 +59,20 @@ class Daemon:
     """One running exporter over one config file."""
 
     def __init__(
-        self, file: Path, *, on_listening: Callable[[list[str]], None] | None = None
+        self,
+        file: Path,
+        *,
+        on_listening: Callable[[list[str]], None] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """What it works with.
+
+        Args:
+            file: the config.
+            on_listening: called with its URLs once it listens.
+            clock: tells alerting the Unix time.
+        """
+        self._clock = clock
         self._file = file
         self._on_listening = on_listening
         self._stopping = asyncio.Event()
@@ -102,7 +114,7 @@ class Daemon:
                 self._poller = Poller(self._pool, decoder, self._on_snapshot)
                 journal = JournalThread(config.state.path)
                 stack.push_async_callback(journal.close)
-                self._centre = Centre(journal, self._tally)
+                self._centre = Centre(journal, self._tally, clock=self._clock)
                 self._desk = Desk(
                     journal,
                     self._pool,

@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.alerting.alert import Alert
 from exporter.alerting.facts import Facts, annotations_of
-from exporter.alerting.saved import alert_from, alert_value
+from exporter.alerting.saved import LAST_TIME, alert_from, alert_value
 from exporter.alerting.watches import Watch, watches_of
 from exporter.config.conditions import Condition
 from exporter.config.fleet import concerns
@@ -108,6 +108,8 @@ class Alarms:
         if saved is None:
             return None
         alert = alert_from(saved.get("alert"))
+        if saved.get("when") != watch.condition:
+            watch = replace(watch, when=())  # as at a reload: it was of other conditions
         clock = Clock(watch.rule.hold or 0.0, 0.0, held=_number(saved.get("held")) or 0.0)
         clock.last = _number(saved.get("last"))
         labels = alert.labels if alert is not None else {}
@@ -163,11 +165,13 @@ class Alarms:
         self, course: Course, figures: Figures, now: float, *, verdict: bool | None
     ) -> bool:
         """An alert that fires resolves when it is sure that it may."""
+        if course.alert is None or verdict is True:
+            return False  # whatever `clear` says, which may be of other figures
         if course.watch.clear:
             clear = figures.hold(course.watch.clear)
         else:
             clear = None if verdict is None else not verdict
-        if clear is not True or course.alert is None:
+        if clear is not True:
             return False
         self._end(_resolved(course.alert, now))
         course.alert, course.since = None, None
@@ -211,6 +215,7 @@ class Alarms:
             f"{host}/{key}": {
                 "host": host,
                 "watch": key,
+                "when": course.watch.condition,
                 "since": course.since,
                 "held": course.clock.held,
                 "last": course.clock.last,
@@ -286,7 +291,7 @@ def _pend(course: Course, now: float, *, verdict: bool | None) -> bool:
 
 
 def _resolved(alert: Alert, now: float) -> Alert:
-    return replace(alert, resolved_at=max(now, alert.fired_at))
+    return replace(alert, resolved_at=now)
 
 
 def _weight(condition: Condition, known: Reading | None) -> float:
@@ -299,4 +304,6 @@ def _weight(condition: Condition, known: Reading | None) -> float:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    if isinstance(value, int | float) and 0 <= value <= LAST_TIME:
+        return float(value)
+    return None

@@ -139,9 +139,9 @@ def _told(alert: Alert, ends_at: float) -> dict[str, object]:
     told: dict[str, object] = {
         "labels": label_texts(alert.labels),
         "annotations": texts(alert.annotations),
-        "startsAt": rfc3339(alert.fired_at),
         # One that ended before it began would be refused: the clock may have been set back.
-        "endsAt": rfc3339(max(ends, alert.fired_at)),
+        "startsAt": rfc3339(min(alert.fired_at, ends)),
+        "endsAt": rfc3339(ends),
     }
     if page := link(alert):
         told["generatorURL"] = page

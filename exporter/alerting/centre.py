@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from exporter.alerting.outcomes import Outcomes
 from exporter.alerting.receivers import make_receiver
 from exporter.alerting.saved import told_from, told_value
 from exporter.alerting.trend import Trend
-from exporter.config.alerting import AlertmanagerConfig, ReceiverConfig
+from exporter.config.alerting import AlertmanagerConfig, ReceiverConfig, WebhookConfig
 from exporter.config.models import Config
 from exporter.files import file_exists
 from exporter.journal import JournalError
@@ -85,9 +86,11 @@ class Centre:
         self._trends: dict[str, Trend] = {}
         self._tellers: dict[str, _Teller] = {}
         self._told: dict[str, dict[str, Told]] = {}
-        """By receiver and group: what was kept for receivers that are not there yet."""
+        """By receiver and group: what is kept for receivers that are not told just now."""
         self._kept: dict[str, dict[str, Any]] = {ALERTS: {}, TOLD: {}}
         """What stands in the state file."""
+        self._known: set[str] = set()
+        """The names of the config's receivers."""
         self._to_keep = asyncio.Event()
         self._trouble = ""
 
@@ -119,19 +122,28 @@ class Centre:
             config: hosts, rules and receivers.
             external_url: where people reach the status page.
         """
+        moved = external_url != self._external_url
         self._external_url = external_url
         self.alarms.configure(config, self._clock())
         self._trends = {host.name: self._trends.get(host.name, Trend()) for host in config.hosts}
         alerting = config.alerting
         wanted = {receiver.receiver: receiver for receiver in alerting.receivers}
-        for name, teller in list(self._tellers.items()):
-            if wanted.get(name) != teller.config:
-                await self._dismiss(name, teller)
-            elif isinstance(teller.work, Notifier):
+        await asyncio.gather(
+            *(
+                self._dismiss(name, teller)
+                for name, teller in list(self._tellers.items())
+                # A notification of a webhook names the external URL.
+                if wanted.get(name) != teller.config
+                or (moved and isinstance(teller.config, WebhookConfig))
+            )
+        )
+        for teller in self._tellers.values():
+            if isinstance(teller.work, Notifier):
                 teller.work.timing = alerting
-            if name not in wanted:
-                self._told.pop(name, None)
-                self.outcomes.forget(name)
+        for name in (self._known | self._told.keys()) - wanted.keys():
+            self._told.pop(name, None)
+            self.outcomes.forget(name)
+        self._known = set(wanted)
         for name, receiver in wanted.items():
             if name not in self._tellers:
                 self._tellers[name] = self._employ(receiver, config)
@@ -152,16 +164,17 @@ class Centre:
                 self.outcomes,
                 self._clock,
                 told,
+                on_told=self._to_keep.set,
             )
         teller = _Teller(receiver, work)
         teller.task = asyncio.create_task(self._keep_told(teller), name=f"tell {work.name}")
         return teller
 
     async def _dismiss(self, name: str, teller: _Teller) -> None:
-        del self._tellers[name]
         if isinstance(teller.work, Notifier):
             # A changed address is still the same receiver to people.
             self._told[name] = teller.work.told
+        del self._tellers[name]
         if teller.task is not None:
             teller.task.cancel()
             await asyncio.gather(teller.task, return_exceptions=True)
@@ -186,15 +199,11 @@ class Centre:
     def observe(self, record: HostRecord, snapshot: HostSnapshot) -> None:
         """Take in a poll's outcome."""
         now = self._clock()
-        told: list[Facts] = []
 
+        @cache
         def facts() -> Facts:
-            if not told:
-                name = snapshot.host
-                url = f"{self._external_url}/hosts/{quote(name)}"
-                last = self._last_remediation(name, now)
-                told.append(Facts(record, snapshot, now, last, url))
-            return told[0]
+            url = f"{self._external_url}/hosts/{quote(snapshot.host)}"
+            return Facts(record, snapshot, now, self._last_remediation(snapshot.host, now), url)
 
         if self.alarms.follow(snapshot, self._beyond(snapshot), now, facts):
             self._announce()
@@ -240,8 +249,6 @@ class Centre:
                     "a bug in the exporter ended a notification", receiver=teller.work.name
                 )
                 due = self._clock() + LONGEST_PAUSE
-            if isinstance(teller.work, Notifier):
-                self._to_keep.set()
             await asyncio.sleep(SHORTEST_PAUSE)
             pause = LONGEST_PAUSE if due is None else due - self._clock()
             await _event_or_timeout(teller.changed, min(max(0.0, pause), LONGEST_PAUSE))
@@ -262,6 +269,8 @@ class Centre:
         changes = {kind: _difference(self._kept[kind], wanted[kind]) for kind in wanted}
         if not any(changes.values()):
             return
+        # Until it is known, and when this is cancelled, any of it may be written or not.
+        self._kept = {kind: self._kept[kind] | dict.fromkeys(changes[kind]) for kind in changes}
         try:
             await self._journal.do(lambda journal: journal.keep_states(changes))
         except JournalError as error:
@@ -271,10 +280,11 @@ class Centre:
             self._trouble = ""
 
     def _told_values(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        for name, teller in self._tellers.items():
-            if isinstance(teller.work, Notifier):
-                for group, told in teller.work.told.items():
-                    yield f"{name}/{group}", told_value(name, group, told)
+        works = {name: teller.work for name, teller in self._tellers.items()}
+        known = {name: work.told for name, work in works.items() if isinstance(work, Notifier)}
+        for name, groups in (self._told | known).items():
+            for group, told in groups.items():
+                yield f"{name}/{group}", told_value(name, group, told)
 
     def _tell_trouble(self, problem: str) -> None:
         if problem != self._trouble:

@@ -60,7 +60,7 @@ def variables(
         "severity": watch.rule.severity,
         "host": facts.record.host.name,
         "labels": Labels(labels),
-        "condition": " and ".join(map(str, watch.when)),
+        "condition": watch.condition,
         "value": UNKNOWN if known is None else shown(first, known.least),
         "number": 0.0 if known is None else known.least,
         "threshold": shown(first, first.value),

@@ -81,6 +81,7 @@ class Feed:
     async def step(self) -> float | None:
         """Tell what is due; when the next is, as Unix time, or None when nothing will be."""
         now = self._clock()
+        self._follow_back(now)
         if now >= self._put_off and self._due(now):
             try:
                 await deliver(self._send)
@@ -91,6 +92,11 @@ class Feed:
     async def close(self) -> None:
         """Let go of connections."""
         await self.alertmanager.close()
+
+    def _follow_back(self, now: float) -> None:
+        """Wait for no time that a clock showed which was set back."""
+        self._put_off = min(self._put_off, now + TRY_AGAIN)
+        self._sent = {key: min(at, now) for key, at in self._sent.items()}
 
     def _wanted(self, now: float) -> list[Alert]:
         """What the Alertmanager should know: what fires, and what has just resolved."""

@@ -24,17 +24,20 @@ class Told:
     """By incident: what it was told of, and not yet that it resolved."""
 
 
-def due_at(told: Told, firing: Sequence[Alert], timing: AlertingConfig) -> float | None:
+def due_at(told: Told, firing: Sequence[Alert], timing: AlertingConfig, now: float) -> float | None:
     """Unix time at which a receiver is to be told of a group; None when there is nothing to tell.
 
     Args:
         told: what it knows of the group.
         firing: the group's alerts that fire.
         timing: group_wait, group_interval and repeat_interval.
+        now: Unix time.
     """
     if not told.firing:
         first = min((alert.fired_at for alert in firing), default=None)
-        return None if first is None else first + timing.group_wait
+        if first is None:
+            return None
+        return now if first > now else first + timing.group_wait  # the clock may be set back
     if {alert.incident for alert in firing} != told.firing.keys():
         return told.at + timing.group_interval
     return told.at + timing.repeat_interval

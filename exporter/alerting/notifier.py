@@ -10,7 +10,7 @@ from exporter.alerting.alert import Alert, Notification
 from exporter.alerting.delivery import DeliveryError, Receiver
 from exporter.alerting.groups import Told, content, due_at, taken
 from exporter.alerting.outcomes import Outcomes
-from exporter.alerting.retry import deliver
+from exporter.alerting.retry import deliver, to_the_end
 from exporter.config.alerting import AlertingConfig
 
 TRY_AGAIN = 30.0
@@ -32,6 +32,8 @@ class Notifier:
         outcomes: Outcomes,
         clock: Callable[[], float],
         told: Mapping[str, Told] | None = None,
+        *,
+        on_told: Callable[[], None] = lambda: None,
     ) -> None:
         """What it works with.
 
@@ -42,6 +44,7 @@ class Notifier:
             outcomes: counts deliveries.
             clock: tells the Unix time.
             told: by group, what the receiver knows from before the start.
+            on_told: called whenever it knows something else.
         """
         self.receiver = receiver
         self.told: dict[str, Told] = dict(told or {})
@@ -53,6 +56,7 @@ class Notifier:
         self._clock = clock
         self._put_off: dict[str, float] = {}
         """By group, Unix time before which a delivery that failed is not tried again."""
+        self._on_told = on_told
         outcomes.expect(receiver.name)
 
     @property
@@ -81,29 +85,28 @@ class Notifier:
         """By group, when it is to be told of next."""
         groups = self._firing()
         due: dict[str, float] = {}
+        now = self._clock()
+        self._follow_back(now)
         for group in groups.keys() | self.told.keys():
-            at = due_at(self.told.get(group, Told()), groups.get(group, []), self.timing)
+            at = due_at(self.told.get(group, Told()), groups.get(group, []), self.timing, now)
             if at is not None:
                 due[group] = max(at, self._put_off.get(group, at))
         return due
+
+    def _follow_back(self, now: float) -> None:
+        """Wait for no time that a clock showed which was set back."""
+        for told in self.told.values():
+            told.at = min(told.at, now)
+        for group, at in self._put_off.items():
+            self._put_off[group] = min(at, now + TRY_AGAIN)
 
     async def _tell(self, group: str) -> None:
         async def send() -> None:
             # What is so now, and not what was so at the first attempt.
             notification = self._content(group)
             if notification is None:
-                self.told.pop(group, None)
                 return
-            try:
-                await self.receiver.send(notification)
-            except DeliveryError as error:
-                self._outcomes.failed(self.name, error)
-                raise
-            now = self._clock()
-            self._outcomes.ok(self.name, now)
-            self.told[group] = taken(notification, now)
-            if not self.told[group].firing:
-                del self.told[group]
+            await to_the_end(self._send(group, notification))
 
         try:
             await deliver(send)
@@ -111,6 +114,19 @@ class Notifier:
             self._put_off[group] = self._clock() + TRY_AGAIN
         else:
             self._put_off.pop(group, None)
+
+    async def _send(self, group: str, notification: Notification) -> None:
+        try:
+            await self.receiver.send(notification)
+        except DeliveryError as error:
+            self._outcomes.failed(self.name, error)
+            raise
+        now = self._clock()
+        self._outcomes.ok(self.name, now)
+        self.told[group] = taken(notification, now)
+        if not self.told[group].firing:
+            del self.told[group]
+        self._on_told()
 
     def _content(self, group: str) -> Notification | None:
         resolved = {alert.incident: alert for alert in self._alarms.recent()}

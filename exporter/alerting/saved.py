@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from exporter.alerting.alert import Alert
 from exporter.alerting.groups import Told
 
+LAST_TIME = 253402300799
+"""The end of the year 9999: a later time cannot be told."""
+
+_Time = Annotated[float, msgspec.Meta(ge=0, le=LAST_TIME)]
+
 
 class _Saved(msgspec.Struct):
     labels: dict[str, str]
     annotations: dict[str, str]
-    since: float
-    fired_at: float
-    resolved_at: float | None = None
+    since: _Time
+    fired_at: _Time
+    resolved_at: _Time | None = None
     url: str = ""
     weight: float = 0.0
 
@@ -39,7 +44,8 @@ def alert_from(value: object) -> Alert | None:
         saved = msgspec.convert(value, _Saved)
     except msgspec.ValidationError:
         return None
-    return _alert(saved)
+    alert = _alert(saved)
+    return alert if alert.name and alert.host else None
 
 
 def _alert(saved: _Saved) -> Alert:
@@ -57,7 +63,7 @@ def _alert(saved: _Saved) -> Alert:
 class _SavedTold(msgspec.Struct):
     receiver: str
     group: str
-    at: float
+    at: _Time
     firing: list[_Saved]
 
 

@@ -25,7 +25,7 @@ def alerts_view(alarms: Alarms) -> list[dict[str, Any]]:
                 "labels": dict(p.labels),
                 "annotations": {"summary": f"fires in {duration(p.remaining)} if that goes on"},
                 "since": _iso(p.since),
-                "condition": " and ".join(map(str, p.watch.when)),
+                "condition": p.watch.condition,
             }
             for p in pending
         ),

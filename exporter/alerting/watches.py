@@ -29,6 +29,11 @@ class Watch:
         """Unique among the watches of a host."""
         return f"{self.rule.name}/{self.value}" if self.label else self.rule.name
 
+    @property
+    def condition(self) -> str:
+        """When it fires, in words."""
+        return " and ".join(map(str, self.when))
+
     def labels_on(self, host: HostConfig) -> dict[str, str]:
         """All labels of its alerts on a host; what the exporter sets comes last."""
         labels = {**host.labels, **self.rule.labels}

@@ -68,12 +68,13 @@ def payload(
 def _told(alert: Alert) -> dict[str, object]:
     labels = label_texts(alert.labels)
     ended = alert.resolved_at
+    began = alert.fired_at if ended is None else min(alert.fired_at, ended)
     return {
         "status": "firing" if ended is None else "resolved",
         "labels": labels,
         "annotations": texts(alert.annotations),
-        "startsAt": rfc3339(alert.fired_at),
-        "endsAt": NEVER if ended is None else rfc3339(max(ended, alert.fired_at)),
+        "startsAt": rfc3339(began),
+        "endsAt": NEVER if ended is None else rfc3339(ended),
         "generatorURL": link(alert),
         "fingerprint": fingerprint_of(labels),
     }

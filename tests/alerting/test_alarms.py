@@ -91,6 +91,15 @@ def test_without_clear_it_resolves_when_the_conditions_surely_do_not_hold() -> N
     assert site.firing() == []
 
 
+def test_what_holds_does_not_resolve_whatever_clear_says() -> None:
+    site = Site({**AT_ONCE, "clear": "queue_bounce_messages < 10"})
+    for _ in range(5):
+        site.poll(frozen(300, bounces=0))
+        assert site.firing() == ["mx1 Frozen"]
+    site.poll(frozen(100, bounces=0))
+    assert [change.firing for change in site.changes] == [True, False]
+
+
 def test_each_incident_is_one_of_its_own() -> None:
     site = Site(AT_ONCE)
     for count in (300, 0, 300):
@@ -223,6 +232,40 @@ def test_a_long_stop_begins_the_time_anew() -> None:
     assert alert.since == again.now - 5 * MINUTE
 
 
+def test_a_condition_that_changed_while_nobody_looked_begins_anew() -> None:
+    site = Site(FROZEN, AT_ONCE | {"name": "Other"})
+    for _ in range(5):
+        site.poll(frozen(300))
+    other = {"when": "queue_bounce_messages > 0", "clear": []}
+    again = Site()
+    again.alarms.restore(site.alarms.saved().values())
+    again.configure(FROZEN | other, AT_ONCE | {"name": "Other"} | other)
+    assert (again.firing(), list(again.alarms.pending())) == ([], [])
+    assert [alert.name for alert in again.alarms.recent()] == ["Other"]
+
+
+def test_a_clock_that_is_set_back_neither_ends_nor_repeats_anything() -> None:
+    site = Site(FROZEN)
+    for _ in range(6):
+        site.poll(frozen(300))
+    site.now -= 86400
+    site.poll(frozen(300))
+    site.poll(bad("queue"))
+    assert site.firing() == ["mx1 Frozen"]
+    site.poll(frozen(0))
+    (alert,) = site.alarms.recent()
+    assert alert.resolved_at == site.now
+    assert [change.firing for change in site.changes] == [True, False]
+
+
+def test_a_clock_that_jumps_makes_nothing_fire() -> None:
+    site = Site(FROZEN)
+    for jump in (86400, -86400, 7 * 86400, -3600, 0):
+        site.poll(frozen(300))
+        site.now += jump
+    assert site.firing() == []
+
+
 def test_a_rule_that_left_while_nobody_looked_resolves_its_alerts() -> None:
     site = Site(AT_ONCE)
     site.poll(frozen(300))
@@ -231,6 +274,14 @@ def test_a_rule_that_left_while_nobody_looked_resolves_its_alerts() -> None:
     other.alarms.restore(saved.values())
     assert other.configure(FROZEN)
     assert [alert.name for alert in other.alarms.recent()] == ["Frozen"]
+
+
+SAVED = {
+    "labels": {"alertname": "Frozen", "host": "mx1"},
+    "annotations": {},
+    "since": 1.0,
+    "fired_at": 1.0,
+}
 
 
 @pytest.mark.parametrize(
@@ -242,6 +293,11 @@ def test_a_rule_that_left_while_nobody_looked_resolves_its_alerts() -> None:
         {"host": "mx1", "watch": "Frozen", "since": "yesterday", "held": None},
         {"resolved": None},
         {"resolved": {"labels": {}}},
+        {"resolved": {**SAVED, "labels": {}}},
+        {"resolved": {**SAVED, "fired_at": float("nan")}},
+        {"resolved": {**SAVED, "resolved_at": 1e300}},
+        {"host": "mx1", "watch": "Frozen", "alert": {**SAVED, "since": -1}},
+        {"host": "mx1", "watch": "Frozen", "since": 1e300, "held": float("inf")},
     ],
 )
 def test_what_was_kept_and_makes_no_sense_is_left_out(value: dict[str, object]) -> None:

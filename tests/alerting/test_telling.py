@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 import stamina
 
+from exporter.alerting import retry
+from exporter.alerting.alert import Notification
 from exporter.alerting.feed import ENDS_AFTER, GIVE_UP_AFTER, RESEND, RESOLVED_FOR, Feed
 from exporter.alerting.notifier import Notifier
 from exporter.alerting.outcomes import Outcomes
@@ -181,6 +184,69 @@ def test_what_was_kept_and_makes_no_sense_is_left_out(value: object) -> None:
     assert told_from(value) is None
 
 
+@pytest.mark.parametrize("jump", [3600, 30 * 86400])
+async def test_a_clock_that_is_set_back_delays_nothing_by_more_than_its_interval(jump: int) -> None:
+    desk = Desk()
+    desk.site.poll(frozen(300))
+    assert await desk.after(-jump) == [["mx1"]], "it fired in what is the future now"
+    desk.site.now += jump
+    desk.site.poll(frozen(300), name="mx2")
+    desk.listener.failures = [refused()]
+    assert await desk.after(INTERVAL) == []
+    desk.site.now -= jump
+    assert await desk.after(0) == []
+    assert await desk.after(INTERVAL) == [["mx1", "mx2"]]
+    desk.site.poll(frozen(0))
+    desk.site.now -= jump
+    assert await desk.after(0) == []
+    assert await desk.after(INTERVAL) == [["mx2", "(mx1)"]]
+
+
+class Slow(Listener):
+    """One that takes what it is told when the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_take = asyncio.Event(), asyncio.Event()
+
+    async def send(self, notification: Notification) -> None:
+        self.asked.set()
+        await self.may_take.wait()
+        self.told.append(notification)
+
+
+async def test_who_is_just_being_told_is_told_though_the_daemon_ends() -> None:
+    """It would be told again after the start, if nobody knew that it took it."""
+    desk, changes = Desk(), []
+    desk.listener = slow = Slow()
+    desk.notifier = desk.made(on_told=lambda: changes.append(desk.site.now))
+    desk.site.poll(frozen(300))
+    desk.site.now += WAIT
+    step = asyncio.create_task(desk.notifier.step())
+    await slow.asked.wait()
+    step.cancel()
+    slow.may_take.set()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    assert len(slow.told) == 1
+    assert (list(desk.notifier.told), len(changes)) == (["Frozen"], 1)
+
+
+async def test_who_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "LAST_ATTEMPT", 0.01)
+    desk = Desk()
+    desk.listener = slow = Slow()
+    desk.notifier = desk.made()
+    desk.site.poll(frozen(300))
+    desk.site.now += WAIT
+    step = asyncio.create_task(desk.notifier.step())
+    await slow.asked.wait()
+    step.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await step
+    assert (slow.told, desk.notifier.told) == ([], {})
+
+
 # --- Alertmanager -------------------------------------------------------------------------------
 
 
@@ -219,6 +285,17 @@ async def test_it_is_told_at_once_and_again_before_the_alert_would_end() -> None
     assert await told.after(0) == ["mx2"], "mx1 was told half a minute ago"
     assert await told.after(30) == ["mx1"]
     assert RESEND * 3 < ENDS_AFTER
+
+
+async def test_a_clock_that_is_set_back_does_not_let_an_alert_end() -> None:
+    told = Told()
+    told.site.poll(frozen(300))
+    await told.after(0)
+    told.site.now -= 3600
+    assert await told.after(0) == []
+    assert await told.after(RESEND) == ["mx1"]
+    told.site.poll(frozen(0))
+    assert await told.after(0) == ["(mx1)"]
 
 
 async def test_a_resolution_is_told_for_a_while() -> None:
