@@ -21,7 +21,7 @@ from exporter.alerting.groups import Told
 from exporter.alerting.notifier import Notifier
 from exporter.alerting.outcomes import Outcomes
 from exporter.alerting.receivers import make_receiver
-from exporter.alerting.saved import told_from, told_value
+from exporter.alerting.saved import ends_from, ends_value, told_from, told_value
 from exporter.alerting.trend import Trend
 from exporter.config.alerting import AlertmanagerConfig, ReceiverConfig, WebhookConfig
 from exporter.config.models import Config
@@ -89,6 +89,8 @@ class Centre:
         """By receiver and group: what is kept for receivers that are not told just now."""
         self._kept: dict[str, dict[str, Any]] = {ALERTS: {}, TOLD: {}}
         """What stands in the state file."""
+        self._ends: dict[str, list[str]] = {}
+        """The same of Alertmanagers: the incidents whose end they were told."""
         self._known: set[str] = set()
         """The names of the config's receivers."""
         self._to_keep = asyncio.Event()
@@ -110,10 +112,11 @@ class Centre:
         self._kept = {ALERTS: alerts, TOLD: told}
         self.alarms.restore(value for value in alerts.values() if isinstance(value, dict))
         for value in told.values():
-            known = told_from(value)
-            if known is not None:
+            if (known := told_from(value)) is not None:
                 receiver, group, state = known
                 self._told.setdefault(receiver, {})[group] = state
+            elif (ends := ends_from(value)) is not None:
+                self._ends[ends[0]] = ends[1]
 
     async def configure(self, config: Config, external_url: str) -> None:
         """Follow a config; receivers that are as they were go on undisturbed.
@@ -140,8 +143,9 @@ class Centre:
         for teller in self._tellers.values():
             if isinstance(teller.work, Notifier):
                 teller.work.timing = alerting
-        for name in (self._known | self._told.keys()) - wanted.keys():
+        for name in (self._known | self._told.keys() | self._ends.keys()) - wanted.keys():
             self._told.pop(name, None)
+            self._ends.pop(name, None)
             self.outcomes.forget(name)
         self._known = set(wanted)
         for name, receiver in wanted.items():
@@ -154,7 +158,14 @@ class Centre:
         work: Feed | Notifier
         if isinstance(receiver, AlertmanagerConfig):
             client = AlertmanagerClient(receiver)
-            work = Feed(client, self.alarms, self.outcomes, self._clock)
+            work = Feed(
+                client,
+                self.alarms,
+                self.outcomes,
+                self._clock,
+                self._ends.pop(receiver.receiver, ()),
+                on_told=self._to_keep.set,
+            )
         else:
             told = self._told.pop(receiver.receiver, {})
             work = Notifier(
@@ -174,6 +185,8 @@ class Centre:
         if isinstance(teller.work, Notifier):
             # A changed address is still the same receiver to people.
             self._told[name] = teller.work.told
+        else:
+            self._ends[name] = teller.work.ended
         del self._tellers[name]
         if teller.task is not None:
             teller.task.cancel()
@@ -285,6 +298,9 @@ class Centre:
         for name, groups in (self._told | known).items():
             for group, told in groups.items():
                 yield f"{name}/{group}", told_value(name, group, told)
+        ends = {name: work.ended for name, work in works.items() if isinstance(work, Feed)}
+        for name, ended in (self._ends | ends).items():
+            yield name, ends_value(name, ended)
 
     def _tell_trouble(self, problem: str) -> None:
         if problem != self._trouble:

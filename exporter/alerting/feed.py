@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from exporter.alerting.alarms import Alarms
@@ -55,6 +55,9 @@ class Feed:
         alarms: Alarms,
         outcomes: Outcomes,
         clock: Callable[[], float],
+        ended: Iterable[str] = (),
+        *,
+        on_told: Callable[[], None] = lambda: None,
     ) -> None:
         """What it works with.
 
@@ -63,12 +66,17 @@ class Feed:
             alarms: what there is to tell.
             outcomes: counts deliveries.
             clock: tells the Unix time.
+            ended: the incidents whose end it was told before the start.
+            on_told: called whenever it knows of another end.
         """
         self.alertmanager = alertmanager
         self._alarms = alarms
         self._outcomes = outcomes
         self._clock = clock
-        self._sent: dict[tuple[str, bool], float] = {}
+        self._on_told = on_told
+        self._sent: dict[tuple[str, bool], float] = dict.fromkeys(
+            ((incident, False) for incident in ended), 0.0
+        )
         """By incident and whether it fires, Unix time at which that was last taken."""
         self._put_off = 0.0
         outcomes.expect(alertmanager.name)
@@ -77,6 +85,11 @@ class Feed:
     def name(self) -> str:
         """The Alertmanager's name."""
         return self.alertmanager.name
+
+    @property
+    def ended(self) -> list[str]:
+        """The incidents whose end it was told."""
+        return [incident for incident, firing in self._sent if not firing]
 
     async def step(self) -> float | None:
         """Tell what is due; when the next is, as Unix time, or None when nothing will be."""
@@ -114,7 +127,8 @@ class Feed:
         age = now - (alert.resolved_at or now)
         if (alert.incident, False) in self._sent:
             return age < RESOLVED_FOR
-        # Before the start it may have been told that it fires; what is new to it does no harm.
+        # It may have passed on that it fires, and not have run since: then nothing but this
+        # makes it pass on the end. One that knows the end would pass it on once more.
         return age < GIVE_UP_AFTER
 
     def _due(self, now: float) -> list[Alert]:
@@ -145,4 +159,7 @@ class Feed:
         known = {(alert.incident, True) for alert in self._alarms.firing()}
         known |= {(alert.incident, False) for alert in self._alarms.recent()}
         self._sent = {key: at for key, at in self._sent.items() if key in known}
+        news = any((alert.incident, False) not in self._sent for alert in due if not alert.firing)
         self._sent |= {(alert.incident, alert.firing): now for alert in due}
+        if news:
+            self._on_told()

@@ -73,6 +73,25 @@ def told_value(receiver: str, group: str, told: Told) -> dict[str, Any]:
     return {"receiver": receiver, "group": group, "at": told.at, "firing": firing}
 
 
+class _SavedEnds(msgspec.Struct):
+    receiver: str
+    ended: list[str]
+
+
+def ends_value(receiver: str, ended: list[str]) -> dict[str, Any]:
+    """The incidents whose end an Alertmanager was told, as plain values."""
+    return {"receiver": receiver, "ended": ended}
+
+
+def ends_from(value: object) -> tuple[str, list[str]] | None:
+    """Alertmanager and incidents, from plain values; None when they say none of it."""
+    try:
+        saved = msgspec.convert(value, _SavedEnds)
+    except msgspec.ValidationError:
+        return None
+    return saved.receiver, saved.ended
+
+
 def told_from(value: object) -> tuple[str, str, Told] | None:
     """Receiver, group and what it knows, from plain values; None when they say none of it."""
     try:

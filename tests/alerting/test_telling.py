@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import stamina
@@ -259,8 +259,8 @@ class Told:
         self.outcomes = Outcomes()
         self.feed = self.made()
 
-    def made(self) -> Feed:
-        return Feed(self.manager, self.site.alarms, self.outcomes, lambda: self.site.now)
+    def made(self, ended: Sequence[str] = ()) -> Feed:
+        return Feed(self.manager, self.site.alarms, self.outcomes, lambda: self.site.now, ended)
 
     async def after(self, seconds: float) -> list[str]:
         """What is told by then; a resolved one in brackets."""
@@ -338,6 +338,9 @@ async def test_after_a_restart_it_is_told_once_more() -> None:
     told.feed = told.made()
     assert sorted(await told.after(600)) == ["(mx1)", "mx2"]
     assert await told.after(RESEND) == ["mx2"]
+    ended = told.feed.ended
+    told.feed = told.made(ended)
+    assert await told.after(0) == ["mx2"], "it would pass on the end of mx1 once more"
     told.feed = told.made()
     assert await told.after(GIVE_UP_AFTER) == ["mx2"]
 

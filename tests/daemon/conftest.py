@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -77,9 +78,11 @@ def host(name: str, url: str, **keys: Any) -> dict[str, Any]:
 
 
 class StartDaemon(Protocol):
-    """Run a daemon over a config; it is ended with the test."""
+    """Run a daemon over a config; it is ended with the test. `clock` is that of its alerting."""
 
-    async def __call__(self, config: Mapping[str, Any]) -> RunningDaemon: ...
+    async def __call__(
+        self, config: Mapping[str, Any], *, clock: Callable[[], float] = time.time
+    ) -> RunningDaemon: ...
 
 
 @pytest.fixture
@@ -87,11 +90,13 @@ async def start_daemon(tmp_path: Path) -> AsyncIterator[StartDaemon]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def start(config: Mapping[str, Any]) -> RunningDaemon:
+        async def start(
+            config: Mapping[str, Any], *, clock: Callable[[], float] = time.time
+        ) -> RunningDaemon:
             file = tmp_path / "config.yaml"
             write_config(file, config)
             listening: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
-            daemon = Daemon(file, on_listening=listening.set_result)
+            daemon = Daemon(file, on_listening=listening.set_result, clock=clock)
             task = asyncio.create_task(daemon.run())
             stack.push_async_callback(end, daemon, task)
             waited: list[asyncio.Future[Any]] = [task, listening]
