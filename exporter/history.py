@@ -6,7 +6,7 @@ import math
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState
@@ -48,40 +48,41 @@ class Point(NamedTuple):
     """Seconds."""
 
 
-@dataclass(slots=True)
-class _Columns:
-    """Points in columns: 28 bytes each, where objects would take hundreds."""
+_WIDTH = len(FIGURES)
 
-    at: array[float] = field(default_factory=lambda: array("d"))
-    values: tuple[array[float], ...] = field(
-        default_factory=lambda: tuple(array("f") for _ in FIGURES)
-    )
+
+class _Points:
+    """Points in two arrays: 32 bytes each, where objects would take hundreds."""
+
+    __slots__ = ("at", "values")
+
+    def __init__(self) -> None:
+        self.at = array("d")
+        self.values = array("f")
+        """_WIDTH for each point."""
 
     def __len__(self) -> int:
         return len(self.at)
 
     def append(self, point: Point) -> None:
-        self.at.append(point.at)
-        for column, value in zip(self.values, point[1:], strict=True):
-            column.append(value)
+        self.at.append(point[0])
+        self.values.extend(point[1:])
 
     def pop_first(self, count: int) -> list[Point]:
         """Take the oldest `count` points out."""
         taken = [self._point(index) for index in range(count)]
-        del self.at[:count]
-        for column in self.values:
-            del column[:count]
+        del self.at[:count], self.values[: count * _WIDTH]
         return taken
 
     def pop_last(self) -> list[Point]:
         """Take the newest point out."""
         taken = [self._point(len(self.at) - 1)]
-        for column in (self.at, *self.values):
-            del column[-1:]
+        del self.at[-1:], self.values[-_WIDTH:]
         return taken
 
     def _point(self, index: int) -> Point:
-        return Point(self.at[index], *(column[index] for column in self.values))
+        begin = index * _WIDTH
+        return Point(self.at[index], *self.values[begin : begin + _WIDTH])
 
     def __iter__(self) -> Iterator[Point]:
         return (self._point(index) for index in range(len(self.at)))
@@ -108,8 +109,8 @@ class History:
     def __init__(self) -> None:
         self.spells: deque[Spell] = deque(maxlen=MOST_SPELLS)
         """The last failures, the newest last."""
-        self._fine = _Columns()
-        self._coarse = _Columns()
+        self._fine = _Points()
+        self._coarse = _Points()
 
     def add(self, snapshot: HostSnapshot) -> None:
         """Take in a poll; one that lies before the last, since the clock was set back, is none."""
@@ -118,7 +119,7 @@ class History:
         self._fine.append(point_of(snapshot))
         if self.spells or not snapshot.ok:
             self._follow_failures(snapshot)
-        # In batches: moving one by one would shift the columns at each poll.
+        # In batches: moving one by one would shift the arrays at each poll.
         if len(self._fine) >= FINE + FINE // 4:
             self._thin(self._fine.pop_first(len(self._fine) - FINE))
 
@@ -146,7 +147,7 @@ class History:
 
     def points(self, since: float = 0.0) -> list[Point]:
         """The points since Unix time `since`, the oldest first."""
-        return [p for columns in (self._coarse, self._fine) for p in columns if p.at >= since]
+        return [p for points in (self._coarse, self._fine) for p in points if p.at >= since]
 
     def __len__(self) -> int:
         return len(self._coarse) + len(self._fine)

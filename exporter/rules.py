@@ -82,15 +82,18 @@ class Figures:
 
         Rows that were not understood, or did not tell, may add to what the others say.
         """
-        key = condition.figure, condition.label
-        if key in self._known:
-            return self._known[key]
+        if condition.key in self._known:
+            return self._known[condition.key]
         if condition.figure in FOR_ALERTS_ALONE:
             known = self._beyond.get(condition.figure)
         else:
             told = self.told(condition)
-            known = None if told is None else Reading(told, told + self._untold(condition.figure))
-        self._known[key] = known
+            if told is None:
+                known = None
+            else:
+                most = told + self._untold(condition.figure) if self._doubtful else told
+                known = Reading(told, most)
+        self._known[condition.key] = known
         return known
 
     def told(self, condition: Condition) -> float | None:
@@ -111,7 +114,7 @@ class Figures:
 
     def _untold(self, name: str) -> float:
         """What the rows that did not tell, or were not understood, may add at most."""
-        if not self._doubtful or self._stats is None or name not in _TOLD_BY:
+        if self._stats is None or name not in _TOLD_BY:
             return 0.0
         rows = self._stats.unparsed + dict(self._stats.lacking).get(_TOLD_BY[name], 0)
         return math.inf if rows and FIGURES[name] != "count" else float(rows)
@@ -121,7 +124,14 @@ class Figures:
         unsure = False
         for condition in conditions:
             known = self.reading(condition)
-            verdict = None if known is None else _verdict(known, condition)
+            if known is None:
+                unsure = True
+                continue
+            least, most = known
+            if least == most:  # as nearly always
+                verdict: bool | None = condition.compare(least, condition.value)
+            else:
+                verdict = _verdict(known, condition)
             if verdict is False:
                 return False
             unsure = unsure or verdict is None
@@ -129,10 +139,8 @@ class Figures:
 
 
 def _verdict(known: Reading, condition: Condition) -> bool | None:
-    """Whether a condition holds, whatever the figure may be within what is known."""
+    """Whether a condition holds, whatever the figure may be between the two."""
     least, most = known
-    if least == most:
-        return condition.holds(least)
     if condition.operator in {"==", "!="}:
         within = least <= condition.value <= most
         return None if within else condition.holds(least)

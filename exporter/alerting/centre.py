@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -213,7 +212,6 @@ class Centre:
         """Take in a poll's outcome."""
         now = self._clock()
 
-        @cache
         def facts() -> Facts:
             url = f"{self._external_url}/hosts/{quote(snapshot.host)}"
             return Facts(record, snapshot, now, self._last_remediation(snapshot.host, now), url)

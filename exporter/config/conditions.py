@@ -9,7 +9,7 @@ import difflib
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
@@ -86,10 +86,18 @@ class Condition:
     """The collector or the service, for figures that have one, or ANY; else ""."""
     text: str = ""
     """As it was written, blanks made even."""
+    key: tuple[str, str] = field(init=False, repr=False, compare=False)
+    """Figure and label: what it compares."""
+    compare: Callable[[float, float], bool] = field(init=False, repr=False, compare=False)
+    """Its operator; conditions are looked at for every host at every poll."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.figure, self.label))
+        object.__setattr__(self, "compare", _OPERATORS[self.operator])
 
     def holds(self, told: float) -> bool:
         """Whether it holds for a figure of this value."""
-        return _OPERATORS[self.operator](told, self.value)
+        return self.compare(told, self.value)
 
     def __str__(self) -> str:
         return self.text
