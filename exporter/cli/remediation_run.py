@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +36,12 @@ from exporter.cli.rules import host_argument, rule_argument, rule_on_host
 from exporter.cli.terminal import config_option, format_option, load_or_exit, print_json
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
-from exporter.files import file_exists
-from exporter.journal import Actor, Entry, JournalError, Kind, Outcome
+from exporter.journal import Actor, Entry, Kind, Outcome
 from exporter.journal.view import entry_view
 from exporter.remediation.guards import Block, Guard, Situation, effective_mode
 from exporter.remediation.plan import Plan
 from exporter.remediation.run import Request, Result, run_rule
+from exporter.remediation.situation import Fleet, situation_of
 from exporter.remediation.work import Deed
 
 
@@ -121,7 +120,15 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
     async with workshop(wish.config, wish.host) as shop:
 
         async def look() -> Situation:
-            return await _situation(wish, shop)
+            return await situation_of(
+                shop.journal,
+                wish.config.remediation,
+                wish.host.name,
+                wish.rule,
+                Fleet(len(wish.config.hosts)),
+                now=time.time(),
+                actor=Actor.PERSON,
+            )
 
         result = await run_rule(
             shop.bench,
@@ -137,32 +144,6 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
         if result.block is not None:
             await _note(shop, wish, request, result.block)
         return result
-
-
-async def _situation(wish: _Wish, shop: Workshop) -> Situation:
-    errors: list[str] = []
-    facts = None
-    try:
-        facts = await shop.journal.do(
-            lambda journal: (
-                journal.rule_facts(wish.host.name, wish.rule.name),
-                journal.fleet_facts(),
-            )
-        )
-    except JournalError as error:
-        errors.append(str(error))
-    return Situation(
-        now=time.time(),
-        pause_file=await asyncio.to_thread(file_exists, wish.config.remediation.pause_file),
-        hosts=len(wish.config.hosts),
-        wanting=0,
-        unheard=0,
-        running=0,
-        rule=facts[0] if facts else None,
-        fleet=facts[1] if facts else None,
-        actor=Actor.PERSON,
-        errors=errors,
-    )
 
 
 async def _note(shop: Workshop, wish: _Wish, request: Request, block: Block) -> None:

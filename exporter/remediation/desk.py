@@ -6,21 +6,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from exporter.config.fleet import concerns
-from exporter.config.models import Config, HostConfig
+from exporter.config.models import Config
 from exporter.config.remediation import RemediationConfig, RemediationRule
-from exporter.files import file_exists
 from exporter.hostlock import HostBusyError, HostLocks, LockFileError
 from exporter.journal import Actor, Entry, Journal, JournalError, Kind
 from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
+from exporter.remediation.follower import JournalFollower
 from exporter.remediation.guards import (
     Block,
     Guard,
@@ -29,18 +27,14 @@ from exporter.remediation.guards import (
 )
 from exporter.remediation.run import Request, Result, run_rule, settle_what_was_left
 from exporter.remediation.silence import KnowsSilences
-from exporter.remediation.tally import COUNTED, Tally
+from exporter.remediation.situation import Fleet, situation_of
+from exporter.remediation.states import HostState, RuleState, follow_config
+from exporter.remediation.tally import Tally
 from exporter.remediation.work import Bench
-from exporter.rules import Clock, holds, readings
+from exporter.rules import holds, readings
 from exporter.snapshot import HostSnapshot
 
 log = structlog.get_logger(__name__)
-
-PRUNE_EVERY = 3600.0
-"""Seconds between two prunings of the journal."""
-
-READ_EVERY = 5.0
-"""Seconds between two looks at what other processes have written into the journal."""
 
 LOOK_AGAIN = 300.0
 """Seconds after which the panel is asked again for a rule that could not act for what its queue
@@ -61,37 +55,6 @@ _STANDS: Mapping[Guard, float] = {
 }
 """Seconds, from when it was asked, for which a request stands that these hold back: they pass by
 themselves, or by a person's word. What any other says is the answer to it."""
-
-Key = tuple[str, str]
-"""Host and rule."""
-
-
-@dataclass(slots=True)
-class RuleState:
-    """One rule on one host, as it stands now."""
-
-    clock: Clock
-    block: Block | None = None
-    """What kept it from acting the last time it wanted to."""
-    asked: Request | None = None
-    """Somebody asks for it; it is looked at with the host's next poll."""
-    withdrawn: int = 0
-    """How often whoever asks took it back; what was asked before that counts no more."""
-    asked_at: float = 0.0
-    """Unix time at which that was."""
-    rest_until: float = 0.0
-    """Unix time before which the panel is not asked again for it."""
-
-
-@dataclass(slots=True)
-class _Host:
-    config: HostConfig
-    heard: bool = False
-    """Whether it was polled since the start, well or not."""
-    unsettled: bool = True
-    """Whether an action of an earlier process may have no outcome yet."""
-    rules: dict[str, RuleState] = field(default_factory=dict)
-    task: asyncio.Task[None] | None = None
 
 
 class UnknownRuleError(Exception):
@@ -135,7 +98,8 @@ class Desk:
         self._sleep = sleep
         self._config = RemediationConfig()
         self._locks = HostLocks(journal.path)
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, HostState] = {}
+        self._follower = JournalFollower(journal, self.tally, clock=clock, sleep=sleep)
         self._acting = 0
         self._parallel = 1
         self._stopped = False
@@ -149,24 +113,10 @@ class Desk:
 
         What is under way goes on by the config that it began with.
         """
-        before, old_rules = self._hosts, self._config.rules
+        self._hosts = follow_config(self._hosts, self._config.rules, config)
         self._config = config.remediation
         self._parallel = config.poll.requests_per_host
-        self._hosts = {}
-        for host in config.hosts:
-            known = before.get(host.name)
-            if known is None or known.config != host:
-                known = _Host(host, task=known.task if known else None)
-            longest = config.poll.stale_after * config.interval_of(host)
-            states: dict[str, RuleState] = {}
-            for rule in config.remediation.rules:
-                if not concerns(rule.hosts, host.name, host.labels):
-                    continue
-                state = known.rules.get(rule.name) if rule in old_rules else None
-                states[rule.name] = state or RuleState(Clock(rule.hold or 0.0, longest))
-                states[rule.name].clock.longest = longest
-            known.rules = states
-            self._hosts[host.name] = known
+        self._follower.configure(config.remediation)
 
     @property
     def config(self) -> RemediationConfig:
@@ -257,24 +207,7 @@ class Desk:
 
     async def run(self) -> None:
         """Follow the journal, and prune it now and then; ends only by being cancelled."""
-        prune_at = 0.0
-        told = ""
-        while True:
-            try:
-                if await self._in_use():
-                    await self.read_journal()
-                    self.tally.known = True
-                    if self._clock() >= prune_at:
-                        prune_at = self._clock() + PRUNE_EVERY
-                        await self._prune()
-                else:
-                    self.tally.known = True  # no journal: nothing was ever done
-                told = ""
-            except JournalError as error:
-                if str(error) != told:
-                    told = str(error)
-                    log.error("the journal cannot be used, so that nothing acts", problem=told)  # noqa: TRY400 - says it all
-            await self._sleep(READ_EVERY)
+        await self._follower.run()
 
     async def read_journal(self) -> None:
         """Take in what was written since the last time, by this process or by another.
@@ -282,23 +215,7 @@ class Desk:
         Raises:
             JournalError: it cannot be read.
         """
-        after = self.tally.last_entry
-        news = await self.journal.do(
-            lambda journal: (journal.entries(after=after, kinds=COUNTED), journal.fleet_facts())
-        )
-        self.tally.add(news[0])
-        pause_file = await asyncio.to_thread(file_exists, self._config.pause_file)
-        self.tally.paused = bool(news[1].paused) or pause_file is not False
-
-    async def _prune(self) -> None:
-        before = self._clock() - self._config.journal_keep
-        await self.journal.do(lambda journal: journal.prune(before))
-
-    async def _in_use(self) -> bool:
-        """Whether there is a journal, or rules that need one."""
-        if self._config.rules:
-            return True
-        return await asyncio.to_thread(file_exists, self.journal.path) is not False
+        await self._follower.read_journal()
 
     async def stop(self, grace: float) -> None:
         """Begin nothing more; give actions under way `grace` seconds, then cut them off.
@@ -333,23 +250,17 @@ class Desk:
         Raises:
             JournalError: it cannot be read.
         """
-        if not await self._in_use():
-            return []
-        return await self.journal.do(lambda journal: journal.entries(**filters))
+        return await self._follower.entries(**filters)
 
     async def paused(self) -> str:
         """Why nothing acts by a person's will; "" when that is not so."""
-        exists = await asyncio.to_thread(file_exists, self._config.pause_file)
-        if exists is not False:
-            return f"The pause file {self._config.pause_file} exists, or cannot be looked for."
-        try:
-            return (await self.journal.do(lambda journal: journal.fleet_facts())).paused
-        except JournalError as error:
-            return str(error)
+        return await self._follower.paused()
 
     # --- one host ------------------------------------------------------------------------------
 
-    async def _consider(self, host: _Host, wanted: list[tuple[RemediationRule, Request]]) -> None:
+    async def _consider(
+        self, host: HostState, wanted: list[tuple[RemediationRule, Request]]
+    ) -> None:
         try:
             if host.unsettled:
                 await self._settle(host)
@@ -367,11 +278,11 @@ class Desk:
             # A bug must not end the daemon, and what is not known is not acted on.
             log.exception("a bug in the exporter ended a remediation", host=host.config.name)
 
-    async def _settle(self, host: _Host) -> None:
+    async def _settle(self, host: HostState) -> None:
         """What an earlier process left; tried again with the next poll when it cannot be told."""
         name = host.config.name
         try:
-            if not await self._in_use():
+            if not await self._follower.in_use():
                 host.unsettled = False
                 return
             with self._locks.hold(name):
@@ -383,7 +294,7 @@ class Desk:
         host.unsettled = False
 
     async def _answer(
-        self, host: _Host, rule: RemediationRule, state: RuleState, request: Request
+        self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
     ) -> None:
         """Let a rule act that was asked for, or keep the request for the next poll."""
         stands = False
@@ -395,7 +306,7 @@ class Desk:
             if not stands and state.asked is request:
                 state.asked = None
 
-    async def _let(self, host: _Host, rule: RemediationRule, request: Request) -> Block | None:
+    async def _let(self, host: HostState, rule: RemediationRule, request: Request) -> Block | None:
         """Let a rule act if nothing speaks against it; what does."""
 
         async def look() -> Situation:
@@ -436,7 +347,7 @@ class Desk:
             return Block(Guard.ACTIONS_PER_HOUR, reason)
         return None
 
-    def _bench(self, host: _Host) -> Bench:
+    def _bench(self, host: HostState) -> Bench:
         return Bench(
             self.journal,
             self._pool.client(host.config),
@@ -450,33 +361,18 @@ class Desk:
     async def _situation(
         self, host: str, rule: RemediationRule, actor: Actor, *, running: int
     ) -> Situation:
-        wanting = sum(
-            any(state.clock.tripped or state.asked for state in other.rules.values())
-            for other in self._hosts.values()
-        )
-        unheard = sum(not other.heard and bool(other.rules) for other in self._hosts.values())
-        errors: list[str] = []
-        facts = None
-        try:
-            facts = await self.journal.do(
-                lambda journal: (journal.rule_facts(host, rule.name), journal.fleet_facts())
-            )
-        except JournalError as error:
-            errors.append(str(error))
-        return Situation(
-            now=self._clock(),
-            pause_file=await asyncio.to_thread(file_exists, self._config.pause_file),
-            hosts=len(self._hosts),
-            wanting=wanting,
-            unheard=unheard,
+        hosts = self._hosts.values()
+        fleet = Fleet(
+            len(hosts),
+            wanting=sum(other.wants for other in hosts),
+            unheard=sum(not other.heard and bool(other.rules) for other in hosts),
             running=running,
-            rule=facts[0] if facts else None,
-            fleet=facts[1] if facts else None,
-            actor=actor,
-            errors=errors,
+        )
+        return await situation_of(
+            self.journal, self._config, host, rule, fleet, now=self._clock(), actor=actor
         )
 
-    def _tell(self, host: _Host, rule: RemediationRule, result: Result) -> None:
+    def _tell(self, host: HostState, rule: RemediationRule, result: Result) -> None:
         if result.outcome is not None:
             entry = result.outcome
             log.warning(
@@ -489,7 +385,7 @@ class Desk:
             )
 
     async def _note(
-        self, host: _Host, rule: RemediationRule, request: Request, block: Block | None
+        self, host: HostState, rule: RemediationRule, request: Request, block: Block | None
     ) -> None:
         """Count a block; write it down, and log it, unless it is as before."""
         state = host.rules.get(rule.name)

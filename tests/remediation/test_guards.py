@@ -17,7 +17,7 @@ import pytest
 from exporter.config.remediation import DAYS
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
-from exporter.remediation import desk
+from exporter.remediation import follower
 from exporter.standin.exim import EximQueue
 from tests.daemon.conftest import eventually
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
@@ -78,7 +78,7 @@ async def test_pause_file(
     start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(desk, "READ_EVERY", 0.02)
+    monkeypatch.setattr(follower, "READ_EVERY", 0.02)
     (tmp_path / "pause").touch()
     site = await start_site(config(panel, rules=[rule()], remediation={"pause_file": "pause"}))
     block = await assert_held_back(site, panel, "pause")

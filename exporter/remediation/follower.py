@@ -1,0 +1,111 @@
+"""Follows the journal: what was written into it, by whichever process, is counted; it is pruned."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from exporter.config.remediation import RemediationConfig
+from exporter.files import file_exists
+from exporter.journal import Entry, JournalError
+from exporter.journal.thread import JournalThread
+from exporter.remediation.tally import COUNTED, Tally
+
+log = structlog.get_logger(__name__)
+
+PRUNE_EVERY = 3600.0
+"""Seconds between two prunings of the journal."""
+
+READ_EVERY = 5.0
+"""Seconds between two looks at what other processes have written into the journal."""
+
+
+class JournalFollower:
+    """Keeps a Tally true to the journal, and tells what it holds."""
+
+    def __init__(
+        self,
+        journal: JournalThread,
+        tally: Tally,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.journal = journal
+        self.tally = tally
+        self._clock = clock
+        self._sleep = sleep
+        self._config = RemediationConfig()
+
+    def configure(self, config: RemediationConfig) -> None:
+        """Follow a config."""
+        self._config = config
+
+    async def run(self) -> None:
+        """Follow the journal, and prune it now and then; ends only by being cancelled."""
+        prune_at = 0.0
+        told = ""
+        while True:
+            try:
+                if await self.in_use():
+                    await self.read_journal()
+                    self.tally.known = True
+                    if self._clock() >= prune_at:
+                        prune_at = self._clock() + PRUNE_EVERY
+                        await self._prune()
+                else:
+                    self.tally.known = True  # no journal: nothing was ever done
+                told = ""
+            except JournalError as error:
+                if str(error) != told:
+                    told = str(error)
+                    log.error("the journal cannot be used, so that nothing acts", problem=told)  # noqa: TRY400 - says it all
+            await self._sleep(READ_EVERY)
+
+    async def read_journal(self) -> None:
+        """Take in what was written since the last time, by this process or by another.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        after = self.tally.last_entry
+        news = await self.journal.do(
+            lambda journal: (journal.entries(after=after, kinds=COUNTED), journal.fleet_facts())
+        )
+        self.tally.add(news[0])
+        pause_file = await asyncio.to_thread(file_exists, self._config.pause_file)
+        self.tally.paused = bool(news[1].paused) or pause_file is not False
+
+    async def _prune(self) -> None:
+        before = self._clock() - self._config.journal_keep
+        await self.journal.do(lambda journal: journal.prune(before))
+
+    async def in_use(self) -> bool:
+        """Whether there is a journal, or rules that need one."""
+        if self._config.rules:
+            return True
+        return await asyncio.to_thread(file_exists, self.journal.path) is not False
+
+    async def entries(self, **filters: Any) -> list[Entry]:
+        """Entries of the journal, as `Journal.entries` takes the filters; none without one.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        if not await self.in_use():
+            return []
+        return await self.journal.do(lambda journal: journal.entries(**filters))
+
+    async def paused(self) -> str:
+        """Why nothing acts by a person's will; "" when that is not so."""
+        exists = await asyncio.to_thread(file_exists, self._config.pause_file)
+        if exists is not False:
+            return f"The pause file {self._config.pause_file} exists, or cannot be looked for."
+        try:
+            return (await self.journal.do(lambda journal: journal.fleet_facts())).paused
+        except JournalError as error:
+            return str(error)

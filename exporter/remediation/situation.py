@@ -1,0 +1,55 @@
+"""Gathers what the guards look at: the fleet, the pause file, and what the journal knows."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.files import file_exists
+from exporter.journal import Actor, JournalError
+from exporter.journal.thread import JournalThread
+from exporter.remediation.guards import Situation
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What whoever asks knows of the fleet, each as in Situation."""
+
+    hosts: int
+    wanting: int = 0
+    unheard: int = 0
+    running: int = 0
+
+
+async def situation_of(
+    journal: JournalThread,
+    config: RemediationConfig,
+    host: str,
+    rule: RemediationRule,
+    fleet: Fleet,
+    *,
+    now: float,
+    actor: Actor,
+) -> Situation:
+    """The situation of a rule on a host at Unix time `now`, for whoever wants it to act."""
+    errors: list[str] = []
+    facts = None
+    try:
+        facts = await journal.do(
+            lambda journal: (journal.rule_facts(host, rule.name), journal.fleet_facts())
+        )
+    except JournalError as error:
+        errors.append(str(error))
+    return Situation(
+        now=now,
+        pause_file=await asyncio.to_thread(file_exists, config.pause_file),
+        hosts=fleet.hosts,
+        wanting=fleet.wanting,
+        unheard=fleet.unheard,
+        running=fleet.running,
+        rule=facts[0] if facts else None,
+        fleet=facts[1] if facts else None,
+        actor=actor,
+        errors=errors,
+    )

@@ -1,0 +1,72 @@
+"""Where each rule stands on each host now, as long as the daemon runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.config.fleet import concerns
+from exporter.config.models import Config, HostConfig
+from exporter.config.remediation import RemediationRule
+from exporter.remediation.guards import Block
+from exporter.remediation.run import Request
+from exporter.rules import Clock
+
+
+@dataclass(slots=True)
+class RuleState:
+    """One rule on one host, as it stands now."""
+
+    clock: Clock
+    block: Block | None = None
+    """What kept it from acting the last time it wanted to."""
+    asked: Request | None = None
+    """Somebody asks for it; it is looked at with the host's next poll."""
+    withdrawn: int = 0
+    """How often whoever asks took it back; what was asked before that counts no more."""
+    asked_at: float = 0.0
+    """Unix time at which that was."""
+    rest_until: float = 0.0
+    """Unix time before which the panel is not asked again for it."""
+
+
+@dataclass(slots=True)
+class HostState:
+    """One host, and the rules that are for it."""
+
+    config: HostConfig
+    heard: bool = False
+    """Whether it was polled since the start, well or not."""
+    unsettled: bool = True
+    """Whether an action of an earlier process may have no outcome yet."""
+    rules: dict[str, RuleState] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+    """What is done about it, or was the last time."""
+
+    @property
+    def wants(self) -> bool:
+        """Whether any rule wants an action, or is asked for one."""
+        return any(state.clock.tripped or state.asked for state in self.rules.values())
+
+
+def follow_config(
+    before: Mapping[str, HostState], old_rules: tuple[RemediationRule, ...], config: Config
+) -> dict[str, HostState]:
+    """The states of a config's hosts: rules and hosts that are as they were keep their clocks."""
+    hosts: dict[str, HostState] = {}
+    for host in config.hosts:
+        known = before.get(host.name)
+        if known is None or known.config != host:
+            known = HostState(host, task=known.task if known else None)
+        longest = config.poll.stale_after * config.interval_of(host)
+        states: dict[str, RuleState] = {}
+        for rule in config.remediation.rules:
+            if not concerns(rule.hosts, host.name, host.labels):
+                continue
+            state = known.rules.get(rule.name) if rule in old_rules else None
+            states[rule.name] = state or RuleState(Clock(rule.hold or 0.0, longest))
+            states[rule.name].clock.longest = longest
+        known.rules = states
+        hosts[host.name] = known
+    return hosts
