@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -32,7 +33,7 @@ from exporter.remediation.states import HostState, RuleState, follow_config
 from exporter.remediation.tally import Tally
 from exporter.remediation.work import Bench
 from exporter.rules import holds, readings
-from exporter.snapshot import HostSnapshot
+from exporter.snapshot import HostGoneError, HostSnapshot
 
 log = structlog.get_logger(__name__)
 
@@ -265,18 +266,32 @@ class Desk:
             if host.unsettled:
                 await self._settle(host)
             for rule, request in wanted:
+                # The rule before it may have taken minutes: what was so by then need not be now.
                 state = host.rules.get(rule.name)
-                if state is None:
+                if state is None or not self._is_in_force(host, rule):
                     continue
                 if request is state.asked:
                     await self._answer(host, rule, state, request)
-                elif request.actor is Actor.RULE and self._clock() >= state.rest_until:
-                    await self._let(host, rule, request)
+                elif (
+                    request.actor is Actor.RULE
+                    and state.clock.tripped
+                    and self._clock() >= state.rest_until
+                ):
+                    await self._let(host, rule, state, request)
         except asyncio.CancelledError:
             raise
         except Exception:
             # A bug must not end the daemon, and what is not known is not acted on.
             log.exception("a bug in the exporter ended a remediation", host=host.config.name)
+
+    def _is_in_force(self, host: HostState, rule: RemediationRule | None = None) -> bool:
+        """Whether the config still has the host, and the rule, just as they are here.
+
+        The client of a host that has changed must not be made anew: that would close the one
+        which the host is polled with now.
+        """
+        current = self._hosts.get(host.config.name) is host
+        return current and (rule is None or rule in self._config.rules)
 
     async def _settle(self, host: HostState) -> None:
         """What an earlier process left; tried again with the next poll when it cannot be told."""
@@ -285,11 +300,13 @@ class Desk:
             if not await self._follower.in_use():
                 host.unsettled = False
                 return
+            if not self._is_in_force(host):
+                return
             with self._locks.hold(name):
                 settled = await settle_what_was_left(self._bench(host))
             if settled:
                 await self.read_journal()
-        except (HostBusyError, LockFileError, PanelError, JournalError):
+        except (HostBusyError, LockFileError, PanelError, HostGoneError, JournalError):
             return
         host.unsettled = False
 
@@ -299,20 +316,25 @@ class Desk:
         """Let a rule act that was asked for, or keep the request for the next poll."""
         stands = False
         try:
-            block = await self._let(host, rule, request)
+            block = await self._let(host, rule, state, request)
             lasts = 0.0 if block is None else _STANDS.get(block.guard, 0.0)
             stands = self._clock() < state.asked_at + lasts
         finally:
             if not stands and state.asked is request:
                 state.asked = None
 
-    async def _let(self, host: HostState, rule: RemediationRule, request: Request) -> Block | None:
+    async def _let(
+        self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
+    ) -> Block | None:
         """Let a rule act if nothing speaks against it; what does."""
 
         async def look() -> Situation:
-            return await self._situation(host.config.name, rule, request.actor, running=0)
+            situation = await self._situation(host.config.name, rule, request.actor, running=0)
+            return replace(situation, withdrawn=self._withdrawn(state, request))
 
         block = await self._forehand(host.config.name, rule, request)
+        if block is None and not self._is_in_force(host, rule):
+            return None
         if block is None:
             self._acting += 1
             before, host.unsettled = host.unsettled, True
@@ -330,6 +352,14 @@ class Desk:
                 await self.read_journal()
         await self._note(host, rule, request, block)
         return block
+
+    def _withdrawn(self, state: RuleState, request: Request) -> str:
+        """Why a request counts no more, so that it must not begin; "" while it does."""
+        if self._stopped:
+            return "The daemon is ending."
+        if request.actor is Actor.ALERTMANAGER and state.asked is not request:
+            return "The alert that asked for it was resolved, or asks anew."
+        return ""
 
     async def _forehand(self, host: str, rule: RemediationRule, request: Request) -> Block | None:
         """The guards, before anything is asked of the panel; this is done at each poll."""

@@ -84,6 +84,8 @@ class Situation:
     actor: Actor = Actor.RULE
     errors: Sequence[str] = field(default_factory=tuple)
     """Why facts are missing."""
+    withdrawn: str = ""
+    """Why the request counts no more; "" while it does."""
 
 
 def first_block(
@@ -119,6 +121,10 @@ def _mode(rule: RemediationRule, config: RemediationConfig, _: Situation) -> Blo
     if effective_mode(config) == "off":
         return Block(Guard.MODE, "remediation.mode is off.")
     return None
+
+
+def _request(_: RemediationRule, __: RemediationConfig, situation: Situation) -> Block | None:
+    return Block(Guard.CONDITION, situation.withdrawn) if situation.withdrawn else None
 
 
 def _journal(_: RemediationRule, __: RemediationConfig, situation: Situation) -> Block | None:
@@ -260,6 +266,6 @@ def _actions_at_once(
 
 
 _ORDER: tuple[Callable[[RemediationRule, RemediationConfig, Situation], Block | None], ...] = (
-    *(_mode, _pause, _window, _storm_brake, _journal, _stopped, _approval, _cooldown),
+    *(_mode, _request, _pause, _window, _storm_brake, _journal, _stopped, _approval, _cooldown),
     *(_max_per_day, _actions_per_hour, _actions_at_once),
 )

@@ -35,7 +35,7 @@ from tests.remediation.conftest import (
     write_journal,
     written_so_far,
 )
-from tests.remediation.mischief import Hold, is_change
+from tests.remediation.mischief import Hold, is_change, of
 
 PATH = "/api/v1/alertmanager"
 ON_DEMAND: dict[str, Any] = {"when": []}
@@ -168,6 +168,22 @@ async def test_a_page_in_a_browser_asks_for_nothing(
     async with site.running.session.post(url, json=body, headers=headers) as response:
         assert response.status == 403
     assert site.journal() == []
+
+
+async def test_an_alert_that_is_resolved_while_its_plan_is_made_begins_nothing(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
+    await post(site.running, alert())
+    hold = panel.panel.interfere = Hold(of(Operation.LIST), skip=2)
+    await site.running.poll("mx1")
+    await hold.wait()
+    await post(site.running, alert(status="resolved"))
+    hold.let_go.set()
+    await site.quiet()
+    assert changing(panel) == []
+    assert site.story() == [("asked", ""), ("blocked", "condition")]
 
 
 async def test_a_resolved_alert_asks_for_nothing(

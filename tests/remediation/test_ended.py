@@ -131,6 +131,101 @@ async def test_a_host_that_leaves_the_config_in_the_middle(
     assert (outcome.outcome, outcome.detail["gone"]) == ("unknown", 8 - await queue.count())
 
 
+LATER: dict[str, Any] = {
+    "name": "later",
+    "action": "delete",
+    "select": {"frozen": False},
+    "when": ["queue_messages > 10"],
+}
+"""A rule that is looked at once the one before it has ended."""
+
+
+async def at_the_first_of_two_rules(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> tuple[Site, Hold, dict[str, Any]]:
+    """Both have tripped, and the panel hangs over a message of the first."""
+    freeze(queue, 8)
+    freeze(queue, 15, first=50, frozen=False)
+    made = config(panel, rules=[rule(**BY_ID), LATER])
+    made["poll"]["timeout"] = "60s"
+    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
+    site = await start_site(made, wait=False)
+    await hold.wait()
+    return site, hold, made
+
+
+async def test_what_has_tripped_while_another_rule_acted_need_not_hold_any_more(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    site, hold, _ = await at_the_first_of_two_rules(start_site, panel, queue)
+    plain = [each.id for each in await queue.messages() if not each.frozen]
+    for message_id in plain:
+        await queue.delete(message_id)
+    await site.running.poll("mx1")
+    freeze(queue, 30, first=100, frozen=False)
+    hold.let_go.set()
+    await site.quiet()
+    assert site.story(rule="later") == []
+    assert await queue.count() == 30
+    await site.look()
+    assert site.story(rule="later")[-1] == ("outcome", "ok"), "by a trip of its own"
+
+
+async def test_a_rule_that_has_not_begun_goes_by_the_config_in_force(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    site, hold, made = await at_the_first_of_two_rules(start_site, panel, queue)
+    made["remediation"]["rules"][1] = {**LATER, "select": {"older_than": "30d"}}
+    site.running.write(made)
+    await site.running.post("/-/reload")
+    await site.running.poll("mx1")
+    hold.let_go.set()
+    await site.quiet()
+    await site.look()
+    assert len([each for each in await queue.messages() if not each.frozen]) == 15
+    assert ("intent", "") not in site.story(rule="later")
+
+
+async def test_a_host_that_has_changed_meanwhile_is_polled_as_it_is_now(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    freeze(queue, 15, first=50, frozen=False)
+    verify = {"within": "1s", "expect": ["queue_messages < 1"]}
+    made = config(panel, rules=[rule(**BY_ID, verify=verify), LATER])
+    site = await start_site(made, wait=False)
+
+    async def waits_for_what_is_expected() -> bool:
+        lists = [each for each in panel.panel.requests if each.operation is Operation.LIST]
+        return len(lists) == 5
+
+    await eventually(waits_for_what_is_expected)
+    task = site.running.daemon._desk._hosts["mx1"].task
+    assert task is not None
+    made["hosts"][0]["labels"] = {"tier": "new"}
+    site.running.write(made)
+    await site.running.post("/-/reload")
+    await site.running.poll("mx1")
+    await asyncio.wait([task])
+    await site.look()
+    assert await site.running.value("up", host="mx1") == 1, "its client was not closed"
+
+
+async def test_nothing_begins_once_the_daemon_ends(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    hold = panel.panel.interfere = Hold(of(Operation.LIST), skip=2)
+    site = await start_site(settings(panel), wait=False)
+    await hold.wait()
+    site.running.daemon.stop()
+    hold.let_go.set()
+    await site.running.task
+    assert changing(panel) == []
+    assert site.story() == [("blocked", "condition")]
+    assert site.journal()[0].text == "The daemon is ending."
+
+
 async def test_a_disk_that_is_full(panel: PanelServer, queue: EximQueue, tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     async with exporter(tmp_path, settings(panel)) as running:

@@ -488,6 +488,11 @@ def test_an_approval_is_of_what_the_rule_did_then(
     assert guard(told, rule_=rule(approval="required", **keys)) is expected
 
 
+def test_a_request_that_counts_no_more_begins_nothing() -> None:
+    told = situation(withdrawn="The alert was resolved.")
+    assert blocked(told) == Block(Guard.CONDITION, "The alert was resolved.")
+
+
 # --- limits in time -----------------------------------------------------------------------------
 
 
