@@ -51,11 +51,10 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """The panel refused, or could not be asked."""
     UNKNOWN = "unknown"
-    """The reply never came, and listing could not tell what became of it."""
+    """The reply never came and listing could not tell what became of it, or nobody could look
+    whether what was to be verified holds."""
     DRY_RUN = "dry_run"
     """Everything but the act."""
-    NOTHING = "nothing_to_do"
-    """When looked at again there was nothing to act on, or the condition held no longer."""
 
 
 class Actor(StrEnum):

@@ -184,17 +184,21 @@ def verdict_on_messages(
     return Verdict(outcome, " ".join(parts), detail)
 
 
+_NOT_TRIED = frozenset[str]({"refused", "failed", "unknown", "not_asked"})
+"""Answers after which it is not known that a delivery was tried."""
+
+
 def _is_good(
     action: str, seen: Aftermath, replies: Mapping[str, int], belied: int, *, expected: bool | None
 ) -> bool:
     if expected is not None:
         # Where nothing came of it, what is expected held before.
-        return expected and (action == "retry" or bool(seen.gone))
+        tried = sum(replies.values()) > belied and not _NOT_TRIED.issuperset(replies)
+        return expected and (tried if action == "retry" else bool(seen.gone))
     if action == "retry":
         # What stays may wait for its recipient's server: each was tried, or is being delivered.
         # One that is there although the reply calls it gone was not: "exim: not found".
-        bad = ("refused", "failed", "unknown", "not_asked")
-        return not belied and not any(replies[what] for what in bad)
+        return not belied and _NOT_TRIED.isdisjoint(replies)
     return not seen.still
 
 

@@ -130,6 +130,7 @@ async def settle_what_was_left(bench: Bench) -> bool:
 
     Raises:
         PanelError: the panel could not be asked.
+        HostGoneError: the host left the config, or the daemon ends.
         JournalError: the journal cannot be read or written.
     """
     left = await bench.journal.do(lambda journal: journal.unsettled(bench.host))

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from exporter.config.conditions import parse_condition
 from exporter.config.remediation import (
     ON_SERVICE,
     Action,
@@ -150,6 +152,8 @@ class Work:
         }
         if self._deed.service:
             more["service"] = self._deed.service
+        if self._deed.verify is not None:
+            more["verify"] = [str(condition) for condition in self._deed.verify.expect]
         await self.write(Kind.INTENT, text=text, detail={**detail, **more}, plan=self._plan)
 
     async def act(self) -> Verdict:
@@ -294,9 +298,12 @@ async def settle(bench: Bench, unsettled: Unsettled) -> Entry:
 
     Raises:
         PanelError: the panel could not be asked.
+        HostGoneError: it left the config, or the daemon ends.
         JournalError: the outcome could not be written.
     """
     verdict = await _settled(bench, unsettled)
+    if verdict.outcome is Outcome.OK:
+        verdict = await _verified(bench, unsettled.intent, verdict)
     entry = replace(
         unsettled.intent,
         kind=Kind.OUTCOME,
@@ -328,3 +335,16 @@ async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
         detail["removed"] = gone
     text = f"{integer(gone)} of {integer(len(messages))} messages are gone."
     return Verdict(Outcome.OK if gone == len(messages) else Outcome.UNKNOWN, text, detail)
+
+
+async def _verified(bench: Bench, intent: Entry, verdict: Verdict) -> Verdict:
+    """The same, unless what `verify` expected does not hold now: nobody may have looked then."""
+    expected = intent.detail.get("verify")
+    if not isinstance(expected, list) or not expected:
+        return verdict
+    with suppress(ValueError):  # a figure that only another version knows
+        conditions = [parse_condition(str(text)) for text in expected]
+        if holds(await bench.poll(bench.host), conditions):
+            return verdict
+    text = f"{verdict.text} What verify expects is not seen to hold."
+    return replace(verdict, outcome=Outcome.UNKNOWN, text=text)

@@ -113,7 +113,6 @@ RESUMED, BLOCKED = Kind.RULE_RESUMED, Kind.BLOCKED
         ([BAD, Outcome.FAILED, BAD], 2),
         ([BAD, Outcome.UNKNOWN, BAD], 2),
         ([BAD, Outcome.DRY_RUN, BAD], 2),
-        ([BAD, Outcome.NOTHING, BAD], 2),
         ([BAD, BLOCKED, BAD], 2),
         ([BAD, Kind.STOPPED, BAD], 2),
         ([BAD, Kind.DISABLED, BAD], 2),

@@ -174,6 +174,23 @@ async def test_after_the_intent(
     assert_whole(tmp_path)
 
 
+async def test_what_verify_expects_is_looked_at_when_it_is_settled(
+    panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    freeze(queue, 8)
+    hold = panel.panel.interfere = Hold(COUNT, skip=4)
+    async with exporter(tmp_path, settings(panel, BY_ID)) as killed:
+        await hold.wait()
+        await killed.kill()
+    freeze(queue, 8, first=50)
+    async with exporter(tmp_path, settings(panel, BY_ID)):
+        outcome = await settled(tmp_path)
+    assert outcome.outcome == "unknown", "nobody has seen it to be well"
+    assert outcome.text.endswith(
+        "8 of 8 messages are gone. What verify expects is not seen to hold."
+    )
+
+
 async def test_with_several_messages_on_their_way(
     panel: PanelServer, queue: EximQueue, tmp_path: Path
 ) -> None:

@@ -419,6 +419,28 @@ OK, UNVERIFIED, FAILED, UNKNOWN = (
             "0 of 4 … left the queue. 2 that the panel calls gone are still there.",
         ),
         ("retry", "gone done done done", ALL_GONE, None, OK, "4 of 4 … left the queue."),
+        # What verify expects is no proof of a delivery that nobody tried.
+        (
+            *("retry", "refused refused refused refused", ALL_THERE, True, UNVERIFIED),
+            "0 of 4 … left the queue (4 refused by the mail server).",
+        ),
+        (
+            *("retry", "gone gone gone gone", ALL_THERE, True, UNVERIFIED),
+            "0 of 4 … left the queue. 4 that the panel calls gone are still there.",
+        ),
+        ("retry", "done done done done", ALL_THERE, True, OK, "0 of 4 … left the queue."),
+        *(
+            (
+                *("retry", f"done done done {what}", HALF_GONE, None, UNVERIFIED),
+                f"2 of 4 … left the queue (1 {words}).",
+            )
+            for what, words in (
+                ("refused", "refused by the mail server"),
+                ("failed", "refused by the panel"),
+                ("unknown", "without an answer"),
+                ("not_asked", "not asked for any more"),
+            )
+        ),
         # A retry need not empty the queue.
         ("retry", "done done done done", HALF_GONE, None, OK, "2 of 4 … left the queue."),
         (
