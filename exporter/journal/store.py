@@ -489,7 +489,7 @@ def _entry(row: Sequence[Any]) -> Entry:
             actor=actor,
             outcome=outcome,
             text=text,
-            detail=json.loads(detail),
+            detail={**json.loads(detail)},
             at=at,
             id=number,
         )

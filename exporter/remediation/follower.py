@@ -64,6 +64,9 @@ class JournalFollower:
                 if str(error) != told:
                     told = str(error)
                     log.error("the journal cannot be used, so that nothing acts", problem=told)  # noqa: TRY400 - says it all
+            except Exception:
+                # A bug must not end the daemon, which polls and serves all the same.
+                log.exception("a bug in the exporter kept it from following the journal")
             await self._sleep(READ_EVERY)
 
     async def read_journal(self) -> None:

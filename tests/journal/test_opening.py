@@ -365,7 +365,8 @@ def test_damage_below_the_log_of_a_crash_leaves_both_as_they_are(path: Path, sou
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("kind", "'sang'"), ("detail", "'{'"), ("text", "CAST(x'ff' AS TEXT)")]
+    ("column", "value"),
+    [("kind", "'sang'"), ("detail", "'{'"), ("detail", "'[]'"), ("text", "CAST(x'ff' AS TEXT)")],
 )
 def test_an_entry_that_makes_no_sense_is_no_answer(
     journal: Journal, column: str, value: str
