@@ -66,7 +66,7 @@ async def test_a_command_while_a_rule_acts(
     frozen = freeze(queue, 8)
     hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=2)
     keys = config(panel, rules=[rule(**BY_ID, cooldown="1ms")])
-    keys["poll"]["requests_per_host"] = 1
+    keys["poll"] |= {"requests_per_host": 1, "timeout": "60s"}
     site = await start_site(keys, wait=False)
     await hold.wait()
     code, said = await command(tmp_path, *words)
