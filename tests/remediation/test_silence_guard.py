@@ -1,4 +1,4 @@
-"""A rule that respects silences asks a real Alertmanager; no answer holds it back."""
+"""When a rule that respects silences asks for them: before the panel, and again before it acts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from tests.remediation.conftest import (
     changing,
     config,
     freeze,
-    operations,
     rule,
 )
 from tests.remediation.mischief import meanwhile, of
@@ -61,26 +60,3 @@ async def test_one_that_comes_while_the_plan_is_made_holds_it_back(
     site = await start_site(settings(panel, asked))
     assert "by ann: maintenance" in reason(site)
     assert changing(panel) == []
-
-
-async def test_one_that_does_not_answer_holds_it_back(
-    start_site: StartSite, panel: PanelServer, queue: EximQueue, alertmanager: NewAlertmanager
-) -> None:
-    freeze(queue, 8)
-    one, dead = await alertmanager(), await alertmanager()
-    await dead.stop()
-    site = await start_site(settings(panel, one, dead))
-    assert reason(site).startswith("Whether it is silenced is not known: ")
-    assert changing(panel) == []
-
-
-async def test_without_a_silence_for_it_it_acts(
-    start_site: StartSite, panel: PanelServer, queue: EximQueue, alertmanager: NewAlertmanager
-) -> None:
-    freeze(queue, 8)
-    asked = await alertmanager()
-    await asked.silence(matcher("host", "mx2"))
-    await asked.silence(matcher("remediation", "other"))
-    site = await start_site(settings(panel, asked))
-    assert operations(panel) == [Operation.DELETE_FROZEN]
-    assert site.story()[-1] == ("outcome", "ok")

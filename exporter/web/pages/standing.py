@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.config.remediation import RemediationRule
-from exporter.remediation.desk import RuleState
+from exporter.remediation.states import RuleState
 from exporter.remediation.tally import Tally
 
 
