@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from exporter.config.remediation import ON_MESSAGES, RemediationRule
+from exporter.config.remediation import RemediationRule
 from exporter.journal.entries import Outcome
 from exporter.listing import Listing
 from exporter.remediation.actions import Answer
@@ -217,8 +217,3 @@ def _sentence(action: str, plan: Plan, seen: Aftermath, replies: Mapping[str, in
         if replies.get(what)
     ]
     return f"{text} ({', '.join(notes)})." if notes else f"{text}."
-
-
-def acts_on_messages(rule: RemediationRule) -> bool:
-    """Whether a rule needs a plan of messages."""
-    return rule.action in ON_MESSAGES

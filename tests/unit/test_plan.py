@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.remediation import Action, RemediationRule
+from exporter.config.remediation import RemediationRule
 from exporter.journal import Outcome
 from exporter.listing import Listing
 from exporter.remediation.actions import Answer, What
@@ -19,7 +19,6 @@ from exporter.remediation.guards import Block, Guard
 from exporter.remediation.plan import (
     Aftermath,
     Plan,
-    acts_on_messages,
     aftermath,
     plan_of,
     verdict_on_messages,
@@ -259,17 +258,6 @@ def test_whatever_the_queue_a_plan_holds_only_what_is_meant_and_allowed(
         assert rule_.action in {"purge_frozen", "purge_all"}
         assert made.ids == doomed
         assert not unparsed
-
-
-def test_which_actions_need_messages() -> None:
-    needing = {a for a in get_args(Action) if acts_on_messages(_rule_of(a))}
-    assert needing == {"purge_frozen", "delete", "retry", "purge_all"}
-
-
-def _rule_of(action: str) -> RemediationRule:
-    if action.startswith("service"):
-        return rule(action, service="clamav")
-    return rule(action, **({} if "purge" in action else {"select": {"frozen": True}}))
 
 
 # --- the aftermath ------------------------------------------------------------------------------
