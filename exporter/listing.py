@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import partial
 
-from exporter.config.remediation import Selector
+from exporter.config.selectors import Selector
 from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import decode_count_reply, decode_queue

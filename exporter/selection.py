@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from fnmatch import translate
 from functools import lru_cache
 
-from exporter.config.remediation import Selector
+from exporter.config.selectors import Selector
 from exporter.snapshot import Message
 from exporter.text import duration, size
 

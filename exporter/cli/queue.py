@@ -17,7 +17,7 @@ from exporter.cli.terminal import (
     format_option,
     print_json,
 )
-from exporter.config.remediation import Selector
+from exporter.config.selectors import Selector
 from exporter.journal.view import messages_view
 from exporter.panel.ask import ask
 from exporter.panel.decode import decode_count_reply

@@ -12,7 +12,7 @@ import click
 from pydantic import ValidationError
 
 from exporter.config.explain import explain
-from exporter.config.remediation import Selector
+from exporter.config.selectors import Selector
 from exporter.panel.decode.values import read_id
 
 P = ParamSpec("P")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     ValidationInfo,
@@ -19,19 +16,19 @@ from pydantic import (
     model_validator,
 )
 
-from exporter.config.base import Count, Duration, Model, Size
+from exporter.config.base import Count, Duration, Model
 from exporter.config.conditions import Conditions
 from exporter.config.fleet import HostSelector
 from exporter.config.mistakes import Mistake, tell
 from exporter.config.secrets import absolute
+from exporter.config.selectors import Selector
+from exporter.config.windows import Window
 from exporter.snapshot import SERVICES
 
 Action = Literal["purge_frozen", "delete", "retry", "purge_all", "service_on", "service_off"]
 Mode = Literal["off", "dry_run", "enforce"]
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 ServiceName = Literal["clamav", "spamassassin"]
 
-DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 BY_SELECTOR = frozenset({"delete", "retry"})
 """Actions that go by id, so that they need a selector."""
 
@@ -41,137 +38,7 @@ ON_MESSAGES = frozenset({"purge_frozen", "delete", "retry", "purge_all"})
 SHORTEST_JOURNAL = 2 * 86400.0
 """Seconds for which the journal is kept at least: the guards read a whole day of it."""
 
-_EVERYTHING = re.compile(r"[*?@.]+")
-"""A pattern that no address, or hardly one, fails to match."""
-
 _RULE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}")
-_CRITERIA = ("frozen", "bounce", "older_than", "younger_than", "sender", "recipient", "larger_than")
-
-
-def _glob(value: str) -> str:
-    # Addresses are compared without their angle brackets: such a pattern would match nothing.
-    if not value.strip() or "<" in value or ">" in value:
-        raise ValueError('must be a pattern, as "*@example.com"; for bounces write bounce: true')
-    return value
-
-
-Glob = Annotated[str, AfterValidator(_glob)]
-
-
-class Selector(Model):
-    """Which messages are meant: those for which every criterion is known and holds."""
-
-    frozen: bool | None = None
-    """Frozen (Exim) or on hold (Postfix), or not."""
-    bounce: bool | None = None
-    """From the sender `<>`, as bounces are, or not."""
-    older_than: Duration | None = None
-    """In the queue for longer than this."""
-    younger_than: Duration | None = None
-    """In the queue for less than this."""
-    sender: Glob | None = None
-    """Pattern of the sender's address, without regard to case; a bounce matches none."""
-    recipient: Glob | None = None
-    """Pattern that the address of every recipient who still waits must match."""
-    larger_than: Size | None = None
-    """Of more bytes than this."""
-    limit: Count | None = Field(None, ge=1)
-    """At most so many messages, the oldest first."""
-    everything: bool = False
-    """Said in so many words: every message that was understood."""
-
-    @model_validator(mode="after")
-    def _means_something(self) -> Self:
-        told = [name for name in _CRITERIA if getattr(self, name) is not None]
-        narrow = [
-            name
-            for name in told
-            if name not in {"sender", "recipient"} or not _EVERYTHING.fullmatch(getattr(self, name))
-        ]
-        if self.everything and told:
-            raise ValueError(f"everything: true contradicts {', '.join(told)}: leave one out")
-        if not self.everything and not narrow:
-            raise ValueError(
-                "selects every message; say which, or write everything: true if that is meant"
-            )
-        if (
-            self.older_than is not None
-            and self.younger_than is not None
-            and self.younger_than <= self.older_than
-        ):
-            raise ValueError("selects nothing: younger_than must be more than older_than")
-        return self
-
-
-def _days(value: object) -> tuple[str, ...]:
-    """`[mon-fri, sun]` as single days."""
-    parts = value if isinstance(value, list | tuple) else [value]
-    found: list[str] = []
-    for part in parts:
-        first, dash, last = str(part).partition("-")
-        if first not in DAYS or (dash and last not in DAYS):
-            raise ValueError("must be days as mon, tue or mon-fri")
-        at = DAYS.index(first)
-        found.append(DAYS[at])
-        while dash and DAYS[at] != last:
-            at = (at + 1) % 7
-            found.append(DAYS[at])
-    return tuple(day for day in DAYS if day in found)
-
-
-Days = Annotated[
-    tuple[Day, ...],
-    BeforeValidator(_days),
-    Field(min_length=1),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
-            ]
-        }
-    ),
-]
-"""Days of the week, as `[mon-fri, sun]`."""
-
-_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
-
-
-def _clock(value: object) -> time:
-    match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError('must be a time in quotes, from "00:00" to "23:59"')
-    return time(int(match[1]), int(match[2]))
-
-
-Clock = Annotated[
-    time,
-    BeforeValidator(_clock),
-    WithJsonSchema({"type": "string", "pattern": f"^{_CLOCK.pattern}$"}),
-]
-
-
-class Window(Model):
-    """A time of the week in which rules may act."""
-
-    days: Days = DAYS
-    """Days on which the window begins."""
-    start: Clock = Field(alias="from")
-    """When it begins."""
-    end: Clock = Field(alias="to")
-    """When it ends; on the next day when that is not after `from`."""
-    time_zone: str = "UTC"
-    """IANA name of the zone that the times are of."""
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("is not an IANA time zone, as Europe/Moscow") from None
-        return value
-
 
 _PERCENT = re.compile(r"([1-9][0-9]?|100)%")
 

@@ -11,13 +11,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from exporter.config.remediation import (
-    DAYS,
-    Mode,
-    RemediationConfig,
-    RemediationRule,
-    Window,
-)
+from exporter.config.remediation import Mode, RemediationConfig, RemediationRule
+from exporter.config.windows import DAYS, Window
 from exporter.journal.entries import Actor, FleetFacts, RuleFacts
 from exporter.text import duration
 

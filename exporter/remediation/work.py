@@ -11,13 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from exporter.config.conditions import parse_condition
-from exporter.config.remediation import (
-    ON_SERVICE,
-    Action,
-    RemediationRule,
-    Selector,
-    Verify,
-)
+from exporter.config.remediation import ON_SERVICE, Action, RemediationRule, Verify
+from exporter.config.selectors import Selector
 from exporter.journal import Entry, Kind, Outcome, Unsettled
 from exporter.journal.thread import JournalThread
 from exporter.listing import Listing, ask_listing

@@ -22,8 +22,9 @@ from exporter.config.document import parse_document
 from exporter.config.fleet import concerns
 from exporter.config.loading import load_config
 from exporter.config.models import Config, HostConfig
-from exporter.config.remediation import DAYS, Action, RemediationConfig, RemediationRule
+from exporter.config.remediation import Action, RemediationConfig, RemediationRule
 from exporter.config.templates import VARIABLES
+from exporter.config.windows import DAYS
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 

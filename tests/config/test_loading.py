@@ -14,7 +14,8 @@ from exporter.config.document import ConfigError
 from exporter.config.fleet import HostSelector, concerns
 from exporter.config.hosts import merged
 from exporter.config.loading import LoadedConfig, load_config, matching_files
-from exporter.config.remediation import Limits, RemediationConfig, Selector
+from exporter.config.remediation import Limits, RemediationConfig
+from exporter.config.selectors import Selector
 
 HOST: Mapping[str, Any] = {
     "name": "mx1",

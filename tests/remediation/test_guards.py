@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from exporter.config.remediation import DAYS
+from exporter.config.windows import DAYS
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation import follower

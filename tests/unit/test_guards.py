@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.config.remediation import DAYS, RemediationConfig, RemediationRule, Window
+from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.config.windows import DAYS, Window
 from exporter.journal import Actor, FleetFacts, RuleFacts
 from exporter.remediation.guards import (
     Block,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.remediation import Selector
+from exporter.config.selectors import Selector
 from exporter.listing import EMPTY, Listing, ask_listing, read_listing
 from exporter.panel.client import PanelReply
 from exporter.panel.errors import PanelError

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.config.remediation import Selector
+from exporter.config.selectors import Selector
 from exporter.selection import describe, select
 from exporter.snapshot import Message
 from tests.builders import message

@@ -1,0 +1,70 @@
+"""Which messages of a queue are meant, in rules and on the command line."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from exporter.config.base import Count, Duration, Model, Size
+
+_EVERYTHING = re.compile(r"[*?@.]+")
+"""A pattern that no address, or hardly one, fails to match."""
+
+_CRITERIA = ("frozen", "bounce", "older_than", "younger_than", "sender", "recipient", "larger_than")
+
+
+def _glob(value: str) -> str:
+    # Addresses are compared without their angle brackets: such a pattern would match nothing.
+    if not value.strip() or "<" in value or ">" in value:
+        raise ValueError('must be a pattern, as "*@example.com"; for bounces write bounce: true')
+    return value
+
+
+Glob = Annotated[str, AfterValidator(_glob)]
+
+
+class Selector(Model):
+    """Which messages are meant: those for which every criterion is known and holds."""
+
+    frozen: bool | None = None
+    """Frozen (Exim) or on hold (Postfix), or not."""
+    bounce: bool | None = None
+    """From the sender `<>`, as bounces are, or not."""
+    older_than: Duration | None = None
+    """In the queue for longer than this."""
+    younger_than: Duration | None = None
+    """In the queue for less than this."""
+    sender: Glob | None = None
+    """Pattern of the sender's address, without regard to case; a bounce matches none."""
+    recipient: Glob | None = None
+    """Pattern that the address of every recipient who still waits must match."""
+    larger_than: Size | None = None
+    """Of more bytes than this."""
+    limit: Count | None = Field(None, ge=1)
+    """At most so many messages, the oldest first."""
+    everything: bool = False
+    """Said in so many words: every message that was understood."""
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        told = [name for name in _CRITERIA if getattr(self, name) is not None]
+        narrow = [
+            name
+            for name in told
+            if name not in {"sender", "recipient"} or not _EVERYTHING.fullmatch(getattr(self, name))
+        ]
+        if self.everything and told:
+            raise ValueError(f"everything: true contradicts {', '.join(told)}: leave one out")
+        if not self.everything and not narrow:
+            raise ValueError(
+                "selects every message; say which, or write everything: true if that is meant"
+            )
+        if (
+            self.older_than is not None
+            and self.younger_than is not None
+            and self.younger_than <= self.older_than
+        ):
+            raise ValueError("selects nothing: younger_than must be more than older_than")
+        return self

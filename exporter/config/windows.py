@@ -1,0 +1,86 @@
+"""When in the week rules may act."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+
+from exporter.config.base import Model
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _days(value: object) -> tuple[str, ...]:
+    """`[mon-fri, sun]` as single days."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    found: list[str] = []
+    for part in parts:
+        first, dash, last = str(part).partition("-")
+        if first not in DAYS or (dash and last not in DAYS):
+            raise ValueError("must be days as mon, tue or mon-fri")
+        at = DAYS.index(first)
+        found.append(DAYS[at])
+        while dash and DAYS[at] != last:
+            at = (at + 1) % 7
+            found.append(DAYS[at])
+    return tuple(day for day in DAYS if day in found)
+
+
+Days = Annotated[
+    tuple[Day, ...],
+    BeforeValidator(_days),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""Days of the week, as `[mon-fri, sun]`."""
+
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+
+
+def _time_of_day(value: object) -> time:
+    match = _TIME_OF_DAY.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('must be a time in quotes, from "00:00" to "23:59"')
+    return time(int(match[1]), int(match[2]))
+
+
+TimeOfDay = Annotated[
+    time,
+    BeforeValidator(_time_of_day),
+    WithJsonSchema({"type": "string", "pattern": f"^{_TIME_OF_DAY.pattern}$"}),
+]
+
+
+class Window(Model):
+    """A time of the week in which rules may act."""
+
+    days: Days = DAYS
+    """Days on which the window begins."""
+    start: TimeOfDay = Field(alias="from")
+    """When it begins."""
+    end: TimeOfDay = Field(alias="to")
+    """When it ends; on the next day when that is not after `from`."""
+    time_zone: str = "UTC"
+    """IANA name of the zone that the times are of."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("is not an IANA time zone, as Europe/Moscow") from None
+        return value
