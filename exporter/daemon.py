@@ -18,7 +18,7 @@ from exporter.alerting.centre import Centre
 from exporter.config.advice import is_loopback
 from exporter.config.document import ConfigError
 from exporter.config.models import HostConfig, split_address
-from exporter.config.remediation import Selector
+from exporter.config.selectors import Selector
 from exporter.history import History
 from exporter.journal.thread import JournalThread
 from exporter.listing import Listing, ask_listing

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from exporter.journal import file
-from exporter.journal.entries import (
-    STANDING,
-    Entry,
-    FleetFacts,
-    Kind,
-    RuleFacts,
-    Unsettled,
+from exporter.journal.database import Database
+from exporter.journal.entries import Entry, FleetFacts, Kind, RuleFacts, Unsettled
+from exporter.journal.file import JournalError, JournalMissingError
+from exporter.journal.pruning import prune
+from exporter.journal.rows import (
+    ENTRY_COLUMNS,
+    MESSAGE_COLUMNS,
+    encodable,
+    entry_of,
+    message_of,
+    message_row,
+    state_of,
 )
-from exporter.journal.file import DamagedError, JournalError, JournalMissingError, explained
 from exporter.snapshot import Message
 
 __all__ = ["Journal", "JournalError", "JournalMissingError"]
@@ -30,32 +31,14 @@ HOUR, DAY = 3600.0, 86400.0
 APPROVAL_LASTS = DAY
 """Seconds after which an approval, or a request for one, counts no more."""
 
-KEPT_AT_LEAST = 2 * DAY
-"""However soon pruning is to come: limits look back a day, and an approval that counts for a day
-may be that of a request as old again."""
-
-_COLUMNS = "id, at, kind, run, host, rule, action, mode, actor, outcome, text, detail"
-_PRUNED_AT_ONCE = 200
-_LARGEST_INTEGER = 2**63 - 1
-
 
 class Journal:
     """An open journal. Not for several threads at once."""
 
-    def __init__(
-        self,
-        path: Path,
-        connection: sqlite3.Connection,
-        clock: Callable[[], float],
-        *,
-        files: file.Identity | None = None,
-        still: file.Stamp | None = None,
-    ) -> None:
-        self.path = path
-        self._connection = connection
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self.path = database.path
+        self._database = database
         self._clock = clock
-        self._files = files
-        self._still = still
 
     @classmethod
     def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Journal:
@@ -66,9 +49,7 @@ class Journal:
         Raises:
             JournalError: it is damaged, foreign, of a later version, or cannot be written.
         """
-        with explained(path, "written"):
-            connection = file.open_to_write(path)
-            return cls(path, connection, clock, files=file.identity(path))
+        return cls(Database.open(path), clock)
 
     @classmethod
     def open_to_read(cls, path: Path) -> Journal:
@@ -78,14 +59,11 @@ class Journal:
             JournalMissingError: there is none.
             JournalError: it cannot be read.
         """
-        with explained(path, "read"):
-            connection, still = file.open_to_read(path)
-        return cls(path, connection, time.time, still=still)
+        return cls(Database.open_to_read(path), time.time)
 
     def close(self) -> None:
         """Close the file."""
-        with suppress(sqlite3.Error):
-            self._connection.close()
+        self._database.close()
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -100,17 +78,17 @@ class Journal:
             *(entry.kind.value, entry.run, entry.host, entry.rule, entry.action, entry.mode),
             *(entry.actor, entry.outcome, entry.text, json.dumps(entry.detail)),
         )
-        with self._transaction():
-            cursor = self._connection.execute(
+        with self._database.transaction():
+            cursor = self._database.connection.execute(
                 "INSERT INTO entries (at, kind, run, host, rule, action, mode, actor, outcome, "
                 "text, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (at, *map(_encodable, texts)),
+                (at, *map(encodable, texts)),
             )
             number = int(cursor.lastrowid or 0)
-            self._connection.executemany(
-                "INSERT INTO messages (entry, position, message_id, age, size, sender, recipients, "
-                "frozen) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((number, position, *_row(m)) for position, m in enumerate(messages)),
+            self._database.connection.executemany(
+                f"INSERT INTO messages (entry, position, {MESSAGE_COLUMNS}) "  # noqa: S608 - constants
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                ((number, position, *message_row(m)) for position, m in enumerate(messages)),
             )
         return replace(entry, id=number, at=at)
 
@@ -122,25 +100,7 @@ class Journal:
         Raises:
             JournalError: it went no further; what was deleted until then is gone.
         """
-        now = self._clock()
-        before = min(before, now - KEPT_AT_LEAST)
-        # In the order in which they were written, whatever the clock said: nothing goes before
-        # what it came after. What was dated far ahead of the clock does not hold up the rest.
-        young = self._rows(_FIRST_YOUNG, before, now + DAY)
-        bounds = {"before": before, "end": young[0][0] if young else _LARGEST_INTEGER, "id": 0}
-        deleted = 0
-        while True:
-            with self._transaction():
-                rows = self._connection.execute(_OLD, bounds).fetchall()
-                # Until the end of this transaction the triggers let go of what is older.
-                self._connection.execute("UPDATE horizon SET before = ?", (before,))
-                gone = [(number,) for number, holds in rows if not holds]
-                self._connection.executemany("DELETE FROM entries WHERE id = ?", gone)
-                self._connection.execute("UPDATE horizon SET before = NULL")
-            deleted += len(gone)
-            if len(rows) < _PRUNED_AT_ONCE:
-                return deleted
-            bounds["id"] = rows[-1][0]
+        return prune(self._database, before, self._clock())
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -191,7 +151,7 @@ class Journal:
         Raises:
             JournalError: it cannot be read.
         """
-        return bool(self._rows(_ASKED_BEFORE, host, rule, since, key))
+        return bool(self._database.rows(_ASKED_BEFORE, host, rule, since, key))
 
     def messages(self, entry: int) -> list[Message]:
         """The messages that were written with an entry.
@@ -199,13 +159,8 @@ class Journal:
         Raises:
             JournalError: it cannot be read.
         """
-        rows = self._rows(
-            "SELECT message_id, age, size, sender, recipients, frozen FROM messages "
-            "WHERE entry = ? ORDER BY position",
-            entry,
-        )
-        with explained(self.path, "read"):
-            return [_message(row) for row in rows]
+        query = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE entry = ? ORDER BY position"  # noqa: S608 - constants
+        return self._database.read(message_of, query, entry)
 
     def rule_facts(self, host: str, rule: str) -> RuleFacts:
         """What the guards of a rule on a host go by.
@@ -214,11 +169,11 @@ class Journal:
             JournalError: it cannot be read; then no guard can be sure.
         """
         now = self._clock()
-        with self._snapshot():
-            ((last_begun,),) = self._rows(_LAST_BEGUN, host, rule)
+        with self._database.snapshot():
+            ((last_begun,),) = self._database.rows(_LAST_BEGUN, host, rule)
             # What lies ahead of the clock, which was set back, still counts.
-            ((begun_today,),) = self._rows(_BEGUN_SINCE, host, rule, now - DAY)
-            ((failed,),) = self._rows(_FAILED_IN_A_ROW, *(host, rule) * 3)
+            ((begun_today,),) = self._database.rows(_BEGUN_SINCE, host, rule, now - DAY)
+            ((failed,),) = self._database.rows(_FAILED_IN_A_ROW, *(host, rule) * 3)
             standing = self._newest(host, rule, _STOPS)
             approval = self._approval(host, rule, now)
             requests = self._approved(approval)
@@ -241,8 +196,8 @@ class Journal:
             JournalError: it cannot be read; then no guard can be sure.
         """
         now = self._clock()
-        with self._snapshot():
-            ((begun,),) = self._rows(_BEGUN_BY_RULES_SINCE, now - HOUR)
+        with self._database.snapshot():
+            ((begun,),) = self._database.rows(_BEGUN_BY_RULES_SINCE, now - HOUR)
             pauses = [
                 entry
                 for kind in (Kind.PAUSED, Kind.RESUMED)
@@ -257,7 +212,7 @@ class Journal:
         Raises:
             JournalError: it cannot be read.
         """
-        with self._snapshot():
+        with self._database.snapshot():
             intents = self._entries("WHERE id IN (SELECT entry FROM unsettled) ORDER BY id")
             return [
                 Unsettled(intent, tuple(self.messages(intent.id)))
@@ -299,9 +254,8 @@ class Journal:
         return max(found, key=lambda entry: entry.id, default=None)
 
     def _entries(self, rest: str, *parameters: object) -> list[Entry]:
-        rows = self._rows(f"SELECT {_COLUMNS} FROM entries {rest}", *parameters)  # noqa: S608 - constants
-        with explained(self.path, "read"):
-            return [_entry(row) for row in rows]
+        query = f"SELECT {ENTRY_COLUMNS} FROM entries {rest}"  # noqa: S608 - constants
+        return self._database.read(entry_of, query, *parameters)
 
     # --- what stands now -----------------------------------------------------------------------
 
@@ -311,9 +265,8 @@ class Journal:
         Raises:
             JournalError: it cannot be read.
         """
-        rows = self._rows("SELECT key, value FROM states WHERE kind = ?", kind)
-        with explained(self.path, "read"):
-            return {key: _json(value) for key, value in rows}
+        query = "SELECT key, value FROM states WHERE kind = ?"
+        return dict(self._database.read(state_of, query, kind))
 
     def keep_states(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep plain JSON values, by kind and key; None removes what was kept there.
@@ -322,65 +275,19 @@ class Journal:
             JournalError: nothing of it was written.
         """
         told = [(k, key, v) for k, values in changes.items() for key, v in values.items()]
-        with self._transaction():
-            self._connection.executemany(
+        with self._database.transaction():
+            self._database.connection.executemany(
                 "DELETE FROM states WHERE kind = ? AND key = ?",
-                [(kind, _encodable(key)) for kind, key, value in told if value is None],
+                [(kind, encodable(key)) for kind, key, value in told if value is None],
             )
-            self._connection.executemany(
+            self._database.connection.executemany(
                 "INSERT OR REPLACE INTO states (kind, key, value) VALUES (?, ?, ?)",
                 [
-                    (kind, _encodable(key), _encodable(json.dumps(value)))
+                    (kind, encodable(key), encodable(json.dumps(value)))
                     for kind, key, value in told
                     if value is not None
                 ],
             )
-
-    # --- the connection ------------------------------------------------------------------------
-
-    def _rows(self, query: str, *parameters: object) -> list[Any]:
-        with explained(self.path, "read"):
-            self._look_anew()
-            return self._connection.execute(query, parameters).fetchall()
-
-    def _look_anew(self) -> None:
-        """Open a file again that stood still when it was opened, and does no more."""
-        if self._still is None or self._connection.in_transaction:
-            return
-        if file.stamp(self.path) != self._still:
-            self._connection.close()
-            self._connection, self._still = file.open_to_read(self.path)
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """Show several queries one state, whatever another process writes in between."""
-        with explained(self.path, "read"):
-            self._look_anew()
-            self._connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._roll_back()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with explained(self.path, "written"):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                if self._files is not None:
-                    file.demand_identity(self.path, self._files)
-                yield
-                # A full disk shows only here.
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
-
-    def _roll_back(self) -> None:
-        # After some errors SQLite has done so itself.
-        with suppress(sqlite3.Error):
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
 
 
 _APPROVALS = {
@@ -413,100 +320,7 @@ _FAILED_IN_A_ROW = """
 """Only a good verification or a person ends the row: a run that did not come to verify, or was
 not seen to, says nothing."""
 
-_FIRST_YOUNG = "SELECT id FROM entries NOT INDEXED WHERE at >= ? AND at < ? ORDER BY id LIMIT 1"
-
-
-def _last_of_its_rule(name: str) -> str:
-    return f"""
-        {name}.kind = 'intent' AND {name}.rule != '' AND NOT EXISTS (SELECT 1 FROM entries later
-            WHERE later.kind = 'intent' AND later.host = {name}.host AND later.rule = {name}.rule
-                AND (later.at, later.id) > ({name}.at, {name}.id))
-    """  # noqa: S608 - constants
-
-
-_OLD = f"""
-    SELECT old.id,
-        -- What stands, or waits to be settled.
-        old.kind IN ({", ".join(f"'{kind.value}'" for kind in sorted(STANDING))})
-        OR EXISTS (SELECT 1 FROM unsettled WHERE entry = old.id)
-        -- A rule's last action: its cooldown may be longer than the journal is kept.
-        OR ({_last_of_its_rule("old")})
-        -- The outcome of an intent that stays.
-        OR (old.kind = 'outcome' AND EXISTS (SELECT 1 FROM entries its
-            WHERE its.run = old.run AND its.kind = 'intent'
-                AND (its.at >= :before OR {_last_of_its_rule("its")})))
-        -- A failed verification of a row that has not ended.
-        OR (old.kind = 'outcome' AND old.rule != '' AND old.outcome = 'verify_failed'
-            AND NOT EXISTS (SELECT 1 FROM entries good
-                WHERE good.kind = 'outcome' AND good.host = old.host AND good.rule = old.rule
-                    AND good.outcome = 'ok' AND good.id > old.id)
-            AND NOT EXISTS (SELECT 1 FROM entries resumed
-                WHERE resumed.kind = 'rule_resumed' AND resumed.host = old.host
-                    AND resumed.rule = old.rule AND resumed.id > old.id))
-    FROM entries old WHERE old.id > :id AND old.id < :end AND old.at < :before
-    ORDER BY old.id LIMIT {_PRUNED_AT_ONCE}
-"""  # noqa: S608 - constants
-
 
 def _unless(entry: Entry | None, ends: Kind) -> str:
     """What an entry says that stands until one of kind `ends`; never "" while it does."""
     return "" if entry is None or entry.kind is ends else entry.text or f"{entry.kind.value}."
-
-
-def _encodable(text: str) -> str:
-    """The text with its lone surrogates escaped: no reply of a panel keeps an entry out."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise DamagedError(f"a state is no JSON: {error}") from None
-
-
-def _row(message: Message) -> tuple[object, ...]:
-    return (
-        message.id,
-        message.age,
-        None if message.size is None else min(message.size, _LARGEST_INTEGER),
-        None if message.sender is None else _encodable(message.sender),
-        None if message.recipients is None else json.dumps([*map(_encodable, message.recipients)]),
-        message.frozen,
-    )
-
-
-def _entry(row: Sequence[Any]) -> Entry:
-    number, at, kind, run, host, rule, action, mode, actor, outcome, text, detail = row
-    try:
-        return Entry(
-            kind=Kind(kind),
-            run=run,
-            host=host,
-            rule=rule,
-            action=action,
-            mode=mode,
-            actor=actor,
-            outcome=outcome,
-            text=text,
-            detail={**json.loads(detail)},
-            at=at,
-            id=number,
-        )
-    except (TypeError, ValueError) as error:
-        raise DamagedError(f"entry {number}: {error}") from None
-
-
-def _message(row: Sequence[Any]) -> Message:
-    message_id, age, size, sender, recipients, frozen = row
-    try:
-        return Message(
-            message_id,
-            age,
-            size,
-            sender,
-            None if recipients is None else tuple(json.loads(recipients)),
-            frozen=None if frozen is None else bool(frozen),
-        )
-    except (TypeError, ValueError) as error:
-        raise DamagedError(f"message {message_id}: {error}") from None

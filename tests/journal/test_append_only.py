@@ -192,7 +192,7 @@ def test_numbers_are_not_given_twice(journal: Journal, clock: Clock) -> None:
 def test_foreign_keys_hold(journal: Journal, clock: Clock) -> None:
     """For the journal's own connection; and after all that it does, none is broken."""
     with pytest.raises(sqlite3.IntegrityError):
-        journal._connection.execute("INSERT INTO unsettled VALUES (99, 'r')")
+        journal._database.connection.execute("INSERT INTO unsettled VALUES (99, 'r')")
     for run in ("r1", "r2", "r3"):
         journal.add(intent(run), plan())
     journal.add(outcome("r1"))

@@ -21,7 +21,7 @@ from tests.journal.processes import as_ordinary_user, crashed, writer
 
 def test_each_commit_is_synced_to_the_disk(journal: Journal) -> None:
     """A power cut cannot be tested here; SQLite promises it for these two."""
-    connection = journal._connection
+    connection = journal._database.connection
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -140,7 +140,7 @@ def test_a_limit_on_the_size_of_the_file_is_told_and_once_lifted_it_goes_on(
 ) -> None:
     """What a disk quota does to SQLite, on every system."""
     journal.add(intent("r0"))
-    connection = journal._connection
+    connection = journal._database.connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(JournalError, match=r"cannot be written: the disk is full\. Make room"):

@@ -406,7 +406,7 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
 ) -> None:
     clock = Clock()
     journal = Journal.open(tmp_path_factory.mktemp("any") / "journal", clock=clock)
-    journal._connection.execute("PRAGMA synchronous = OFF")
+    journal._database.connection.execute("PRAGMA synchronous = OFF")
     try:
         for step in story:
             clock.now += step[0]

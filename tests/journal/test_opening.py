@@ -454,7 +454,7 @@ def test_a_link_leads_to_the_journal_and_its_log(path: Path, open_journal: Opens
 def test_a_journal_that_another_process_holds_is_told(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal._connection.execute("PRAGMA busy_timeout = 10")
+    journal._database.connection.execute("PRAGMA busy_timeout = 10")
     with raw(journal.path) as connection:
         connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match=r"held by another process for more than 5 s\. Find"):

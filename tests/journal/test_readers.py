@@ -42,7 +42,7 @@ def test_a_reader_sees_each_entry_whole_while_another_process_writes(path: Path)
 
 def test_a_reader_holds_up_no_writer(journal: Journal, reader: Journal) -> None:
     journal.add(intent("r1"))
-    with reader._snapshot():
+    with reader._database.snapshot():
         assert len(reader.entries()) == 1
         journal.add(intent("r2"))
         assert len(reader.entries()) == 1
@@ -58,9 +58,9 @@ def test_facts_are_of_one_moment(journal: Journal, open_journal: Opens) -> None:
         if "count(*)" in statement and len(other.entries()) == 1:
             other.add(intent("r1", detail={"approval": "a1"}))
 
-    journal._connection.set_trace_callback(trace)
+    journal._database.connection.set_trace_callback(trace)
     facts = journal.rule_facts("mx1", "purge")
-    journal._connection.set_trace_callback(None)
+    journal._database.connection.set_trace_callback(None)
     assert len(other.entries()) == 2
     assert (facts.last_begun, facts.begun_today, facts.approval) == (None, 0, "approved")
     facts = journal.rule_facts("mx1", "purge")

@@ -147,7 +147,7 @@ def test_an_entry_dated_far_ahead_holds_up_no_pruning(journal: Journal, clock: C
 def test_many_are_pruned_in_small_bites_so_that_others_can_write_meanwhile(
     journal: Journal, clock: Clock, open_journal: Opens
 ) -> None:
-    journal._connection.execute("PRAGMA synchronous = OFF")
+    journal._database.connection.execute("PRAGMA synchronous = OFF")
     for number in range(900):
         journal.add(entry(Kind.BLOCKED) if number % 3 else entry(Kind.STOPPED))
     clock.now += 1000 * DAY
@@ -160,9 +160,9 @@ def test_many_are_pruned_in_small_bites_so_that_others_can_write_meanwhile(
             other.add(entry(Kind.ASKED))
             commits += 1
 
-    journal._connection.set_trace_callback(trace)
+    journal._database.connection.set_trace_callback(trace)
     assert journal.prune(clock.now) == 600
-    journal._connection.set_trace_callback(None)
+    journal._database.connection.set_trace_callback(None)
     assert commits >= 4
     assert len(journal.entries()) == 300 + commits
 
@@ -189,15 +189,15 @@ def steps(journal: Journal, ask: Callable[[Journal], object]) -> int:
         count += 1
         return 0
 
-    journal._connection.set_progress_handler(tick, 1)
+    journal._database.connection.set_progress_handler(tick, 1)
     ask(journal)
-    journal._connection.set_progress_handler(None, 1)
+    journal._database.connection.set_progress_handler(None, 1)
     return count
 
 
 def a_year(journal: Journal, clock: Clock, runs: int) -> None:
     """So many runs of a rule, of which none of the last day, and all that has no end."""
-    journal._connection.execute("PRAGMA synchronous = OFF")
+    journal._database.connection.execute("PRAGMA synchronous = OFF")
     journal.add(entry(Kind.STOPPED))
     journal.add(Entry(Kind.PAUSED))
     journal.add(entry(Kind.APPROVED, "a"))
@@ -225,15 +225,15 @@ def test_an_answer_takes_as_much_work_in_a_long_journal_as_in_a_short_one(
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_no_answer_scans_a_table_or_sorts(journal: Journal, question: str) -> None:
     asked: list[str] = []
-    journal._connection.set_trace_callback(asked.append)
+    journal._database.connection.set_trace_callback(asked.append)
     journal.add(intent("r1"))
     journal.add(entry(Kind.APPROVED, "a"))
     asked.clear()
     QUESTIONS[question](journal)
-    journal._connection.set_trace_callback(None)
+    journal._database.connection.set_trace_callback(None)
     queries = [query for query in asked if "SELECT" in query]
     assert queries
     for query in queries:
-        plans = journal._connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+        plans = journal._database.connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
         for *_, step in plans:
             assert not re.search(r"SCAN (entries|messages)|TEMP B-TREE", step), (query, step)

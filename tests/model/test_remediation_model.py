@@ -153,7 +153,9 @@ class Remediation(RuleBasedStateMachine):
         self.world.died = asyncio.Event()
         self.desk = Desk(self.journal, pool, self.decoder, self._poll, clock=clock, sleep=sleep)
         self._follow(anew=True)
-        self._surely(lambda journal: journal._connection.execute("PRAGMA synchronous = OFF"))
+        self._surely(
+            lambda journal: journal._database.connection.execute("PRAGMA synchronous = OFF")
+        )
 
     def _follow(self, *, anew: bool = False) -> None:
         config = self._config()

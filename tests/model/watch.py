@@ -350,7 +350,7 @@ class Watcher:
     # --- what is written down ------------------------------------------------------------------
 
     def after_journal(self, journal: Journal) -> None:
-        changes = journal._connection.total_changes
+        changes = journal._database.connection.total_changes
         if changes == self._changes:
             return
         self._changes = changes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from exporter.config.explain import explain
-from exporter.config.remediation import Selector
+from exporter.config.selectors import Selector
 from exporter.listing import Listing
 from exporter.selection import select
 from exporter.snapshot import Message

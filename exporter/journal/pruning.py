@@ -1,0 +1,79 @@
+"""What the journal may forget: all that is old and on which no guard rests."""
+
+from __future__ import annotations
+
+from exporter.journal.database import Database
+from exporter.journal.entries import STANDING
+from exporter.journal.rows import LARGEST_INTEGER
+
+DAY = 86400.0
+
+KEPT_AT_LEAST = 2 * DAY
+"""However soon pruning is to come: limits look back a day, and an approval that counts for a day
+may be that of a request as old again."""
+
+_AT_ONCE = 200
+"""Entries in one transaction: others write in between."""
+
+
+def prune(database: Database, before: float, now: float) -> int:
+    """Delete what is older than `before` (Unix time) and holds no more; how many entries that was.
+
+    What the guards go by stays, however old.
+
+    Raises:
+        JournalError: it went no further; what was deleted until then is gone.
+    """
+    before = min(before, now - KEPT_AT_LEAST)
+    # In the order in which they were written, whatever the clock said: nothing goes before
+    # what it came after. What was dated far ahead of the clock does not hold up the rest.
+    young = database.rows(_FIRST_YOUNG, before, now + DAY)
+    bounds = {"before": before, "end": young[0][0] if young else LARGEST_INTEGER, "id": 0}
+    deleted = 0
+    while True:
+        with database.transaction():
+            rows = database.connection.execute(_OLD, bounds).fetchall()
+            # Until the end of this transaction the triggers let go of what is older.
+            database.connection.execute("UPDATE horizon SET before = ?", (before,))
+            gone = [(number,) for number, holds in rows if not holds]
+            database.connection.executemany("DELETE FROM entries WHERE id = ?", gone)
+            database.connection.execute("UPDATE horizon SET before = NULL")
+        deleted += len(gone)
+        if len(rows) < _AT_ONCE:
+            return deleted
+        bounds["id"] = rows[-1][0]
+
+
+_FIRST_YOUNG = "SELECT id FROM entries NOT INDEXED WHERE at >= ? AND at < ? ORDER BY id LIMIT 1"
+
+
+def _last_of_its_rule(name: str) -> str:
+    return f"""
+        {name}.kind = 'intent' AND {name}.rule != '' AND NOT EXISTS (SELECT 1 FROM entries later
+            WHERE later.kind = 'intent' AND later.host = {name}.host AND later.rule = {name}.rule
+                AND (later.at, later.id) > ({name}.at, {name}.id))
+    """  # noqa: S608 - constants
+
+
+_OLD = f"""
+    SELECT old.id,
+        -- What stands, or waits to be settled.
+        old.kind IN ({", ".join(f"'{kind.value}'" for kind in sorted(STANDING))})
+        OR EXISTS (SELECT 1 FROM unsettled WHERE entry = old.id)
+        -- A rule's last action: its cooldown may be longer than the journal is kept.
+        OR ({_last_of_its_rule("old")})
+        -- The outcome of an intent that stays.
+        OR (old.kind = 'outcome' AND EXISTS (SELECT 1 FROM entries its
+            WHERE its.run = old.run AND its.kind = 'intent'
+                AND (its.at >= :before OR {_last_of_its_rule("its")})))
+        -- A failed verification of a row that has not ended.
+        OR (old.kind = 'outcome' AND old.rule != '' AND old.outcome = 'verify_failed'
+            AND NOT EXISTS (SELECT 1 FROM entries good
+                WHERE good.kind = 'outcome' AND good.host = old.host AND good.rule = old.rule
+                    AND good.outcome = 'ok' AND good.id > old.id)
+            AND NOT EXISTS (SELECT 1 FROM entries resumed
+                WHERE resumed.kind = 'rule_resumed' AND resumed.host = old.host
+                    AND resumed.rule = old.rule AND resumed.id > old.id))
+    FROM entries old WHERE old.id > :id AND old.id < :end AND old.at < :before
+    ORDER BY old.id LIMIT {_AT_ONCE}
+"""  # noqa: S608 - constants
