@@ -358,7 +358,7 @@ class Remediation(RuleBasedStateMachine):
             self._drive([self._ask(name, rule_name, request)])
             if resolved:
                 self.desk.withdraw(name, rule_name)
-                self.watch.pending.discard((name, rule_name))
+                self.watch.withdrawn((name, rule_name))
 
     async def _ask(self, name: str, rule_name: str, request: Request) -> None:
         known = {
@@ -372,7 +372,7 @@ class Remediation(RuleBasedStateMachine):
             return
         assert new is (request.why["key"] not in known)
         if new:
-            self.watch.pending.add((name, rule_name))
+            self.watch.asked((name, rule_name))
 
     @rule(
         name=hosts,

@@ -185,6 +185,8 @@ class Watcher:
         """By run, what it was told in its last poll."""
         self.pending: set[Key] = set()
         """Asked for, and not looked at yet."""
+        self._asked: dict[Key, float] = {}
+        """When what was asked for and not answered was: some guards let it stand for a while."""
         self._taken: dict[object, tuple[str, frozenset[str]]] = {}
         """By run: its host, and the rules that were asked for."""
         self._samples: defaultdict[object, list[Sample]] = defaultdict(list)
@@ -201,6 +203,7 @@ class Watcher:
             self._heard.clear()
             self._streaks.clear()
             self.pending.clear()
+            self._asked.clear()
             self._taken.clear()
 
     def polled(self, host: str, told: Told) -> None:
@@ -216,6 +219,16 @@ class Watcher:
     def told(self, told: Told) -> None:
         """The run at hand gets to know of a poll."""
         self._last_told[RUN.get()] = told
+
+    def asked(self, key: Key) -> None:
+        """Somebody asks for a rule on a host."""
+        self.pending.add(key)
+        self._asked[key] = self._world.now
+
+    def withdrawn(self, key: Key) -> None:
+        """What was asked for is taken back."""
+        self.pending.discard(key)
+        self._asked.pop(key, None)
 
     def considers(self, run: object, host: str, asked: Iterable[str]) -> None:
         """The daemon looks at a host's rules, some of them because somebody asked."""
@@ -445,7 +458,8 @@ class Watcher:
                 if entry.rule not in WHEN or not self.trips(key):
                     yield f"it has not tripped: {self._streaks.get(key)}"
             case Actor.ALERTMANAGER:
-                if entry.rule not in self._taken.get(RUN.get(), ("", ()))[1]:
+                # No guard lets it stand for more than a day.
+                if entry.at - self._asked.pop(key, -DAY) >= DAY:
                     yield "nobody has asked for it"
         if self._rules[entry.rule].approval == "required" and actor != Actor.PERSON:
             yield from self._against_approval(entry)
