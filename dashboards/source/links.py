@@ -8,8 +8,8 @@ from grafana_foundation_sdk.models import dashboard as model
 FLEET_UID = "brainycp-fleet"
 HOST_UID = "brainycp-host"
 
-KEPT = ("datasource", "job", "top", "window")
-"""The variables that both have and mean the same by."""
+KEPT = ("datasource", "job", "label", "value", "top", "window")
+"""All variables but the host: a filter is still there on the way back."""
 
 _KEPT = "&".join(f"${{{name}:queryparam}}" for name in KEPT)
 

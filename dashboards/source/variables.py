@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
 from dashboards.source.names import BUILD
@@ -61,9 +62,11 @@ def label() -> build.QueryVariable:
             "Host label",
             "A label of brainycp_host_info to choose hosts by: those that the exporter's config"
             " gives them, and those that Prometheus adds.",
-            f"label_names({of_exporter(HOST_INFO)})",
+            # Grafana takes a metric's name there, no selector.
+            f"label_names({HOST_INFO.name})",
         )
-        .regex("/^(?!__name__$|job$).*$/")
+        # Prometheus renames to exported_… what it adds itself, with the same value.
+        .regex("/^(?!__name__$|job$|exported_).*$/")
         .current(model.VariableOption(selected=True, text="host", value="host"))
     )
 
@@ -84,16 +87,15 @@ def value() -> build.QueryVariable:
     )
 
 
+def _host(description: str) -> build.QueryVariable:
+    chosen = of_exporter(HOST_INFO, '$label=~"$value"')
+    return _query("host", "Host", description, f"label_values({chosen}, host)")
+
+
 def hosts() -> build.QueryVariable:
     """Which hosts of those that the label leaves."""
-    matcher = '$label=~"$value"'
     return (
-        _query(
-            "host",
-            "Host",
-            "The hosts that the panels are about; All: every host that the label leaves.",
-            f"label_values({of_exporter(HOST_INFO, matcher)}, host)",
-        )
+        _host("The hosts that the panels are about; All: every host that the label leaves.")
         .multi(True)
         .include_all(True)
         .current(_ALL)
@@ -101,13 +103,8 @@ def hosts() -> build.QueryVariable:
 
 
 def host() -> build.QueryVariable:
-    """Which one host."""
-    return _query(
-        "host",
-        "Host",
-        "The host that this dashboard is about.",
-        f"label_values({of_exporter(HOST_INFO)}, host)",
-    )
+    """Which one host of those that the label leaves."""
+    return _host("The host that this dashboard is about.")
 
 
 def top() -> build.CustomVariable:
@@ -140,3 +137,8 @@ def window() -> build.CustomVariable:
         .options(options)
         .current(options[1])
     )
+
+
+def of_dashboard(host_or_hosts: build.QueryVariable) -> list[Builder[model.VariableModel]]:
+    """Those of a dashboard, in the order in which they depend on one another."""
+    return [datasource(), job(), label(), value(), host_or_hosts, top(), window()]

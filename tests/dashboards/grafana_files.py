@@ -82,5 +82,7 @@ def variable_queries(name: str) -> list[tuple[DashboardQuery, str]]:
         else:
             names = re.fullmatch(r"label_names\((.+)\)", variable["query"])
             assert names, f"{where}: not a form that Grafana knows"
-            found.append((DashboardQuery(name, where, "label_names", names[1]), ""))
+            # What stands there is to Grafana a regular expression for the metric's name.
+            selector = f'{{__name__=~".*{names[1]}.*"}}'
+            found.append((DashboardQuery(name, where, "label_names", selector), ""))
     return found

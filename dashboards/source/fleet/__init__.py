@@ -23,17 +23,7 @@ def dashboard() -> model.Dashboard:
         since="now-6h",
     )
     made = (
-        made.variables(
-            [
-                variables.datasource(),
-                variables.job(),
-                variables.label(),
-                variables.value(),
-                variables.hosts(),
-                variables.top(),
-                variables.window(),
-            ]
-        )
+        made.variables(variables.of_dashboard(variables.hosts()))
         .annotations([marks.remediations(enabled=False)])
         .link(links.to_dashboard("One host", links.HOST_UID, "Everything about one host"))
     )

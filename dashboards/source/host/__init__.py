@@ -22,15 +22,7 @@ def dashboard() -> model.Dashboard:
         since="now-6h",
     )
     made = (
-        made.variables(
-            [
-                variables.datasource(),
-                variables.job(),
-                variables.host(),
-                variables.top(),
-                variables.window(),
-            ]
-        )
+        made.variables(variables.of_dashboard(variables.host()))
         .annotations([marks.remediations(enabled=True), marks.not_up()])
         .link(links.to_dashboard("All hosts", links.FLEET_UID, "The whole fleet"))
     )
