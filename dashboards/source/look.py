@@ -14,17 +14,17 @@ COUNT = units.LocaleFormat
 """Every digit of it: 1,523 frozen messages are not 2 K."""
 STATE = units.NoUnit
 
-HOUR = 3600
-DAY = 24 * HOUR
+DAY = 86_400
 
 Steps = Sequence[tuple[float, str]]
 """(from this value on, colour); below the first everything is green."""
 
+# Where there is an alert, red is where it fires, and orange where it resolves or comes near.
 MESSAGES: Steps = ((500, ORANGE), (2000, RED))
-FROZEN: Steps = ((50, ORANGE), (200, RED))
-OLDEST: Steps = ((6 * HOUR, ORANGE), (DAY, RED))
+FROZEN: Steps = ((100, ORANGE), (200, RED))
+OLDEST: Steps = ((DAY, ORANGE), (5 * DAY, RED))
 GROWTH: Steps = ((100, ORANGE), (500, RED))
-STALE: Steps = ((180, ORANGE), (600, RED))
+STALE: Steps = ((300, ORANGE), (900, RED))
 LATENCY: Steps = ((5, ORANGE), (20, RED))
 ANY_IS_BAD: Steps = ((1, RED),)
 ANY_IS_ODD: Steps = ((1, ORANGE),)
@@ -45,7 +45,7 @@ def thresholds(steps: Steps, *, below: str = GREEN) -> build.ThresholdsConfig:
     )
 
 
-CERTIFICATE = thresholds(((7 * DAY, ORANGE), (30 * DAY, GREEN)), below=RED)
+CERTIFICATE = thresholds(((14 * DAY, ORANGE), (30 * DAY, GREEN)), below=RED)
 """Seconds that a certificate is still valid: the fewer the worse."""
 
 

@@ -76,7 +76,7 @@ def framed(panel: P, about: About, width: int, height: int) -> P:
 
 
 def _whole(panel: P, about: About) -> P:
-    """The panel, without decimals if it shows counts: delta() and increase() estimate."""
+    """The panel, without decimals if it shows counts: increase() estimates."""
     return panel.decimals(0) if about.unit == look.COUNT else panel
 
 
@@ -146,13 +146,13 @@ def lines(
     *queries: Query,
     steps: look.Steps | None = None,
     signed: bool = False,
-    calcs: Sequence[str] = ("last", "max"),
     width: int = 12,
     height: int = 9,
 ) -> graph.Panel:
     """Lines over time; from zero on, unless they are signed. With steps these are drawn, too.
 
-    Where a value is missing there is a gap, and the legend shows none as the last one.
+    Where a value is missing there is a gap. The legend tells no last value: where all series of
+    a panel have ended, Grafana would show where they did as if it were now.
     """
     panel = (
         framed(graph.Panel(), about, width, height)
@@ -162,7 +162,7 @@ def lines(
         .fill_opacity(8)
         .show_points(c.VisibilityMode.AUTO)  # a value between two gaps is a point
         .span_nulls(False)
-        .legend(_legend(calcs))
+        .legend(_legend(("mean", "max")))
         .tooltip(
             common.VizTooltipOptions().mode(c.TooltipDisplayMode.MULTI).sort(c.SortOrder.DESCENDING)
         )

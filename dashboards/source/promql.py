@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from exporter.metrics.families import COLLECTOR_UP, LAST_SUCCESS, QUEUE_MESSAGES, Family
+from exporter.metrics.families import COLLECTOR_UP, HOST_INFO, LAST_SUCCESS, QUEUE_MESSAGES, Family
 
 JOB = 'job=~"$job"'
 HOST = 'host=~"$host"'
@@ -59,6 +59,12 @@ def or_zero(expression: str, known: Metric) -> str:
     return f"({expression}) or 0 * max({of_exporter(known)})"
 
 
+def unknown_of(metric: Metric) -> str:
+    """Of how many of the chosen hosts a figure is not known."""
+    hosts = f"count({per_host(HOST_INFO)})"
+    return f"{hosts} - (count({per_host(metric)}) or 0 * {hosts})"
+
+
 def rate(counter: Metric) -> str:
     """How quickly a counter of a host rises, a second."""
     return by("host", f"rate({of_hosts(counter)}[{RATE}])")
@@ -89,12 +95,12 @@ def swing(metric: Metric) -> str:
 
 
 def growth() -> str:
-    """By how many messages each host's queue has grown; nothing where its length is not known.
+    """How far each host's queue is above its lowest of the window: as the alerts have it.
 
-    delta() alone would go on telling what it has seen within the window after a host has left.
+    Nothing where its length is not known now. No estimate, as delta() would be.
     """
     queue = of_hosts(QUEUE_MESSAGES)
-    return by("host", f"delta({queue}[{WINDOW}]) and {queue}")
+    return by("host", f"{queue} - min_over_time({queue}[{WINDOW}])")
 
 
 def since_last_good() -> str:

@@ -90,8 +90,7 @@ def _joined(
     organised = {
         "excludeByName": dict.fromkeys(("Time", *hidden), True),
         "indexByName": {name: index for index, name in enumerate(fields)},
-        # Where only the first query brings anything, its value has no letter.
-        "renameByName": {"Value": columns[0].title, **dict(zip(fields, titles, strict=True))},
+        "renameByName": dict(zip(fields, titles, strict=True)),
     }
     return [
         *([model.DataTransformerConfig(id_val="merge", options={})] if len(columns) > 1 else []),

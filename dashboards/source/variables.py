@@ -132,7 +132,10 @@ def window() -> build.CustomVariable:
     return (
         build.CustomVariable("window")
         .label("Growth over")
-        .description("The time over which the growth of a queue is measured.")
+        .description(
+            "Growth is how far a queue is above its lowest of this time; with 1h as the alert"
+            " MailQueueGrowing has it."
+        )
         .values("15m,1h,6h,24h")
         .options(options)
         .current(options[1])

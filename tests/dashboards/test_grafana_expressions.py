@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from dashboards.source.occurrences import Occurrences
-from dashboards.source.promql import growth, or_zero, since_last_good
+from dashboards.source.promql import growth, or_zero, since_last_good, unknown_of
+from exporter.metrics.families import QUEUE_MESSAGES
 
 COUNTED = Occurrences("events_total", "witness", "job")
 
@@ -100,12 +101,13 @@ def test_the_last_good_poll_is_not_told_of_a_host_with_a_collector_that_never_ha
     )
 
 
-def test_growth_is_not_told_where_the_queue_is_not_known(tmp_path: Path) -> None:
-    series = {'brainycp_queue_messages{job="$job",host="$host"}': "10 20 30 stale _ _ 30"}
-    expression = growth().replace("$window", "5m")
-    # 20 within the two minutes that are known; delta() adds half a scrape interval before them.
-    difference = evaluated(tmp_path, series, [_at(expression, 2, 25), _at(expression, 3, None)])
-    assert difference == ""
+def test_growth_is_above_the_lowest_and_not_told_where_the_queue_is_not_known(
+    tmp_path: Path,
+) -> None:
+    series = {'brainycp_queue_messages{job="$job",host="$host"}': "50 20 30 25 stale _ 90"}
+    expression = growth().replace("$window", "4m")
+    told = {0: 0, 1: 0, 2: 10, 3: 5, 4: None, 6: 65}
+    assert evaluated(tmp_path, series, [_at(expression, *case) for case in told.items()]) == ""
 
 
 def test_nothing_is_zero_only_where_one_would_know(tmp_path: Path) -> None:
@@ -115,6 +117,17 @@ def test_nothing_is_zero_only_where_one_would_know(tmp_path: Path) -> None:
     }
     expression = or_zero('count(alerts{job=~"$job"})', "exporter")
     told = {0: None, 1: 0, 2: 1, 3: 0, 4: None}
+    samples = [_at(expression, minute, value, "{}") for minute, value in told.items()]
+    assert evaluated(tmp_path, series, samples) == ""
+
+
+def test_hosts_whose_queue_is_not_known_are_counted(tmp_path: Path) -> None:
+    series = {
+        'brainycp_host_info{job="$job",host="$host"}': "_ 1 1 1 1",
+        'brainycp_queue_messages{job="$job",host="$host"}': "_ _ 0 7 stale",
+    }
+    told = {0: None, 1: 1, 2: 0, 3: 0, 4: 1}
+    expression = unknown_of(QUEUE_MESSAGES)
     samples = [_at(expression, minute, value, "{}") for minute, value in told.items()]
     assert evaluated(tmp_path, series, samples) == ""
 

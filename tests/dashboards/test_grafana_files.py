@@ -15,7 +15,8 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.build import built, main
-from dashboards.source import links
+from dashboards.source import links, look
+from exporter.config.builtin_alerts import BUILTIN
 from exporter.metrics.families import HOST_FAMILIES
 from tests.dashboards.grafana_files import (
     FOLDER,
@@ -185,7 +186,29 @@ def test_a_number_is_never_one_that_has_gone() -> None:
             elif panel["type"] == "timeseries":
                 custom = panel["fieldConfig"]["defaults"]["custom"]
                 assert custom["drawStyle"] == "bars" or custom["spanNulls"] is False
-                assert "lastNotNull" not in panel["options"]["legend"]["calcs"]
+                assert not {"last", "lastNotNull"} & set(panel["options"]["legend"]["calcs"])
+
+
+def test_a_column_has_no_values_but_its_own() -> None:
+    for panel in (panel for name in NAMES for panel in panels(load(name))):
+        if panel["type"] == "table" and len(panel["targets"]) > 1:
+            renamed = panel["transformations"][-1]["options"]["renameByName"]
+            assert "Value" not in renamed, panel["title"]
+            letters = {f"Value #{target['refId']}" for target in panel["targets"]}
+            assert letters <= set(renamed), panel["title"]
+
+
+def test_red_begins_where_the_builtin_alert_does() -> None:
+    fires = {c.figure: c.value for rule in BUILTIN for c in rule.when}
+    for figure, steps in (
+        ("queue_frozen_messages", look.FROZEN),
+        ("queue_growth_messages", look.GROWTH),
+        ("queue_oldest_message_age_seconds", look.OLDEST),
+    ):
+        assert steps[-1] == (fires[figure], look.RED), figure
+    below, above, *_ = look.CERTIFICATE.build().steps or []
+    assert below.color == look.RED
+    assert above.value == fires["panel_certificate_expires_in_seconds"]
 
 
 def test_every_host_that_the_fleet_shows_leads_to_its_dashboard() -> None:

@@ -47,7 +47,7 @@ def services() -> Section:
                     "Services that were stopped at some moment in this time, those that were it"
                     " longest.",
                     look.COUNT,
-                    "No service was stopped in this time.",
+                    "No service is known to have been stopped in this time.",
                 ),
                 Query(
                     f"{service} and on (host, service) (bottomk({TOP}, {share}) < 1)",
@@ -99,7 +99,7 @@ def failing() -> Section:
                     "Failed polls in this time, by host, collector and reason. README says what"
                     " each reason means; `brainycp-exporter poll HOST` says what to try.",
                     look.COUNT,
-                    "No poll has failed in this time.",
+                    "No poll is known to have failed in this time.",
                 ),
                 [
                     HOST_COLUMN,
@@ -122,7 +122,7 @@ def failing() -> Section:
                     "Scrape targets of the chosen jobs that Prometheus cannot scrape now. Where it"
                     " probes each host, a host whose poll did not end within the scrape timeout.",
                     look.STATE,
-                    "Every target is scraped.",
+                    "No target is known that is not scraped.",
                 ),
                 [LabelColumn("job", "Job"), LabelColumn("instance", "Target")],
                 [
@@ -143,7 +143,7 @@ def failing() -> Section:
                     "Hosts by reason",
                     "How many hosts had a poll fail for each reason in this time.",
                     look.COUNT,
-                    "No poll has failed in this time.",
+                    "No poll is known to have failed in this time.",
                 ),
                 Query(
                     f"sort_desc(count by (reason) ({errors.in_range('host, reason')} > 0))",
@@ -155,7 +155,7 @@ def failing() -> Section:
                     "Failed polls over time",
                     "Failed polls of all hosts by reason.",
                     look.COUNT,
-                    "No poll has failed in this time.",
+                    "No poll is known to have failed in this time.",
                 ),
                 Query(
                     by("reason", f"{errors.per_step('host, collector, reason')} > 0", "sum"),
@@ -168,7 +168,7 @@ def failing() -> Section:
                     "Hosts that were not up at some moment in this time, those that were it"
                     " longest.",
                     look.COUNT,
-                    "Every host was up all the time.",
+                    "No host is known not to have been up in this time.",
                 ),
                 Query(
                     f"{per_host(f.UP, 'min')} and on (host) (bottomk({TOP}, {share}) < 1)",

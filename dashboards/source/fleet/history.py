@@ -7,7 +7,16 @@ from grafana_foundation_sdk.models import units
 from dashboards.source import links, look
 from dashboards.source.assembly import Section
 from dashboards.source.panels import About, Query, lines
-from dashboards.source.promql import fleet, growth, highest, per_host, rate, swing, worst_in_range
+from dashboards.source.promql import (
+    fleet,
+    growth,
+    highest,
+    per_host,
+    rate,
+    swing,
+    unknown_of,
+    worst_in_range,
+)
 from exporter.metrics import families as f
 
 _NOT_TOLD = "No panel has told this in this time."
@@ -21,13 +30,16 @@ def history() -> Section:
             lines(
                 About(
                     "All queues",
-                    "Messages in all queues together, and how many of them are frozen or bounces.",
+                    "Messages in all queues that are known, and how many of them are frozen or"
+                    " bounces. Where 'queues unknown' rises, a fall of the others need not be good"
+                    " news.",
                     look.COUNT,
                     _NOT_TOLD,
                 ),
                 Query(fleet(per_host(f.QUEUE_MESSAGES)), "messages"),
                 Query(fleet(per_host(f.QUEUE_FROZEN)), "frozen"),
                 Query(fleet(per_host(f.QUEUE_BOUNCE)), "bounces"),
+                Query(unknown_of(f.QUEUE_MESSAGES), "queues unknown"),
             ),
             lines(
                 About(
@@ -41,7 +53,6 @@ def history() -> Section:
                 Query(f"-{fleet(rate(f.QUEUE_LEFT))}", "out"),
                 Query(f"{fleet(rate(f.QUEUE_ENTERED))} - {fleet(rate(f.QUEUE_LEFT))}", "net"),
                 signed=True,
-                calcs=("last", "mean"),
             ),
             lines(
                 About(
@@ -59,7 +70,7 @@ def history() -> Section:
             lines(
                 About(
                     "Growth by host",
-                    "By how many messages queues had grown in the time chosen as 'Growth over', at"
+                    "How far queues were above their lowest of the time chosen as 'Growth over', at"
                     " each moment: of the hosts whose queues changed most in this time.",
                     look.COUNT,
                     _NOT_TOLD,
@@ -68,7 +79,7 @@ def history() -> Section:
                     worst_in_range(growth(), swing(f.QUEUE_MESSAGES)),
                     "{{host}}",
                 ),
-                signed=True,
+                steps=look.GROWTH,
             ).data_links([links.from_series()]),
             lines(
                 About(

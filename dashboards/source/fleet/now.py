@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models import units
 
 from dashboards.source import links, look
 from dashboards.source.assembly import Section
-from dashboards.source.names import PAUSED, STOPPED
+from dashboards.source.names import PAUSED, STOPPED, WAITING
 from dashboards.source.panels import About, Query, number, ranking
 from dashboards.source.promql import (
     by,
@@ -19,6 +19,7 @@ from dashboards.source.promql import (
     per_host,
     rate,
     since_last_good,
+    unknown_of,
     worst,
 )
 from dashboards.source.shared.alerts import all_alerts
@@ -115,13 +116,25 @@ def _mail() -> list[stat.Panel]:
         number(
             About(
                 "Messages",
-                "Messages in all queues, as the panels count them. The queue of a host that cannot"
-                " be polled is in it until poll.stale_after, then no longer.",
+                "Messages in all queues that are known, as the panels count them. The queue of a"
+                " host that cannot be polled is in it until poll.stale_after, then no longer.",
                 look.COUNT,
                 "unknown",
             ),
             fleet(per_host(f.QUEUE_MESSAGES)),
-            width=6,
+            width=4,
+        ),
+        number(
+            About(
+                "Queues unknown",
+                "Hosts whose queue is not known: not told by the panel, or too long ago. They are"
+                " in no sum of messages, so that a fall of these need not be good news.",
+                look.COUNT,
+                "unknown",
+            ),
+            unknown_of(f.QUEUE_MESSAGES),
+            steps=look.ANY_IS_ODD,
+            width=4,
         ),
         number(
             About(
@@ -131,7 +144,7 @@ def _mail() -> list[stat.Panel]:
                 "unknown",
             ),
             fleet(per_host(f.QUEUE_FROZEN)),
-            width=6,
+            width=4,
         ),
         number(
             About(
@@ -142,19 +155,31 @@ def _mail() -> list[stat.Panel]:
             ),
             f"max({of_hosts(f.QUEUE_OLDEST)})",
             steps=look.OLDEST,
-            width=6,
+            width=4,
         ),
         number(
             About(
-                "Growth",
-                "By how many messages all queues together have grown in the time that is"
-                " chosen above as 'Growth over'; negative when they shrink.",
+                "Largest growth",
+                "Of the queue that has grown most: how far it is above its lowest of the time that"
+                " is chosen above as 'Growth over'.",
                 look.COUNT,
                 "unknown",
             ),
-            fleet(growth()),
+            f"max({growth()})",
             steps=look.GROWTH,
-            width=6,
+            width=4,
+        ),
+        number(
+            About(
+                "Waiting for a person",
+                "Actions that a remediation rule would do once a person approves them: the section"
+                " 'Remediation' has them.",
+                look.COUNT,
+                "unknown",
+            ),
+            or_zero(f"count({by('host, rule', of_hosts(WAITING))})", PAUSED),
+            steps=look.ANY_IS_ODD,
+            width=4,
         ),
     ]
 
@@ -198,9 +223,10 @@ def worst_hosts() -> Section:
             ranking(
                 About(
                     "Fastest growing",
-                    "Hosts whose queue has grown most in the time chosen as 'Growth over'.",
+                    "Hosts whose queue has grown most: how far it is above its lowest of the time"
+                    " chosen as 'Growth over'.",
                     look.COUNT,
-                    "No queue has grown in this time.",
+                    "No queue is known to have grown in this time.",
                 ),
                 Query(worst(f"{growth()} > 0"), "{{host}}"),
                 steps=look.GROWTH,

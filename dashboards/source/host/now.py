@@ -52,8 +52,8 @@ def now() -> Section:
             number(
                 About(
                     "Growth",
-                    "By how many messages the queue has grown in the time that is chosen above"
-                    " as 'Growth over'; negative when it shrinks.",
+                    "How far the queue is above its lowest of the time that is chosen above as"
+                    " 'Growth over'.",
                     look.COUNT,
                     "unknown",
                 ),

@@ -99,7 +99,7 @@ def polling() -> Section:
                     "Failed polls by reason",
                     "Failed polls over time. README says what each reason means.",
                     look.COUNT,
-                    "No poll has failed in this time.",
+                    "No poll is known to have failed in this time.",
                 ),
                 Query(
                     by("reason", f"{errors.per_step('collector, reason')} > 0", "sum"),
@@ -112,7 +112,7 @@ def polling() -> Section:
                     "Failed polls in this time",
                     "Failed polls by collector and reason.",
                     look.COUNT,
-                    "No poll has failed in this time.",
+                    "No poll is known to have failed in this time.",
                 ),
                 [LabelColumn("collector", "Collector"), LabelColumn("reason", "Reason")],
                 [Column("Failed polls", f"{errors.in_range('collector, reason')} > 0", look.COUNT)],
@@ -159,7 +159,7 @@ def understanding() -> Section:
                     "Understood messages of which the panel does not tell a field; figures made"
                     " from that field do not cover them.",
                     look.COUNT,
-                    "No message lacks a field.",
+                    "No message is known to lack a field.",
                 ),
                 Query(by("field", of_hosts(f.QUEUE_INCOMPLETE)), "{{field}}"),
                 width=8,

@@ -50,7 +50,6 @@ def queue() -> Section:
                 Query(f"-{left}", "out"),
                 Query(f"{entered} - {left}", "net"),
                 signed=True,
-                calcs=("last", "mean"),
             ),
             lines(
                 About(

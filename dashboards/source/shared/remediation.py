@@ -24,7 +24,7 @@ from dashboards.source.promql import by, of_exporter, of_hosts, or_zero
 from dashboards.source.shared.about_hosts import host_column, with_host
 from dashboards.source.tables import Column, LabelColumn, rows
 
-_NO_ACTION = "No rule has acted in this time."
+_NO_ACTION = "No rule is known to have acted in this time."
 
 
 def _last_actions(*, of_one_host: bool) -> table.Panel:
@@ -161,7 +161,7 @@ def remediation(*, of_one_host: bool) -> Section:
                     "Times that a guard held a rule back that wanted to act, on any host: the"
                     " metric does not tell which. README says what each guard looks at.",
                     look.COUNT,
-                    "No guard has held a rule back in this time.",
+                    "No guard is known to have held a rule back in this time.",
                 ),
                 Query(by("guard", f"{blocked.per_step('rule, guard')} > 0", "sum"), "{{guard}}"),
                 width=8,
@@ -173,7 +173,7 @@ def remediation(*, of_one_host: bool) -> Section:
                     "The rules that wait for a person, and how many messages they would act on"
                     " (0 for an action on a service).",
                     look.COUNT,
-                    "Nothing waits for approval.",
+                    "Nothing is known to wait for approval.",
                 ),
                 rule,
                 [Column("Messages", by(labels, of_hosts(WAITING)), look.COUNT)],
@@ -187,7 +187,7 @@ def remediation(*, of_one_host: bool) -> Section:
                     "The rules that have stopped themselves, or cannot act. `brainycp-exporter"
                     " remediation status` says why, `... resume RULE HOST` lets one go on.",
                     look.STATE,
-                    "No rule has stopped.",
+                    "No rule is known to have stopped.",
                 ),
                 rule,
                 [Column("State", by(labels, of_hosts(STOPPED)), look.STATE, mappings=look.STOPPED)],
