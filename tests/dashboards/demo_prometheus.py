@@ -23,12 +23,14 @@ from exporter.standin.panel import Answer, Panel, RecordedRequest, serving
 from tests.daemon.conftest import RunningDaemon
 from tests.daemon.test_prometheus import documented_jobs
 
+SHIPPED_PROBE = Path(__file__).parents[2] / "dashboards" / "prometheus" / "scrape-probe.yaml"
+
 JOB = "brainycp"
 """Scrapes /metrics."""
 PROBE_JOB = "brainycp-hosts"
 """Scrapes /probe, each host by itself, found through /sd."""
 OWN_JOB = "brainycp-own"
-"""Scrapes /metrics, but keeps nothing of the hosts."""
+"""Scrapes /metrics beside the probes, as the shipped config has it: nothing of the hosts' own."""
 
 RULES = {
     "groups": [
@@ -137,8 +139,8 @@ async def scraping(folder: Path, daemon: RunningDaemon) -> AsyncIterator[Prometh
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     (folder / "rules.yaml").write_text(yaml.safe_dump(RULES))
-    keep = {"source_labels": ["__name__"], "regex": "brainycp_exporter_.*", "action": "keep"}
-    own = documented_jobs()[0] | {"job_name": OWN_JOB, "metric_relabel_configs": [keep]}
+    _, beside = yaml.safe_load(SHIPPED_PROBE.read_text())["scrape_configs"]
+    own = beside | {"job_name": OWN_JOB}
     jobs = json.dumps([*documented_jobs(), own]).replace("127.0.0.1:9897", daemon.url.split("/")[2])
     quick = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     config = {
