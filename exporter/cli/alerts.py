@@ -17,7 +17,7 @@ from exporter.alerting.alarms import Alarms
 from exporter.alerting.centre import ALERTS
 from exporter.alerting.view import alerts_view
 from exporter.cli.journal import zone_note
-from exporter.cli.mail import plural, printable, width_of
+from exporter.cli.mail import plural, printable
 from exporter.cli.poll import choose_hosts
 from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
 from exporter.config.models import Config
@@ -77,10 +77,12 @@ def read_alerts(config: Config) -> list[dict[str, Any]] | None:
 
 def _print(shown: list[dict[str, Any]], out: Console) -> None:
     counts = Counter(alert["state"] for alert in shown)
-    click.echo(
+    _echo(
         f"{plural(counts['firing'], 'alert')} firing, {counts['pending']} pending, "
-        f"{counts['resolved']} resolved within a week. {zone_note()}\n"
+        f"{counts['resolved']} resolved within a week. {zone_note()}",
+        out,
     )
+    click.echo()
     resolved = [alert for alert in shown if alert["state"] == "resolved"]
     hidden = {id(alert) for alert in resolved[SHOWN_RESOLVED:]}
     for alert in shown:
@@ -99,13 +101,17 @@ def _print_one(alert: dict[str, Any], out: Console) -> None:
     style = _STYLES.get(severity, "") if alert["state"] == "firing" else "dim"
     head = Text.assemble(
         (f"{alert['state']:8}", style),
-        f"  {severity:8}  {printable(labels['alertname'])}{printable(of)} on "
+        f"  {printable(severity):8}  {printable(labels['alertname'])}{printable(of)} on "
         f"{printable(labels['host'])}, {'since' if not until else 'from'} {since}{until}",
     )
-    out.print(head, soft_wrap=True)
-    summary = printable(" ".join(str(alert["annotations"].get("summary", "")).split()))
-    for line in textwrap.wrap(summary, width_of(out) - 4, break_on_hyphens=False):
-        click.echo(f"    {line}")
+    out.print(head, overflow="fold")
+    _echo(printable(" ".join(str(alert["annotations"].get("summary", "")).split())), out, "    ")
+
+
+def _echo(text: str, out: Console, indent: str = "") -> None:
+    """Within the width of the terminal, however narrow: there are no columns to keep."""
+    for line in textwrap.wrap(text, max(20, out.width - len(indent)), break_on_hyphens=False):
+        click.echo(indent + line)
 
 
 def _local(iso: str) -> str:
