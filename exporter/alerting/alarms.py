@@ -19,8 +19,9 @@ from exporter.snapshot import HostSnapshot
 RECENT = 7 * 86400.0
 """Seconds for which a resolved alert is remembered."""
 
-MOST_RECENT = 500
-"""Resolved alerts that are remembered at most."""
+MOST_RECENT = 2000
+"""Resolved alerts that are remembered at most: those of a thousand hosts that came back together,
+and others. Of what is forgotten no Alertmanager is told; it takes it for resolved minutes later."""
 
 Key = tuple[str, str]
 """A host, and a watch's key."""

@@ -14,7 +14,7 @@ from exporter.alerting.feed import ENDS_AFTER, GIVE_UP_AFTER, RESEND, RESOLVED_F
 from exporter.alerting.notifier import Notifier
 from exporter.alerting.outcomes import Outcomes
 from exporter.alerting.saved import told_from, told_value
-from tests.alerting.site import AT_ONCE, Listener, Manager, Site, frozen, refused
+from tests.alerting.site import AT_ONCE, MINUTE, Listener, Manager, Site, frozen, refused
 
 HOSTS = ("mx1", "mx2", "mx3")
 WAIT, INTERVAL, REPEAT = 30.0, 300.0, 4 * 3600.0
@@ -245,6 +245,20 @@ async def test_who_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(asyncio.CancelledError):
         await step
     assert (slow.told, desk.notifier.told) == ([], {})
+
+
+async def test_a_thousand_hosts_that_go_down_are_one_message_each_way() -> None:
+    hosts = [f"mx{number}" for number in range(1000)]
+    desk = Desk(Site(AT_ONCE, hosts=hosts))
+    manager = Told(desk.site)
+    for count, first in ((300, "mx0"), (0, "(mx0)")):
+        for name in hosts:
+            desk.site.now -= MINUTE
+            desk.site.poll(frozen(count), name=name)
+        ((worst, *others),) = await desk.after(INTERVAL)
+        assert (worst, len(others)) == (first, 999)
+        assert len(await manager.after(0)) == 1000
+    assert len(manager.manager.sent) == 2
 
 
 # --- Alertmanager -------------------------------------------------------------------------------

@@ -1,0 +1,197 @@
+"""Whatever polls, receivers, clocks, restarts and reloads do: nothing resolves unseen, and what
+each receiver was told is a true story."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import stamina
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from exporter.alerting.alert import Alert, Notification
+from exporter.alerting.feed import RESEND, Feed
+from exporter.alerting.notifier import TRY_AGAIN, Notifier
+from exporter.alerting.outcomes import Outcomes
+from exporter.alerting.saved import ends_from, ends_value, told_from, told_value
+from tests.alerting.site import FROZEN, Listener, Manager, Site, frozen, refused
+from tests.builders import bad
+
+HOSTS = ("mx1", "mx2")
+POLLS = {
+    "high": frozen(300),
+    "between": frozen(150),
+    "low": frozen(50),
+    "unsure": frozen(50, unparsed=100),
+    "failed": bad("queue"),
+}
+SLOW = FROZEN | {"for": "2m"}
+RULES: dict[str, dict[str, Any]] = {
+    "as it was": SLOW,
+    "severe": SLOW | {"severity": "critical"},
+    "higher": SLOW | {"when": ["queue_frozen_messages > 250"]},
+    "at once": {k: v for k, v in FROZEN.items() if k != "for"},
+}
+
+
+class Story(Listener):
+    """A receiver that checks what it is told against what it knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: set[str] = set()
+        self.at = float("-inf")
+        self.site: Site
+        self.jumped = False
+
+    async def send(self, notification: Notification) -> None:
+        self._fail()
+        firing = {alert.incident for alert in notification.firing}
+        ended = {alert.incident for alert in notification.resolved}
+        assert ended == self.known - firing, "an end is told once, and to who knows the beginning"
+        repeat = self.site.config.alerting.repeat_interval
+        if firing == self.known and not self.jumped:
+            assert self.site.now - self.at >= repeat, "what is known is told again too soon"
+        self.known, self.at, self.jumped = firing, self.site.now, False
+
+
+class Ends(Manager):
+    """An Alertmanager that notes what it takes to fire."""
+
+    def __init__(self) -> None:
+        super().__init__("am")
+        self.ends: dict[str, float] = {}
+        """By fingerprint, when it takes what fires for resolved."""
+        self.site: Site
+
+    async def send(self, alerts: Sequence[Alert], *, ends_at: float) -> None:  # type: ignore[override]  # another protocol
+        self._fail()
+        assert ends_at > self.site.now
+        for alert in alerts:
+            if alert.firing:
+                self.ends[alert.fingerprint] = ends_at
+            else:
+                self.ends.pop(alert.fingerprint, None)
+
+    @property
+    def firing(self) -> set[str]:
+        return {alert for alert, ends in self.ends.items() if ends > self.site.now}
+
+
+class AnyCourse(RuleBasedStateMachine):
+    """One rule, two hosts, a webhook and an Alertmanager."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.story, self.manager = Story(), Ends()
+        self.site = Site(SLOW, hosts=HOSTS)
+        self.hosts: tuple[str, ...] = HOSTS
+        self.employ({}, [])
+
+    def employ(self, told: dict[str, Any], ended: list[str]) -> None:
+        self.story.site = self.manager.site = self.site
+        arguments = (self.site.alarms, Outcomes())
+        timing, clock = self.site.config.alerting, self.site.clock
+        self.notifier = Notifier(
+            self.story, arguments[0], timing, arguments[1], lambda: self.site.now, told
+        )
+        self.feed = Feed(self.manager, *arguments, clock, ended)
+
+    def firing(self) -> dict[str, Alert]:
+        return {alert.host: alert for alert in self.site.alarms.firing()}
+
+    @rule()
+    def storm(self) -> None:
+        """All of them fire, and everybody is told."""
+        for host in self.hosts:
+            self.poll(host, "high", 3)
+        self.wait(305.0)
+
+    @rule(host=st.sampled_from(HOSTS), kind=st.sampled_from(sorted(POLLS)), times=st.integers(1, 3))
+    def poll(self, host: str, kind: str, times: int) -> None:
+        if host not in self.hosts:
+            return
+        for _ in range(times):
+            before = self.firing()
+            self.site.poll(POLLS[kind], name=host)
+            after = self.firing()
+            for name, alert in before.items():
+                if name != host or kind != "low":
+                    assert name in after, f"{kind} on {host} ended an alert of {name}"
+                    assert after[name].incident == alert.incident
+            assert after.keys() - before.keys() <= ({host} if kind == "high" else set())
+
+    @rule(seconds=st.sampled_from([1.0, 35.0, 305.0, 4 * 3600.0]))
+    def wait(self, seconds: float) -> None:
+        self.site.now += seconds
+        self.tell()
+
+    @rule(seconds=st.sampled_from([-86400.0, -3600.0, -30.0, 86400.0]))
+    def jump(self, seconds: float) -> None:
+        self.site.now += seconds
+        self.story.jumped = True
+        self.tell()
+
+    @rule(often=st.integers(0, 3), retryable=st.booleans())
+    def fail(self, often: int, retryable: bool) -> None:
+        self.story.failures = [refused(retryable=retryable)] * often
+        self.manager.failures = [refused(retryable=retryable)] * often
+        self.tell()
+
+    @rule()
+    def tell(self) -> None:
+        async def both() -> None:
+            await self.notifier.step()
+            await self.feed.step()
+
+        with stamina.set_testing(True, attempts=2, cap=False):
+            asyncio.run(both())
+
+    @rule()
+    def restart(self) -> None:
+        before = self.firing()
+        kept = json.loads(
+            json.dumps([told_value("ops", g, t) for g, t in self.notifier.told.items()])
+        )
+        told = {known[1]: known[2] for value in kept if (known := told_from(value))}
+        ends = ends_from(json.loads(json.dumps(ends_value("am", self.feed.ended))))
+        assert ends is not None
+        self.site = self.site.restarted()
+        assert self.firing() == before
+        self.employ(told, ends[1])
+
+    @rule(name=st.sampled_from(sorted(RULES)), hosts=st.sampled_from([HOSTS, HOSTS[:1]]))
+    def reload(self, name: str, hosts: tuple[str, ...]) -> None:
+        before = self.firing()
+        same_rule = RULES[name]["when"] == [*map(str, self.site.config.alerting.rules[0].when)]
+        self.hosts = hosts
+        self.site.configure(RULES[name], hosts=hosts)
+        self.notifier.timing = self.site.config.alerting
+        if same_rule:
+            assert before.keys() & set(hosts) == self.firing().keys()
+
+    @precondition(lambda self: hasattr(self, "story"))
+    @rule()
+    def settle(self) -> None:
+        """Once nothing fails and time passes, everybody knows what is so."""
+        self.story.failures, self.manager.failures = [], []
+        self.wait(TRY_AGAIN)
+        for _ in range(3):
+            self.wait(305.0)
+        assert self.story.known == {alert.incident for alert in self.firing().values()}
+        self.wait(RESEND)
+        assert self.manager.firing == {alert.fingerprint for alert in self.firing().values()}
+
+    @invariant()
+    def nothing_is_believed_to_be_told_that_was_not(self) -> None:
+        if hasattr(self, "story"):
+            told = {i for told in self.notifier.told.values() for i in told.firing}
+            assert told == self.story.known
+
+
+TestAnyCourse = AnyCourse.TestCase
+TestAnyCourse.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
