@@ -266,13 +266,18 @@ class Watcher:
     def trips(self, key: Key) -> bool:
         """Whether a rule's condition has held for long enough over unbroken data."""
         streak = self._streaks.get(key, [])
+        since_gap = streak
+        true = [at for at, verdict in streak if verdict]
+        for earlier, later in pairwise(true):
+            if later - earlier > self._longest:  # so long that it begins anew
+                since_gap = [(at, verdict) for at, verdict in since_gap if at >= later]
         held = sum(
-            later - earlier
-            for (earlier, then), (later, now) in pairwise(streak)
-            if then and now and 0 <= later - earlier <= self._longest
+            max(0.0, later - earlier)
+            for (earlier, then), (later, now) in pairwise(since_gap)
+            if then and now
         )
         needed = self._rules[key[1]].hold or 0.0
-        return any(verdict for _, verdict in streak) and held >= needed
+        return bool(true) and held >= needed
 
     def _holds_now(self, key: Key) -> bool:
         when = WHEN.get(key[1])
