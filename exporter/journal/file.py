@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from exporter.journal.schema import (
     migrate,
     version_of,
 )
+from exporter.ownership import give_to_owner_of, user_name
 
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes; each write takes milliseconds."""
@@ -55,8 +56,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     A file that is not sound, or not a journal, is left exactly as it is.
     """
     if _size(path) is None:
-        # For its owner alone: it holds addresses.
-        path.touch(mode=0o600, exist_ok=True)
+        _make(path)
     _examine(path, thorough=True)
     _demand_permission(path)
     connection = _connect(path, "rw")
@@ -136,8 +136,22 @@ def explained(path: Path, aim: Literal["read", "written"]) -> Iterator[None]:
         raise JournalError(_sentence(path, error, aim)) from None
     except OSError as error:
         raise JournalError(
-            f"The journal {path} cannot be {aim}: {error.strerror}. {_permissions(aim)}"
+            f"The journal {path} cannot be {aim}: {error.strerror}. {_permissions(path, aim)}"
         ) from None
+
+
+def _make(path: Path) -> None:
+    """Make an empty file, for its owner alone: it will hold addresses.
+
+    SQLite makes `-wal` and `-shm` for root as if the journal's owner had made them.
+    """
+    real = path.resolve()
+    with suppress(FileExistsError):  # another process was quicker
+        descriptor = os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            give_to_owner_of(real.parent, descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _missing(path: Path) -> JournalMissingError:
@@ -243,7 +257,7 @@ def _sentence(path: Path, error: sqlite3.Error, aim: Literal["read", "written"])
     if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _is_full(path)):
         return f"The journal {path} cannot be {aim}: the disk is full. Make room on it."
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return f"The journal {path} cannot be {aim}: {error}. {_permissions(aim)}"
+        return f"The journal {path} cannot be {aim}: {error}. {_permissions(path, aim)}"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return (
             f"The journal {path} is held by another process for more than {BUSY_SECONDS:g} s. "
@@ -264,10 +278,27 @@ def _damaged(path: Path, error: Exception) -> str:
     )
 
 
-def _permissions(aim: Literal["read", "written"]) -> str:
-    if aim == "read":
-        return "The file must be readable for this user, and its folder open to it."
-    return "The file and its folder must exist and be writable for the exporter's user."
+def _permissions(path: Path, aim: Literal["read", "written"]) -> str:
+    needed = (
+        "The file must be readable for this user, and its folder open to it."
+        if aim == "read"
+        else "The file and its folder must exist and be writable for the exporter's user."
+    )
+    try:
+        of_file, of_folder = path.stat().st_uid, path.resolve().parent.stat().st_uid
+    except OSError:
+        return needed
+    me = os.geteuid()
+    if of_file == me:
+        return needed
+    owner, user = user_name(of_file), user_name(me)
+    if of_folder == me:
+        return (
+            f"{needed} It belongs to {owner} and its folder to {user}: as root, give it to {user} "
+            "with chown, and what stands beside it with -wal and -shm."
+        )
+    others = "" if of_file == 0 else " or root"
+    return f"{needed} It belongs to {owner}, and this is {user}: do it as {owner}{others}."
 
 
 def _is_full(path: Path) -> bool:
