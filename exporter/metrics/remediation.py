@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -13,8 +14,9 @@ from exporter.remediation.tally import Tally
 class RemediationCollector(Collector):
     """Shows a Tally to prometheus-client."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, clock: Callable[[], float] = time.time) -> None:
         self._tally = tally
+        self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         """Every family, also those without a sample yet."""
@@ -62,10 +64,10 @@ class RemediationCollector(Collector):
         yield planned
         waiting = GaugeMetricFamily(
             "brainycp_remediation_waiting_approval_messages",
-            "Messages on which a rule would act once a person approves it.",
+            "Messages on which a rule would act once a person approves it; 0 for a service.",
             labels=["host", "rule"],
         )
-        for key, count in tally.waiting.items():
+        for key, count in tally.waiting(self._clock()).items():
             waiting.add_metric(key, count)
         yield waiting
         stopped = GaugeMetricFamily(

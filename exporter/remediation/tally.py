@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
 from exporter.journal.entries import Entry, Kind, Outcome
+from exporter.journal.store import APPROVAL_LASTS
 from exporter.remediation.guards import Guard
 
 COUNTED = (
@@ -43,8 +45,8 @@ class Tally:
         """When the last action of a rule on a host began: its cooldown counts from there."""
         self.planned: dict[tuple[str, str], int] = {}
         """Messages in the last plan, by host and rule."""
-        self.waiting: dict[tuple[str, str], int] = {}
-        """Messages that a rule on a host waits for a person to approve."""
+        self._requests: dict[tuple[str, str], tuple[float, int]] = {}
+        """By host and rule, when it asked a person to approve, and how many messages."""
         self.stopped: dict[str, dict[str, str]] = {}
         """By host and rule, why it has stopped itself or cannot act, until a person resumes it."""
         self.known = False
@@ -77,18 +79,31 @@ class Tally:
             case Kind.INTENT:
                 self.planned[key] = _number(entry, "planned")
                 self.begun[key] = entry.at
-                self.waiting.pop(key, None)
+                self._requests.pop(key, None)
             case Kind.APPROVAL_REQUESTED:
-                self.waiting[key] = _number(entry, "planned")
+                self._requests[key] = entry.at, _number(entry, "planned")
                 self.waiting_runs[key] = entry.run
             case Kind.APPROVED | Kind.REJECTED:
-                self.waiting.pop(key, None)
+                self._requests.pop(key, None)
             case Kind.STOPPED | Kind.DISABLED:
                 self.stopped.setdefault(entry.host, {})[entry.rule] = entry.text
             case Kind.RULE_RESUMED:
                 self.stopped.get(entry.host, {}).pop(entry.rule, None)
             case _:
                 pass
+
+    def waits(self, key: tuple[str, str], now: float) -> int | None:
+        """The messages that a rule on a host waits for a person to approve; None when it does not.
+
+        As the guards have it: a request that nobody answered within a day stands no more.
+        """
+        at, count = self._requests.get(key, (math.inf, 0))
+        return count if abs(now - at) < APPROVAL_LASTS else None
+
+    def waiting(self, now: float) -> dict[tuple[str, str], int]:
+        """Every rule and host of which `waits` tells messages."""
+        told = {key: self.waits(key, now) for key in self._requests}
+        return {key: count for key, count in told.items() if count is not None}
 
     def last_on(self, host: str) -> tuple[str, float, str] | None:
         """The last action of any rule on a host: the rule, when it ended, its outcome."""

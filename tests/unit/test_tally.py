@@ -11,16 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.journal import Entry, Kind, Outcome
+from exporter.journal.store import APPROVAL_LASTS
+from exporter.metrics.remediation import RemediationCollector
 from exporter.remediation.guards import Guard
 from exporter.remediation.tally import FAILURE_COUNTS, Tally
 
 KEY = "mx1", "purge"
+SOON = 1060.0
+"""A minute after the entries."""
 
 
 def entry(id: int, kind: Kind, **keys: Any) -> Entry:  # noqa: A002 - its name
     """An entry of one rule on one host."""
     values: dict[str, Any] = {"host": "mx1", "rule": "purge", "action": "purge_frozen"} | keys
-    return Entry(kind, run=f"r{id}", at=1000.0 + id, id=id, **values)
+    values.setdefault("at", 1000.0 + id)
+    return Entry(kind, run=f"r{id}", id=id, **values)
 
 
 def outcome(id: int, how: Outcome = Outcome.OK, removed: object = None, **keys: Any) -> Entry:  # noqa: A002 - its name
@@ -46,7 +51,7 @@ def shown(tally: Tally) -> dict[str, object]:
         "removed": +tally.removed,
         "last": tally.last,
         "planned": tally.planned,
-        "waiting": tally.waiting,
+        "waiting": tally.waiting(SOON),
     }
 
 
@@ -167,7 +172,29 @@ REQUESTED = planning(1, Kind.APPROVAL_REQUESTED, 40)
 )
 def test_what_waits_for_a_person(then: Iterable[Entry], waiting: int | None) -> None:
     told = tally(REQUESTED, *then)
-    assert told.waiting.get(KEY) == waiting
+    assert told.waiting(SOON).get(KEY) == waiting
+
+
+def test_a_request_that_nobody_answers_stands_for_a_day() -> None:
+    told = tally(REQUESTED)
+    end = REQUESTED.at + APPROVAL_LASTS
+    assert told.waiting(end - 1) == {KEY: 40}
+    assert told.waiting(end) == {}
+    told.add([planning(2, Kind.APPROVAL_REQUESTED, 7, at=end)])
+    assert told.waiting(end) == {KEY: 7}
+
+
+def test_the_metrics_tell_only_what_still_waits() -> None:
+    now = REQUESTED.at
+    collector = RemediationCollector(tally(REQUESTED), clock=lambda: now)
+    name = "brainycp_remediation_waiting_approval_messages"
+
+    def samples() -> list[float]:
+        return [s.value for f in collector.collect() for s in f.samples if s.name == name]
+
+    assert samples() == [40]
+    now += APPROVAL_LASTS
+    assert samples() == []
 
 
 def test_blocks_are_counted_as_they_happen_and_not_from_the_journal() -> None:

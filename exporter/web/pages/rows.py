@@ -81,7 +81,7 @@ def row_of(
         services=services,
         polled_at=record.latest.at if record.latest is not None else None,
         alerts=fired,
-        waiting=tuple(rule for host, rule in tally.waiting if host == name),
+        waiting=tuple(rule for host, rule in tally.waiting(now) if host == name),
         stopped=tuple(tally.stopped.get(name, {})),
         last_action=tally.last_on(name),
         points=points,

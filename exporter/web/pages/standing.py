@@ -49,9 +49,10 @@ def _word(
     """What a rule is at, and the values that belong to it: what a person must do comes first."""
     key, block, begun = (host, rule.name), state.block, tally.begun.get((host, rule.name))
     stopped = tally.stopped.get(host, {}).get(rule.name)
+    waits = tally.waits(key, now)
     cases: tuple[tuple[str, bool, Callable[[], dict[str, Any]]], ...] = (
         ("stopped", stopped is not None, lambda: {"reason": stopped}),
-        ("waiting", key in tally.waiting, lambda: {"messages": tally.waiting[key]}),
+        ("waiting", waits is not None, lambda: {"messages": waits}),
         (
             "cooldown",
             begun is not None and now < begun + rule.cooldown,
