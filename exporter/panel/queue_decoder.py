@@ -8,11 +8,13 @@ import multiprocessing
 import os
 import signal
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from datetime import tzinfo
 from functools import partial
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from exporter.panel.decode import Layouts, QueueUpdate, decode_queue_update
@@ -24,6 +26,8 @@ INLINE_LIMIT = 64 * 2**10
 
 DECODE_TIMEOUT = 30.0
 """Seconds that decoding one list may take; a list of 100,000 messages takes a third of one."""
+
+_ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
 
 T = TypeVar("T")
 
@@ -131,7 +135,8 @@ def _submit(pool: ProcessPoolExecutor, decode: Callable[[bytes], T], body: bytes
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(body)
         path = f"/proc/{os.getpid()}/fd/{descriptor}"
-        future = pool.submit(_decode_file, decode, path)
+        with _no_signals():  # a submit may start the worker
+            future = pool.submit(_decode_file, decode, path)
     except BaseException:
         os.close(descriptor)
         raise
@@ -145,12 +150,27 @@ def _worker_pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=context, initializer=_prepare_worker)
 
 
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    """Hold signals to end back: a process that is started inherits that.
+
+    A worker that is hit before it ignores them would print a traceback into the terminal.
+    """
+    # Its start lets them through again; so it has to run before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _prepare_worker() -> None:
     # Decoding makes many objects and no cycles: the cyclic collector would only take time.
     gc.disable()
     # Ctrl-C and systemd signal every process of the group; it is the daemon that ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for ending in _ENDING:
+        signal.signal(ending, signal.SIG_IGN)
 
 
 def _decode_file(decode: Callable[[bytes], T], path: str) -> T:

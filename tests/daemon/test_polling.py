@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -235,6 +236,18 @@ async def test_a_large_list_is_decoded_in_another_process(decoder: QueueDecoder)
     for number in (signal.SIGINT, signal.SIGTERM):  # as a terminal or systemd sends them
         os.kill(worker.pid, number)
     assert (await decoder.decode(large_list(), **ARGUMENTS)).stats == update.stats
+
+
+async def test_a_signal_cannot_hit_it_while_it_starts(decoder: QueueDecoder) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    await decoder.decode(large_list(), **ARGUMENTS)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    (worker,) = workers()
+    status = Path(f"/proc/{worker.pid}/status").read_text()
+    # What it was born with: nothing in it changes the mask.
+    blocked = int(status.split("SigBlk:")[1].split()[0], 16)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        assert blocked & 1 << number - 1
 
 
 def workers() -> list[psutil.Process]:
