@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, Condition
-from exporter.snapshot import QUEUE, HostSnapshot, QueueState, QueueStats
+from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState, QueueStats
 
 _STATS: Mapping[str, Callable[[QueueStats], float | None]] = {
     "queue_listed_messages": lambda stats: stats.listed,
@@ -151,6 +151,17 @@ def _verdict(known: Reading, condition: Condition) -> bool | None:
 def holds(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> bool | None:
     """Whether all conditions hold by one poll; None when none surely fails but one is unsure."""
     return Figures(snapshot).hold(conditions)
+
+
+def failures_behind(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> tuple[Failure, ...]:
+    """Why the poll does not tell what conditions are about: what its collectors failed with."""
+    collectors = {
+        condition.label if condition.figure in _OF_A_COLLECTOR else QUEUE
+        for condition in conditions
+        if condition.figure not in _OF_A_PANEL
+    }
+    failures = (r.failure for r in snapshot.results if r.collector in collectors)
+    return tuple(dict.fromkeys(failure for failure in failures if failure is not None))
 
 
 def readings(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> dict[str, float | None]:

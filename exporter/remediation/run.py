@@ -24,7 +24,7 @@ from exporter.remediation.guards import (
 from exporter.remediation.plan import Plan, Verdict, plan_of
 from exporter.remediation.silence import silence_of
 from exporter.remediation.work import Bench, Deed, OnAnswer, Work, settle
-from exporter.rules import holds, readings
+from exporter.rules import failures_behind, holds, readings
 from exporter.snapshot import HostGoneError
 
 TRIES_TO_BEGIN = 100
@@ -184,8 +184,13 @@ class _Run:
         await self._demand_no_silence()
         snapshot = await self.bench.poll(self.bench.host)
         why = readings(snapshot, self.rule.when)
-        if holds(snapshot, self.rule.when) is not True:
-            reason = f"Looked at again, it does not hold: {shown(why)}."
+        verdict = holds(snapshot, self.rule.when)
+        if verdict is not True:
+            unsure = verdict is None
+            found = "cannot be told whether it holds" if unsure else "does not hold"
+            failures = failures_behind(snapshot, self.rule.when) if unsure else ()
+            words = " ".join(f"{failure.message} {failure.hint}" for failure in failures)
+            reason = f"Looked at again, it {found}: {shown(why)}. {words}".rstrip()
             raise _BlockedError(Block(Guard.CONDITION, reason))
         plan = self.plan = await self._make_plan()
         deed = Deed.of(self.rule)

@@ -93,6 +93,8 @@ class RemediationRoutes:
         told = {"host": host, "rule": rule}
         if not rule:
             return told | {"result": "ignored", "why": "it has no label remediation"}
+        if not host:
+            return told | {"result": "unknown", "why": "it has no label host"}
         if alert.status != "firing":
             self.desk.withdraw(host, rule)
             return told | {"result": "withdrawn", "why": f"it is {alert.status or 'not firing'}"}

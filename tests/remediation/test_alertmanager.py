@@ -255,15 +255,19 @@ async def test_what_it_asks_for_and_does_not_exist_is_told(
     site = await start_site(config(panel, rules=[keys, rule(name="other", **ON_DEMAND)]))
     bare = alert()
     del bare["labels"]["remediation"]
+    nowhere = alert(rule="other")
+    del nowhere["labels"]["host"]
     told = await post(
         site.running,
         alert(),
         alert(rule="no-such-rule"),
         alert(host="mx9", rule="other"),
         bare,
+        nowhere,
         alert(rule="other"),
     )
-    assert results(told) == ["unknown", "unknown", "unknown", "ignored", "asked"]
+    assert results(told) == [*["unknown"] * 3, "ignored", "unknown", "asked"]
+    assert told[4]["why"] == "it has no label host"
     assert told[0]["why"] == "There is no rule purge for a host mx1."
     assert [each.rule for each in site.journal()] == ["other"]
 

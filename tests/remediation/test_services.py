@@ -97,7 +97,12 @@ async def test_what_cannot_be_told_any_more_does_not_hold(
     site = await start(start_site, panel)
     assert switches(panel) == []
     assert site.story() == [("blocked", "condition")]
-    assert "not told" in site.journal()[0].text
+    text = site.journal()[0].text
+    assert text.startswith(
+        'Looked at again, it cannot be told whether it holds: service_up{service="clamav"} == 0 '
+        "(not told). "
+    )
+    assert "login page" in text
 
 
 async def test_a_dry_run_switches_nothing(

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, parse_condition
-from exporter.rules import Clock, Figures, Reading, holds, readings
-from exporter.snapshot import UNTOLD, HostSnapshot
+from exporter.rules import Clock, Figures, Reading, failures_behind, holds, readings
+from exporter.snapshot import UNTOLD, Failure, HostSnapshot, Reason
 from tests.builders import NOW, bad, good, queue, snapshot, stats
 
 UP = 'service_up{service="clamav"} == 1'
@@ -32,6 +32,22 @@ OF_THE_LIST = (
 
 def of_queue(messages: int = 5, **figures: Any) -> HostSnapshot:
     return snapshot(good("queue", queue(messages, stats=stats(**figures))))
+
+
+def test_why_a_poll_does_not_tell() -> None:
+    queue_lost, clamav_lost = (
+        bad(name, Failure(reason, "It failed."))
+        for name, reason in (("queue", Reason.TIMEOUT), ("clamav", Reason.FORBIDDEN))
+    )
+    poll = snapshot(queue_lost, clamav_lost, good("spamassassin", True))
+
+    def failures(*conditions: str) -> list[str]:
+        return [f.reason for f in failures_behind(poll, map(parse_condition, conditions))]
+
+    assert failures("queue_messages > 5", "queue_frozen_messages > 5") == ["timeout"]
+    assert failures(UP) == ["forbidden"]
+    assert failures('service_up{service="spamassassin"} == 0') == []
+    assert failures("up == 0", EXPIRES) == []
 
 
 def told(poll: HostSnapshot, name: str) -> float | None:
