@@ -33,31 +33,37 @@ _OPTIONS = {
 }
 """The option for each key of a Selector."""
 
+
+def _once(name: str, **attributes: Any) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """An option that may not be given again: the last of two would count, unseen."""
+    return click.option(name, multiple=True, callback=_only_one, **attributes)
+
+
+def _only_one(_: click.Context, option: click.Parameter, values: tuple[Any, ...]) -> Any:
+    if len(values) > 1:
+        raise click.UsageError(f"{option.opts[0]} is given {len(values)} times: leave one")
+    return values[0] if values else None
+
+
 _DECORATORS = (
-    click.option(
-        "--frozen/--not-frozen",
-        default=None,
-        help="Frozen (Exim) or on hold (Postfix), or neither.",
-    ),
-    click.option(
-        "--bounce/--not-bounce",
-        default=None,
-        help="From the null sender <>, as bounces are, or from a real one.",
-    ),
-    click.option("--older-than", metavar="TIME", help="In the queue for longer, as 12h or 3d."),
-    click.option("--younger-than", metavar="TIME", help="In the queue for less, as 30m."),
-    click.option(
+    click.option("--frozen", is_flag=True, help="Frozen (Exim) or on hold (Postfix)."),
+    click.option("--not-frozen", is_flag=True, help="Neither frozen nor on hold."),
+    click.option("--bounce", is_flag=True, help="From the null sender <>, as bounces are."),
+    click.option("--not-bounce", is_flag=True, help="From a real sender."),
+    _once("--older-than", metavar="TIME", help="In the queue for longer, as 12h or 3d."),
+    _once("--younger-than", metavar="TIME", help="In the queue for less, as 30m."),
+    _once(
         "--sender",
         metavar="GLOB",
         help='Pattern of the sender, as "*@shop.example.com"; quote it for the shell.',
     ),
-    click.option(
+    _once(
         "--recipient",
         metavar="GLOB",
         help='Pattern that every recipient who still waits must match, as "*@example.net".',
     ),
-    click.option("--larger-than", metavar="SIZE", help="Of more bytes, as 10MiB or 512KiB."),
-    click.option("--limit", metavar="N", type=int, help="At most so many, the oldest first."),
+    _once("--larger-than", metavar="SIZE", help="Of more bytes, as 10MiB or 512KiB."),
+    _once("--limit", metavar="N", type=int, help="At most so many, the oldest first."),
     click.option("--everything", is_flag=True, help="Every message that was understood."),
     click.option(
         "--id",
@@ -88,6 +94,8 @@ def selector_options(*, none_is_all: bool) -> Callable[[Callable[..., R]], Calla
         @functools.wraps(command)
         def call(**parameters: Any) -> R:
             ids = parameters.pop("ids")
+            for name in ("frozen", "bounce"):
+                parameters[name] = _either(name, parameters[name], parameters.pop(f"not_{name}"))
             given = {name: parameters.pop(name) for name in _OPTIONS}
             chosen = choose(given, ids, none_is_all=none_is_all)
             return command(chosen=chosen, **parameters)
@@ -98,6 +106,13 @@ def selector_options(*, none_is_all: bool) -> Callable[[Callable[..., R]], Calla
         return wrapped
 
     return decorate
+
+
+def _either(name: str, yes: bool, no: bool) -> bool | None:  # noqa: FBT001
+    """What a flag and its opposite say together; None when neither is given."""
+    if yes and no:
+        raise click.UsageError(f"--not-{name} contradicts --{name}: leave one out")
+    return yes if yes or no else None
 
 
 def choose(given: Mapping[str, Any], ids: tuple[str, ...], *, none_is_all: bool) -> Chosen:

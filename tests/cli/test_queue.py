@@ -644,7 +644,7 @@ async def test_a_retry_delivers_what_can_be_delivered(
     code, out, _ = await site.queue("retry", "mx1", "--id", deliverable, "--yes")
     assert code == 0
     assert "mx1: about to retry 1 message (named by id), each by its id." in out
-    assert "1 of 1 messages left the queue." in out
+    assert "1 of 1 message left the queue." in out
     assert await site.left() == [other]
     assert site.journal(Kind.INTENT)[0].action == "retry"
 
@@ -746,6 +746,14 @@ MISTAKES = {
                            "--everything contradicts --id: leave one out"),
     "ids and a limit": (["delete", "mx1", "--id", message_id(1), "--limit", "1"],
                         "--limit contradicts --id: leave one out"),
+    "two senders": (["list", "mx1", "--sender", "a@*", "--sender", "b@*"],
+                    "--sender is given 2 times: leave one"),
+    "two limits": (["delete", "mx1", "--frozen", "--limit", "1", "--limit", "9"],
+                   "--limit is given 2 times: leave one"),
+    "both": (["delete", "mx1", "--not-frozen", "--frozen"],
+             "--not-frozen contradicts --frozen: leave one out"),
+    "from all": (["list", "mx1", "--bounce", "--not-bounce"],
+                 "--not-bounce contradicts --bounce: leave one out"),
     "another host": (["list", "mx9"], "no host mx9 in the config; it has mx1"),
     "no host": (["count"], "Missing argument 'HOST'"),
     "selectors of purge": (["purge-frozen", "mx1", "--bounce"], "No such option '--bounce'"),
