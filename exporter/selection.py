@@ -48,7 +48,7 @@ def describe(selector: Selector) -> str:
     if selector.everything:
         parts.append("everything")
     if selector.limit is not None:
-        parts.append(f"the {selector.limit} oldest")
+        parts.append("the oldest" if selector.limit == 1 else f"the {selector.limit} oldest")
     return ", ".join(parts)
 
 

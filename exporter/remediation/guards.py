@@ -254,10 +254,8 @@ def _actions_at_once(
     limit = config.limits.actions_at_once
     if situation.running < limit:
         return None
-    return Block(
-        Guard.ACTIONS_AT_ONCE,
-        f"{situation.running} actions are under way; actions_at_once is {limit}.",
-    )
+    under_way = "1 action is" if situation.running == 1 else f"{situation.running} actions are"
+    return Block(Guard.ACTIONS_AT_ONCE, f"{under_way} under way; actions_at_once is {limit}.")
 
 
 _ORDER: tuple[Callable[[RemediationRule, RemediationConfig, Situation], Block | None], ...] = (

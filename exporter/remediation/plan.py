@@ -164,9 +164,9 @@ def verdict_on_messages(
     parts = [_sentence(rule_action, plan, seen, replies)]
     if seen.frozen_gone:
         detail["frozen_gone_beyond_the_plan"] = sorted(seen.frozen_gone)[:100]
-        parts.append(
-            f"{integer(len(seen.frozen_gone))} frozen messages that were not meant are gone too."
-        )
+        lost = len(seen.frozen_gone)
+        which = "message that was not meant is" if lost == 1 else "messages that were not meant are"
+        parts.append(f"{integer(lost)} frozen {which} gone too.")
     if seen.left:
         detail["others_left"] = len(seen.left)
         what = "other message" if len(seen.left) == 1 else "other messages"
@@ -203,8 +203,7 @@ def _is_good(
 
 
 def _sentence(action: str, plan: Plan, seen: Aftermath, replies: Mapping[str, int]) -> str:
-    verb = "left the queue" if action == "retry" else "are gone"
-    text = f"{integer(len(seen.gone))} of {integer(len(plan.messages))} messages {verb}"
+    text = gone_of(len(seen.gone), len(plan.messages), left=action == "retry")
     notes = [
         f"{integer(replies[what])} {words}"
         for what, words in (
@@ -217,3 +216,10 @@ def _sentence(action: str, plan: Plan, seen: Aftermath, replies: Mapping[str, in
         if replies.get(what)
     ]
     return f"{text} ({', '.join(notes)})." if notes else f"{text}."
+
+
+def gone_of(gone: int, planned: int, *, left: bool = False) -> str:
+    """`3 of 8 messages are gone`, or `left the queue`."""
+    noun, verb = ("message", "is") if planned == 1 else ("messages", "are")
+    what = "left the queue" if left else f"{verb} gone"
+    return f"{integer(gone)} of {integer(planned)} {noun} {what}"

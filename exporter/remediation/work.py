@@ -27,6 +27,7 @@ from exporter.remediation.plan import (
     Plan,
     Verdict,
     aftermath,
+    gone_of,
     verdict_on_messages,
 )
 from exporter.remediation.silence import KnowsSilences
@@ -328,7 +329,7 @@ async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
     detail: dict[str, object] = {"planned": len(messages), "gone": gone}
     if intent.action != "retry":
         detail["removed"] = gone
-    text = f"{integer(gone)} of {integer(len(messages))} messages are gone."
+    text = f"{gone_of(gone, len(messages))}."
     return Verdict(Outcome.OK if gone == len(messages) else Outcome.UNKNOWN, text, detail)
 
 

@@ -186,7 +186,7 @@ async def test_deletes_frozen_mail_that_was_not_meant(
     failed = outcome(site)
     assert failed.outcome == "verify_failed"
     assert failed.detail["frozen_gone_beyond_the_plan"] == [lost.id]
-    assert "1 frozen messages that were not meant are gone too." in failed.text
+    assert "1 frozen message that was not meant is gone too." in failed.text
     assert site.story()[-2:] == [("stopped", ""), ("outcome", "verify_failed")]
     assert "frozen messages were lost that were not meant" in site.journal()[-2].text
     assert spool_files(queue, kept.id) == before

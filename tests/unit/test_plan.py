@@ -348,7 +348,7 @@ REMOVED = "removed removed removed removed"
 LOST = "unknown unknown unknown not_asked"
 UNSEEN = "What became of the messages could not be seen by listing the queue again."
 NOT_EXPECTED = "What verify expects did not come true."
-LOST_MAIL = "1 frozen messages that were not meant are gone too."
+LOST_MAIL = "1 frozen message that was not meant is gone too."
 OK, UNVERIFIED, FAILED, UNKNOWN = (
     *(Outcome.OK, Outcome.UNVERIFIED),
     *(Outcome.FAILED, Outcome.UNKNOWN),
