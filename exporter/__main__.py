@@ -1,5 +1,9 @@
 """The command `brainycp-exporter`; `python -m exporter` does the same."""
 
+import errno
+import os
+import sys
+
 
 def main() -> None:
     """Run the command line."""
@@ -7,7 +11,15 @@ def main() -> None:
     # spawned process does with its parent's main module, and shall not pay for all of it.
     from exporter.cli import main as commands  # noqa: PLC0415
 
-    commands()
+    try:
+        commands()
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        # Python writes out once more at the end what there was no room for.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.write(f"Error: The output cannot be written: {error.strerror}.\n")
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

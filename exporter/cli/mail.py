@@ -68,9 +68,11 @@ def _cut(text: str, width: int) -> str:
 
 
 def say(text: str, out: Console | None = None) -> None:
-    """Print sentences within the width of a table; on standard output unless told where."""
+    """Print sentences within the width of the terminal; on standard output unless told where."""
     out = out or console()
-    for line in textwrap.wrap(text, width_of(out), break_long_words=False, break_on_hyphens=False):
+    # A terminal that is narrower than a table would break lines in the middle of words.
+    width = out.width if out.is_terminal else WIDTH
+    for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False):
         click.echo(printable(line), file=out.file)
 
 

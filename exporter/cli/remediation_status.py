@@ -30,7 +30,7 @@ from exporter.journal import (
     Outcome,
     RuleFacts,
 )
-from exporter.remediation.guards import effective_mode, is_open
+from exporter.remediation.guards import Guard, effective_mode, is_open
 from exporter.text import duration
 
 _MODES = {
@@ -38,6 +38,18 @@ _MODES = {
     "dry_run": "everything but the act",
     "enforce": "rules act",
 }
+
+BLOCK_SHOWN = 86400.0
+"""Seconds for which a block is shown; it is written down only when it begins."""
+
+_TOLD_OTHERWISE = frozenset(
+    guard.value
+    for guard in (
+        *(Guard.MODE, Guard.PAUSE, Guard.WINDOW, Guard.STOPPED),
+        *(Guard.APPROVAL, Guard.COOLDOWN, Guard.MAX_PER_DAY),
+    )
+)
+"""Guards whose word can be worked out anew from the journal and the config."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,8 @@ class RuleOnHost:
     """Messages that it asks a person to approve."""
     unsettled: bool = False
     """It has begun, and has no outcome: it is at it, or was cut off."""
+    block: Entry | None = None
+    """What held it back since it last acted, where the rest does not tell; it may have passed."""
 
     def cooldown_until(self, now: float) -> float | None:
         """Unix time until which it may not act again; None when it may."""
@@ -112,7 +126,19 @@ def _read(journal: Journal, rule: RemediationRule, host: str, *, unsettled: bool
         last[0] if last else None,
         planned if isinstance(planned, int) else 0,
         unsettled,
+        _block(journal, rule, host, facts),
     )
+
+
+def _block(journal: Journal, rule: RemediationRule, host: str, facts: RuleFacts) -> Entry | None:
+    """The block that was written down last, unless it is old, or the rule has acted since."""
+    blocks = journal.entries(host=host, rule=rule.name, kinds=[Kind.BLOCKED], newest=1)
+    if not blocks or blocks[0].outcome in _TOLD_OTHERWISE:
+        return None
+    age, begun = time.time() - blocks[0].at, facts.last_begun
+    if age > BLOCK_SHOWN or (begun is not None and begun > blocks[0].at):
+        return None
+    return blocks[0]
 
 
 @click.command("status")
@@ -230,6 +256,9 @@ def _notes(row: RuleOnHost, now: float) -> Iterator[str]:
         yield f"Cooldown until {local_time(until)}."
     if facts.begun_today >= row.rule.max_per_day:
         yield "No more today."
+    if row.block is not None:
+        ago = duration(now - row.block.at)
+        yield f"Held back {ago} ago by {row.block.outcome}: {printable(row.block.text)}"
 
 
 def _view(config: Config, standing: Standing, now: float) -> dict[str, Any]:
@@ -259,6 +288,9 @@ def _rule_view(row: RuleOnHost, now: float) -> dict[str, Any]:
         "approval": row.facts.approval or None,
         "messages_to_approve": row.waiting if row.facts.approval == "requested" else None,
         "unsettled": row.unsettled,
+        "held_back": None
+        if row.block is None
+        else {"guard": row.block.outcome, "reason": row.block.text, "at": _iso(row.block.at)},
     }
 
 

@@ -162,6 +162,29 @@ def test_status_tells_how_each_rule_stands(config: Path, path: Path) -> None:
     assert (start2["unsettled"], purge1["unsettled"]) == (True, False)
 
 
+def test_status_tells_what_held_a_rule_back(config: Path, path: Path) -> None:
+    def block(guard: str, text: str, **keys: Any) -> Entry:
+        return entry(Kind.BLOCKED, "", outcome=guard, text=text, **keys)
+
+    def held_back() -> list[dict[str, Any] | None]:
+        views = json.loads(remediation(config, "status", "--format", "json").stdout)["rules"]
+        return [view["held_back"] for view in views]
+
+    write(path, block("max_messages", "The plan holds 8 messages; max_messages is 3."), age=120)
+    write(path, block("pause", "Paused by ann."), entry(Kind.RESUMED, ""), age=60)
+    write(path, block("listing", "The queue could not be listed.", host="mx2"), age=25 * HOUR)
+    assert held_back() == [None] * 3
+    write(path, block("max_messages", "The plan holds 9 messages; max_messages is 3."), age=30)
+    told = {"guard": "max_messages", "reason": "The plan holds 9 messages; max_messages is 3."}
+    first, *others = held_back()
+    assert first is not None
+    assert (first | {"at": None}, others) == (told | {"at": None}, [None, None])
+    words = remediation(config, "status").stdout.split()
+    assert {"Held", "back", "30s", "max_messages:"} <= set(words)
+    write(path, intent(), outcome(how=Outcome.OK), age=10)
+    assert held_back() == [None] * 3
+
+
 def test_status_tells_what_a_person_left(config: Path, path: Path) -> None:
     write(path, intent(rule="", actor="person:ann"))
     said = " ".join(remediation(config, "status").stdout.split())
