@@ -154,7 +154,13 @@ def _make(path: Path) -> None:
             os.close(descriptor)
 
 
-def _missing(path: Path) -> JournalMissingError:
+def _missing(path: Path) -> JournalError:
+    if not path.parent.is_dir():
+        # No proof that nothing was ever done: a wrong path, or a disk that is not mounted.
+        return JournalError(
+            f"There is no journal at {path}, nor its folder: see that state.path is right, and its "
+            "disk mounted."
+        )
     return JournalMissingError(f"There is no journal at {path} yet.")
 
 

@@ -239,3 +239,14 @@ def test_a_time_that_is_none(config: Path) -> None:
     assert (
         "Invalid value for '--since': not a duration: write a number with a unit" in result.stderr
     )
+
+
+@pytest.mark.parametrize("words", [["journal"], ["remediation", "status"], ["alerts"]])
+def test_without_its_folder_nobody_says_that_nothing_was_done(
+    tmp_path: Path, words: list[str]
+) -> None:
+    config = write_config(tmp_path, host("mx1", "http://127.0.0.1:1"))
+    config.write_text(config.read_text().replace("path: journal.db", "path: none/journal.db"))
+    result = CliRunner().invoke(main, [*words, "--config", str(config)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"There is no journal at {tmp_path}/none/journal.db, nor its folder" in result.stderr
