@@ -278,8 +278,6 @@ class Desk:
                     and self._clock() >= state.rest_until
                 ):
                     await self._let(host, rule, state, request)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             # A bug must not end the daemon, and what is not known is not acted on.
             log.exception("a bug in the exporter ended a remediation", host=host.config.name)
@@ -327,31 +325,42 @@ class Desk:
         self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
     ) -> Block | None:
         """Let a rule act if nothing speaks against it; what does."""
-
-        async def look() -> Situation:
-            situation = await self._situation(host.config.name, rule, request.actor, running=0)
-            return replace(situation, withdrawn=self._withdrawn(state, request))
-
         block = await self._forehand(host.config.name, rule, request)
         if block is None and not self._is_in_force(host, rule):
             return None
         if block is None:
-            self._acting += 1
-            before, host.unsettled = host.unsettled, True
-            try:
-                result = await run_rule(
-                    self._bench(host), self._locks, self._config, rule, request, look
-                )
-            finally:
-                self._acting -= 1
-            block = result.block
-            # Without the journal what it has begun may have no outcome.
-            host.unsettled = before or (block is not None and block.guard is Guard.JOURNAL)
-            self._tell(host, rule, result)
-            with suppress(JournalError):
-                await self.read_journal()
-        await self._note(host, rule, request, block)
+            block = await self._run(host, rule, state, request)
+        await self._note(host, rule, state, request, block)
         return block
+
+    async def _run(
+        self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
+    ) -> Block | None:
+        """Let a rule act by the config in force; what held it back after all."""
+        config = self._config
+
+        async def look() -> Situation:
+            situation = await self._situation(host.config.name, rule, request.actor, running=0)
+            withdrawn = self._withdrawn(state, request)
+            if not self._is_in_force(host, rule) or self._config != config:
+                # What has begun goes on by its config; what has not might do more than the new
+                # one lets it.
+                withdrawn = withdrawn or "The config has changed before it began."
+            return replace(situation, withdrawn=withdrawn)
+
+        self._acting += 1
+        before, host.unsettled = host.unsettled, True
+        try:
+            result = await run_rule(self._bench(host), self._locks, config, rule, request, look)
+        finally:
+            self._acting -= 1
+        # Without the journal what it has begun may have no outcome.
+        lost = result.block is not None and result.block.guard is Guard.JOURNAL
+        host.unsettled = before or lost
+        self._tell(host, rule, result)
+        with suppress(JournalError):
+            await self.read_journal()
+        return result.block
 
     def _withdrawn(self, state: RuleState, request: Request) -> str:
         """Why a request counts no more, so that it must not begin; "" while it does."""
@@ -415,17 +424,19 @@ class Desk:
             )
 
     async def _note(
-        self, host: HostState, rule: RemediationRule, request: Request, block: Block | None
+        self,
+        host: HostState,
+        rule: RemediationRule,
+        state: RuleState,
+        request: Request,
+        block: Block | None,
     ) -> None:
         """Count a block; write it down, and log it, unless it is as before."""
-        state = host.rules.get(rule.name)
-        before = state.block if state is not None else None
-        if state is not None:
-            state.block = block
-            if block is not None and block.guard in _AFTER_LISTING:
-                state.rest_until = self._clock() + LOOK_AGAIN
+        before, state.block = state.block, block
         if block is None:
             return
+        if block.guard in _AFTER_LISTING:
+            state.rest_until = self._clock() + LOOK_AGAIN
         self.tally.blocked(rule.name, block.guard)
         if before is not None and _is_as_before(before, block):
             return

@@ -108,6 +108,32 @@ async def test_a_reload_in_the_middle_changes_nothing_of_it(
     assert site.story()[-1] == ("outcome", "ok")
 
 
+@pytest.mark.parametrize(
+    ("rules", "mode"),
+    [([rule(max_messages=7)], "enforce"), ([], "enforce"), ([rule()], "off")],
+    ids=["the rule is changed", "the rule is taken out", "nothing is to act"],
+)
+async def test_what_has_not_begun_does_not_after_a_reload(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    rules: list[dict[str, Any]],
+    mode: str,
+) -> None:
+    """The list that the plan is made from takes its time."""
+    freeze(queue, 8)
+    hold = panel.panel.interfere = Hold(of(Operation.LIST), skip=2)
+    site = await start_site(config(panel, rules=[rule()]), wait=False)
+    await hold.wait()
+    site.running.write(config(panel, rules=rules, remediation={"mode": mode}))
+    await site.running.post("/-/reload")
+    hold.let_go.set()
+    await site.quiet()
+    assert changing(panel) == []
+    assert site.journal(Kind.INTENT) == []
+    assert site.blocks() == ["condition"]
+
+
 async def test_a_host_that_leaves_the_config_in_the_middle(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, unused_url: str
 ) -> None:
