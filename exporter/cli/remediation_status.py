@@ -30,7 +30,7 @@ from exporter.journal import (
     Outcome,
     RuleFacts,
 )
-from exporter.remediation.guards import Guard, effective_mode, is_open
+from exporter.remediation.guards import Guard, cooldown_until, effective_mode, is_open
 from exporter.text import duration
 
 _MODES = {
@@ -70,10 +70,7 @@ class RuleOnHost:
 
     def cooldown_until(self, now: float) -> float | None:
         """Unix time until which it may not act again; None when it may."""
-        begun = self.facts.last_begun
-        if begun is None or now - begun >= self.rule.cooldown:
-            return None
-        return min(begun, now) + self.rule.cooldown
+        return cooldown_until(self.rule, self.facts, now)
 
 
 @dataclass(frozen=True, slots=True)

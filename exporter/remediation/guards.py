@@ -212,17 +212,25 @@ def _approval(rule: RemediationRule, _: RemediationConfig, situation: Situation)
 
 
 def _cooldown(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
-    last = None if situation.rule is None else situation.rule.last_begun
-    # An action that lies ahead of the clock, which was set back, has only just been.
-    if last is None or situation.now - last >= rule.cooldown:
+    until = None if situation.rule is None else cooldown_until(rule, situation.rule, situation.now)
+    if until is None:
         return None
-    until = max(last, situation.now - rule.cooldown) + rule.cooldown
     return Block(
         Guard.COOLDOWN,
-        f"Its last action here was {duration(situation.now - last)} ago, within the cooldown of "
-        f"{duration(rule.cooldown)}.",
+        f"Its last action here was {duration(situation.now - until + rule.cooldown)} ago, within "
+        f"the cooldown of {duration(rule.cooldown)}.",
         until,
     )
+
+
+def cooldown_until(rule: RemediationRule, facts: RuleFacts, now: float) -> float | None:
+    """Unix time from which a rule may act again; None when its cooldown is over, or never was.
+
+    An action that lies ahead of the clock, which was set back, holds it back until then.
+    """
+    if facts.last_begun is None or now - facts.last_begun >= rule.cooldown:
+        return None
+    return facts.last_begun + rule.cooldown
 
 
 def _max_per_day(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
