@@ -36,9 +36,10 @@ from exporter.cli.rules import host_argument, rule_argument, rule_on_host
 from exporter.cli.terminal import config_option, format_option, load_or_exit, print_json
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
-from exporter.journal import Actor, Entry, Kind, Outcome
+from exporter.journal import Actor, Outcome
 from exporter.journal.view import entry_view
 from exporter.remediation.guards import Block, Guard, Situation, effective_mode
+from exporter.remediation.notes import entry_of_block
 from exporter.remediation.plan import Plan
 from exporter.remediation.run import Request, Result, run_rule
 from exporter.remediation.situation import Fleet, situation_of
@@ -148,18 +149,9 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
 
 async def _note(shop: Workshop, wish: _Wish, request: Request, block: Block) -> None:
     """Write down what held it back, as the daemon does."""
-    if block.guard is Guard.JOURNAL:
-        return
-    entry = Entry(
-        Kind.BLOCKED,
-        host=wish.host.name,
-        rule=wish.rule.name,
-        action=wish.rule.action,
-        actor=request.signature,
-        outcome=block.guard.value,
-        text=block.reason,
-    )
-    await shop.journal.do(lambda journal: journal.add(entry))
+    if block.guard is not Guard.JOURNAL:
+        entry = entry_of_block(wish.host.name, wish.rule, request, block)
+        await shop.journal.do(lambda journal: journal.add(entry))
 
 
 def _view(wish: _Wish, result: Result, progress: Progressing) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from exporter.config.remediation import ON_SERVICE
 from exporter.hostlock import HostLocks
@@ -116,8 +116,7 @@ async def do_by_hand(
         plan = prospect.plan
         if deed.action == "purge_frozen" and plan.as_a_whole:
             # While the person thought, more may have frozen: nothing goes that was not seen.
-            now = (await prospect_of(bench, deed)).plan
-            plan = replace(plan, as_a_whole=now.as_a_whole and now.ids == plan.ids)
+            plan = plan.as_seen((await prospect_of(bench, deed)).plan)
         base = Entry(
             Kind.INTENT,
             run=uuid.uuid4().hex,

@@ -20,12 +20,8 @@ from exporter.panel.client import PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation.follower import JournalFollower
-from exporter.remediation.guards import (
-    Block,
-    Guard,
-    Situation,
-    first_block,
-)
+from exporter.remediation.guards import Block, Guard, Situation, first_block
+from exporter.remediation.notes import entry_of_block, is_news
 from exporter.remediation.run import Request, Result, run_rule, settle_what_was_left
 from exporter.remediation.silence import KnowsSilences
 from exporter.remediation.situation import Fleet, situation_of
@@ -438,7 +434,7 @@ class Desk:
         if block.guard in _AFTER_LISTING:
             state.rest_until = self._clock() + LOOK_AGAIN
         self.tally.blocked(rule.name, block.guard)
-        if before is not None and _is_as_before(before, block):
+        if not is_news(block, before):
             return
         name = host.config.name
         log.warning(
@@ -448,24 +444,8 @@ class Desk:
             guard=block.guard.value,
             reason=block.reason,
         )
-        entry = Entry(
-            Kind.BLOCKED,
-            host=name,
-            rule=rule.name,
-            action=rule.action,
-            actor=request.signature,
-            outcome=block.guard.value,
-            text=block.reason,
-            detail=dict(request.why),
-        )
+        entry = entry_of_block(name, rule, request, block)
         try:
             await self.journal.do(lambda journal: journal.add(entry))
         except JournalError as error:
             log.error("the journal cannot be written, so that nothing acts", problem=str(error))  # noqa: TRY400 - says it all
-
-
-def _is_as_before(before: Block, block: Block) -> bool:
-    """Whether a block tells nothing new; most reasons hold figures that change at each look."""
-    if block.guard is Guard.APPROVAL:
-        return before == block
-    return before.guard is block.guard

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from exporter.config.remediation import RemediationRule
 from exporter.journal.entries import Outcome
@@ -36,6 +36,13 @@ class Plan:
     def ids(self) -> frozenset[str]:
         """Of the messages."""
         return frozenset(message.id for message in self.messages)
+
+    def as_seen(self, now: Plan) -> Plan:
+        """This plan, once a person has thought about it: nothing goes that he has not seen.
+
+        `now` is the plan that would be made now: when it is another one, this goes by id.
+        """
+        return replace(self, as_a_whole=now.as_a_whole and now.ids == self.ids)
 
 
 def plan_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
 from exporter.hostlock import FLEET, TURN, HostBusyError, HostLocks, LockFileError
@@ -305,8 +305,7 @@ class _Run:
         """The plan once a person has thought about it: nothing goes that he has not seen."""
         if self.rule.action != "purge_frozen" or not plan.as_a_whole:
             return plan
-        now = await self._make_plan()
-        return replace(plan, as_a_whole=now.as_a_whole and now.ids == plan.ids)
+        return plan.as_seen(await self._make_plan())
 
     async def _may_go_on(self, answer: Answer) -> bool:
         """Whether nobody has paused remediation in the middle, nor stopped this run."""
