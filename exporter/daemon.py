@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
@@ -87,7 +87,6 @@ class Daemon:
         self._reload_requested = asyncio.Event()
         self._watch = FileWatch(interval=WATCH_INTERVAL)
         self._may_act = ""
-        self._users: Mapping[str, str] = {}
 
     def stop(self) -> None:
         """Ask the daemon to end; `run` returns when it has."""
@@ -141,8 +140,7 @@ class Daemon:
                     self._tally,
                     time.time,
                 )
-                acts = Acts(self._desk, lambda: bool(self._users))
-                self._pages = Pages(Board(sources), self._desk, acts, self._list_queue)
+                self._pages = Pages(Board(sources), self._desk, Acts(self._desk), self._list_queue)
                 served = Served(
                     self._store,
                     self._page,
@@ -275,7 +273,6 @@ class Daemon:
         self._pages.mask = config.web.mask_addresses
         self._pages.board.reconfigured()
         self._may_act = _refusal_to_act(usable)
-        self._users = usable.web.users
         await self._poller.configure(config)
         self._own.reloaded(time.time(), ok=True)
 

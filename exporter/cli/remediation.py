@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -20,7 +19,6 @@ from exporter.cli.mail import say
 from exporter.cli.remediation_run import run
 from exporter.cli.remediation_status import status
 from exporter.cli.rules import (
-    approval_request,
     from_journal,
     host_argument,
     in_journal,
@@ -33,6 +31,7 @@ from exporter.config.models import Config
 from exporter.config.remediation import ON_SERVICE, RemediationRule
 from exporter.files import file_exists
 from exporter.journal import Entry, Journal, Kind
+from exporter.remediation import decisions
 from exporter.remediation.plan import Plan
 
 
@@ -66,12 +65,10 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
     brainycp-exporter remediation pause "mail migration until noon" --config F
     """  # noqa: D301
     config = load_or_exit(config_file).config
-    why = " ".join(reason).strip().rstrip(".")
-    # The guards quote it, wherever they are asked: no local time.
-    at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    text = f"Paused by {who_asks()} at {at}{f': {why}' if why else ''}."
-    entry = Entry(Kind.PAUSED, actor=signature(), text=text)
-    in_journal(config, lambda journal: journal.add(entry))
+    text = in_journal(
+        config,
+        lambda journal: decisions.pause(journal, signature(), who_asks(), " ".join(reason)),
+    )
     say(f"{text} `remediation resume` ends it.")
 
 
@@ -96,21 +93,10 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
     if name is None:
         raise click.UsageError("Name the host too, as: remediation resume RULE HOST")
     rule, _ = rule_on_host(config, rule_name, name)
-    entry = Entry(
-        Kind.RULE_RESUMED,
-        host=name,
-        rule=rule.name,
-        actor=signature(),
-        text=f"Resumed by {who_asks()}.",
+    stopped = in_journal(
+        config,
+        lambda journal: decisions.resume_rule(journal, name, rule.name, signature(), who_asks()),
     )
-
-    def write(journal: Journal) -> str:
-        stopped = journal.rule_facts(name, rule.name).stopped
-        if stopped:
-            journal.add(entry)
-        return stopped
-
-    stopped = in_journal(config, write)
     if stopped:
         say(f"{rule.name} may act on {name} again. It was: {stopped}")
     else:
@@ -118,15 +104,7 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
 
 
 def _resume_all(config: Config) -> None:
-    entry = Entry(Kind.RESUMED, actor=signature(), text=f"Resumed by {who_asks()}.")
-
-    def write(journal: Journal) -> str:
-        paused = journal.fleet_facts().paused
-        if paused:
-            journal.add(entry)
-        return paused
-
-    paused = in_journal(config, write)
+    paused = in_journal(config, lambda journal: decisions.resume(journal, signature(), who_asks()))
     say(f"Resumed. It was: {paused}" if paused else "It was not paused by command.")
     file = config.remediation.pause_file
     if file_exists(file) is not False:
@@ -171,7 +149,7 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
     if not yes and not click.confirm("Approve it?", err=True):
         click.echo("Nothing was approved.", err=True)
         raise SystemExit(1)
-    _decide(config, rule, request, Kind.APPROVED, f"Approved by {who_asks()}.")
+    _decide(config, rule, request, Kind.APPROVED)
     limits = "" if rule.action in ON_SERVICE else " to these messages and no others"
     say(f"Approved{limits}: the daemon acts at its next poll of {name}, if no guard objects.")
 
@@ -194,7 +172,7 @@ def reject(rule_name: str, name: str, config_file: Path) -> None:
     if standing == "rejected":
         say(f"{rule.name} on {name} is rejected already.")
         return
-    _decide(config, rule, request, Kind.REJECTED, f"Rejected by {who_asks()}.")
+    _decide(config, rule, request, Kind.REJECTED)
     say(f"Rejected: {rule.name} does not act on {name}; it may ask again after 24 hours.")
 
 
@@ -206,33 +184,29 @@ def _the_request(journal: Journal, rule: RemediationRule, host: str) -> tuple[En
         JournalError: the journal cannot be read.
     """
     facts = journal.rule_facts(host, rule.name)
-    request = approval_request(journal, host, rule.name, facts)
+    request = decisions.request_of(journal, host, rule.name, facts)
     if request is None:
-        needs = "" if rule.approval == "required" else " It needs no approval."
-        raise click.ClickException(
-            f"{rule.name} asks for nothing on {host}.{needs} `remediation status` shows what waits."
-        )
+        raise _nothing_asked(rule, host)
     return request, facts.approval
 
 
-def _decide(config: Config, rule: RemediationRule, request: Entry, kind: Kind, text: str) -> None:
-    entry = Entry(
-        kind,
-        run=request.run,
-        host=request.host,
-        rule=rule.name,
-        action=request.action,
-        actor=signature(),
-        text=text,
+def _nothing_asked(rule: RemediationRule, host: str) -> click.ClickException:
+    needs = "" if rule.approval == "required" else " It needs no approval."
+    return click.ClickException(
+        f"{rule.name} asks for nothing on {host}.{needs} `remediation status` shows what waits."
     )
+
+
+def _decide(config: Config, rule: RemediationRule, request: Entry, kind: Kind) -> None:
+    host = request.host
 
     def write(journal: Journal) -> None:
         # A person may think for long: what is decided must be what still stands.
-        now, _ = _the_request(journal, rule, request.host)
-        if now.run != request.run:
-            raise click.ClickException(
-                f"Nothing was decided: {rule.name} has asked anew on {request.host} meanwhile."
-            )
-        journal.add(entry)
+        decisions.decide(journal, host, rule, request.run, kind, signature(), who_asks())
 
-    in_journal(config, write)
+    try:
+        in_journal(config, write)
+    except decisions.AskedAnewError as error:
+        raise click.ClickException(f"Nothing was decided: {error}") from None
+    except decisions.NothingAskedError:
+        raise _nothing_asked(rule, host) from None

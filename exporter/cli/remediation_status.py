@@ -15,7 +15,7 @@ from rich.text import Text
 
 from exporter.cli.journal import local_time, zone_note
 from exporter.cli.mail import plural, printable
-from exporter.cli.rules import approval_request, rules_on_hosts
+from exporter.cli.rules import rules_on_hosts
 from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
 from exporter.config.models import Config
 from exporter.config.remediation import RemediationConfig, RemediationRule
@@ -30,6 +30,7 @@ from exporter.journal import (
     Outcome,
     RuleFacts,
 )
+from exporter.remediation.decisions import request_of
 from exporter.remediation.guards import Guard, cooldown_until, effective_mode, is_open
 from exporter.text import duration
 
@@ -114,7 +115,7 @@ def read_standing(config: Config) -> Standing:
 def _read(journal: Journal, rule: RemediationRule, host: str, *, unsettled: bool) -> RuleOnHost:
     facts = journal.rule_facts(host, rule.name)
     last = journal.entries(host=host, rule=rule.name, kinds=[Kind.OUTCOME], newest=1)
-    request = approval_request(journal, host, rule.name, facts)
+    request = request_of(journal, host, rule.name, facts)
     planned = request.detail.get("planned") if request else None
     return RuleOnHost(
         rule,

@@ -12,7 +12,7 @@ from exporter.cli.poll import choose_hosts
 from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
-from exporter.journal import Actor, Entry, Journal, JournalError, Kind, RuleFacts
+from exporter.journal import Actor, Journal, JournalError
 
 T = TypeVar("T")
 
@@ -74,17 +74,3 @@ def from_journal(config: Config, work: Callable[[Journal], T]) -> T:
             journal.close()
     except JournalError as error:
         raise click.ClickException(str(error)) from None
-
-
-def approval_request(journal: Journal, host: str, rule: str, facts: RuleFacts) -> Entry | None:
-    """The request that a rule's approval is about; None when there is none.
-
-    Raises:
-        JournalError: it cannot be read.
-    """
-    if not facts.approval:
-        return None
-    found = journal.entries(
-        host=host, rule=rule, run=facts.approval_run, kinds=[Kind.APPROVAL_REQUESTED], newest=1
-    )
-    return found[0] if found else None

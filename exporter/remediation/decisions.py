@@ -12,7 +12,11 @@ from exporter.journal import Entry, Journal, Kind, RuleFacts
 
 
 class NothingAskedError(Exception):
-    """A rule asks a person for nothing on this host, or has asked anew meanwhile."""
+    """A rule asks a person for nothing on this host."""
+
+
+class AskedAnewError(NothingAskedError):
+    """A rule does not ask any more for what was decided, but for something else."""
 
 
 def request_of(journal: Journal, host: str, rule: str, facts: RuleFacts) -> Entry | None:
@@ -31,11 +35,14 @@ def request_of(journal: Journal, host: str, rule: str, facts: RuleFacts) -> Entr
 
 def decide(
     journal: Journal, host: str, rule: RemediationRule, run: str, kind: Kind, actor: str, who: str
-) -> Entry:
+) -> None:
     """Approve or reject what a rule asked for with the request of number `run`.
 
+    A decision that stands already is not written down again: that would renew it.
+
     Raises:
-        NothingAskedError: that is not what it asks for now: a person may think for long.
+        NothingAskedError: it asks for nothing now.
+        AskedAnewError: it asks for something else: a person may think for long.
         JournalError: it was not written down.
     """
     facts = journal.rule_facts(host, rule.name)
@@ -43,7 +50,9 @@ def decide(
     if request is None:
         raise NothingAskedError(f"{rule.name} asks for nothing on {host}.")
     if request.run != run:
-        raise NothingAskedError(f"{rule.name} has asked anew on {host} meanwhile.")
+        raise AskedAnewError(f"{rule.name} has asked anew on {host} meanwhile.")
+    if facts.approval == kind.value:
+        return
     word = "Approved" if kind is Kind.APPROVED else "Rejected"
     entry = Entry(
         kind,
@@ -54,19 +63,21 @@ def decide(
         actor=actor,
         text=f"{word} by {who}.",
     )
-    return journal.add(entry)
+    journal.add(entry)
 
 
-def pause(journal: Journal, actor: str, who: str, why: str) -> Entry:
-    """Let nothing act from now on.
+def pause(journal: Journal, actor: str, who: str, why: str) -> str:
+    """Let nothing act from now on; what was written down of it.
 
     Raises:
         JournalError: it was not written down.
     """
     # The guards quote it, wherever they are asked: no local time.
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    reason = f": {why}" if why else ""
-    return journal.add(Entry(Kind.PAUSED, actor=actor, text=f"Paused by {who} at {at}{reason}."))
+    reason = f": {said}" if (said := why.strip().rstrip(".")) else ""
+    text = f"Paused by {who} at {at}{reason}."
+    journal.add(Entry(Kind.PAUSED, actor=actor, text=text))
+    return text
 
 
 def resume(journal: Journal, actor: str, who: str) -> str:

@@ -18,6 +18,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CHALLENGE = 'Basic realm="brainycp-exporter", charset="UTF-8"'
 
+USER = "brainycp_user"
+"""The key of a request under which the name stands of who has given the right password."""
+
 MAX_BODY_BYTES = 2**20
 """No route wants a larger body than an Alertmanager's webhook; it is not waited for."""
 
@@ -83,6 +86,7 @@ class Gate:
         credentials = basic_credentials(request.headers.get("Authorization"))
         try:
             if credentials and await checker.check(*credentials, request.remote or ""):
+                request[USER] = credentials[0].decode("utf-8", "replace")
                 return None
         except TooManyChecksError:
             text = "Too many passwords wait to be checked; try again."

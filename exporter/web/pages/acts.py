@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from aiohttp import web
-from yarl import URL
 
 from exporter.journal import Actor, Journal, Kind
 from exporter.remediation.decisions import (
@@ -20,7 +20,7 @@ from exporter.remediation.decisions import (
     resume_rule,
 )
 from exporter.remediation.desk import Desk
-from exporter.web.auth import basic_credentials
+from exporter.web.gate import USER
 
 LONGEST_REASON = 200
 
@@ -34,74 +34,85 @@ class Acts:
     """Follows what people ask for."""
 
     desk: Desk
-    has_users: Callable[[], bool]
-    """Whether the web config has users, so that who asks is known."""
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     def user(self, request: web.Request) -> str:
-        """Who asks; "" when that is not known, and then nobody may act.
-
-        The gate has checked the password by now.
-        """
-        if not self.has_users():
-            return ""
-        credentials = basic_credentials(request.headers.get("Authorization"))
-        return credentials[0].decode("utf-8", "replace") if credentials else ""
+        """Who asks; "" when that is not known, and then nobody may act."""
+        # Of the gate alone: what a request says of itself is not checked while there are no users.
+        user: str = request.get(USER, "")
+        return user
 
     def token(self, user: str) -> str:
         """What a form must hold to be one that this page made for this user."""
         return hmac.new(self._secret, user.encode(), hashlib.sha256).hexdigest()
 
-    async def act(self, request: web.Request) -> str:
+    async def act(self, request: web.Request) -> None:
         """Do what a form asks for, and write it into the journal with the user's name.
-
-        Returns:
-            What was done, in a sentence.
 
         Raises:
             RefusedError: it is not followed.
             JournalError: it could not be written down, so that it was not done.
         """
         user = self._demand_right_to_act(request)
-        form = await request.post()
-        values = {name: value for name, value in form.items() if isinstance(value, str)}
+        values = await _form(request)
         if not hmac.compare_digest(values.get("token", "").encode(), self.token(user).encode()):
             raise RefusedError("This form is not of this page, or older than the exporter's start.")
         actor = f"{Actor.PERSON}:{user}"
         what = request.match_info["what"]
-        done = await self.desk.journal.do(
-            lambda journal: self._do(journal, what, values, actor, user)
-        )
+        await self.desk.journal.do(lambda journal: self._do(journal, what, values, actor, user))
         await self.desk.read_journal()
-        return done
 
     def _demand_right_to_act(self, request: web.Request) -> str:
         user = self.user(request)
         if not user:
             raise RefusedError("The web config has no users: nobody may act from the page.")
         # A page of another site can make a browser send the password along.
-        site = request.headers.get("Sec-Fetch-Site", "same-origin")
-        origin = request.headers.get("Origin")
-        if site != "same-origin" or (origin is not None and URL(origin).authority != request.host):
+        if not _is_of_this_site(request):
             raise RefusedError("This was sent by a page of another site.")
         return user
 
     def _do(
-        self, journal: Journal, what: str, values: dict[str, str], actor: str, user: str
-    ) -> str:
+        self, journal: Journal, what: str, values: Mapping[str, str], actor: str, user: str
+    ) -> None:
         host, rule_name = values.get("host", ""), values.get("rule", "")
         if what == "pause":
             why = " ".join(values.get("reason", "").split())[:LONGEST_REASON]
-            return pause(journal, actor, user, why).text
+            pause(journal, actor, user, why)
+            return
         if what == "resume" and not rule_name:
-            return resume(journal, actor, user) or "It was not paused."
+            resume(journal, actor, user)
+            return
         rule = self.desk.config.rule(rule_name)
         if rule is None or not self.desk.is_for(host, rule_name):
             raise RefusedError(f"There is no rule {rule_name!r:.80} for a host {host!r:.80}.")
         if what == "resume":
-            return resume_rule(journal, host, rule_name, actor, user) or "It was not stopped."
+            resume_rule(journal, host, rule_name, actor, user)
+            return
         kind = {"approve": Kind.APPROVED, "reject": Kind.REJECTED}[what]
         try:
-            return decide(journal, host, rule, values.get("run", ""), kind, actor, user).text
+            decide(journal, host, rule, values.get("run", ""), kind, actor, user)
         except NothingAskedError as error:
             raise RefusedError(str(error)) from None
+
+
+async def _form(request: web.Request) -> Mapping[str, str]:
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise RefusedError("This is not a form of this page.")
+    try:
+        return {name: str(value) for name, value in (await request.post()).items()}
+    except (ValueError, LookupError):  # a charset that is none, or more fields than any form has
+        raise RefusedError("This form cannot be read.") from None
+
+
+def _is_of_this_site(request: web.Request) -> bool:
+    """Whether a browser says that a page of this site sent a request, or no browser did."""
+    # Where a browser tells this it decides: a proxy may pass another Host on than it was asked
+    # for, which Origin names.
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
+    except ValueError:
+        return False

@@ -198,7 +198,7 @@ class Pages:
         """The rules and how they stand."""
         return page(request, await self._remediation_html(request))
 
-    async def _remediation_html(self, request: web.Request, said: str = "") -> str:
+    async def _remediation_html(self, request: web.Request) -> str:
         sources, config, user = self.board.sources, self._desk.config, self._acts.user(request)
         now = sources.clock()
         states = list(self._desk.states())
@@ -208,9 +208,9 @@ class Pages:
         return self._renderer.html(
             "remediation.html",
             reader(request),
-            "../" if request.method == "POST" else "./",
+            "./",
             here="nav_remediation",
-            watched="" if request.method == "POST" else "all",
+            watched="all",
             now=now,
             config=config,
             paused=await self._desk.paused() if config.rules else "",
@@ -223,7 +223,6 @@ class Pages:
             calm=sum(s.word == "calm" and s.last is None for s in stand),
             runs=dict(sources.tally.waiting_runs),
             describe=describe,
-            said=said,
         )
 
     async def act(self, request: web.Request) -> web.StreamResponse:

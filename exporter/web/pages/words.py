@@ -67,6 +67,9 @@ class Words:
             form = self._locale.plural_form(abs(int(count))) if isinstance(count, int) else "other"
             text = text.get(form, text["other"])
         filled = {k: self.number(v) if isinstance(v, int) else v for k, v in values.items()}
+        if any(isinstance(value, Markup) for value in filled.values()):
+            # The texts are the package's own, and what is filled in is escaped.
+            return Markup(text).format_map(filled)  # noqa: S704
         return str(text).format_map(filled)
 
     def number(self, value: float | None) -> str:
@@ -119,9 +122,9 @@ class Words:
 
     def time(self, at: float | None) -> str:
         """A moment: UTC in the text, which a script turns into the reader's own time."""
-        if at is None:
+        moment = _moment(at)
+        if moment is None:
             return UNKNOWN
-        moment = datetime.fromtimestamp(at, UTC)
         utc = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
             moment.isoformat(timespec="seconds"), utc, utc
@@ -129,14 +132,22 @@ class Words:
 
     def ago(self, at: float | None, now: float) -> str:
         """`12 s ago`, kept up by a script, with the exact moment on hover."""
-        if at is None:
+        moment = _moment(at)
+        if at is None or moment is None:
             return UNKNOWN
-        moment = datetime.fromtimestamp(at, UTC)
         return Markup('<time class="ago" datetime="{}" title="{}">{}</time>').format(
             moment.isoformat(timespec="seconds"),
             moment.strftime("%Y-%m-%d %H:%M:%S UTC"),
             self.t("ago", duration=self.duration(now - at)),
         )
+
+
+def _moment(at: float | None) -> datetime | None:
+    """Unix time as a moment; None where it is not known, or lies beyond every calendar."""
+    try:
+        return None if at is None else datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 @cache
