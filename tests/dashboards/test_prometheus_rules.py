@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import re
 import shutil
+import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ import yaml
 
 from exporter.config.builtin_alerts import BUILTIN
 from exporter.config.units import parse_duration
+from exporter.metrics.families import HOST_FAMILIES
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.traffic import STORM
 from tests.daemon.conftest import StartDaemon, eventually, host
-from tests.daemon.test_prometheus import documented_jobs
+from tests.daemon.test_prometheus import README, documented_jobs
 from tests.fixtures.prometheus import prometheus_with
 from tests.fixtures.standin import ServePanel
 from tests.project.test_documentation import own_metrics
@@ -27,6 +30,11 @@ RULES: dict[str, Any] = yaml.safe_load((SHIPPED / "rules.yaml").read_text())
 ALERTS = {
     rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule
 }
+
+
+CASES = [file.name for file in sorted(SHIPPED.glob("rules*_test.yaml"))]
+PATIENCE = 120.0
+"""Seconds by which a case tells too soon or too late; of a day, ten minutes."""
 
 
 def promtool(*command: str, folder: Path = SHIPPED) -> subprocess.CompletedProcess[str]:
@@ -41,7 +49,7 @@ def promtool(*command: str, folder: Path = SHIPPED) -> subprocess.CompletedProce
         ("check", "rules", "rules.yaml"),
         ("check", "config", "scrape.yaml"),
         ("check", "config", "scrape-probe.yaml"),
-        ("test", "rules", "rules_test.yaml"),
+        ("test", "rules", *CASES),
     ],
     ids=" ".join,
 )
@@ -50,20 +58,60 @@ def test_promtool_finds_nothing_wrong(command: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("mutant", ["vector(0) > 1", "vector(1)"], ids=["never", "always"])
-def test_the_cases_of_each_alert_can_fail(mutant: str, tmp_path: Path) -> None:
+def never(rule: dict[str, Any]) -> None:
+    rule.pop("for", None)
+    rule["expr"] = "vector(0) > 1"
+
+
+def always(rule: dict[str, Any]) -> None:
+    rule.pop("for", None)
+    rule["expr"] = "vector(1)"
+
+
+def later(rule: dict[str, Any]) -> None:
+    hold = parse_duration(rule["for"])
+    rule["for"] = f"{hold + max(PATIENCE, hold / 144):.0f}s"
+
+
+def sooner(rule: dict[str, Any]) -> None:
+    hold = parse_duration(rule["for"])
+    rule["for"] = f"{hold - max(PATIENCE, hold / 144):.0f}s"
+
+
+def forgetful(rule: dict[str, Any]) -> None:
+    """Fires by what is known now alone: it neither holds what is unknown nor clears later."""
+    rule["expr"], count = re.subn(
+        r'ALERTS\{alertname="\w+"', 'ALERTS{alertname="none"', rule["expr"]
+    )
+    assert count == 1
+
+
+@pytest.mark.parametrize(
+    ("mutate", "of"),
+    [
+        (never, ""),
+        (always, ""),
+        (later, "for"),
+        (sooner, "for"),
+        (forgetful, "ALERTS"),
+    ],
+)
+def test_the_cases_of_each_alert_can_fail(
+    mutate: Callable[[dict[str, Any]], None], of: str, tmp_path: Path
+) -> None:
     rules = copy.deepcopy(RULES)
-    for group in rules["groups"]:
-        for rule in group["rules"]:
-            if "alert" in rule:
-                rule.pop("for", None)
-                rule["expr"] = mutant
+    mutated = set()
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+        if "alert" in rule and (not of or of in rule or of in rule["expr"]):
+            mutate(rule)
+            mutated.add(rule["alert"])
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
-    shutil.copy(SHIPPED / "rules_test.yaml", tmp_path)
-    done = promtool("test", "rules", "rules_test.yaml", folder=tmp_path)
+    for file in CASES:
+        shutil.copy(SHIPPED / file, tmp_path)
+    done = promtool("test", "rules", *CASES, folder=tmp_path)
     assert done.returncode == 1
-    failed = set(re.findall(r"alertname: (\w+)", done.stderr))
-    assert failed == set(ALERTS)
+    assert set(re.findall(r"alertname: (\w+)", done.stderr)) >= mutated
+    assert len(mutated) > 10
 
 
 def test_they_are_equal_to_the_builtin_alerts() -> None:
@@ -85,13 +133,18 @@ def test_every_alert_says_what_it_is_about() -> None:
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}, name
 
 
-def test_every_metric_that_they_name_exists() -> None:
-    from exporter.metrics.families import HOST_FAMILIES
+def test_the_readme_names_every_alert() -> None:
+    missing = [name for name in ALERTS if f"`{name}`" not in README.read_text()]
+    assert missing == []
 
+
+def test_every_metric_that_they_name_exists() -> None:
     known = {family.name for family in HOST_FAMILIES} | own_metrics()
     text = (SHIPPED / "rules.yaml").read_text()
     named = set(re.findall(r"(?<![:\w])brainycp_\w+", text))
     assert named - known == set()
+    recorded = [rule["record"] for g in RULES["groups"] for rule in g["rules"] if "record" in rule]
+    assert set(re.findall(r"\w+:brainycp_\w+:\w+", text)) == set(recorded)
 
 
 def test_the_readme_shows_the_shipped_probe_job() -> None:
@@ -99,39 +152,69 @@ def test_the_readme_shows_the_shipped_probe_job() -> None:
     assert shipped in documented_jobs()
 
 
-async def test_the_storm_fires_and_resolves_in_a_real_prometheus(
-    start_daemon: StartDaemon, serve_panel: ServePanel, dead_url: str, tmp_path: Path
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("file", ["scrape.yaml", "scrape-probe.yaml"])
+async def test_the_storm_fires_outlives_the_exporter_and_resolves_in_a_real_prometheus(
+    file: str,
+    start_daemon: StartDaemon,
+    serve_panel: ServePanel,
+    dead_url: str,
+    unused_port: int,
+    tmp_path: Path,
 ) -> None:
     queue = MemoryQueue(STORM)
     panel = await serve_panel(queue)
-    hosts = [host("mx1", panel.url, interval="1s"), host("mx2", dead_url, interval="1s")]
-    running = await start_daemon({"hosts": hosts, "poll": {"stale_after": 30}})
+    address = f"127.0.0.1:{unused_port}"
+    config = {
+        "hosts": [host("mx1", panel.url, interval="1s"), host("mx2", dead_url, interval="1s")],
+        "poll": {"stale_after": 30},
+        "web": {"listen": address},
+    }
+    running = await start_daemon(config)
     rules = copy.deepcopy(RULES)
-    for group in rules["groups"]:
-        group["interval"] = "1s"
-        for rule in group["rules"]:
-            rule.pop("for", None)  # as shipped, but without patience
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+        rule.pop("for", None)  # as shipped, but without patience
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
-    config = yaml.safe_load(
-        (SHIPPED / "scrape.yaml").read_text().replace("127.0.0.1:9897", running.url.split("/")[2])
-    )
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["scrape_configs"][0]["scrape_interval"] = "1s"
-    del config["alerting"]
-    async with prometheus_with(config, tmp_path) as prometheus:
+    shipped = yaml.safe_load((SHIPPED / file).read_text().replace("127.0.0.1:9897", address))
+    del shipped["alerting"]
+    shipped["global"] = {"evaluation_interval": "1s"}
+    for job in shipped["scrape_configs"]:
+        job |= {"scrape_interval": "1s", "scrape_timeout": "1s"}
+    async with prometheus_with(shipped, tmp_path) as prometheus:
 
         async def firing() -> set[tuple[str, str]]:
-            alerts = await prometheus.query('ALERTS{alertstate="firing"}')
+            # Without patience a probe that happens to take long is told, too.
+            ours = 'ALERTS{alertstate="firing", alertname!="BrainycpProbeFailing"}'
+            alerts = await prometheus.query(ours)
             return {(a["metric"]["alertname"], a["metric"].get("host", "")) for a in alerts}
 
+        storm, down = ("MailQueueFrozen", "mx1"), ("HostDown", "mx2")
+        gone = ("BrainycpExporterDown", "")
+
         async def fires() -> bool:
-            return {("MailQueueFrozen", "mx1"), ("HostDown", "mx2")} <= await firing()
+            return await firing() == {storm, down}
 
         await eventually(fires, seconds=60)
+        running.daemon.stop()
+        await running.task
+
+        async def nothing_is_known() -> bool:
+            known = await prometheus.query('{__name__=~"brainycp_.*"}')
+            return not known and gone in await firing()
+
+        await eventually(nothing_is_known, seconds=60)
+        assert await firing() == {storm, down, gone}
         await queue.delete_frozen()
+        await start_daemon(config)
 
         async def resolved() -> bool:
-            return await firing() == {("HostDown", "mx2")}
+            return await firing() == {down}
 
         await eventually(resolved, seconds=60)
         data = await prometheus.get("rules")
