@@ -138,7 +138,7 @@ def test_status_tells_how_each_rule_stands(config: Path, path: Path) -> None:
     assert widest(result.stdout.splitlines()) <= 80
     said = " ".join(result.stdout.split())
     assert "this hour: 2 of 12 actions" in said
-    assert "ok, 2m ago" in said
+    assert "ok, 2m" in said  # and a second, where the machine is busy
     for words in (
         "Waits for approval of 2 messages since",
         "Cooldown until",
