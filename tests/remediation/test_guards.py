@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from exporter.config.windows import DAYS
+from exporter.hostlock import FLEET, HostLocks
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
-from exporter.remediation import follower
+from exporter.remediation import follower, run
 from exporter.standin.exim import EximQueue
 from tests.daemon.conftest import eventually
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
@@ -119,15 +120,20 @@ async def test_paused_by_a_person(
     assert await site.metric("paused") == 0
 
 
+@pytest.mark.parametrize("known", [True, False])
 async def test_a_pause_in_the_middle_stops_the_next_message(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
+    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path, known: bool
 ) -> None:
     hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
-    keys = config(panel, rules=[rule(**BY_ID)], remediation={"pause_file": "pause"})
+    keys = config(panel, rules=[rule(**BY_ID)], remediation={"pause_file": "folder/pause"})
     keys["poll"]["requests_per_host"] = 1
     site = await start_site(keys, wait=False)
     await hold.wait()
-    (tmp_path / "pause").touch()
+    if known:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "pause").touch()
+    else:
+        (tmp_path / "folder").symlink_to("folder")  # a loop
     hold.let_go.set()
     await site.quiet()
     assert len(ids_asked(panel)) == 4
@@ -240,6 +246,22 @@ async def test_actions_per_hour(
     assert sorted(len(changing(panel)) for panel in panels) == [0, 1]
     assert len(site.journal(Kind.INTENT)) == 1
     assert "actions_per_hour" in site.blocks()
+
+
+async def test_nothing_begins_while_another_process_counts_what_has_begun(
+    start_site: StartSite,
+    panel: PanelServer,
+    frozen: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "A_MOMENT", 0.001)
+    with HostLocks(tmp_path / "journal.db").hold(FLEET):
+        site = await start_site(config(panel, rules=[rule()]))
+        block = await assert_held_back(site, panel, "actions_at_once")
+    assert block.text == "Other actions are about to begin."
+    await site.look()
+    assert site.story()[-1] == ("outcome", "ok")
 
 
 async def test_actions_per_hour_holds_for_those_that_begin_together(
