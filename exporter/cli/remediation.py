@@ -26,7 +26,9 @@ from exporter.cli.rules import (
     rule_on_host,
     signature,
 )
-from exporter.cli.terminal import config_option, console, load_or_exit
+from exporter.cli.terminal import config_option, console, exit_on_config_error, load_or_exit
+from exporter.config.document import ConfigError
+from exporter.config.loading import journal_path
 from exporter.config.models import Config
 from exporter.config.remediation import ON_SERVICE, RemediationRule
 from exporter.files import file_exists
@@ -59,14 +61,17 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
     """Let no rule act on any host until `resume`.
 
     A rule that is at it stops before its next message. What people do by hand with `queue` and
-    `service` is not held back.
+    `service` is not held back. Of the config only state.path needs to be right.
 
     \b
     brainycp-exporter remediation pause "mail migration until noon" --config F
     """  # noqa: D301
-    config = load_or_exit(config_file).config
+    try:
+        path = journal_path(config_file)  # on a bad night the rest of the config may be wrong
+    except ConfigError as error:
+        exit_on_config_error(error)
     text = in_journal(
-        config,
+        path,
         lambda journal: decisions.pause(journal, signature(), who_asks(), " ".join(reason)),
     )
     say(f"{text} `remediation resume` ends it.")
@@ -94,7 +99,7 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
         raise click.UsageError("Name the host too, as: remediation resume RULE HOST")
     rule, _ = rule_on_host(config, rule_name, name)
     stopped = in_journal(
-        config,
+        config.state.path,
         lambda journal: decisions.resume_rule(journal, name, rule.name, signature(), who_asks()),
     )
     if stopped:
@@ -104,7 +109,9 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
 
 
 def _resume_all(config: Config) -> None:
-    paused = in_journal(config, lambda journal: decisions.resume(journal, signature(), who_asks()))
+    paused = in_journal(
+        config.state.path, lambda journal: decisions.resume(journal, signature(), who_asks())
+    )
     say(f"Resumed. It was: {paused}" if paused else "It was not paused by command.")
     file = config.remediation.pause_file
     if file_exists(file) is not False:
@@ -205,7 +212,7 @@ def _decide(config: Config, rule: RemediationRule, request: Entry, kind: Kind) -
         decisions.decide(journal, host, rule, request.run, kind, signature(), who_asks())
 
     try:
-        in_journal(config, write)
+        in_journal(config.state.path, write)
     except decisions.AskedAnewError as error:
         raise click.ClickException(f"Nothing was decided: {error}") from None
     except decisions.NothingAskedError:

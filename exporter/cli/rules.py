@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -52,10 +53,10 @@ def signature() -> str:
     return f"{Actor.PERSON}:{who_asks()}"
 
 
-def in_journal(config: Config, work: Callable[[Journal], T]) -> T:
+def in_journal(path: Path, work: Callable[[Journal], T]) -> T:
     """`work` with the journal open to write; a journal that fails ends the command."""
     try:
-        journal = Journal.open(config.state.path)
+        journal = Journal.open(path)
         try:
             return work(journal)
         finally:

@@ -11,7 +11,7 @@ from exporter.config.advice import advise
 from exporter.config.document import ConfigError, Document, Problem, read_document
 from exporter.config.explain import validated
 from exporter.config.hosts import HostEntry, host_entries, read_defaults, validate_hosts
-from exporter.config.models import Config
+from exporter.config.models import Config, StateConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,27 @@ def load_config(file: Path) -> LoadedConfig:
     config = config.model_copy(update=complete)
     warnings = (*_unmatched(patterns, base_dir, main), *advise(config, main, hosts))
     return LoadedConfig(config, file, warnings, files)
+
+
+def journal_path(file: Path) -> Path:
+    """Where a config keeps its journal, whatever else is wrong in it.
+
+    Raises:
+        ConfigError: not even that can be read.
+    """
+    main = read_document(file)
+    given = main.data.get("state") if isinstance(main.data, dict) else None
+    problems: list[Problem] = []
+    state = validated(
+        StateConfig,
+        given if isinstance(given, dict) else {},
+        base_dir=file.absolute().parent,
+        place=lambda loc: (main, ("state", *loc)),
+        problems=problems,
+    )
+    if state is None:
+        raise ConfigError(problems)
+    return state.path
 
 
 def _texts(values: object) -> list[str]:

@@ -410,8 +410,9 @@ class Desk:
     def _tell(self, host: HostState, rule: RemediationRule, result: Result) -> None:
         if result.outcome is not None:
             entry = result.outcome
+            dry = entry.mode == "dry_run"
             log.warning(
-                "a remediation rule has acted",
+                "a remediation rule would have acted" if dry else "a remediation rule has acted",
                 host=host.config.name,
                 rule=rule.name,
                 mode=entry.mode,

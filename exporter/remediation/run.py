@@ -318,7 +318,11 @@ class _Run:
 
     async def _stop_if_needed(self, work: Work, verdict: Verdict) -> None:
         if verdict.detail.get("frozen_gone_beyond_the_plan"):
-            text = "Stopped: frozen messages were lost that were not meant."
+            # Exim removes frozen mail by itself, too: a person must tell the two apart.
+            text = (
+                "Stopped: frozen messages were lost that were not meant, by this action or by the "
+                "mail server itself (Exim: timeout_frozen_after)."
+            )
             await work.write(Kind.STOPPED, text=text)
         elif verdict.outcome is Outcome.UNVERIFIED:
             name, host = self.rule.name, self.bench.host

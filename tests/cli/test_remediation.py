@@ -244,6 +244,18 @@ def test_pause_and_resume(config: Path, path: Path) -> None:
     assert result.stdout == "It was not paused by command.\n"
 
 
+def test_a_pause_needs_no_config_that_is_right(config: Path, path: Path) -> None:
+    config.write_text(config.read_text() + "elephants: 5\n")
+    assert remediation(config, "status").exit_code == 2
+    result = remediation(config, "pause")
+    assert result.exit_code == 0
+    assert [entry.kind for entry in read(path)] == [Kind.PAUSED]
+    config.write_text("state: {path: 5}\n")
+    result = remediation(config, "pause")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "state.path: must be the path of a file" in result.stderr
+
+
 def test_resume_tells_that_a_pause_file_is_still_there(tmp_path: Path) -> None:
     config = offline(tmp_path, pause_file="pause")
     (tmp_path / "pause").touch()
