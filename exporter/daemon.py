@@ -39,6 +39,7 @@ from exporter.transitions import HostTransitions
 from exporter.web.app import Served, StoppingError, add_routes
 from exporter.web.gate import MAX_BODY_BYTES
 from exporter.web.listener import ListenError, Listeners
+from exporter.web.names import OwnNames
 from exporter.web.pages.acts import Acts
 from exporter.web.pages.board import Board
 from exporter.web.pages.routes import Pages
@@ -87,6 +88,7 @@ class Daemon:
         self._reload_requested = asyncio.Event()
         self._watch = FileWatch(interval=WATCH_INTERVAL)
         self._may_act = ""
+        self._names = OwnNames()
 
     def stop(self) -> None:
         """Ask the daemon to end; `run` returns when it has."""
@@ -138,6 +140,7 @@ class Daemon:
                     self._centre.alarms,
                     self._centre.outcomes,
                     self._tally,
+                    self._desk.rules_for,
                     time.time,
                 )
                 self._pages = Pages(Board(sources), self._desk, Acts(self._desk), self._list_queue)
@@ -151,6 +154,7 @@ class Daemon:
                     self._pages,
                 )
                 add_routes(app, served)
+                self._names.guard(app)
                 stack.push_async_callback(self._shut_down)
                 await self._listeners.apply(config.web.listen, usable.web)
                 await self._centre.restore()
@@ -254,6 +258,7 @@ class Daemon:
         for warning in loaded.warnings:
             log.warning(warning.message, path=warning.path, file=warning.file, line=warning.line)
         self._watch.follow(files=usable.web.files, globs=usable.hosts_globs)
+        panels = {record.host.name: record.host.url for record in self._store}
         self._store.configure(
             ((host, config.interval_of(host)) for host in config.hosts), config.poll.stale_after
         )
@@ -261,8 +266,11 @@ class Daemon:
             record.host.name: self._transitions.get(record.host.name, HostTransitions())
             for record in self._store
         }
-        for name in self._histories.keys() - self._transitions.keys():
-            del self._histories[name]
+        for name in list(self._histories):
+            record = self._store.get(name)
+            # What another panel said is not the past of this one.
+            if record is None or record.host.url != panels.get(name):
+                del self._histories[name]
         for name in self._transitions:
             self._histories.setdefault(name, History())
         self._page.rebuild()
@@ -270,8 +278,8 @@ class Daemon:
         self._desk.configure(config)
         external_url = config.web.external_url or self._listeners.urls[0]
         await self._centre.configure(config, external_url)
-        self._pages.mask = config.web.mask_addresses
-        self._pages.board.reconfigured()
+        self._pages.reconfigured(mask=config.web.mask_addresses)
+        self._names.external_url = config.web.external_url or ""
         self._may_act = _refusal_to_act(usable)
         await self._poller.configure(config)
         self._own.reloaded(time.time(), ok=True)

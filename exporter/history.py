@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ MOST_SPELLS = 20
 """Failures of a host that are remembered."""
 
 FIGURES = ("messages", "frozen", "oldest", "entered", "left", "latency")
-"""What a point holds: three figures of the queue, messages that came and went since the point
+"""What a point holds: three figures of the queue, messages that came and went since the list
 before, and the seconds that the poll took. What was not told is NaN."""
 
 _SUMMED = frozenset({"entered", "left"})
@@ -68,6 +69,18 @@ class _Points:
         self.at.append(point[0])
         self.values.extend(point[1:])
 
+    def series(self, figure: int, since: float) -> list[tuple[float, float]]:
+        """One figure since Unix time `since`, without making points of it."""
+        first = bisect_left(self.at, since)
+        return list(
+            zip(self.at[first:], self.values[first * _WIDTH + figure :: _WIDTH], strict=True)
+        )
+
+    def forget_from(self, at: float) -> None:
+        """Take out what lies at Unix time `at` or later."""
+        first = bisect_left(self.at, at)
+        del self.at[first:], self.values[first * _WIDTH :]
+
     def pop_first(self, count: int) -> list[Point]:
         """Take the oldest `count` points out."""
         taken = [self._point(index) for index in range(count)]
@@ -104,29 +117,42 @@ class Spell:
 class History:
     """One host's points, at most FINE + COARSE and a few, and its last failures."""
 
-    __slots__ = ("_coarse", "_fine", "spells")
+    __slots__ = ("_coarse", "_counts", "_fine", "spells")
 
     def __init__(self) -> None:
         self.spells: deque[Spell] = deque(maxlen=MOST_SPELLS)
         """The last failures, the newest last."""
         self._fine = _Points()
         self._coarse = _Points()
+        self._counts = False
+        """Whether a list is known that the next one is compared with."""
 
     def add(self, snapshot: HostSnapshot) -> None:
-        """Take in a poll; one that lies before the last, since the clock was set back, is none."""
-        if self._fine.at and snapshot.at <= self._fine.at[-1]:
-            return
-        self._fine.append(point_of(snapshot))
+        """Take in a poll; this is done at each one."""
+        fine, at = self._fine, snapshot.at
+        if fine.at and at <= fine.at[-1]:
+            # The clock was set back. What lies ahead of it now was at no such time.
+            fine.forget_from(at)
+            self._coarse.forget_from(at)
+        point = point_of(snapshot)
+        if not self._counts and not math.isnan(point.entered):
+            # What a list is not compared with tells of no arrivals: not even of none.
+            point = point._replace(entered=NOTHING, left=NOTHING)
+            self._counts = True
+        elif math.isnan(point.entered) and not math.isnan(point.messages):
+            self._counts = False  # counted but not listed
+        fine.at.append(at)
+        fine.values.extend(point[1:])
         if self.spells or not snapshot.ok:
             self._follow_failures(snapshot)
         # In batches: moving one by one would shift the arrays at each poll.
-        if len(self._fine) >= FINE + FINE // 4:
-            self._thin(self._fine.pop_first(len(self._fine) - FINE))
+        if len(fine.at) >= FINE + FINE // 4:
+            self._thin(fine.pop_first(len(fine.at) - FINE))
 
     def _follow_failures(self, snapshot: HostSnapshot) -> None:
         lasting = {spell.collector: spell for spell in self.spells if spell.end is None}
         for result in snapshot.results:
-            spell, failure = lasting.get(result.collector), result.failure
+            spell, failure = lasting.pop(result.collector, None), result.failure
             if spell is not None and (failure is None or failure.reason != spell.failure.reason):
                 spell.end, spell = snapshot.at, None
             if failure is None:
@@ -135,6 +161,8 @@ class History:
                 self.spells.append(Spell(result.collector, failure, snapshot.at))
             else:
                 spell.failure = failure
+        for spell in lasting.values():  # of what is not asked for any more
+            spell.end = snapshot.at
 
     def _thin(self, points: Iterable[Point]) -> None:
         for step in _steps(points):
@@ -149,20 +177,42 @@ class History:
         """The points since Unix time `since`, the oldest first."""
         return [p for points in (self._coarse, self._fine) for p in points if p.at >= since]
 
+    def queue(self, since: float = 0.0) -> list[tuple[float, float]]:
+        """Times and messages since Unix time `since`, the oldest first; NaN where not told."""
+        return [*self._coarse.series(0, since), *self._fine.series(0, since)]
+
+    def earliest(self, since: float, until: float) -> tuple[float, float] | None:
+        """The first poll after `since` and before `until` that told the queue: when, and how many.
+
+        Only of those that are kept one by one: a thinned point is a highest, of no one moment.
+        """
+        for at, messages in self._fine.series(0, since):
+            if at >= until:
+                return None
+            if not math.isnan(messages):
+                return at, messages
+        return None
+
     def __len__(self) -> int:
         return len(self._coarse) + len(self._fine)
 
 
 def point_of(snapshot: HostSnapshot) -> Point:
     """What a poll says, as a point."""
-    result = snapshot.result(QUEUE)
-    queue = result.value if result is not None else None
-    latency = max((r.duration for r in snapshot.results if r.ok), default=NOTHING)
+    took, answered, queue = 0.0, False, None
+    for result in snapshot.results:
+        took += result.duration
+        if result.failure is None:
+            answered = True
+            if result.collector == QUEUE:
+                queue = result.value
+    latency = took if answered else NOTHING
     if not isinstance(queue, QueueState):
         return Point(snapshot.at, latency=latency)
     stats = queue.stats
-    frozen = stats.frozen if stats is not None else None
-    oldest = stats.oldest_age if stats is not None else None
+    if stats is None:
+        return Point(snapshot.at, queue.messages, latency=latency)
+    frozen, oldest = stats.frozen, stats.oldest_age
     return Point(
         snapshot.at,
         queue.messages,

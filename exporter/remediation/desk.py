@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -233,6 +233,11 @@ class Desk:
         """Whether there is such a rule for this host."""
         known = self._hosts.get(host)
         return known is not None and rule in known.rules
+
+    def rules_for(self, host: str) -> Collection[str]:
+        """The names of the rules that are for a host."""
+        known = self._hosts.get(host)
+        return known.rules.keys() if known is not None else ()
 
     def states(self) -> Iterable[tuple[str, RemediationRule, RuleState]]:
         """Every rule on every host that it is for."""

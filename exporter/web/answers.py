@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from aiohttp import web
 
@@ -16,3 +18,12 @@ def json_answer(value: object, *, status: int = 200) -> web.Response:
     body = msgspec.json.encode(value)
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether the client takes a gzipped answer."""
+    codings = (part.replace(" ", "").lower() for part in accept_encoding.split(","))
+    return any(
+        name in {"gzip", "x-gzip"} and not re.fullmatch(r"q=0(\.0*)?", weight)
+        for name, _, weight in (coding.partition(";") for coding in codings)
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from exporter.panel.protocol import API_PATH
 from exporter.snapshot import HostGoneError, HostSnapshot
 from exporter.store import Store
 from exporter.view import host_view
-from exporter.web.answers import json_answer, text_answer
+from exporter.web.answers import accepts_gzip, json_answer, text_answer
 from exporter.web.listener import ListenError
 from exporter.web.pages.routes import Pages
 from exporter.web.remediation import RemediationRoutes
@@ -169,15 +168,6 @@ def accepts_openmetrics(accept: str) -> bool:
     return any(
         part.strip().startswith("application/openmetrics-text") and "q=0;" not in f"{part};"
         for part in accept.replace(" ", "").split(",")
-    )
-
-
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether the client takes a gzipped answer."""
-    codings = (part.replace(" ", "").lower() for part in accept_encoding.split(","))
-    return any(
-        name in {"gzip", "x-gzip"} and not re.fullmatch(r"q=0(\.0*)?", weight)
-        for name, _, weight in (coding.partition(";") for coding in codings)
     )
 
 

@@ -18,8 +18,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CHALLENGE = 'Basic realm="brainycp-exporter", charset="UTF-8"'
 
-USER = "brainycp_user"
-"""The key of a request under which the name stands of who has given the right password."""
+USER = web.RequestKey("user", str)
+"""Under it a request holds the name of who has given the right password."""
 
 MAX_BODY_BYTES = 2**20
 """No route wants a larger body than an Alertmanager's webhook; it is not waited for."""

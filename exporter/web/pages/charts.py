@@ -199,7 +199,8 @@ def bars(
     top = max((amount for _, amount in values), default=0.0) or 1.0
     items = [
         Markup(
-            '<li><span class="name">{}</span><meter min="0" max="{:g}" value="{:g}"></meter>'
+            '<li><span class="name">{}</span><meter aria-hidden="true" '
+            'min="0" max="{:g}" value="{:g}"></meter>'
             '<span class="n">{}</span></li>'
         ).format(name, top, amount, value(amount))
         for name, amount in values

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from exporter.web.pages.board import Board
+from markupsafe import Markup
+
+from exporter.web.pages.board import Board, politely
 from exporter.web.pages.choice import SORTS, STATES, Choice
 from exporter.web.pages.render import Renderer
 from exporter.web.pages.rows import Row, Totals, totals_of
@@ -37,6 +40,7 @@ def headline_of(totals: Totals, w: Words, *, paused: bool) -> Headline:
         ("headline_stopped", totals.stopped_services),
         ("headline_alerts", totals.alerts),
         ("headline_waiting", totals.waiting),
+        ("headline_rules_stopped", totals.stopped_rules),
         ("headline_unknown", state.get("unknown", 0)),
     )
     parts = [w.t(key, n=count) for key, count in counts if count]
@@ -48,10 +52,14 @@ def headline_of(totals: Totals, w: Words, *, paused: bool) -> Headline:
     return Headline(text[0].upper() + text[1:], well=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FleetView:
     """The fleet at one moment."""
 
+    position: str
+    """Which changes it shows, as Board.position says it."""
+    number: int
+    """The number of the last of these."""
     rows: Sequence[Row]
     """In the config's order."""
     totals: Totals
@@ -64,12 +72,24 @@ class FleetView:
         """The fleet as it is now."""
         rows = board.rows()
         sources = board.sources
-        return cls(rows, totals_of(rows), sources.clock(), sources.tally.paused)
+        return cls(
+            board.position(),
+            board.number,
+            rows,
+            totals_of(rows),
+            sources.clock(),
+            sources.tally.paused,
+        )
+
+    @cached_property
+    def by_rank(self) -> Sequence[Row]:
+        """The rows, the worst first."""
+        return sorted(self.rows, key=lambda row: row.rank)
 
     @property
     def worst(self) -> str:
         """The names of the worst hosts."""
-        bad = sorted((row for row in self.rows if row.state != "up"), key=lambda row: row.rank)
+        bad = [row for row in self.by_rank if row.state != "up"]
         more = " …" if len(bad) > NAMED else ""
         return ", ".join(row.name for row in bad[:NAMED]) + more
 
@@ -80,33 +100,70 @@ class FleetView:
         return sorted(found)[:MOST_LABELS]
 
 
-def fleet_html(renderer: Renderer, view: FleetView, choice: Choice, w: Words) -> str:
-    """The whole page."""
-    return renderer.html(
-        "fleet.html",
-        w,
-        "./",
-        here="nav_fleet",
-        watched="fleet",
-        headline=headline_of(view.totals, w, paused=view.paused),
-        worst=view.worst,
-        totals=view.totals,
-        rows=choice.of_rows(view.rows),
-        choice=choice,
-        labels=view.labels,
-        states=STATES,
-        sorts=SORTS,
-        order=[row.name for row in sorted(view.rows, key=lambda row: row.rank)],
-        now=view.now,
-    )
+class Fleet:
+    """What the fleet page shows, made once for all who look."""
 
+    def __init__(self, board: Board, renderer: Renderer) -> None:
+        self._board = board
+        self._renderer = renderer
+        self._view: FleetView | None = None
+        self._rows: dict[str, dict[str, tuple[Row, str]]] = {}
+        """By language and host: a row and what was made of it."""
+        self._summaries: dict[str, tuple[FleetView, str]] = {}
 
-def summary_html(renderer: Renderer, view: FleetView, w: Words) -> str:
-    """The headline and the totals."""
-    headline = headline_of(view.totals, w, paused=view.paused)
-    return renderer.macro("parts.html", "summary", headline, view.worst, view.totals, w, view.now)
+    async def view(self) -> FleetView:
+        """The fleet as it is now."""
+        await self._board.freshen()
+        view, now = self._view, self._board.sources.clock()
+        if view is None or view.position != self._board.position() or not 0 <= now - view.now < 1:
+            view = self._view = FleetView.of(self._board)
+            names = {row.name for row in view.rows}
+            for made in self._rows.values():
+                for gone in made.keys() - names:
+                    del made[gone]
+        return view
 
+    async def page(self, choice: Choice, w: Words) -> str:
+        """The whole page."""
+        view = await self.view()
+        rows = await self.markup(choice.of_rows(view.rows), w, view.now)
+        return self._renderer.html(
+            "fleet.html",
+            w,
+            "./",
+            here="nav_fleet",
+            watched="fleet",
+            seen=view.position,
+            headline=headline_of(view.totals, w, paused=view.paused),
+            summary=self.summary(view, w),
+            rows=[html for _, html in rows],
+            choice=choice,
+            labels=view.labels,
+            states=STATES,
+            sorts=SORTS,
+            order=[row.name for row in view.by_rank],
+        )
 
-def row_html(renderer: Renderer, row: Row, w: Words, now: float) -> str:
-    """One host's row of the table."""
-    return renderer.macro("parts.html", "host_row", row, w, now, "./")
+    async def markup(self, rows: Sequence[Row], w: Words, now: float) -> list[tuple[str, Markup]]:
+        """Hosts and their rows of the table."""
+        return [(row.name, self._row(row, w, now)) async for row in politely(rows)]
+
+    def _row(self, row: Row, w: Words, now: float) -> Markup:
+        made = self._rows.setdefault(w.language, {})
+        known = made.get(row.name)
+        if known is None or known[0] is not row:
+            html = self._renderer.macro("parts.html", "host_row", row, w, now, "./")
+            known = made[row.name] = row, html
+        # How long ago something was is all that changes of a row that does not change.
+        return Markup(w.filled_in(known[1], now))  # noqa: S704 - escaped by the template
+
+    def summary(self, view: FleetView, w: Words) -> Markup:
+        """The headline and the totals of a view."""
+        known = self._summaries.get(w.language)
+        if known is None or known[0] is not view:
+            headline = headline_of(view.totals, w, paused=view.paused)
+            html = self._renderer.macro(
+                "parts.html", "summary", headline, view.worst, view.totals, w, view.now
+            )
+            known = self._summaries[w.language] = view, html
+        return Markup(known[1])  # noqa: S704 - escaped by the template

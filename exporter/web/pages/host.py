@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from exporter.snapshot import AGE_BUCKETS, OTHER_DOMAIN, AgeHistogram, DomainCou
 from exporter.store import HostRecord
 from exporter.web.pages.board import Board
 from exporter.web.pages.charts import Line, bars, chart
-from exporter.web.pages.render import Renderer, series_of
+from exporter.web.pages.render import Renderer
 from exporter.web.pages.standing import Standing
 from exporter.web.pages.words import Words
 
@@ -33,6 +34,8 @@ def host_html(
     *,
     rules: Sequence[Standing],
     entries: Sequence[Entry],
+    trouble: str,
+    seen: str,
 ) -> str:
     """The whole page.
 
@@ -43,10 +46,12 @@ def host_html(
         w: the reader's language.
         rules: how the rules stand on this host.
         entries: the newest entries of its journal.
+        trouble: why these could not be read, if so.
+        seen: where the board stood before anything of this was read.
     """
     sources, name = board.sources, record.host.name
     now = sources.clock()
-    (row,) = [row for row in board.rows() if row.name == name]
+    row = board.row(record)
     history = sources.histories.get(name)
     points = [] if history is None else history.points(now - LONGEST)
     queue = record.queue(now)
@@ -57,6 +62,8 @@ def host_html(
         w,
         "../",
         watched=f"host:{name}",
+        seen=seen,
+        trouble=trouble,
         row=row,
         record=record,
         url=record.host.url.removesuffix(API_PATH),
@@ -79,6 +86,28 @@ def host_html(
     )
 
 
+def series_of(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
+    """One figure of points over time."""
+    return [(point.at, getattr(point, figure)) for point in points]
+
+
+def per_hour(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
+    """A count of what happened between points, as so many an hour.
+
+    Points stand for times of different length, and what came while polls failed is counted by the
+    next good one.
+    """
+    series: list[tuple[float, float]] = []
+    since: float | None = None
+    for point in points:
+        count = getattr(point, figure)
+        known = since is not None and not math.isnan(count)
+        series.append((point.at, 3600 * count / (point.at - (since or 0.0)) if known else math.nan))
+        if not math.isnan(point.messages):
+            since = point.at
+    return series
+
+
 def _charts(points: Sequence[Point], now: float, w: Words) -> Iterable[Mapping[str, Any]]:
     begin = points[0].at if points else now - 60
     for title, figures, value in (
@@ -87,8 +116,9 @@ def _charts(points: Sequence[Point], now: float, w: Words) -> Iterable[Mapping[s
         ("chart_traffic", ("entered", "left"), w.number),
         ("chart_latency", ("latency",), w.duration),
     ):
+        series = per_hour if title == "chart_traffic" else series_of
         lines = [
-            Line(w.t(f"line_{figure}"), style, series_of(points, figure))
+            Line(w.t(f"line_{figure}"), style, series(points, figure))
             for figure, style in zip(figures, ("one", "two"), strict=False)
         ]
         drawn = chart(

@@ -10,18 +10,27 @@ from contextlib import suppress
 from aiohttp import web
 
 from exporter.web.pages.board import Board
-from exporter.web.pages.fleet import FleetView, headline_of, row_html, summary_html
-from exporter.web.pages.render import Renderer, reader
+from exporter.web.pages.fleet import Fleet, FleetView, headline_of
+from exporter.web.pages.render import reader
 from exporter.web.pages.words import Words
 
 ALIVE_EVERY = 10.0
 """Seconds after which a page is told that there is nothing new: else it takes us for gone."""
 
+LOOK_EVERY = 2.0
+"""Seconds after which a stream looks for what nobody tells the board of."""
+
 SHORTEST_PAUSE = 1.0
 """Seconds between two events to one page: what changes meanwhile comes together."""
 
+FETCH_PAUSE = 5.0
+"""The same for pages that are fetched again as a whole."""
+
+LONGEST_WRITE = 20.0
+"""Seconds that a page may take to read an event; then it is not waited for."""
+
 MOST_STREAMS = 200
-"""Pages that are kept live at once; further ones are told to come back later."""
+"""Pages that are kept live at once; further ones try again later."""
 
 FLEET, ALL = "fleet", "all"
 """Watched by the fleet page, and by those that any change may concern; else a host's name, with
@@ -33,92 +42,128 @@ _HEADERS = {
     "X-Accel-Buffering": "no",
     "X-Content-Type-Options": "nosniff",
 }
+_ALIVE = b"event: alive\ndata:\n\n"
 
 
 class Live:
     """The streams that are open."""
 
-    def __init__(self, board: Board, renderer: Renderer) -> None:
+    def __init__(self, board: Board, fleet: Fleet) -> None:
         self._board = board
-        self._renderer = renderer
+        self._fleet = fleet
         self._streams: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """The stream of one page."""
-        if len(self._streams) >= MOST_STREAMS:
+        """The stream of one page, from where the page stands."""
+        if self._closed or len(self._streams) >= MOST_STREAMS:
             return web.Response(status=503, headers={"Retry-After": "30"})
+        # A browser that connects again by itself tells the last event that it has seen.
+        position = request.headers.get("Last-Event-ID") or request.query.get("seen", "")
+        stream = self._stream(request, request.query.get("watch", ""), position)
         response = web.StreamResponse(headers=_HEADERS)
-        await response.prepare(request)
-        words, watched = reader(request), request.query.get("watch", "")
-        task = asyncio.create_task(self._send(response, words, watched), name="events")
+        task = asyncio.create_task(self._send(request, response, stream), name="events")
         self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
         try:
-            with suppress(ConnectionError, asyncio.CancelledError):
-                await task
+            with suppress(ConnectionError):
+                await asyncio.wait([task])
+                if not task.cancelled():
+                    task.result()
         finally:
             task.cancel()
-            self._streams.discard(task)
         return response
 
     async def close(self) -> None:
-        """End every stream: a page that waits must not hold up a shutdown."""
-        for task in self._streams:
+        """End every stream, and take no more: a page that waits must not hold up a shutdown."""
+        self._closed = True
+        streams = list(self._streams)
+        for task in streams:
             task.cancel()
-        await asyncio.gather(*self._streams, return_exceptions=True)
+        await asyncio.gather(*streams, return_exceptions=True)
 
-    async def _send(self, response: web.StreamResponse, words: Words, watched: str) -> None:
-        await response.write(b"retry: 3000\n\nevent: alive\ndata:\n\n")
-        news = self._fleet(words) if watched == FLEET else self._others(watched)
-        async for event in news:
-            await response.write(event)
-            await asyncio.sleep(SHORTEST_PAUSE)
+    async def _send(
+        self, request: web.Request, response: web.StreamResponse, stream: AsyncIterator[bytes]
+    ) -> None:
+        try:
+            await response.prepare(request)
+            async for event in stream:
+                async with asyncio.timeout(LONGEST_WRITE):
+                    await response.write(event)
+        except (TimeoutError, asyncio.CancelledError):
+            # What is not read yet would be waited for, here or by who ends the connections.
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionAbortedError from None
 
-    async def _numbers(self) -> AsyncIterator[tuple[int, int] | None]:
-        """The change seen before and the one now; None when there was none for a while."""
-        seen = self._board.number
+    async def _stream(
+        self, request: web.Request, watched: str, position: str
+    ) -> AsyncIterator[bytes]:
+        yield b"retry: 3000\n\n"
+        words, board = reader(request), self._board
+        seen = board.number_of(position) if position else board.number
+        epoch, order, loop = board.epoch, list[str](), asyncio.get_running_loop()
+        if seen is None:
+            yield self._begin_anew(watched)
+            if watched == FLEET:
+                return
+            seen = board.number
+        quiet_since = loop.time() - ALIVE_EVERY
         while True:
-            try:
-                async with asyncio.timeout(ALIVE_EVERY):
-                    await self._board.wait(seen)
-            except TimeoutError:
-                yield None
-            else:
-                before, seen = seen, self._board.number
-                yield before, seen
+            board.look()
+            if board.number > seen:
+                before, seen = seen, board.number
+                if watched != FLEET:
+                    if watched == ALL or board.changed_since(watched.removeprefix("host:"), before):
+                        yield _event("changed", board.position(), "")
+                        quiet_since = loop.time()
+                        await asyncio.sleep(FETCH_PAUSE)
+                        continue
+                elif board.epoch != epoch:
+                    yield self._begin_anew(watched)
+                    return
+                else:
+                    view = await self._fleet.view()
+                    seen = view.number
+                    news = await self._news(view, words, before, order)
+                    yield _event("fleet", view.position, news)
+                    quiet_since = loop.time()
+                    await asyncio.sleep(SHORTEST_PAUSE)
+                    continue
+            if loop.time() - quiet_since >= ALIVE_EVERY:
+                yield _ALIVE
+                quiet_since = loop.time()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY):
+                    await board.wait(seen)
 
-    async def _fleet(self, words: Words) -> AsyncIterator[bytes]:
-        epoch = self._board.epoch
-        async for numbers in self._numbers():
-            if numbers is None:
-                yield b"event: alive\ndata:\n\n"
-            elif self._board.epoch != epoch:
-                yield _event("fleet", {"reload": True})
-            else:
-                yield _event("fleet", self._news(words, numbers[0]))
+    def _begin_anew(self, watched: str) -> bytes:
+        """Hosts came or went, or the exporter is another one: a page must be fetched anew."""
+        position = self._board.position()
+        if watched == FLEET:
+            return _event("fleet", position, {"reload": True})
+        return _event("changed", position, "")
 
-    def _news(self, words: Words, seen: int) -> dict[str, object]:
-        view = FleetView.of(self._board)
+    async def _news(
+        self, view: FleetView, words: Words, seen: int, order: list[str]
+    ) -> dict[str, object]:
+        """What changed after change `seen`; `order` is what the page knows, and is kept up."""
         changed = self._board.since(seen)
+        rows = [row for row in view.rows if row.name in changed]
         headline = headline_of(view.totals, words, paused=view.paused)
-        return {
-            "rows": {
-                row.name: row_html(self._renderer, row, words, view.now)
-                for row in view.rows
-                if row.name in changed
-            },
-            "order": [row.name for row in sorted(view.rows, key=lambda row: row.rank)],
-            "summary": summary_html(self._renderer, view, words),
+        news: dict[str, object] = {
+            "rows": dict(await self._fleet.markup(rows, words, view.now)),
+            "summary": self._fleet.summary(view, words),
+            "headline": headline.text,
             "title": f"{headline.text} · {words.t('site')}",
         }
-
-    async def _others(self, watched: str) -> AsyncIterator[bytes]:
-        async for numbers in self._numbers():
-            news = numbers is not None and (
-                watched == ALL or watched.removeprefix("host:") in self._board.since(numbers[0])
-            )
-            yield b"event: changed\ndata:\n\n" if news else b"event: alive\ndata:\n\n"
+        ranked = [row.name for row in view.by_rank]
+        if ranked != order:
+            news["order"] = order[:] = ranked
+        return news
 
 
-def _event(name: str, data: object) -> bytes:
+def _event(name: str, position: str, data: object) -> bytes:
     # JSON has no line break of its own, which would end the event.
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+    text = json.dumps(data, ensure_ascii=False)
+    return f"event: {name}\nid: {position}\ndata: {text}\n\n".encode("utf-8", "replace")

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
@@ -55,7 +55,9 @@ class Lists:
         self._list_queue = list_queue
         self._clock = clock
         self._kept: OrderedDict[str, Listed] = OrderedDict()
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._asked: dict[str, asyncio.Task[Listed]] = {}
+        """Under way: whoever looks meanwhile waits for the same answer, good or bad."""
+        self._tasks: set[asyncio.Task[Listed]] = set()
 
     async def get(self, host: str) -> Listed:
         """A host's messages, at most MOST_MESSAGES, no older than KEPT_FOR.
@@ -64,28 +66,58 @@ class Lists:
             PanelError: the panel could not be asked.
             HostGoneError: the host left the config.
         """
-        # One question at a time to a panel, however many look.
-        lock = self._locks.setdefault(host, asyncio.Lock())
-        try:
-            async with lock:
-                kept = self._kept.get(host)
-                if kept is not None and 0 <= self._clock() - kept.at < KEPT_FOR:
-                    return kept
-                listing = await self._list_queue(host, _EVERYTHING, MOST_MESSAGES)
-                fresh = self._kept[host] = Listed(listing, self._clock())
-                self._kept.move_to_end(host)
-                while len(self._kept) > KEPT_HOSTS:
-                    self._kept.popitem(last=False)
-                return fresh
-        finally:
-            if not lock.locked():
-                self._locks.pop(host, None)
+        kept = self._kept.get(host)
+        if kept is not None and 0 <= self._clock() - kept.at < KEPT_FOR:
+            return kept
+        task = self._asked.get(host)
+        if task is None:
+            task = self._asked[host] = asyncio.create_task(self._ask(host), name=f"list {host}")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+        # Shielded: one who goes away does not take the answer from the others.
+        return await asyncio.shield(task)
 
-    def forget_old(self) -> None:
-        """Let go of lists that are not shown again."""
-        now = self._clock()
-        for host in [h for h, kept in self._kept.items() if now - kept.at >= KEPT_FOR]:
+    async def _ask(self, host: str) -> Listed:
+        task = asyncio.current_task()
+        try:
+            listing = await self._list_queue(host, _EVERYTHING, MOST_MESSAGES)
+            # Of a very large queue the ids alone would take tens of MiB.
+            listing = replace(listing, ids=frozenset(), frozen_ids=frozenset())
+            listed = Listed(listing, self._clock())
+            if self._asked.get(host) is task:
+                self._keep(host, listed)
+            return listed
+        finally:
+            if self._asked.get(host) is task:
+                del self._asked[host]
+
+    def _ended(self, task: asyncio.Task[Listed]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # taken note of, also when nobody waits any more
+
+    def _keep(self, host: str, listed: Listed) -> None:
+        self._kept[host] = listed
+        self._kept.move_to_end(host)
+        while len(self._kept) > KEPT_HOSTS:
+            self._kept.popitem(last=False)
+        asyncio.get_running_loop().call_later(KEPT_FOR, self._forget, host, listed)
+
+    def _forget(self, host: str, listed: Listed) -> None:
+        if self._kept.get(host) is listed:
             del self._kept[host]
+
+    def forget_all(self) -> None:
+        """Forget every list, also those that are under way: their panels may be others now."""
+        self._kept.clear()
+        self._asked.clear()
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)

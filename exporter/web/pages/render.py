@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from exporter import __version__
-from exporter.history import Point
+from exporter.web.answers import accepts_gzip
 from exporter.web.pages.charts import sparkline
 from exporter.web.pages.rows import SPARK_SECONDS, Row
 from exporter.web.pages.words import Words, language_of, words
@@ -54,26 +55,22 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     environment.globals.update(version=__version__, spark=_spark)
     return environment
 
 
 def _spark(row: Row, w: Words, now: float) -> Markup:
-    series = [(point.at, point.messages) for point in row.points]
+    series = row.points
     told = [value for _, value in series if not math.isnan(value)]
     if not told:
         label = w.t("spark_none", host=row.name)
     else:
-        low, high, last = (w.number(v) for v in (min(told), max(told), told[-1]))
-        label = w.t("spark", host=row.name, low=low, high=high, now=last)
+        low, high = w.number(min(told)), w.number(max(told))
+        label = w.t("spark", host=row.name, low=low, high=high, now=w.number(row.messages))
     begin = max(now - SPARK_SECONDS, series[0][0] if series else now)
     return sparkline(series, begin, now, label)
-
-
-def series_of(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
-    """One figure of points over time."""
-    return [(point.at, getattr(point, figure)) for point in points]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,8 @@ class Renderer:
             root: the way to the status page from here, as ../
             values: what it shows.
         """
-        defaults: dict[str, object] = {"watched": "", "here": ""}
+        defaults: dict[str, object] = {"watched": "", "seen": "", "here": ""}
+        defaults["now"] = time.time()
         return self.environment.get_template(template).render(
             defaults | {"w": w, "root": root} | values
         )
@@ -116,7 +114,7 @@ def page(request: web.Request, html: str, *, status: int = 200) -> web.Response:
     """An answer with a page, gzipped where that is wanted."""
     body = html.encode("utf-8", "replace")
     headers = dict(HEADERS)
-    if len(body) > _GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
+    if len(body) > _GZIP_FROM and accepts_gzip(request.headers.get("Accept-Encoding", "")):
         body = igzip.compress(body)
         headers["Content-Encoding"] = "gzip"
     return web.Response(

@@ -18,7 +18,7 @@ from exporter.snapshot import HostGoneError, Message
 from exporter.web.pages.acts import Acts, RefusedError
 from exporter.web.pages.board import Board
 from exporter.web.pages.choice import Choice
-from exporter.web.pages.fleet import FleetView, fleet_html
+from exporter.web.pages.fleet import Fleet
 from exporter.web.pages.host import host_html
 from exporter.web.pages.live import Live
 from exporter.web.pages.masking import masking
@@ -59,7 +59,8 @@ class Pages:
         self._desk = desk
         self._acts = acts
         self._renderer = Renderer.made()
-        self._live = Live(board, self._renderer)
+        self._fleet = Fleet(board, self._renderer)
+        self._live = Live(board, self._fleet)
         self._lists = Lists(list_queue, board.sources.clock)
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
@@ -79,28 +80,42 @@ class Pages:
     async def close(self) -> None:
         """End what is kept live."""
         await self._live.close()
+        await self._lists.close()
+
+    def reconfigured(self, *, mask: bool) -> None:
+        """Follow a new config: hosts may have come, gone or changed."""
+        self.mask = mask
+        self.board.reconfigured()
+        self._lists.forget_all()
 
     async def fleet(self, request: web.Request) -> web.Response:
         """Every host."""
-        self._lists.forget_old()
-        view = FleetView.of(self.board)
-        choice = Choice.of(request.query)
-        return page(request, fleet_html(self._renderer, view, choice, reader(request)))
+        return page(request, await self._fleet.page(Choice.of(request.query), reader(request)))
 
     async def host(self, request: web.Request) -> web.Response:
         """One host."""
         w, name = reader(request), request.match_info["name"]
+        seen, trouble = self.board.position(), ""
+        try:
+            entries = await self._desk.entries(host=name, newest=NEWEST)
+        except JournalError as error:
+            entries, trouble = [], str(error)
+        # The config may have changed while the journal was read: the host is looked for now.
         record = self.board.sources.store.get(name)
         if record is None:
             return self._no_host(request, w, "../")
         now = self.board.sources.clock()
         states = [state for state in self._desk.states() if state[0] == name]
-        rules = standings(states, self.board.sources.tally, now)
-        try:
-            entries = await self._desk.entries(host=name, newest=NEWEST)
-        except JournalError:
-            entries = []
-        html = host_html(self._renderer, self.board, record, w, rules=rules, entries=entries[::-1])
+        html = host_html(
+            self._renderer,
+            self.board,
+            record,
+            w,
+            rules=standings(states, self.board.sources.tally, now),
+            entries=entries[::-1],
+            trouble=trouble,
+            seen=seen,
+        )
         return page(request, html)
 
     async def messages(self, request: web.Request) -> web.Response:
@@ -145,6 +160,7 @@ class Pages:
             "./",
             here="nav_alerts",
             watched="all",
+            seen=self.board.position(),
             now=sources.clock(),
             firing=sorted(sources.alarms.firing(), key=badness),
             pending=sorted(sources.alarms.pending(), key=lambda p: (p.remaining, p.host)),
@@ -155,7 +171,7 @@ class Pages:
 
     async def journal(self, request: web.Request) -> web.Response:
         """What was done: all of it page by page, or one run with its messages."""
-        query, run = request.query, request.query.get("run", "")
+        seen, query, run = self.board.position(), request.query, request.query.get("run", "")
         trouble, entries, messages = "", list[Entry](), list[Message]()
         try:
             filters = {name: query[name] for name in ("host", "rule", "run") if query.get(name)}
@@ -174,6 +190,9 @@ class Pages:
             "./",
             here="nav_journal",
             watched="" if query else "all",
+            seen=seen,
+            cut=len(entries) == MOST_ENTRIES,
+            most=MOST_ENTRIES,
             now=self.board.sources.clock(),
             run=run,
             query={name: value for name, value in query.items() if value},
@@ -201,6 +220,10 @@ class Pages:
     async def _remediation_html(self, request: web.Request) -> str:
         sources, config, user = self.board.sources, self._desk.config, self._acts.user(request)
         now = sources.clock()
+        paused, seen = "", self.board.position()
+        if config.rules:
+            paused = await self._desk.paused()
+            config = self._desk.config
         states = list(self._desk.states())
         stand = standings(states, sources.tally, now)
         wanting = {host for host, _, s in states if s.clock.tripped or s.asked}
@@ -211,9 +234,10 @@ class Pages:
             "./",
             here="nav_remediation",
             watched="all",
+            seen=seen,
             now=now,
             config=config,
-            paused=await self._desk.paused() if config.rules else "",
+            paused=paused,
             wanting=len(wanting),
             hosts=hosts,
             bound=int(storm_bound(config, hosts)),
@@ -242,7 +266,7 @@ class Pages:
                 link_text=w.t("act_back"),
             )
             return page(request, html, status=status)
-        self.board.changed()
+        self.board.look()
         # A reload must not send the form again.
         return web.Response(status=303, headers={"Location": "../remediation"})
 

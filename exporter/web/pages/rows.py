@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.alerting.alert import Alert, badness
-from exporter.history import History, Point
+from exporter.history import History
 from exporter.remediation.tally import Tally
-from exporter.snapshot import SERVICES
+from exporter.snapshot import QUEUE, SERVICES, QueueState
 from exporter.store import HostRecord
 from exporter.view import state_of
 
 HOUR = 3600.0
+WHOLE_HOUR = 0.9 * HOUR
+"""Seconds of which a person may say an hour."""
 SPARK_SECONDS = 6 * HOUR
 
 _STATE_RANK = {"down": 0, "partial": 1, "trouble": 2, "unknown": 3, "up": 4}
@@ -34,7 +36,9 @@ class Row:
     oldest: float | None = None
     """Seconds."""
     growth: float | None = None
-    """Messages more or less than an hour ago, or than when the history began."""
+    """Messages more or less than at the first poll within an hour."""
+    growth_seconds: float | None = None
+    """How long ago that was, where that is much less than an hour."""
     services: tuple[tuple[str, bool | None], ...] = ()
     """Those that are asked for, and whether they run."""
     polled_at: float | None = None
@@ -47,8 +51,10 @@ class Row:
     """Rules that have stopped themselves."""
     last_action: tuple[str, float, str] | None = None
     """Rule, Unix time and outcome of the last action."""
-    points: tuple[Point, ...] = field(default=(), repr=False)
-    """The last SPARK_SECONDS."""
+    points: tuple[tuple[float, float], ...] = field(default=(), repr=False)
+    """Times and messages of the last SPARK_SECONDS; NaN where not told."""
+    good_until: float = math.inf
+    """Unix time at which one of these values goes stale."""
 
     @property
     def rank(self) -> tuple[object, ...]:
@@ -57,8 +63,26 @@ class Row:
         return (_STATE_RANK[self.state], worst[:2], -len(self.alerts), self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Deeds:
+    """What remediation has done on a host, and what it waits for."""
+
+    waiting: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    last: tuple[str, float, str] | None = None
+
+
+def deeds_on(tally: Tally, host: str, rules: Collection[str], now: float) -> Deeds:
+    """That of the rules that are for a host; others may have left the config unanswered."""
+    return Deeds(
+        waiting=tuple(rule for rule in rules if tally.waits((host, rule), now) is not None),
+        stopped=tuple(rule for rule in tally.stopped.get(host, ()) if rule in rules),
+        last=tally.last_on(host),
+    )
+
+
 def row_of(
-    record: HostRecord, history: History | None, alerts: Iterable[Alert], tally: Tally, now: float
+    record: HostRecord, history: History | None, alerts: Iterable[Alert], deeds: Deeds, now: float
 ) -> Row:
     """A host as of Unix time `now`."""
     name = record.host.name
@@ -66,7 +90,7 @@ def row_of(
     stats = queue.stats if queue is not None else None
     fired = tuple(sorted(alerts, key=badness))
     services = tuple((s, record.service(s, now)) for s in SERVICES if s in record.host.collectors)
-    points = () if history is None else tuple(history.points(now - SPARK_SECONDS))
+    grown = growth_of(record, history, now)
     state = state_of(record)
     if state == "up" and (fired or any(up is False for _, up in services)):
         state = "trouble"
@@ -77,21 +101,31 @@ def row_of(
         messages=queue.messages if queue is not None else None,
         frozen=stats.frozen if stats is not None else None,
         oldest=stats.oldest_age if stats is not None else None,
-        growth=None if queue is None else growth(points, queue.messages, now),
+        growth=None if grown is None else grown[0],
+        growth_seconds=None if grown is None or grown[1] >= WHOLE_HOUR else grown[1],
         services=services,
         polled_at=record.latest.at if record.latest is not None else None,
         alerts=fired,
-        waiting=tuple(rule for host, rule in tally.waiting(now) if host == name),
-        stopped=tuple(tally.stopped.get(name, {})),
-        last_action=tally.last_on(name),
-        points=points,
+        waiting=deeds.waiting,
+        stopped=deeds.stopped,
+        last_action=deeds.last,
+        points=() if history is None else tuple(history.queue(now - SPARK_SECONDS)),
+        good_until=record.next_stale_at(now),
     )
 
 
-def growth(points: Iterable[Point], messages: int, now: float) -> float | None:
-    """By how much a queue has changed within an hour; None when nothing earlier is known."""
-    told = [p for p in points if p.at >= now - HOUR and not math.isnan(p.messages)]
-    return messages - told[0].messages if told and told[0].at < now else None
+def growth_of(
+    record: HostRecord, history: History | None, now: float
+) -> tuple[float, float] | None:
+    """By how much a queue has changed within an hour, and in how many seconds.
+
+    None when nothing earlier is known: one poll tells of no change, not even of none.
+    """
+    result = record.fresh(QUEUE, now)
+    if history is None or result is None or not isinstance(result.value, QueueState):
+        return None
+    first = history.earliest(now - HOUR, result.at)
+    return None if first is None else (result.value.messages - first[1], result.at - first[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +146,8 @@ class Totals:
     alerts: int
     waiting: int
     """Actions that wait for a person."""
+    stopped_rules: int
+    """Rules that have stopped themselves, each counted on each host."""
 
 
 def totals_of(rows: Iterable[Row]) -> Totals:
@@ -137,4 +173,5 @@ def totals_of(rows: Iterable[Row]) -> Totals:
         stopped_services=sum(up is False for row in listed for _, up in row.services),
         alerts=sum(len(row.alerts) for row in listed),
         waiting=sum(len(row.waiting) for row in listed),
+        stopped_rules=sum(len(row.stopped) for row in listed),
     )

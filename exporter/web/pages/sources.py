@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from exporter.alerting.alarms import Alarms
@@ -24,5 +24,7 @@ class Sources:
     """How receivers of alerts fare."""
     tally: Tally
     """What rules of remediation have done."""
+    rules_for: Callable[[str], Collection[str]]
+    """The names of the rules of remediation that are for a host."""
     clock: Callable[[], float]
     """Tells the Unix time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -11,7 +12,6 @@ from typing import Any
 
 import yaml
 from babel import Locale
-from babel.numbers import format_decimal
 from markupsafe import Markup
 
 LANGUAGES = ("en", "ru")
@@ -54,6 +54,9 @@ class Words:
     def __init__(self, language: str) -> None:
         self.language = language
         self._locale = Locale.parse(language)
+        # Formatting by the locale's patterns takes twenty times longer, and a page has thousands.
+        symbols = self._locale.number_symbols["latn"]
+        self._signs = str.maketrans({",": symbols["group"], ".": symbols["decimal"]})
 
     def t(self, key: str, **values: object) -> str:
         """The text of `key`, with `{names}` filled in; `n` chooses the plural form.
@@ -66,6 +69,8 @@ class Words:
             count = values["n"]
             form = self._locale.plural_form(abs(int(count))) if isinstance(count, int) else "other"
             text = text.get(form, text["other"])
+        if not values:
+            return str(text)
         filled = {k: self.number(v) if isinstance(v, int) else v for k, v in values.items()}
         if any(isinstance(value, Markup) for value in filled.values()):
             # The texts are the package's own, and what is filled in is escaped.
@@ -74,20 +79,20 @@ class Words:
 
     def number(self, value: float | None) -> str:
         """`1,240`, or UNKNOWN."""
-        if value is None or math.isnan(value):
+        if value is None or not math.isfinite(value):
             return UNKNOWN
-        return format_decimal(round(value), locale=self._locale)
+        return f"{round(value):,}".translate(self._signs)
 
     def signed(self, value: float | None) -> str:
         """`+98`, `−12`, `0`, or UNKNOWN."""
-        if value is None or math.isnan(value):
+        if value is None or not math.isfinite(value):
             return UNKNOWN
         sign = "+" if value > 0 else "−" if value < 0 else ""
         return f"{sign}{self.number(abs(value))}"
 
     def duration(self, seconds: float | None) -> str:
         """`3 d 4 h`, `5 min 12 s`, `40 ms`, `0 s`: the two largest units, or UNKNOWN."""
-        if seconds is None or math.isnan(seconds):
+        if seconds is None or not math.isfinite(seconds):
             return UNKNOWN
         if 0 < seconds < 1:
             return f"{max(1, round(1000 * seconds))}\u00a0{self.t('unit_ms')}"
@@ -105,7 +110,7 @@ class Words:
 
     def size(self, count: float | None) -> str:
         """`512 B`, `2.9 MiB`, or UNKNOWN."""
-        if count is None or math.isnan(count):
+        if count is None or not math.isfinite(count):
             return UNKNOWN
         unit = _SIZE_UNITS[0]
         for unit in _SIZE_UNITS:
@@ -113,19 +118,16 @@ class Words:
                 break
             count /= 1024
         whole = unit == "B" or count >= 100
-        shown = format_decimal(round(count, 0 if whole else 1), locale=self._locale)
+        shown = f"{count:,.0f}" if whole else f"{count:,.1f}".removesuffix(".0")
+        shown = shown.translate(self._signs)
         return f"{shown}\u00a0{self.t(f'unit_{unit}')}"
-
-    def share(self, value: float | None) -> str:
-        """`95 %`, or UNKNOWN."""
-        return UNKNOWN if value is None else f"{round(100 * value)}\u00a0%"
 
     def time(self, at: float | None) -> str:
         """A moment: UTC in the text, which a script turns into the reader's own time."""
         moment = _moment(at)
         if moment is None:
             return UNKNOWN
-        utc = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+        utc = utc_text(moment)
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
             moment.isoformat(timespec="seconds"), utc, utc
         )
@@ -136,10 +138,33 @@ class Words:
         if at is None or moment is None:
             return UNKNOWN
         return Markup('<time class="ago" datetime="{}" title="{}">{}</time>').format(
-            moment.isoformat(timespec="seconds"),
-            moment.strftime("%Y-%m-%d %H:%M:%S UTC"),
-            self.t("ago", duration=self.duration(now - at)),
+            moment.isoformat(timespec="seconds"), utc_text(moment), self.since(at, now)
         )
+
+    def ago_later(self, at: float | None) -> str:
+        """As `ago`, but the words are left for `filled_in`."""
+        moment = _moment(at)
+        if moment is None:
+            return UNKNOWN
+        return Markup('<time class="ago" datetime="{}" title="{}">\x01{}\x02</time>').format(
+            moment.isoformat(timespec="seconds"), utc_text(moment), at
+        )
+
+    def filled_in(self, html: str, now: float) -> str:
+        """HTML with the words that `ago_later` left out."""
+        return _LATER.sub(lambda found: self.since(float(found[1]), now), html)
+
+    def since(self, at: float, now: float) -> str:
+        """`12 s ago`."""
+        return self.t("ago", duration=self.duration(now - at))
+
+
+def utc_text(moment: datetime) -> str:
+    """`2026-01-31 12:00:00 UTC`."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+_LATER = re.compile("\x01([-0-9.e+]+)\x02")
 
 
 def _moment(at: float | None) -> datetime | None:

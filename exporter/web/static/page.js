@@ -7,6 +7,9 @@ const units = body.dataset.units.split(",");
 const SECONDS = [86400, 3600, 60, 1];
 const SILENCE = 25000; // milliseconds without a sign of life, of which there is one each 10 s
 
+// How far this machine's clock is ahead of the exporter's, by which everything is dated.
+const SKEW = Date.now() - 1000 * Number(body.dataset.now);
+
 let lastSign = Date.now();
 let offlineSince = null;
 
@@ -49,7 +52,7 @@ function localise(root) {
 
 function age(root) {
   // While the exporter is gone nothing grows older than it was seen to be.
-  const now = offlineSince ?? Date.now();
+  const now = (offlineSince ?? Date.now()) - SKEW;
   for (const time of root.querySelectorAll("time.ago")) {
     const seconds = (now - new Date(time.dateTime)) / 1000;
     time.textContent = body.dataset.ago.replace("%D%", shortDuration(seconds));
@@ -60,14 +63,16 @@ function age(root) {
 
 const choice = document.getElementById("choice");
 const table = document.querySelector("#fleet tbody");
-const RANK = { down: 0, partial: 1, trouble: 2, unknown: 3, up: 4 };
-let worst = []; // names in the server's order, worst first
+let worst = new Map(); // places in the server's order, worst first
+
+function rank(names) {
+  worst = new Map(names.map((name, index) => [name, index]));
+}
 
 function order(a, b, key) {
   if (key === "host") return a.dataset.name < b.dataset.name ? -1 : 1;
   if (key === "worst") {
-    const byRank = RANK[a.dataset.state] - RANK[b.dataset.state];
-    return byRank || worst.indexOf(a.dataset.name) - worst.indexOf(b.dataset.name);
+    return (worst.get(a.dataset.name) ?? Infinity) - (worst.get(b.dataset.name) ?? Infinity) || 0;
   }
   const number = (row) => (row.dataset[key] === "" ? -Infinity : Number(row.dataset[key]));
   return number(b) - number(a) || (a.dataset.name < b.dataset.name ? -1 : 1);
@@ -97,7 +102,7 @@ function choose() {
   }
   document.getElementById("nothing").hidden = shown > 0;
   const words = table.parentNode.dataset.shown;
-  document.getElementById("shown").textContent = words.replace("%N%", shown.toLocaleString());
+  document.getElementById("shown").textContent = words.replace("%N%", shown.toLocaleString(document.documentElement.lang));
 }
 
 function remember() {
@@ -116,13 +121,20 @@ function replaceRows(rows) {
     const old = document.getElementById(`host-${name}`);
     localise(fresh);
     if (old) {
-      const hadFocus = old.contains(document.activeElement);
+      const focused = old.contains(document.activeElement) ? document.activeElement : null;
       old.replaceWith(fresh);
-      if (hadFocus) fresh.querySelector("a")?.focus();
+      if (focused) focusAgain(fresh, focused);
     } else {
       table.append(fresh);
     }
   }
+}
+
+// What had the focus was replaced: it goes to what is the same now.
+function focusAgain(place, before) {
+  const href = before.getAttribute("href");
+  const links = [...place.querySelectorAll("a")];
+  (links.find((link) => link.getAttribute("href") === href) ?? links[0])?.focus();
 }
 
 // --- Other pages: fetched again as a whole -------------------------------------------------------
@@ -135,14 +147,18 @@ async function refresh() {
     again = true;
     return;
   }
-  const active = document.activeElement;
-  if (active && active.matches("input, select, textarea, button")) return; // somebody is at it
+  const atIt = document.activeElement;
+  if (atIt?.closest("main") && atIt.matches("input, select, textarea, button")) {
+    again = true; // somebody is at it: as soon as they leave it
+    return;
+  }
   fetching = true;
   try {
-    const answer = await fetch(location.href, { headers: { "X-Live": "1" }, cache: "no-store" });
-    if (!answer.ok) return;
+    const answer = await fetch(location.href, { cache: "no-store" });
+    if (!answer.ok) throw new Error(answer.statusText);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const main = document.querySelector("main");
+    const focused = main.contains(document.activeElement) ? document.activeElement : null;
     const open = [...main.querySelectorAll("details")].map((details) => details.open);
     const next = fresh.querySelector("main");
     localise(next);
@@ -151,14 +167,17 @@ async function refresh() {
     });
     document.title = fresh.title;
     main.replaceChildren(...next.childNodes);
+    online();
+    if (focused?.matches("a")) focusAgain(main, focused);
   } catch {
-    // The stream tells when the exporter is gone.
-  } finally {
+    again = true; // with the next sign of life; the stream tells when the exporter is gone
     fetching = false;
-    if (again) {
-      again = false;
-      refresh();
-    }
+    return;
+  }
+  fetching = false;
+  if (again) {
+    again = false;
+    refresh();
   }
 }
 
@@ -181,30 +200,61 @@ function offline() {
   body.classList.add("offline");
 }
 
-function listen() {
-  const watched = body.dataset.watched;
-  if (!watched) return;
-  const stream = new EventSource(`${body.dataset.events}?watch=${encodeURIComponent(watched)}`);
-  stream.onopen = online;
-  stream.onerror = offline;
-  stream.addEventListener("alive", online);
-  stream.addEventListener("fleet", (event) => {
+const RETRY = 5000; // milliseconds
+let seen = body.dataset.seen; // where this page stands among the changes
+
+function open() {
+  const query = new URLSearchParams({ watch: body.dataset.watched, seen });
+  const stream = new EventSource(`${body.dataset.events}?${query}`);
+  stream.onerror = () => {
+    offline();
+    // After an answer that is no stream, of a proxy or of too many pages, a browser gives up.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(open, RETRY * (1 + Math.random()));
+  };
+  stream.addEventListener("alive", () => {
     online();
+    if (again && !fetching) {
+      again = false;
+      refresh();
+    }
+  });
+  stream.addEventListener("fleet", (event) => {
+    seen = event.lastEventId;
     const news = JSON.parse(event.data);
     if (news.reload) {
       location.reload(); // hosts came or went
       return;
     }
-    worst = news.order;
+    online();
+    if (news.order) rank(news.order);
     replaceRows(news.rows);
     document.getElementById("summary").innerHTML = news.summary;
     localise(document.getElementById("summary"));
     document.title = news.title;
+    // Only what is new is read out, not each figure as it moves.
+    const said = document.getElementById("said");
+    if (headline !== null && headline !== news.headline) said.textContent = news.headline;
+    headline = news.headline;
     choose();
   });
-  stream.addEventListener("changed", () => {
-    online();
+  stream.addEventListener("changed", (event) => {
+    seen = event.lastEventId;
     refresh();
+  });
+}
+
+let headline = document.querySelector("#summary h1")?.textContent ?? null;
+
+function listen() {
+  if (!body.dataset.watched) return;
+  open();
+  document.addEventListener("focusout", () => {
+    // The focus is on its way: nothing has it in this moment.
+    setTimeout(() => {
+      if (!again || fetching) return;
+      again = false;
+      refresh();
+    });
   });
   setInterval(() => {
     if (Date.now() - lastSign > SILENCE) offline();
@@ -215,7 +265,7 @@ function listen() {
 body.classList.add("live");
 localise(document);
 if (choice && table) {
-  worst = table.parentNode.dataset.order.split(" ");
+  rank(table.parentNode.dataset.order.split(" "));
   choice.addEventListener("input", () => {
     choose();
     remember();
