@@ -28,6 +28,7 @@ from exporter.metrics.own import OwnMetrics
 from exporter.metrics.page import MetricsPage
 from exporter.metrics.remediation import RemediationCollector
 from exporter.panel.client import PanelPool, raise_file_limit
+from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.poller import Poller
 from exporter.remediation.desk import Desk
@@ -286,10 +287,17 @@ class Daemon:
 
     async def _list_queue(self, name: str, selector: Selector, most: int) -> Listing:
         """The queue of a host now, for who looks at its messages."""
-        record = self._store.get(name)
-        if record is None:
-            raise HostGoneError(name)
-        return await ask_listing(self._pool.client(record.host), self._decoder, selector, most=most)
+        while (record := self._store.get(name)) is not None:
+            host = record.host
+            try:
+                client = self._pool.client(host)
+                return await ask_listing(client, self._decoder, selector, most=most)
+            except (PanelError, RuntimeError):
+                # A reload closes the client of a host that has changed: the new one is asked then.
+                now = self._store.get(name)
+                if now is not None and now.host == host:
+                    raise
+        raise HostGoneError(name)
 
     def _on_snapshot(self, host: HostConfig, snapshot: HostSnapshot) -> None:
         record = self._store.get(host.name)
