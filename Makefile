@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo packages test fuzz bench lint fmt image-lint image schema dashboards lock clean
+.PHONY: help env demo packages test fuzz bench lint fmt image-lint image screenshots schema dashboards lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ image: image-lint ## lint the Dockerfile, and build it when an engine is there
 	@engine=$$(for e in docker podman; do $$e info >/dev/null 2>&1 && echo $$e && break; done); \
 	if [ -n "$$engine" ]; then $$engine build -t brainycp-exporter .; \
 	else echo "Dockerfile: no finding. Not built: neither docker nor podman runs here."; fi
+
+screenshots: $(STAMP) packages ## take docs/screenshots anew from the demo
+	@$(BIN)/python -m tests.screenshots
 
 schema: $(STAMP) ## write config.schema.json anew from the config's model
 	@$(BIN)/python -m exporter.config.schema > config.schema.json

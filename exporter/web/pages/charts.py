@@ -84,6 +84,7 @@ def chart(
     *,
     title: str,
     value: Callable[[float], str],
+    tick: Callable[[float], str],
     moment: Callable[[float], str],
     empty: str,
 ) -> Markup:
@@ -95,6 +96,7 @@ def chart(
         end: Unix time at the right end.
         title: what it shows, for who cannot see it.
         value: a value in words.
+        tick: a value in few letters, beside the axis.
         moment: a time in words.
         empty: what to say when there is nothing to draw.
     """
@@ -115,7 +117,7 @@ def chart(
         )
         for line in lines
     ]
-    axes = _grid(top, y, value) + _times(begin, end, x, moment)
+    axes = _grid(top, y, tick) + _times(begin, end, x, moment)
     parts = [axes, *drawn, _hovers(lines, begin, x, value, moment)]
     return Markup(
         '<svg class="chart" role="img" viewBox="0 0 {} {}" aria-label="{}">{}</svg>'

@@ -110,11 +110,11 @@ def per_hour(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
 
 def _charts(points: Sequence[Point], now: float, w: Words) -> Iterable[Mapping[str, Any]]:
     begin = points[0].at if points else now - 60
-    for title, figures, value in (
-        ("chart_queue", ("messages", "frozen"), w.number),
-        ("chart_oldest", ("oldest",), w.duration),
-        ("chart_traffic", ("entered", "left"), w.number),
-        ("chart_latency", ("latency",), w.duration),
+    for title, figures, value, tick in (
+        ("chart_queue", ("messages", "frozen"), w.number, w.short),
+        ("chart_oldest", ("oldest",), w.duration, w.duration),
+        ("chart_traffic", ("entered", "left"), w.number, w.short),
+        ("chart_latency", ("latency",), w.duration, w.duration),
     ):
         series = per_hour if title == "chart_traffic" else series_of
         lines = [
@@ -127,6 +127,7 @@ def _charts(points: Sequence[Point], now: float, w: Words) -> Iterable[Mapping[s
             max(now, begin + 1),
             title=w.t(title),
             value=value,
+            tick=tick,
             moment=_clock,
             empty=w.t("chart_empty"),
         )

@@ -83,6 +83,12 @@ class Words:
             return UNKNOWN
         return f"{round(value):,}".translate(self._signs)
 
+    def short(self, value: float | None) -> str:
+        """`1.2K`, `5M`: a number where there is little room, or UNKNOWN."""
+        if value is None or math.isnan(value):
+            return UNKNOWN
+        return format_compact_decimal(value, fraction_digits=1, locale=self._locale)
+
     def signed(self, value: float | None) -> str:
         """`+98`, `−12`, `0`, or UNKNOWN."""
         if value is None or not math.isfinite(value):

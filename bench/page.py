@@ -1,0 +1,163 @@
+"""The status page of 500 hosts: its size, what it costs the daemon, and when it is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from queue import SimpleQueue
+
+from aiohttp import web
+from isal import igzip
+from playwright.sync_api import sync_playwright
+
+from bench.samples import fleet, snapshot
+from bench.timing import RUNS, Result, milliseconds
+from exporter.alerting.alarms import Alarms
+from exporter.alerting.outcomes import Outcomes
+from exporter.history import History
+from exporter.remediation.tally import Tally
+from exporter.web.pages.board import Board
+from exporter.web.pages.choice import Choice
+from exporter.web.pages.fleet import Fleet
+from exporter.web.pages.render import Renderer, page
+from exporter.web.pages.routes import STATIC
+from exporter.web.pages.sources import Sources
+from exporter.web.pages.words import words
+
+HOSTS = 500
+POLLS = 120
+"""Of each host before the page is looked at: its small chart is full then."""
+
+LARGEST = 300 * 1024
+"""Bytes of a page, compressed."""
+
+FIRST_PAINT = 1.0
+"""Seconds."""
+
+STALL = 0.1
+"""Seconds for which the event loop may be held."""
+
+BROWSER = "/usr/bin/chromium"
+
+
+def measure() -> list[Result]:
+    """Every line of this section."""
+    board = _board()
+    return asyncio.run(_made(board)) + _seen(board)
+
+
+def _board() -> Board:
+    store, histories, now = fleet(HOSTS), dict[str, History](), time.time()
+    for number, record in enumerate(store):
+        history = histories[record.host.name] = History()
+        for poll in range(POLLS):
+            at = now - 60 * (POLLS - 1 - poll)
+            history.add(replace(snapshot(record.host.name, number + poll), at=at))
+    sources = Sources(store, histories, Alarms(), Outcomes(), Tally(), lambda _: (), time.time)
+    return Board(sources)
+
+
+async def _made(board: Board) -> list[Result]:
+    """What a page takes to make while every row has changed, and how large it is."""
+    shown, english = Fleet(board, Renderer.made()), words("en")
+    times, stalls, html = list[float](), list[float](), ""
+    for _ in range(RUNS):
+        for record in board.sources.store:
+            board.changed(record.host.name)
+        longest = [0.0]
+        watch = asyncio.create_task(_watch(longest))
+        begin = time.perf_counter()
+        html = await shown.page(Choice(), english)
+        times.append(time.perf_counter() - begin)
+        await asyncio.sleep(0)
+        watch.cancel()
+        stalls.append(longest[0])
+    raw, packed = len(html.encode()), len(igzip.compress(html.encode()))
+    stall, took = statistics.median(stalls), statistics.median(times)
+    what = f"page of {HOSTS} hosts"
+    return [
+        Result(
+            f"{what} ({raw // 1024} KiB of HTML): compressed",
+            f"{packed // 1024} KiB",
+            f"{LARGEST // 1024} KiB",
+            packed / LARGEST,
+            1,
+        ),
+        Result(f"{what}, every row anew: time to make", milliseconds(took), "-", None, None),
+        Result(
+            f"{what}, every row anew: longest stall of the event loop",
+            milliseconds(stall),
+            milliseconds(STALL),
+            stall / STALL,
+            1,
+        ),
+    ]
+
+
+async def _watch(longest: list[float]) -> None:
+    while True:
+        begin = time.perf_counter()
+        await asyncio.sleep(0)
+        longest[0] = max(longest[0], time.perf_counter() - begin)
+
+
+@contextmanager
+def _served(board: Board) -> Iterator[str]:
+    """The page on loopback, from a thread: the browser's driver blocks this one."""
+    shown, ready, stop = Fleet(board, Renderer.made()), SimpleQueue[str](), SimpleQueue[None]()
+
+    async def show(request: web.Request) -> web.Response:
+        return page(request, await shown.page(Choice(), words("en")))
+
+    async def serve() -> None:
+        app = web.Application()
+        app.add_routes([web.get("/", show), web.static("/static", STATIC)])
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        ready.put(f"http://{host}:{port}")
+        await asyncio.to_thread(stop.get)
+        await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        yield ready.get(timeout=10)
+    finally:
+        stop.put(None)
+        thread.join()
+
+
+def _seen(board: Board) -> list[Result]:
+    """When the browser paints it for the first time."""
+    paints: list[float] = []
+    with _served(board) as url, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        for _ in range(RUNS):
+            context = browser.new_context(viewport={"width": 1300, "height": 900})
+            tab = context.new_page()
+            tab.goto(url)
+            tab.wait_for_function(_PAINTED)
+            paints.append(tab.evaluate(_FIRST) / 1000)
+            context.close()
+        browser.close()
+    paint = statistics.median(paints)
+    return [
+        Result(
+            f"page of {HOSTS} hosts in Chromium: first contentful paint",
+            milliseconds(paint),
+            milliseconds(FIRST_PAINT),
+            paint / FIRST_PAINT,
+            1,
+        )
+    ]
+
+
+_PAINTED = "() => performance.getEntriesByName('first-contentful-paint').length > 0"
+_FIRST = "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
