@@ -212,7 +212,7 @@ class WebConfig(Model):
     mask_addresses: bool = False
     """Whether the pages show mail addresses without what stands before the @."""
     external_url: str | None = Field(None, json_schema_extra={"pattern": "^https?://"})
-    """Where people reach the status page, for the links in notifications."""
+    """Where people reach the status page, for the links in notifications and a proxy's name."""
     config_file: Path | None = None
     """Prometheus exporter-toolkit web config: TLS and basic auth; relative to this file."""
 

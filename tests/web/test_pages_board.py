@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from exporter.config.models import HostConfig
+from exporter.history import History
+from exporter.journal import Entry, Kind
+from exporter.remediation.tally import Tally
+from exporter.snapshot import CollectorResult, HostSnapshot, QueueState, QueueStats
+from exporter.store import Store
+from exporter.web.pages.board import Board
+from exporter.web.pages.sources import Sources
+from exporter.web.pages.words import UNKNOWN, texts, words
+
+WEB = Path(__file__).parents[2] / "exporter" / "web"
+
+
+class Fleet:
+    """A board over hosts that a test polls, by a clock that it moves."""
+
+    def __init__(self, *names: str) -> None:
+        self.now = 1_800_000_000.0
+        self.store, self.tally = Store(), Tally()
+        self.rules: tuple[str, ...] = ("purge",)
+        self.configure(*names)
+        self.histories: dict[str, History] = {name: History() for name in names}
+        alarms = SimpleNamespace(firing=lambda: iter(()))
+        self.board = Board(
+            Sources(
+                self.store,
+                self.histories,
+                alarms,  # type: ignore[arg-type]
+                SimpleNamespace(),  # type: ignore[arg-type]
+                self.tally,
+                lambda _: self.rules,
+                lambda: self.now,
+            )
+        )
+
+    def configure(self, *names: str) -> None:
+        hosts = [
+            HostConfig.model_validate(
+                {"name": name, "url": "https://a.example", "username": "u", "password": "p"}
+            )
+            for name in names
+        ]
+        self.store.configure(((each, 60.0) for each in hosts), 3)
+
+    def poll(self, name: str, messages: int = 5) -> None:
+        result = CollectorResult("queue", self.now, 0.5, QueueState(messages, QueueStats()))
+        record = self.store.get(name)
+        assert record is not None
+        record.add(HostSnapshot(name, self.now, (result,)))
+        self.board.changed(name)
+
+
+def test_a_row_whose_values_went_stale_is_made_anew() -> None:
+    fleet = Fleet("mx1", "mx2")
+    fleet.poll("mx1")
+    fleet.now += 100
+    fleet.poll("mx2")
+    assert [row.messages for row in fleet.board.rows()] == [5, 5]
+    seen = fleet.board.number
+    fleet.now += 100
+    fleet.board.look()
+    assert fleet.board.since(seen) == {"mx1"}
+    assert [row.messages for row in fleet.board.rows()] == [None, 5]
+    fleet.now += 100
+    assert [row.messages for row in fleet.board.rows()] == [None, None]
+
+
+def test_what_the_journal_says_changes_the_rows_that_it_is_of_and_no_others() -> None:
+    fleet = Fleet("mx1", "mx2")
+    first = fleet.board.rows()
+    seen = fleet.board.number
+    stopped = Entry(Kind.STOPPED, id=1, host="mx2", rule="purge", text="why", at=fleet.now)
+    fleet.tally.add([stopped])
+    rows = fleet.board.rows()
+    assert fleet.board.since(seen) == {"mx2"}
+    assert rows[0] is first[0]
+    assert rows[1].stopped == ("purge",)
+    seen = fleet.board.number
+    fleet.tally.paused = True
+    fleet.board.look()
+    assert fleet.board.number > seen
+    assert fleet.board.since(seen) == set()
+    fleet.rules = ()  # the rule has left the config
+    fleet.board.reconfigured()
+    assert fleet.board.rows()[1].stopped == ()
+
+
+def test_a_position_is_of_one_board_and_of_hosts_that_are_there() -> None:
+    fleet = Fleet("mx1")
+    fleet.poll("mx1")
+    board, here = fleet.board, fleet.board.position()
+    assert board.number_of(here) == board.number
+    head = here.rpartition(".")[0]
+    assert board.number_of(f"{head}.0") == 0
+    strangers = (Fleet("mx1").board.position(), "", ".", f"{here}0", f"{head}.-1", f"{head}.\u0663")
+    for other in strangers:
+        assert board.number_of(other) is None, other
+    board.reconfigured()
+    assert board.number_of(here) is None
+
+
+async def test_rows_are_made_politely_and_by_what_is_configured_in_the_end() -> None:
+    fleet = Fleet("mx1", "mx2")
+    fleet.poll("mx1")
+    await fleet.board.freshen()
+    fleet.configure("mx2")
+    fleet.board.reconfigured()
+    await fleet.board.freshen()
+    assert [row.name for row in fleet.board.rows()] == ["mx2"]
+
+
+async def test_who_waits_hears_of_the_next_change_and_of_none_before_it() -> None:
+    fleet = Fleet("mx1")
+    waiting = asyncio.create_task(fleet.board.wait(fleet.board.number))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    fleet.poll("mx1")
+    await asyncio.wait_for(waiting, 1)
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def test_every_text_is_there_in_each_language_and_used() -> None:
+    sources = "".join(
+        file.read_text() for file in WEB.rglob("*") if file.suffix in {".html", ".py"}
+    )
+    prefixes = tuple(re.findall(r'"(\w+_)" ~', sources)) + tuple(
+        re.findall(r"""f['"](\w+_)\{""", sources)
+    )
+    for key, languages in texts().items():
+        assert set(languages) == {"en", "ru"}, key
+        assert f'"{key}"' in sources or key.startswith(prefixes), f"{key} is not used"
+        forms = languages.values()
+        names = {frozenset(re.findall(r"{(\w+)}", yaml.safe_dump(form))) for form in forms}
+        assert len(names) == 1, f"{key} fills in different things"
+        if isinstance(languages["ru"], dict):
+            assert set(languages["ru"]) == {"one", "few", "many", "other"}, key
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_what_is_not_known_is_never_a_number(value: float | None) -> None:
+    w = words("en")
+    told = {w.number(value), w.signed(value), w.duration(value), w.size(value), w.time(value)}
+    assert told == {UNKNOWN}
+
+
+def test_numbers_are_as_people_of_each_language_write_them() -> None:
+    en, ru = words("en"), words("ru")
+    assert (en.number(1240), ru.number(1240)) == ("1,240", "1\u00a0240")
+    assert (en.size(3040870), ru.size(3040870)) == ("2.9\u00a0MiB", "2,9\u00a0МиБ")
+    assert (en.size(2048), en.signed(-1234)) == ("2\u00a0KiB", "−1,234")
+    assert en.duration(97000) == "1\u00a0d\u00a02\u00a0h"
+
+
+def test_times_stay_markup_within_a_sentence_and_values_do_not_become_any() -> None:
+    w = words("en")
+    told = w.t("messages_listed", ago=w.ago(0.0, 5.0))
+    assert '<time class="ago"' in told
+    assert hasattr(told, "__html__")
+    assert not hasattr(w.t("messages_of", host="<b>"), "__html__")
+    later = w.filled_in(w.ago_later(1000.5), 1005.5)
+    assert later == w.ago(1000.5, 1005.5)
