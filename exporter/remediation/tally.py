@@ -51,6 +51,8 @@ class Tally:
         """By host and rule, why it has stopped itself or cannot act, until a person resumes it."""
         self.known = False
         """Whether what the journal holds was counted in, if there is one."""
+        self.decided: dict[tuple[str, str], Kind] = {}
+        """By host and rule, what a person has decided; until the rule acts, or asks anew."""
         self.waiting_runs: dict[tuple[str, str], str] = {}
         """The numbers of the requests that wait."""
         self.paused = False
@@ -80,11 +82,14 @@ class Tally:
                 self.planned[key] = _number(entry, "planned")
                 self.begun[key] = entry.at
                 self._requests.pop(key, None)
+                self.decided.pop(key, None)
             case Kind.APPROVAL_REQUESTED:
                 self._requests[key] = entry.at, _number(entry, "planned")
+                self.decided.pop(key, None)
                 self.waiting_runs[key] = entry.run
             case Kind.APPROVED | Kind.REJECTED:
                 self._requests.pop(key, None)
+                self.decided[key] = entry.kind
             case Kind.STOPPED | Kind.DISABLED:
                 self.stopped.setdefault(entry.host, {})[entry.rule] = entry.text
             case Kind.RULE_RESUMED:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.config.remediation import RemediationRule
+from exporter.journal import Kind
+from exporter.remediation.guards import Guard
 from exporter.remediation.states import RuleState
 from exporter.remediation.tally import Tally
 
@@ -18,7 +20,8 @@ class Standing:
     host: str
     rule: RemediationRule
     word: str
-    """What it is at: stopped, waiting, cooldown, counting, blocked, asked or calm."""
+    """What it is at: stopped, waiting, approved, rejected, cooldown, counting, blocked, asked or
+    calm."""
     reason: str = ""
     """A sentence of the exporter's, where there is one."""
     until: float | None = None
@@ -31,7 +34,10 @@ class Standing:
     """When its last action ended, and the outcome."""
 
 
-_ORDER = ("waiting", "stopped", "blocked", "asked", "counting", "cooldown", "calm")
+_ORDER = (
+    *("waiting", "stopped", "approved", "rejected", "blocked"),
+    *("asked", "counting", "cooldown", "calm"),
+)
 
 
 def standing_of(
@@ -50,6 +56,8 @@ def _word(
     key, block, begun = (host, rule.name), state.block, tally.begun.get((host, rule.name))
     stopped = tally.stopped.get(host, {}).get(rule.name)
     waits = tally.waits(key, now)
+    asks_no_more = block is not None and block.guard is Guard.APPROVAL
+    decided = tally.decided.get(key)
     cases: tuple[tuple[str, bool, Callable[[], dict[str, Any]]], ...] = (
         ("stopped", stopped is not None, lambda: {"reason": stopped}),
         ("waiting", waits is not None, lambda: {"messages": waits}),
@@ -58,6 +66,9 @@ def _word(
             begun is not None and now < begun + rule.cooldown,
             lambda: {"until": (begun or 0.0) + rule.cooldown},
         ),
+        # What was decided a moment ago; the guards look at it with the host's next poll.
+        ("approved", asks_no_more and decided is Kind.APPROVED, dict),
+        ("rejected", asks_no_more and decided is Kind.REJECTED, dict),
         (
             "blocked",
             block is not None,
