@@ -54,6 +54,7 @@ class Served:
 def add_routes(app: web.Application, served: Served) -> None:
     """Add every route to `app`."""
     routes = _Routes(served)
+    app.on_response_prepare.append(_forbid_guessing)
     app.add_routes(
         [
             web.get("/metrics", routes.metrics),
@@ -69,6 +70,12 @@ def add_routes(app: web.Application, served: Served) -> None:
             *(served.remediation.routes() if served.remediation is not None else ()),
         ]
     )
+
+
+async def _forbid_guessing(request: web.Request, response: web.StreamResponse) -> None:
+    """Of every answer: a browser takes it for what it is said to be."""
+    del request
+    response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 class _Routes:

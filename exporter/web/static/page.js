@@ -25,12 +25,15 @@ function shortDuration(seconds) {
   return parts.join("\u00a0") || `0\u00a0${units[3]}`;
 }
 
-const localTime = new Intl.DateTimeFormat(document.documentElement.lang, {
+// The page's language as the reader's own country writes it: 14:05 or 2:05 PM.
+const { lang } = document.documentElement;
+const locale = navigator.languages.find((tag) => tag.split("-")[0] === lang) ?? lang;
+const localTime = new Intl.DateTimeFormat(locale, {
   dateStyle: "medium",
   timeStyle: "medium",
 });
-const clockTime = new Intl.DateTimeFormat(document.documentElement.lang, { timeStyle: "medium" });
-const shortTime = new Intl.DateTimeFormat(document.documentElement.lang, {
+const clockTime = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
+const shortTime = new Intl.DateTimeFormat(locale, {
   hour: "2-digit",
   minute: "2-digit",
 });
@@ -102,7 +105,7 @@ function choose() {
   }
   document.getElementById("nothing").hidden = shown > 0;
   const words = table.parentNode.dataset.shown;
-  document.getElementById("shown").textContent = words.replace("%N%", shown.toLocaleString(document.documentElement.lang));
+  document.getElementById("shown").textContent = words.replace("%N%", shown.toLocaleString(locale));
 }
 
 function remember() {
