@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from babel import Locale
+from babel.numbers import format_compact_decimal
 from markupsafe import Markup
 
 LANGUAGES = ("en", "ru")
@@ -87,7 +88,7 @@ class Words:
         """`1.2K`, `5M`: a number where there is little room, or UNKNOWN."""
         if value is None or math.isnan(value):
             return UNKNOWN
-        return format_compact_decimal(value, fraction_digits=1, locale=self._locale)
+        return str(format_compact_decimal(value, fraction_digits=1, locale=self._locale))
 
     def signed(self, value: float | None) -> str:
         """`+98`, `−12`, `0`, or UNKNOWN."""
