@@ -16,11 +16,13 @@ SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
 def missing(listing: str) -> list[str]:
-    """The packages of `listing` whose command is not found, each once."""
+    """The packages of `listing` whose command or file is not found, each once."""
     wanted = [line.split() for line in listing.splitlines() if line and not line.startswith("#")]
-    return sorted(
-        {package for command, package in wanted if not shutil.which(command, path=SEARCH)}
-    )
+    return sorted({package for what, package in wanted if not _is_there(what)})
+
+
+def _is_there(what: str) -> bool:
+    return Path(what).exists() if what.startswith("/") else bool(shutil.which(what, path=SEARCH))
 
 
 def install(packages: list[str]) -> None:
