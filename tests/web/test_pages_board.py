@@ -1,12 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from pathlib import Path
 from types import SimpleNamespace
-
-import pytest
-import yaml
 
 from exporter.config.models import HostConfig
 from exporter.history import History
@@ -16,9 +11,6 @@ from exporter.snapshot import CollectorResult, HostSnapshot, QueueState, QueueSt
 from exporter.store import Store
 from exporter.web.pages.board import Board
 from exporter.web.pages.sources import Sources
-from exporter.web.pages.words import UNKNOWN, texts, words
-
-WEB = Path(__file__).parents[2] / "exporter" / "web"
 
 
 class Fleet:
@@ -126,48 +118,3 @@ async def test_who_waits_hears_of_the_next_change_and_of_none_before_it() -> Non
     assert not waiting.done()
     fleet.poll("mx1")
     await asyncio.wait_for(waiting, 1)
-
-
-# --- words ------------------------------------------------------------------------------------
-
-
-def test_every_text_is_there_in_each_language_and_used() -> None:
-    sources = "".join(
-        file.read_text() for file in WEB.rglob("*") if file.suffix in {".html", ".py"}
-    )
-    prefixes = tuple(re.findall(r'"(\w+_)" ~', sources)) + tuple(
-        re.findall(r"""f['"](\w+_)\{""", sources)
-    )
-    for key, languages in texts().items():
-        assert set(languages) == {"en", "ru"}, key
-        assert f'"{key}"' in sources or key.startswith(prefixes), f"{key} is not used"
-        forms = languages.values()
-        names = {frozenset(re.findall(r"{(\w+)}", yaml.safe_dump(form))) for form in forms}
-        assert len(names) == 1, f"{key} fills in different things"
-        if isinstance(languages["ru"], dict):
-            assert set(languages["ru"]) == {"one", "few", "many", "other"}, key
-
-
-@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
-def test_what_is_not_known_is_never_a_number(value: float | None) -> None:
-    w = words("en")
-    told = {w.number(value), w.signed(value), w.duration(value), w.size(value), w.time(value)}
-    assert told == {UNKNOWN}
-
-
-def test_numbers_are_as_people_of_each_language_write_them() -> None:
-    en, ru = words("en"), words("ru")
-    assert (en.number(1240), ru.number(1240)) == ("1,240", "1\u00a0240")
-    assert (en.size(3040870), ru.size(3040870)) == ("2.9\u00a0MiB", "2,9\u00a0МиБ")
-    assert (en.size(2048), en.signed(-1234)) == ("2\u00a0KiB", "−1,234")
-    assert en.duration(97000) == "1\u00a0d\u00a02\u00a0h"
-
-
-def test_times_stay_markup_within_a_sentence_and_values_do_not_become_any() -> None:
-    w = words("en")
-    told = w.t("messages_listed", ago=w.ago(0.0, 5.0))
-    assert '<time class="ago"' in told
-    assert hasattr(told, "__html__")
-    assert not hasattr(w.t("messages_of", host="<b>"), "__html__")
-    later = w.filled_in(w.ago_later(1000.5), 1005.5)
-    assert later == w.ago(1000.5, 1005.5)

@@ -85,6 +85,7 @@ def chart(
     title: str,
     value: Callable[[float], str],
     tick: Callable[[float], str],
+    axis: Callable[[float], float],
     moment: Callable[[float], str],
     empty: str,
 ) -> Markup:
@@ -97,13 +98,14 @@ def chart(
         title: what it shows, for who cannot see it.
         value: a value in words.
         tick: a value in few letters, beside the axis.
+        axis: where the axis ends, for the highest value.
         moment: a time in words.
         empty: what to say when there is nothing to draw.
     """
     values = [v for line in lines for _, v in line.series if not math.isnan(v)]
     if not values:
         return Markup('<p class="empty">{}</p>').format(empty)
-    top = _round_up(max(values))
+    top = axis(max(values))
 
     def x(at: float) -> float:
         return _LEFT + (CHART_WIDTH - _LEFT - _RIGHT) * (at - begin) / (end - begin)
@@ -124,12 +126,33 @@ def chart(
     ).format(CHART_WIDTH, CHART_HEIGHT, title, Markup().join(parts))
 
 
-def _round_up(value: float) -> float:
-    """A little above `value`: 1, 2 or 5 times a power of ten."""
-    if value <= 0:
-        return 1.0
+def count_axis(most: float) -> float:
+    """Where an axis of counts ends: at `most` or above, so that half of it is whole, too."""
+    return _scaled(most, least=2.0)
+
+
+def duration_axis(most: float) -> float:
+    """Where an axis of seconds ends: at `most` or above, and half of it is easily read, too."""
+    if most <= 1:
+        return _scaled(most, least=0.01)
+    for seconds in _DURATIONS:
+        if seconds >= most:
+            return seconds
+    return 86400 * _scaled(most / 86400, least=2.0)
+
+
+_DURATIONS = (
+    *(2.0, 4.0, 10.0, 20.0, 60.0, 120.0, 240.0, 600.0, 1200.0, 3600.0),
+    *(2 * 3600.0, 4 * 3600.0, 8 * 3600.0, 12 * 3600.0, 86400.0),
+)
+
+
+def _scaled(value: float, *, least: float) -> float:
+    """The first of 2, 4, 6 and 10 times a power of ten that is not below."""
+    if not value > least:
+        return least
     power = 10.0 ** math.floor(math.log10(value))
-    return next(power * step for step in (1, 2, 5, 10) if power * step >= value)
+    return next((power * step for step in (1, 2, 4, 6, 10) if power * step >= value), 10 * power)
 
 
 def _grid(top: float, y: Callable[[float], float], value: Callable[[float], str]) -> Markup:

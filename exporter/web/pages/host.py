@@ -17,7 +17,7 @@ from exporter.problems import problems
 from exporter.snapshot import AGE_BUCKETS, OTHER_DOMAIN, AgeHistogram, DomainCounts
 from exporter.store import HostRecord
 from exporter.web.pages.board import Board
-from exporter.web.pages.charts import Line, bars, chart
+from exporter.web.pages.charts import Line, bars, chart, count_axis, duration_axis
 from exporter.web.pages.render import Renderer
 from exporter.web.pages.standing import Standing
 from exporter.web.pages.words import Words
@@ -110,11 +110,11 @@ def per_hour(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
 
 def _charts(points: Sequence[Point], now: float, w: Words) -> Iterable[Mapping[str, Any]]:
     begin = points[0].at if points else now - 60
-    for title, figures, value, tick in (
-        ("chart_queue", ("messages", "frozen"), w.number, w.short),
-        ("chart_oldest", ("oldest",), w.duration, w.duration),
-        ("chart_traffic", ("entered", "left"), w.number, w.short),
-        ("chart_latency", ("latency",), w.duration, w.duration),
+    for title, figures, value, tick, axis in (
+        ("chart_queue", ("messages", "frozen"), w.number, w.short, count_axis),
+        ("chart_oldest", ("oldest",), w.duration, w.duration, duration_axis),
+        ("chart_traffic", ("entered", "left"), w.number, w.short, count_axis),
+        ("chart_latency", ("latency",), w.duration, w.duration, duration_axis),
     ):
         series = per_hour if title == "chart_traffic" else series_of
         lines = [
@@ -128,6 +128,7 @@ def _charts(points: Sequence[Point], now: float, w: Words) -> Iterable[Mapping[s
             title=w.t(title),
             value=value,
             tick=tick,
+            axis=axis,
             moment=_clock,
             empty=w.t("chart_empty"),
         )

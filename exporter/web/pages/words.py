@@ -86,7 +86,7 @@ class Words:
 
     def short(self, value: float | None) -> str:
         """`1.2K`, `5M`: a number where there is little room, or UNKNOWN."""
-        if value is None or math.isnan(value):
+        if value is None or not math.isfinite(value):
             return UNKNOWN
         return str(format_compact_decimal(value, fraction_digits=1, locale=self._locale))
 

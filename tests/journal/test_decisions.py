@@ -1,0 +1,90 @@
+"""What a person decides, written down once and about what was asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.config.remediation import RemediationRule
+from exporter.journal import Entry, Journal, Kind
+from exporter.remediation.decisions import (
+    AskedAnewError,
+    NothingAskedError,
+    decide,
+    pause,
+    resume,
+    resume_rule,
+)
+
+RULE = RemediationRule.model_validate(
+    {"name": "purge", "when": ["queue_messages > 5"], "action": "purge_frozen"}
+)
+ANN = ("person:ann", "ann")
+
+
+def ask(journal: Journal, run: str) -> None:
+    journal.add(
+        Entry(
+            Kind.APPROVAL_REQUESTED,
+            run=run,
+            host="mx1",
+            rule="purge",
+            action="purge_frozen",
+            actor="rule",
+        )
+    )
+
+
+def story(journal: Journal) -> list[tuple[Kind, str, str]]:
+    return [(e.kind, e.run, e.text) for e in journal.entries() if e.actor == "person:ann"]
+
+
+def test_nothing_can_be_approved_that_nobody_asked_for(journal: Journal) -> None:
+    with pytest.raises(NothingAskedError, match="purge asks for nothing on mx1"):
+        decide(journal, "mx1", RULE, "r1", Kind.APPROVED, *ANN)
+    assert story(journal) == []
+
+
+def test_a_decision_is_about_what_was_seen(journal: Journal) -> None:
+    ask(journal, "r1")
+    with pytest.raises(AskedAnewError, match="has asked anew"):
+        decide(journal, "mx1", RULE, "r0", Kind.APPROVED, *ANN)
+    assert story(journal) == []
+    decide(journal, "mx1", RULE, "r1", Kind.APPROVED, *ANN)
+    assert story(journal) == [(Kind.APPROVED, "r1", "Approved by ann.")]
+    (entry,) = journal.entries(kinds=[Kind.APPROVED])
+    assert (entry.host, entry.rule, entry.action) == ("mx1", "purge", "purge_frozen")
+
+
+def test_a_second_click_renews_nothing(journal: Journal) -> None:
+    ask(journal, "r1")
+    for _ in range(2):
+        decide(journal, "mx1", RULE, "r1", Kind.APPROVED, *ANN)
+    assert len(story(journal)) == 1
+
+
+def test_a_mind_may_be_changed(journal: Journal) -> None:
+    ask(journal, "r1")
+    decide(journal, "mx1", RULE, "r1", Kind.APPROVED, *ANN)
+    decide(journal, "mx1", RULE, "r1", Kind.REJECTED, *ANN)
+    assert [kind for kind, _, _ in story(journal)] == [Kind.APPROVED, Kind.REJECTED]
+    assert journal.rule_facts("mx1", "purge").approval == "rejected"
+
+
+def test_pause_and_resume(journal: Journal) -> None:
+    assert resume(journal, *ANN) == ""
+    text = pause(journal, *ANN, "  disks are moved. ")
+    assert text.startswith("Paused by ann at ")
+    assert text.endswith(" UTC: disks are moved.")
+    assert journal.fleet_facts().paused == text
+    assert resume(journal, *ANN) == text
+    assert journal.fleet_facts().paused == ""
+    assert [kind for kind, _, _ in story(journal)] == [Kind.PAUSED, Kind.RESUMED]
+    assert pause(journal, *ANN, "").endswith(" UTC.")
+
+
+def test_a_stopped_rule_goes_on_once(journal: Journal) -> None:
+    assert resume_rule(journal, "mx1", "purge", *ANN) == ""
+    journal.add(Entry(Kind.STOPPED, host="mx1", rule="purge", actor="rule", text="Three failed."))
+    assert resume_rule(journal, "mx1", "purge", *ANN) == "Three failed."
+    assert resume_rule(journal, "mx1", "purge", *ANN) == ""
+    assert [kind for kind, _, _ in story(journal)] == [Kind.RULE_RESUMED]

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import math
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.web.pages.charts import (
+    SPARK_POINTS,
+    Line,
+    Series,
+    bars,
+    chart,
+    count_axis,
+    duration_axis,
+    sparkline,
+)
+
+GAP = math.nan
+
+
+def draw(*lines: Series, begin: float = 0, end: float = 100) -> ET.Element:
+    markup = chart(
+        [Line(f"line{i}", "one", series) for i, series in enumerate(lines)],
+        begin,
+        end,
+        title="a <title>",
+        value=lambda value: f"{value:g}",
+        tick=lambda value: f"{value:g}",
+        axis=count_axis,
+        moment=lambda at: f"at {at:g}",
+        empty="nothing & none",
+    )
+    return ET.fromstring(markup)
+
+
+def paths(element: ET.Element) -> list[str]:
+    return [path.attrib["d"] for path in element.iter("path")]
+
+
+def test_a_gap_stays_a_gap() -> None:
+    (path,) = paths(draw([(0, 1), (20, 2), (40, GAP), (60, 3), (80, 4)]))
+    assert re.findall("[ML]", path) == ["M", "L", "M", "L"]
+
+
+def test_a_chart_begins_at_zero_and_ends_at_a_round_figure() -> None:
+    drawn = draw([(0, 300), (100, 420)])
+    ticks = [text.text for text in drawn.iter("text")]
+    assert ticks == ["0", "300", "600", "at 0", "at 50", "at 100"]
+
+
+@given(st.floats(0, 1e12, allow_nan=False))
+def test_an_axis_holds_its_highest_and_tells_no_tick_that_is_rounded(most: float) -> None:
+    top = count_axis(most)
+    assert most <= top <= max(2.0, 2.5 * most)
+    assert top / 2 == round(top / 2)
+
+
+@pytest.mark.parametrize(
+    ("most", "top"),
+    [(0, 0.01), (0.03, 0.04), (0.7, 1), (2.5, 4), (61, 120), (7201, 14400), (90_000, 172_800)],
+)
+def test_an_axis_of_seconds_ends_where_people_count(most: float, top: float) -> None:
+    assert duration_axis(most) == pytest.approx(top)
+
+
+def test_each_moment_tells_every_line_that_told_something() -> None:
+    drawn = draw([(0, 1), (50, 2)], [(0, 5), (50, GAP)])
+    told = [rect[0].text for rect in drawn.iter("rect")]
+    assert told == ["at 0\nline0: 1\nline1: 5", "at 50\nline0: 2"]
+
+
+@pytest.mark.parametrize("series", [[], [(0.0, GAP), (50.0, GAP)]])
+def test_nothing_told_is_said_in_words(series: Series) -> None:
+    drawn = draw(series)
+    assert drawn.tag == "p"
+    assert drawn.text == "nothing & none"
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 100), st.one_of(st.just(GAP), st.floats(0, 1e12, allow_nan=False))),
+        max_size=30,
+    ),
+)
+def test_whatever_is_told_is_drawn_inside_of_the_picture(points: list[tuple[float, float]]) -> None:
+    drawn = draw(sorted(points, key=lambda point: point[0]))
+    if drawn.tag == "p":
+        return
+    width, height = map(float, drawn.attrib["viewBox"].split()[2:])
+    for path in paths(drawn):
+        for x, y in re.findall(r"[ML]([^,ML]+),([^,ML]+)", path):
+            assert -1 <= float(x) <= width + 1
+            assert -1 <= float(y) <= height + 1
+
+
+def test_a_small_chart_shows_the_peaks_of_many_points() -> None:
+    series = [(float(at), 1.0) for at in range(1000)]
+    series[501] = (501.0, 900.0)
+    drawn = ET.fromstring(sparkline(series, 0, 1000, "label"))
+    (path,) = paths(drawn)
+    points = re.findall(r"[ML][^,]+,([^ML]+)", path)
+    assert len(points) <= SPARK_POINTS
+    assert min(float(y) for y in points) == pytest.approx(1)
+    assert drawn[0].text == "label"
+
+
+def test_a_small_chart_of_one_point_or_none_is_empty() -> None:
+    for series in ([], [(5.0, 1.0)], [(1.0, GAP), (2.0, GAP), (3.0, 1.0)]):
+        assert paths(ET.fromstring(sparkline(series, 0, 10, "label"))) == []
+    assert paths(ET.fromstring(sparkline([(1.0, 1.0), (2.0, 2.0)], 5, 5, "label"))) == []
+
+
+def test_bars_are_a_list_that_can_be_read() -> None:
+    drawn = ET.fromstring(
+        bars([("<b>", 5.0), ("none", 0.0)], title="t", value=lambda v: f"{v:g} messages")
+    )
+    assert [item[0].text for item in drawn] == ["<b>", "none"]
+    assert [item[2].text for item in drawn] == ["5 messages", "0 messages"]
+    assert [meter.attrib["value"] for meter in drawn.iter("meter")] == ["5", "0"]
+    assert len(ET.fromstring(bars([], title="t", value=str))) == 0
