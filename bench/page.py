@@ -6,12 +6,12 @@ import asyncio
 import statistics
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from queue import SimpleQueue
 
-from aiohttp import web
+from aiohttp import ClientSession, StreamReader, web
 from isal import igzip
 from playwright.sync_api import sync_playwright
 
@@ -24,6 +24,7 @@ from exporter.remediation.tally import Tally
 from exporter.web.pages.board import Board
 from exporter.web.pages.choice import Choice
 from exporter.web.pages.fleet import Fleet
+from exporter.web.pages.live import FLEET, Live
 from exporter.web.pages.render import Renderer, page
 from exporter.web.pages.routes import STATIC
 from exporter.web.pages.sources import Sources
@@ -48,7 +49,7 @@ BROWSER = "/usr/bin/chromium"
 def measure() -> list[Result]:
     """Every line of this section."""
     board = _board()
-    return asyncio.run(_made(board)) + _seen(board)
+    return asyncio.run(_made(board)) + asyncio.run(_told(board)) + _seen(board)
 
 
 def _board() -> Board:
@@ -106,6 +107,55 @@ async def _watch(longest: list[float]) -> None:
         longest[0] = max(longest[0], time.perf_counter() - begin)
 
 
+async def _told(board: Board) -> list[Result]:
+    """How large a live update is, as it goes to one page over loopback."""
+    shown = Fleet(board, Renderer.made())
+    live = Live(board, shown)
+    await shown.view()
+    names = [record.host.name for record in board.sources.store]
+    async with _serving([web.get("/events", live.events)]) as url, ClientSession() as session:
+        query = {"watch": FLEET, "seen": board.position()}
+        board.changed(names[0])
+        async with session.get(f"{url}/events", params=query) as stream:
+            await _event(stream.content)  # the first one tells the order of all hosts, too
+            sizes: list[int] = []
+            for changed in (names[:1], names):
+                for name in changed:
+                    board.changed(name)
+                sizes.append(len(await _event(stream.content)))
+        await live.close()
+    return [
+        Result(f"live update of a page of {HOSTS} hosts, {what}", _kib(size), "-", None, None)
+        for what, size in zip(("one polled", "every one polled"), sizes, strict=True)
+    ]
+
+
+def _kib(size: int) -> str:
+    return f"{size / 1024:.1f} KiB"
+
+
+async def _event(stream: StreamReader) -> bytes:
+    """The next event that tells rows."""
+    event = b""
+    while not event.startswith(b"event: fleet"):
+        event = await stream.readuntil(b"\n\n", max_size=2**24)
+    return event
+
+
+@asynccontextmanager
+async def _serving(routes: Iterable[web.AbstractRouteDef]) -> AsyncIterator[str]:
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
 @contextmanager
 def _served(board: Board) -> Iterator[str]:
     """The page on loopback, from a thread: the browser's driver blocks this one."""
@@ -115,15 +165,9 @@ def _served(board: Board) -> Iterator[str]:
         return page(request, await shown.page(Choice(), words("en")))
 
     async def serve() -> None:
-        app = web.Application()
-        app.add_routes([web.get("/", show), web.static("/static", STATIC)])
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        ready.put(f"http://{host}:{port}")
-        await asyncio.to_thread(stop.get)
-        await runner.cleanup()
+        async with _serving([web.get("/", show), web.static("/static", STATIC)]) as url:
+            ready.put(url)
+            await asyncio.to_thread(stop.get)
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
