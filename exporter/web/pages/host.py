@@ -91,20 +91,28 @@ def series_of(points: Sequence[Point], figure: str) -> list[tuple[float, float]]
     return [(point.at, getattr(point, figure)) for point in points]
 
 
+SHORTEST_SPAN = 30.0
+"""Seconds over which a rate is told at least: what an action's own look finds a moment after a poll
+would else be millions an hour."""
+
+
 def per_hour(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
     """A count of what happened between points, as so many an hour.
 
     Points stand for times of different length, and what came while polls failed is counted by the
-    next good one.
+    next good one. Points close to the one before are told together with the next.
     """
     series: list[tuple[float, float]] = []
-    since: float | None = None
+    since, counted = math.nan, 0.0
     for point in points:
-        count = getattr(point, figure)
-        known = since is not None and not math.isnan(count)
-        series.append((point.at, 3600 * count / (point.at - (since or 0.0)) if known else math.nan))
-        if not math.isnan(point.messages):
-            since = point.at
+        if math.isnan(point.messages):  # a failed poll; the next good one tells what came
+            series.append((point.at, math.nan))
+            continue
+        counted += getattr(point, figure)
+        span = point.at - since
+        if math.isnan(counted) or not span < SHORTEST_SPAN:
+            series.append((point.at, 3600 * counted / span))
+            since, counted = point.at, 0.0
     return series
 
 

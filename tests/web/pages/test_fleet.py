@@ -117,6 +117,14 @@ async def test_on_a_phone_nothing_is_cut_off(site: Site, visit: Visit) -> None:
         assert not await page.evaluate(wider), path
 
 
+async def test_a_laptop_shows_every_column(site: Site, visit: Visit) -> None:
+    page = await visit(site.url)
+    last = page.get_by_role("columnheader", name="Last poll")
+    await expect(last).to_be_in_viewport(ratio=1)
+    table = page.locator(".scroll")
+    assert await table.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
 async def test_dark_where_that_is_wanted(site: Site, visit: Visit) -> None:
     shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
     dark = await visit(site.url, color_scheme="dark")
