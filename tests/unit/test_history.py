@@ -100,12 +100,12 @@ def test_what_is_seen_a_moment_after_a_poll_is_no_rate_of_millions() -> None:
         Point(0, 3000),
         Point(60, 3000, left=0),
         Point(60.3, 60, left=2940),
-        Point(70),
+        Point(62),
         Point(120, 60, left=60),
         Point(180, 60, left=1),
     ]
     rates = [(at, None if math.isnan(r) else r) for at, r in per_hour(points, "left")]
-    assert rates == [(0, None), (60, 0), (70, None), (120, 180_000), (180, 60)]
+    assert rates == [(0, None), (60, 0), (62, None), (120, 180_000), (180, 60)]
 
 
 def test_thinned_points_keep_the_highest_and_what_is_not_told_is_none() -> None:

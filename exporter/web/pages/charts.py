@@ -54,16 +54,14 @@ def _highest(series: Series, begin: float, end: float, most: int) -> list[tuple[
 
 
 def _path(series: Series, x: Callable[[float], float], y: Callable[[float], float]) -> str:
-    """SVG path data, broken where a value was not told."""
-    parts: list[str] = []
-    broken = True
+    """SVG path data, broken where a value was not told; a point between two gaps is a dash."""
+    runs: list[list[str]] = [[]]
     for at, value in series:
         if math.isnan(value):
-            broken = True
-            continue
-        parts.append(f"{'M' if broken else 'L'}{x(at):.4g},{y(value):.4g}")
-        broken = False
-    return "".join(parts)
+            runs.append([])
+        else:
+            runs[-1].append(f"{x(at):.4g},{y(value):.4g}")
+    return "".join(f"M{'L'.join(run)}{'h2' if len(run) == 1 else ''}" for run in runs if run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def series_of(points: Sequence[Point], figure: str) -> list[tuple[float, float]]
     return [(point.at, getattr(point, figure)) for point in points]
 
 
-SHORTEST_SPAN = 30.0
+SHORTEST_SPAN = 5.0
 """Seconds over which a rate is told at least: what an action's own look finds a moment after a poll
 would else be millions an hour."""
 

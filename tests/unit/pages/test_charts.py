@@ -46,6 +46,11 @@ def test_a_gap_stays_a_gap() -> None:
     assert re.findall("[ML]", path) == ["M", "L", "M", "L"]
 
 
+def test_a_point_between_gaps_is_seen() -> None:
+    (path,) = paths(draw([(0, 1), (20, GAP), (40, 2), (60, GAP)]))
+    assert re.findall("[MLh]", path) == ["M", "h", "M", "h"]
+
+
 def test_a_chart_begins_at_zero_and_ends_at_a_round_figure() -> None:
     drawn = draw([(0, 300), (100, 420)])
     ticks = [text.text for text in drawn.iter("text")]
@@ -92,7 +97,7 @@ def test_whatever_is_told_is_drawn_inside_of_the_picture(points: list[tuple[floa
         return
     width, height = map(float, drawn.attrib["viewBox"].split()[2:])
     for path in paths(drawn):
-        for x, y in re.findall(r"[ML]([^,ML]+),([^,ML]+)", path):
+        for x, y in re.findall(r"[ML]([^,]+),([^MLh]+)", path):
             assert -1 <= float(x) <= width + 1
             assert -1 <= float(y) <= height + 1
 

@@ -27,7 +27,7 @@ async def test_charts_have_axes_and_tell_values_on_hover(site: Site, visit: Visi
     waiting = await site.queue("mx1").messages()
     frozen = sum(each.frozen for each in waiting)
     page = await visit(f"{site.url}/hosts/mx1")
-    for title in ("Queue", "Oldest message"):
+    for title in ("Queue", "Oldest message", "How long polls take"):
         drawn = page.get_by_role("img", name=title, exact=True)
         await expect(drawn.locator("path.line").first).to_have_attribute("d", re.compile("^M"))
         assert await drawn.locator("text.tick").count() == 6
