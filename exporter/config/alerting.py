@@ -254,14 +254,18 @@ class AlertingConfig(Model):
                 if first != (key, position):
                     words = f"has the same name as {first[0]}[{first[1]}]: give it another"
                     yield (key, position, "name"), words
+        yield from self._mistaken_rules()
+
+    def _mistaken_rules(self) -> Iterator[Mistake]:
         rules: dict[str, int] = {}
-        known = {rule.name: rule for rule in _builtin()} if self.builtin_rules else {}
+        shipped = {rule.name: rule for rule in _builtin()}
+        known = shipped if self.builtin_rules else {}
         for position, rule in enumerate(self.rules):
             first_rule = rules.setdefault(rule.name, position)
             if first_rule != position:
                 yield ("rules", position, "name"), f"is already the name of rules[{first_rule}]"
-            if not rule.when and rule.enabled and rule.name not in known:
-                yield ("rules", position, "when"), "is missing, and no built-in rule has this name"
+            if not rule.when:
+                yield from _without_when(position, rule, known, shipped)
             if rule.name in known:
                 for place, words in _changed(known[rule.name], rule).mistaken_conditions():
                     yield (
@@ -276,6 +280,24 @@ class AlertingConfig(Model):
         builtin = _builtin() if self.builtin_rules else ()
         changed = [_changed(rule, own.pop(rule.name, None)) for rule in builtin]
         return tuple(rule for rule in (*changed, *own.values()) if rule.enabled)
+
+
+def _without_when(
+    position: int,
+    rule: AlertRule,
+    known: Mapping[str, AlertRule],
+    shipped: Mapping[str, AlertRule],
+) -> Iterator[Mistake]:
+    """What is wrong with a rule that has no conditions of its own."""
+    if rule.enabled and rule.name not in known:
+        yield ("rules", position, "when"), "is missing, and no built-in rule has this name"
+    elif rule.enabled and "when" in rule.model_fields_set:
+        # It would take the conditions from the built-in rule, which could then never fire.
+        words = "is empty: leave it out to keep the built-in rule's, or give enabled: false"
+        yield ("rules", position, "when"), words
+    elif not rule.enabled and rule.name not in shipped:
+        # A misspelt name would leave the rule that was meant in force.
+        yield ("rules", position, "name"), "switches off a rule that does not exist"
 
 
 def _changed(rule: AlertRule, by: AlertRule | None) -> AlertRule:
