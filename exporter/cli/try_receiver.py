@@ -33,8 +33,9 @@ def test_notification(receiver: str, config_file: Path) -> None:
     }
     config = known.get(receiver)
     if config is None:
-        names = ", ".join(known) or "no receiver"
-        raise click.BadParameter(f"the config has {names}", param_hint="RECEIVER")
+        names = ", ".join(known) or "none"
+        problem = f"no receiver {receiver} in the config; it has {names}"
+        raise click.BadParameter(problem, param_hint="RECEIVER")
     try:
         asyncio.run(_send(config))
     except DeliveryError as error:

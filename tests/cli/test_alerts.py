@@ -192,10 +192,10 @@ async def test_a_name_that_is_not_there(tmp_path: Path) -> None:
     config = receivers(tmp_path, webhooks=hooks)
     code, out, err = await run("test-notification", "opps", "--config", config)
     assert (code, out) == (2, "")
-    assert "the config has ops" in err
+    assert "in the config; it has ops" in err
     code, _, err = await run("test-notification", "ops", "--config", write_config(tmp_path, *HOSTS))
     assert code == 2
-    assert "the config has no receiver" in err
+    assert "in the config; it has none" in err
 
 
 @pytest.mark.parametrize("kind", ["alertmanagers", "webhooks", "apprise"])
