@@ -88,7 +88,7 @@ def demo_config(hosts: Sequence[DemoHost], listen: str) -> dict[str, Any]:
         "web": {"listen": listen},
         "alerting": {"rules": _ALERTS},
         "remediation": _REMEDIATION,
-        "log": {"level": "warning"},
+        "log": {"level": "info"},
     }
 
 
