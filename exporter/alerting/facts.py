@@ -139,10 +139,13 @@ def describe(watch: Watch, values: Mapping[str, object]) -> str:
     value = "" if flag else f": {values['value']}"
     shares = f"{values['frozen_share']} frozen, {values['bounce_share']} bounces"
     size_and_age = f"{values['size']}, oldest {values['oldest']}"
-    lines = [
-        f"{values['condition']}{value}, for {values['since']}.",
+    known = [
         f"Queue: {values['messages']} messages, {shares}, {size_and_age}.",
         f"Senders: {values['senders']}. Recipients: {values['recipients']}.",
+    ]
+    lines = [
+        f"{values['condition']}{value}, for {values['since']}.",
+        *(["Queue: unknown."] if values["messages"] == UNKNOWN else known),
         f"Services: {values['services']}.",
     ]
     if values["failure"]:

@@ -95,7 +95,7 @@ def _print(shown: list[dict[str, Any]], out: Console) -> None:
 def _print_one(alert: dict[str, Any], out: Console) -> None:
     labels = alert["labels"]
     severity = labels.get("severity", "")
-    since = _local(alert.get("fired_at") or alert["since"])
+    since = _local(alert["since"])
     until = f" to {_local(alert['resolved_at'])}" if "resolved_at" in alert else ""
     of = "".join(f" {labels[name]}" for name in ("service", "collector") if name in labels)
     style = _STYLES.get(severity, "") if alert["state"] == "firing" else "dim"

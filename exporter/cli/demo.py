@@ -144,8 +144,9 @@ def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
         ("/", "status page"),
         ("/metrics", "what Prometheus scrapes"),
         (f"/probe?target={hosts[0].name}", "one host, polled now"),
-        ("/api/v1/alerts", "the daemon's own alerts, as JSON"),
-        ("/api/v1/journal", "what the rules have done, as JSON"),
+        ("/alerts", "the daemon's own alerts"),
+        ("/journal", "what the rules have done"),
+        ("/remediation", "the rules, as they stand"),
     ):
         table.add_row(f"  {base}{path}", what)
     out.print(table)

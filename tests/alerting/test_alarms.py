@@ -403,3 +403,13 @@ def test_a_host_that_is_not_known_is_left_alone() -> None:
         lambda: None,  # type: ignore[arg-type,return-value]  # not called
     )
     assert site.firing() == []
+
+
+def test_a_description_says_once_that_a_queue_is_not_known() -> None:
+    site = Site(AT_ONCE, {"name": "Down", "when": "panel_up == 0"})
+    site.poll(bad("queue"), bad("clamav"))
+    (alert,) = site.alarms.firing()
+    assert alert.annotations["description"].splitlines()[:2] == [
+        "panel_up == 0, for 0s.",
+        "Queue: unknown.",
+    ]
