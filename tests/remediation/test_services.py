@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import pytest
+
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation, ServiceCommand
 from exporter.standin.exim import EximQueue
@@ -122,19 +124,43 @@ async def test_a_dry_run_switches_nothing(
     assert site.journal()[1].text == "Would turn clamav on."
 
 
-async def test_a_service_that_does_not_start_fails_to_verify(
+async def test_a_service_that_starts_may_not_be_all_that_is_expected(
     start_site: StartSite, serve_panel: ServePanel, queue: EximQueue
+) -> None:
+    panel = await serve_panel(queue, services=MemoryServices(stopped=["clamav"]))
+    verify = {"within": "50ms", "expect": "queue_messages > 0"}
+    site = await start(start_site, panel, verify=verify)
+    assert site.story() == [("intent", ""), ("reply", "done"), ("outcome", "verify_failed")]
+    assert site.journal()[-1].text == "clamav runs. What verify expects did not come true."
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({}, "clamav is stopped. What verify expects did not come true."),
+        # What is asked for is looked at even where nothing more is expected.
+        ({"verify": None}, "clamav is stopped."),
+        # ... and where what is expected holds anyhow.
+        ({"verify": {"within": "50ms", "expect": "queue_messages == 0"}}, "clamav is stopped."),
+    ],
+)
+async def test_a_service_that_does_not_start_fails_to_verify(
+    start_site: StartSite,
+    serve_panel: ServePanel,
+    queue: EximQueue,
+    keys: dict[str, Any],
+    text: str,
 ) -> None:
     async def silent() -> bool:
         return False
 
     async with Daemon([sys.executable, "-c", ""], silent) as dies_at_once:
         panel = await serve_panel(queue, services=RealServices({"clamav": dies_at_once}))
-        site = await start(start_site, panel)
+        site = await start(start_site, panel, **keys)
         assert switches(panel) == [(Operation.CLAMAV, ServiceCommand.ON)]
         assert site.story() == [("intent", ""), ("reply", "refused"), ("outcome", "verify_failed")]
         outcome = site.journal()[-1]
-        assert outcome.text == "clamav is stopped. What verify expects did not come true."
+        assert outcome.text == text
         await site.look()
         assert len(switches(panel)) == 1, "the cooldown holds it back"
         assert site.blocks() == ["cooldown"]

@@ -1,0 +1,128 @@
+"""What an earlier process has begun and not ended: told by the panel, and by it alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from exporter.journal import Entry, Journal, Kind
+from exporter.panel.protocol import Operation
+from exporter.snapshot import Message
+from exporter.standin.exim import EximQueue
+from exporter.standin.panel import Answer, Interfere, RecordedRequest
+from exporter.standin.services import MemoryServices
+from tests.fixtures.standin import PanelServer, ServePanel
+from tests.remediation.conftest import StartSite, changing, config, freeze, rule
+from tests.remediation.mischief import counts
+
+GONE = tuple(Message(f"1goneAA-{number:06d}-AA", sender="", frozen=True) for number in range(20))
+
+
+UNSEEN = "the queue could not be listed as a whole."
+
+
+def begin(
+    folder: Path, action: str, *messages: Message, mode: str = "enforce", **detail: Any
+) -> None:
+    """What a process leaves that is killed right after it has begun."""
+    intent = Entry(
+        Kind.INTENT,
+        run="f" * 32,
+        host="mx1",
+        rule="purge",
+        action=action,
+        mode=mode,
+        detail=detail,
+    )
+    with closing(Journal.open(folder / "journal.db")) as journal:
+        journal.add(intent, messages)
+
+
+def odd_rows(count: int) -> Interfere:
+    """Lists so many rows more, of which nobody can make a message."""
+
+    async def interfere(request: RecordedRequest, answer: Answer) -> web.Response:
+        response = await answer()
+        if request.operation is not Operation.LIST:
+            return response
+        assert isinstance(response.body, bytes)
+        told = json.loads(response.body)
+        told["detail"] += [["?"] * len(told["detail"][0])] * count
+        return web.json_response(told)
+
+    return interfere
+
+
+@pytest.mark.parametrize(
+    ("planned", "interfere", "text"),
+    [
+        (3, None, "3 of 3 messages are gone."),
+        # Any of them may be the one that is still there.
+        (3, lambda: odd_rows(1), UNSEEN),
+        # All of them may be there: one is listed of four.
+        (3, lambda: counts(4), UNSEEN),
+        (3, lambda: counts(3), "3 of 3 messages are gone."),
+        # So much is not listed that mail which came meanwhile is no reason for it.
+        (20, lambda: counts(12), UNSEEN),
+        (20, lambda: counts(11), "20 of 20 messages are gone."),
+    ],
+)
+async def test_messages_are_gone_when_a_whole_list_does_not_hold_them(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    tmp_path: Path,
+    planned: int,
+    interfere: Callable[[], Interfere] | None,
+    text: str,
+) -> None:
+    freeze(queue, 1)
+    begin(tmp_path, "delete", *GONE[:planned])
+    panel.panel.interfere = None if interfere is None else interfere()
+    site = await start_site(config(panel, rules=[rule()]))
+    (told,) = site.journal(Kind.OUTCOME)
+    assert told.outcome == ("unknown" if text is UNSEEN else "ok")
+    assert told.text.endswith(f": {text}")
+    assert changing(panel) == []
+
+
+@pytest.mark.parametrize(
+    ("action", "runs", "outcome", "text"),
+    [
+        ("service_on", True, "ok", "clamav runs."),
+        ("service_on", False, "unknown", "clamav is stopped."),
+        ("service_off", False, "ok", "clamav is stopped."),
+        ("service_off", True, "unknown", "clamav runs."),
+    ],
+)
+async def test_a_service_is_as_it_was_to_be_or_it_is_not_known(
+    start_site: StartSite,
+    serve_panel: ServePanel,
+    queue: EximQueue,
+    tmp_path: Path,
+    action: str,
+    runs: bool,
+    outcome: str,
+    text: str,
+) -> None:
+    begin(tmp_path, action, service="clamav")
+    panel = await serve_panel(queue, services=MemoryServices(stopped=[] if runs else ["clamav"]))
+    site = await start_site(config(panel, rules=[rule()]))
+    (told,) = site.journal(Kind.OUTCOME)
+    assert (told.outcome, told.text.partition(": ")[2]) == (outcome, text)
+    assert changing(panel) == []
+
+
+async def test_a_dry_run_has_done_nothing(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    begin(tmp_path, "delete", *GONE, mode="dry_run")
+    site = await start_site(config(panel, rules=[rule()]))
+    (told,) = site.journal(Kind.OUTCOME)
+    assert (told.outcome, told.detail) == ("dry_run", {"settled": True})
