@@ -35,7 +35,7 @@ from tests.remediation.conftest import (
     write_journal,
     written_so_far,
 )
-from tests.remediation.mischief import Hold, is_change, of
+from tests.remediation.mischief import Hold, is_change, of, shows_login_page
 
 PATH = "/api/v1/alertmanager"
 ON_DEMAND: dict[str, Any] = {"when": []}
@@ -184,6 +184,21 @@ async def test_an_alert_that_is_resolved_while_its_plan_is_made_begins_nothing(
     await site.quiet()
     assert changing(panel) == []
     assert site.story() == [("asked", ""), ("blocked", "condition")]
+
+
+async def test_what_is_asked_for_waits_for_a_good_poll(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    keys = config(panel, rules=[rule(**ON_DEMAND)], collectors=["queue", "clamav"])
+    site = await start_site(keys)
+    panel.panel.interfere = shows_login_page(of(Operation.CLAMAV))
+    await post(site.running, alert())
+    await site.look()
+    assert (changing(panel), site.story()) == ([], [("asked", "")])
+    panel.panel.interfere = None
+    await site.look()
+    assert site.story()[-1] == ("outcome", "ok")
 
 
 async def test_a_resolved_alert_asks_for_nothing(
