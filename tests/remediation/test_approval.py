@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.remediation.conftest import (
     rule,
     write_journal,
 )
+from tests.remediation.mischief import Hold, of
 
 LABELS = {"host": "mx1", "rule": "purge"}
 
@@ -181,6 +183,25 @@ async def test_an_approval_outlives_a_restart(
     await start(start_site, panel)
     assert sorted(ids_asked(panel)) == sorted(seen)
     assert site.story()[-1] == ("outcome", "ok")
+
+
+async def test_an_approval_that_was_used_while_the_plan_was_made_counts_no_more(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    site = await start(start_site, panel, cooldown="1ms")
+    answer(site, Kind.APPROVED)
+    hold = panel.panel.interfere = Hold(of(Operation.LIST), skip=2)
+    await site.running.poll("mx1")
+    await hold.wait()
+    used = Entry(Kind.INTENT, "a" * 32, host="mx1", rule="purge", detail={"approval": True})
+    write_journal(site.path, used)
+    write_journal(site.path, replace(used, kind=Kind.OUTCOME, outcome="ok", detail={}))
+    hold.let_go.set()
+    await site.quiet()
+    assert changing(panel) == []
+    assert site.story()[-1] == ("outcome", "ok"), "that of the other; the block is as before"
+    assert await site.blocked("approval") == 2
 
 
 async def test_an_approved_rule_is_still_held_back_by_the_other_guards(
