@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from exporter.metrics.samples import filled
+
 Fired = tuple[str, str, str]
 """Host, alert and severity."""
 
@@ -28,27 +30,27 @@ class AlertingCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family, also those without a sample yet."""
-        alerts = GaugeMetricFamily(
-            "brainycp_alerts_firing",
-            "Alerts of the daemon's own rules that fire.",
-            labels=["host", "alert", "severity"],
+        yield filled(
+            GaugeMetricFamily(
+                "brainycp_alerts_firing",
+                "Alerts of the daemon's own rules that fire.",
+                labels=["host", "alert", "severity"],
+            ),
+            Counter(self._firing()).items(),
         )
-        for fired, count in Counter(self._firing()).items():
-            alerts.add_metric(fired, count)
-        yield alerts
-        deliveries = CounterMetricFamily(
-            "brainycp_notifications",
-            "Attempts to tell a receiver of alerts, by outcome.",
-            labels=["receiver", "outcome"],
+        yield filled(
+            CounterMetricFamily(
+                "brainycp_notifications",
+                "Attempts to tell a receiver of alerts, by outcome.",
+                labels=["receiver", "outcome"],
+            ),
+            self._deliveries.items(),
         )
-        for key, count in self._deliveries.items():
-            deliveries.add_metric(key, count)
-        yield deliveries
-        last = GaugeMetricFamily(
-            "brainycp_notification_last_success_timestamp_seconds",
-            "Unix time at which a receiver was last told of alerts.",
-            labels=["receiver"],
+        yield filled(
+            GaugeMetricFamily(
+                "brainycp_notification_last_success_timestamp_seconds",
+                "Unix time at which a receiver was last told of alerts.",
+                labels=["receiver"],
+            ),
+            (([receiver], at) for receiver, at in self._last_ok.items()),
         )
-        for receiver, at in self._last_ok.items():
-            last.add_metric([receiver], at)
-        yield last

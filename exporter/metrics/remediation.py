@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from exporter.metrics.samples import filled
 from exporter.remediation.tally import Tally
 
 
@@ -26,72 +27,76 @@ class RemediationCollector(Collector):
             "1 while a pause file exists or a person has paused remediation.",
             value=float(tally.paused),
         )
-        actions = CounterMetricFamily(
-            "brainycp_remediation_actions",
-            "Actions of rules by how they ended, counted from the journal.",
-            labels=["host", "rule", "action", "outcome"],
+        yield filled(
+            CounterMetricFamily(
+                "brainycp_remediation_actions",
+                "Actions of rules by how they ended, counted from the journal.",
+                labels=["host", "rule", "action", "outcome"],
+            ),
+            tally.outcomes.items(),
         )
-        for key, count in tally.outcomes.items():
-            actions.add_metric(key, count)
-        yield actions
-        blocked = CounterMetricFamily(
-            "brainycp_remediation_blocked",
-            "Times that a guard kept a rule from acting that wanted to, since the start.",
-            labels=["rule", "guard"],
+        yield filled(
+            CounterMetricFamily(
+                "brainycp_remediation_blocked",
+                "Times that a guard kept a rule from acting that wanted to, since the start.",
+                labels=["rule", "guard"],
+            ),
+            tally.blocks.items(),
         )
-        for pair, count in tally.blocks.items():
-            blocked.add_metric(pair, count)
-        yield blocked
-        removed = CounterMetricFamily(
-            "brainycp_remediation_removed_messages",
-            "Messages that rules have removed, as seen by listing, counted from the journal.",
-            labels=["host", "rule"],
+        yield filled(
+            CounterMetricFamily(
+                "brainycp_remediation_removed_messages",
+                "Messages that rules have removed, as seen by listing, counted from the journal.",
+                labels=["host", "rule"],
+            ),
+            tally.removed.items(),
         )
-        for where, count in tally.removed.items():
-            removed.add_metric(where, count)
-        yield removed
         yield from self._last()
 
     def _last(self) -> Iterator[Metric]:
         tally = self._tally
-        planned = GaugeMetricFamily(
-            "brainycp_remediation_planned_messages",
-            "Messages in the last plan of a rule on a host.",
-            labels=["host", "rule"],
+        yield filled(
+            GaugeMetricFamily(
+                "brainycp_remediation_planned_messages",
+                "Messages in the last plan of a rule on a host.",
+                labels=["host", "rule"],
+            ),
+            tally.planned.items(),
         )
-        for key, count in tally.planned.items():
-            planned.add_metric(key, count)
-        yield planned
-        waiting = GaugeMetricFamily(
-            "brainycp_remediation_waiting_approval_messages",
-            "Messages on which a rule would act once a person approves it; 0 for a service.",
-            labels=["host", "rule"],
+        yield filled(
+            GaugeMetricFamily(
+                "brainycp_remediation_waiting_approval_messages",
+                "Messages on which a rule would act once a person approves it; 0 for a service.",
+                labels=["host", "rule"],
+            ),
+            tally.waiting(self._clock()).items(),
         )
-        for key, count in tally.waiting(self._clock()).items():
-            waiting.add_metric(key, count)
-        yield waiting
-        stopped = GaugeMetricFamily(
-            "brainycp_remediation_stopped",
-            "1 while a rule has stopped itself on a host, or cannot act there.",
-            labels=["host", "rule"],
+        yield filled(
+            GaugeMetricFamily(
+                "brainycp_remediation_stopped",
+                "1 while a rule has stopped itself on a host, or cannot act there.",
+                labels=["host", "rule"],
+            ),
+            (((host, rule), 1) for host, rules in tally.stopped.items() for rule in rules),
         )
-        for host, rules in tally.stopped.items():
-            for rule in rules:
-                stopped.add_metric([host, rule], 1)
-        yield stopped
-        ended = GaugeMetricFamily(
-            "brainycp_remediation_last_action_timestamp_seconds",
-            "Unix time at which the last action of a rule on a host ended.",
-            labels=["host", "rule"],
+        last = [
+            (host, rule, at, outcome)
+            for host, actions in tally.last.items()
+            for rule, (at, outcome) in actions.items()
+        ]
+        yield filled(
+            GaugeMetricFamily(
+                "brainycp_remediation_last_action_timestamp_seconds",
+                "Unix time at which the last action of a rule on a host ended.",
+                labels=["host", "rule"],
+            ),
+            (((host, rule), at) for host, rule, at, _ in last),
         )
-        outcome = GaugeMetricFamily(
-            "brainycp_remediation_last_outcome",
-            "1 for how the last action of a rule on a host ended.",
-            labels=["host", "rule", "outcome"],
+        yield filled(
+            GaugeMetricFamily(
+                "brainycp_remediation_last_outcome",
+                "1 for how the last action of a rule on a host ended.",
+                labels=["host", "rule", "outcome"],
+            ),
+            (((host, rule, outcome), 1) for host, rule, _, outcome in last),
         )
-        for host, actions in tally.last.items():
-            for rule, (at, word) in actions.items():
-                ended.add_metric([host, rule], at)
-                outcome.add_metric([host, rule, word], 1)
-        yield ended
-        yield outcome
