@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from exporter.config.alerting import SEVERITIES
 
@@ -15,9 +16,16 @@ def fingerprint_of(labels: Mapping[str, str]) -> str:
 
     Source: `labelSetToFingerprint` of prometheus/common, model/signature.go.
     """
+    return _fingerprint(tuple(sorted(label for label in labels.items() if label[1])))
+
+
+# An alert that fires is made anew at each poll, and its labels stay.
+@lru_cache(maxsize=10_000)
+def _fingerprint(labels: tuple[tuple[str, str], ...]) -> str:
+    """That of sorted labels without empty ones, which are none."""
     value = _FNV_OFFSET
-    for name in sorted(name for name, text in labels.items() if text):  # an empty one is none
-        for byte in (*name.encode(), 0xFF, *labels[name].encode("utf-8", "replace"), 0xFF):
+    for name, text in labels:
+        for byte in (*name.encode(), 0xFF, *text.encode("utf-8", "replace"), 0xFF):
             value = ((value ^ byte) * _FNV_PRIME) & _64_BITS
     return f"{value:016x}"
 
