@@ -71,7 +71,7 @@ class RuleOnHost:
 
     def cooldown_until(self, now: float) -> float | None:
         """Unix time until which it may not act again; None when it may."""
-        return cooldown_until(self.rule, self.facts, now)
+        return cooldown_until(self.rule, self.facts.last_begun, now)
 
 
 @dataclass(frozen=True, slots=True)

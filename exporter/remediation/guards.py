@@ -212,7 +212,8 @@ def _approval(rule: RemediationRule, _: RemediationConfig, situation: Situation)
 
 
 def _cooldown(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
-    until = None if situation.rule is None else cooldown_until(rule, situation.rule, situation.now)
+    last = None if situation.rule is None else situation.rule.last_begun
+    until = cooldown_until(rule, last, situation.now)
     if until is None:
         return None
     return Block(
@@ -223,14 +224,14 @@ def _cooldown(rule: RemediationRule, _: RemediationConfig, situation: Situation)
     )
 
 
-def cooldown_until(rule: RemediationRule, facts: RuleFacts, now: float) -> float | None:
+def cooldown_until(rule: RemediationRule, last_begun: float | None, now: float) -> float | None:
     """Unix time from which a rule may act again; None when its cooldown is over, or never was.
 
     An action that lies ahead of the clock, which was set back, holds it back until then.
     """
-    if facts.last_begun is None or now - facts.last_begun >= rule.cooldown:
+    if last_begun is None or now - last_begun >= rule.cooldown:
         return None
-    return facts.last_begun + rule.cooldown
+    return last_begun + rule.cooldown
 
 
 def _max_per_day(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Kind
-from exporter.remediation.guards import Guard
+from exporter.remediation.guards import Guard, cooldown_until
 from exporter.remediation.states import RuleState
 from exporter.remediation.tally import Tally
 
@@ -53,7 +53,8 @@ def _word(
     host: str, rule: RemediationRule, state: RuleState, tally: Tally, now: float
 ) -> tuple[str, dict[str, Any]]:
     """What a rule is at, and the values that belong to it: what a person must do comes first."""
-    key, block, begun = (host, rule.name), state.block, tally.begun.get((host, rule.name))
+    key, block = (host, rule.name), state.block
+    until = cooldown_until(rule, tally.begun.get(key), now)
     stopped = tally.stopped.get(host, {}).get(rule.name)
     waits = tally.waits(key, now)
     asks_no_more = block is not None and block.guard is Guard.APPROVAL
@@ -61,11 +62,7 @@ def _word(
     cases: tuple[tuple[str, bool, Callable[[], dict[str, Any]]], ...] = (
         ("stopped", stopped is not None, lambda: {"reason": stopped}),
         ("waiting", waits is not None, lambda: {"messages": waits}),
-        (
-            "cooldown",
-            begun is not None and now < begun + rule.cooldown,
-            lambda: {"until": (begun or 0.0) + rule.cooldown},
-        ),
+        ("cooldown", until is not None, lambda: {"until": until}),
         # What was decided a moment ago; the guards look at it with the host's next poll.
         ("approved", asks_no_more and decided is Kind.APPROVED, dict),
         ("rejected", asks_no_more and decided is Kind.REJECTED, dict),
