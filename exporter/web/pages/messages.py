@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from exporter.config.selectors import Selector
 from exporter.listing import Listing
 from exporter.selection import select
 from exporter.snapshot import Message
+from exporter.web.pages.paging import page_of, paged
 
 KEPT_FOR = 60.0
 """Seconds for which a list is shown again: one costs the panel two calls."""
@@ -24,8 +24,6 @@ KEPT_HOSTS = 4
 
 MOST_MESSAGES = 5000
 """Messages of a list that are kept, the oldest ones."""
-
-PER_PAGE = 100
 
 ListQueue = Callable[[str, Selector, int], Awaitable[Listing]]
 """The queue of a host now: its name, which messages, and how many of them at most.
@@ -141,12 +139,11 @@ class Wanted:
             for name in ("frozen", "bounce")
             if query.get(name) in {"yes", "no"}
         }
-        number = query.get("page", "1")
-        page = int(number) if number.isascii() and number.isdigit() and len(number) < 7 else 1
+        page = page_of(query)
         if not values:
-            return cls(None, page=max(1, page))
+            return cls(None, page=page)
         try:
-            return cls(Selector.model_validate(values), page=max(1, page))
+            return cls(Selector.model_validate(values), page=page)
         except ValidationError as error:
             (first, *_) = error.errors(include_url=False, include_input=False)
             where = ".".join(map(str, first["loc"]))
@@ -170,7 +167,5 @@ def shown(listed: Listed, wanted: Wanted) -> Shown:
     chosen = list(listed.listing.chosen)
     if wanted.selector is not None:
         chosen = select(chosen, wanted.selector)
-    pages = max(1, math.ceil(len(chosen) / PER_PAGE))
-    page = min(wanted.page, pages)
-    begin = (page - 1) * PER_PAGE
-    return Shown(tuple(chosen[begin : begin + PER_PAGE]), len(chosen), page, pages)
+    found = paged(chosen, wanted.page)
+    return Shown(found.items, len(chosen), found.page, found.pages)

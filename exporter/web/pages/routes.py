@@ -23,6 +23,7 @@ from exporter.web.pages.host import host_html
 from exporter.web.pages.live import Live
 from exporter.web.pages.masking import masking
 from exporter.web.pages.messages import MOST_MESSAGES, ListQueue, Lists, Wanted, shown
+from exporter.web.pages.paging import page_of, paged
 from exporter.web.pages.render import Renderer, page, reader
 from exporter.web.pages.standing import standings
 from exporter.web.pages.words import Words
@@ -34,8 +35,6 @@ NEWEST = 20
 
 MOST_ENTRIES = 5000
 """Entries that the journal's page looks through."""
-
-PER_PAGE = 100
 
 MOST_SHOWN = 1000
 """Messages of a plan that are shown."""
@@ -182,8 +181,7 @@ class Pages:
             trouble = str(error)
         words = query.get("q", "").lower()
         found = [entry for entry in entries[::-1] if not words or words in _all_text(entry)]
-        pages = max(1, -(-len(found) // PER_PAGE))
-        number = min(Wanted.of({"page": query.get("page", "1")}).page, pages)
+        shown_entries = paged(found, page_of(query))
         html = self._renderer.html(
             "journal.html",
             reader(request),
@@ -197,9 +195,9 @@ class Pages:
             run=run,
             query={name: value for name, value in query.items() if value},
             trouble=trouble,
-            entries=found[(number - 1) * PER_PAGE : number * PER_PAGE],
-            page=number,
-            pages=pages,
+            entries=shown_entries.items,
+            page=shown_entries.page,
+            pages=shown_entries.pages,
             link=_linker(request),
             messages=messages,
             address=masking(mask=self.mask),

@@ -13,13 +13,13 @@ from exporter.web.pages.messages import (
     KEPT_FOR,
     KEPT_HOSTS,
     MOST_MESSAGES,
-    PER_PAGE,
     Listed,
     Lists,
     Shown,
     Wanted,
     shown,
 )
+from exporter.web.pages.paging import PER_PAGE
 from tests.builders import NOW, message
 
 
