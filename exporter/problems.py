@@ -13,9 +13,9 @@ def problems(record: HostRecord) -> list[str]:
     failures = [(r.collector, r.failure) for r in record.latest.results if r.failure]
     if len(failures) > 1 and len({failure for _, failure in failures}) == 1:
         failure = failures[0][1]  # one cause for all of them is told once
-        lines = [f"{failure.message} {failure.hint}".rstrip()]
+        lines = [failure.sentence]
     else:
-        lines = [f"{name}: {failure.message} {failure.hint}".rstrip() for name, failure in failures]
+        lines = [f"{name}: {failure.sentence}" for name, failure in failures]
     for result in record.latest.results:
         if result.value is False:
             lines.append(f"{result.collector} is stopped.")

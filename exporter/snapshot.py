@@ -185,6 +185,11 @@ class Failure:
     retryable: bool = True
     """Whether the same request may succeed later without anybody changing anything."""
 
+    @property
+    def sentence(self) -> str:
+        """What failed, and what to try."""
+        return f"{self.message} {self.hint}".rstrip()
+
 
 @dataclass(frozen=True, slots=True)
 class CollectorResult:

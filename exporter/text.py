@@ -7,17 +7,22 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 def duration(seconds: float) -> str:
     """`3d 4h`, `5m 12s`, `0s`: the two largest units."""
+    return " ".join(f"{count}{unit}" for count, unit in largest_units(seconds))
+
+
+def largest_units(seconds: float) -> list[tuple[int, str]]:
+    """Whole seconds in their two largest units, d, h, m and s, as (count, unit)."""
     rest = max(0, round(seconds))
-    parts: list[str] = []
+    parts: list[tuple[int, str]] = []
     for size, unit in _UNITS:
         count, rest = divmod(rest, size)
         if count:
-            parts.append(f"{count}{unit}")
+            parts.append((count, unit))
         elif parts:
             break
         if len(parts) == 2:
             break
-    return " ".join(parts) or "0s"
+    return parts or [(0, "s")]
 
 
 def size(count: float) -> str:

@@ -130,7 +130,7 @@ def _failure(watch: Watch, snapshot: HostSnapshot) -> str:
     result = snapshot.result(watch.value) if watch.label == "collector" else None
     failure = result.failure if result is not None else snapshot.failure
     # On one line: what a panel says must not look like a line of ours.
-    return "" if failure is None else " ".join(f"{failure.message} {failure.hint}".split())
+    return "" if failure is None else " ".join(failure.sentence.split())
 
 
 def describe(watch: Watch, values: Mapping[str, object]) -> str:

@@ -65,7 +65,7 @@ def _receiver_view(name: str, outcomes: Outcomes) -> dict[str, Any]:
             n for (receiver, what), n in counts.items() if receiver == name and what != OK
         ),
         "last_success": None if last is None else _iso(last),
-        "failure": None if failing is None else f"{failing.message} {failing.hint}".rstrip(),
+        "failure": None if failing is None else str(failing),
     }
 
 

@@ -15,6 +15,7 @@ from exporter.cli.terminal import (
     config_option,
     console,
     format_option,
+    host_argument,
     print_json,
 )
 from exporter.config.selectors import Selector
@@ -25,8 +26,6 @@ from exporter.panel.protocol import Operation
 from exporter.remediation.by_hand import Prospect, prospect_of
 from exporter.remediation.work import EVERYTHING, Deed
 from exporter.text import integer
-
-host_argument = click.argument("name", metavar="HOST")
 
 
 @click.group

@@ -20,13 +20,18 @@ from exporter.cli.remediation_run import run
 from exporter.cli.remediation_status import status
 from exporter.cli.rules import (
     from_journal,
-    host_argument,
     in_journal,
     rule_argument,
     rule_on_host,
     signature,
 )
-from exporter.cli.terminal import config_option, console, exit_on_config_error, load_or_exit
+from exporter.cli.terminal import (
+    config_option,
+    console,
+    exit_on_config_error,
+    host_argument,
+    load_or_exit,
+)
 from exporter.config.document import ConfigError
 from exporter.config.loading import journal_path
 from exporter.config.models import Config

@@ -32,8 +32,14 @@ from exporter.cli.errand import (
 )
 from exporter.cli.journal import local_time
 from exporter.cli.mail import printable, say
-from exporter.cli.rules import host_argument, rule_argument, rule_on_host
-from exporter.cli.terminal import config_option, format_option, load_or_exit, print_json
+from exporter.cli.rules import rule_argument, rule_on_host
+from exporter.cli.terminal import (
+    config_option,
+    format_option,
+    host_argument,
+    load_or_exit,
+    print_json,
+)
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor, Outcome

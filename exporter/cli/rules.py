@@ -18,7 +18,6 @@ from exporter.journal import Actor, Journal, JournalError
 T = TypeVar("T")
 
 rule_argument = click.argument("rule_name", metavar="RULE")
-host_argument = click.argument("name", metavar="HOST")
 
 
 def rules_on_hosts(config: Config) -> Iterator[tuple[RemediationRule, HostConfig]]:

@@ -9,12 +9,11 @@ import uvloop
 
 from exporter.cli.acting import told, workshop
 from exporter.cli.errand import Errand, run_errand, the_host
-from exporter.cli.terminal import config_option, format_option, print_json
+from exporter.cli.terminal import config_option, format_option, host_argument, print_json
 from exporter.remediation.actions import service_runs
 from exporter.remediation.work import Deed
 from exporter.snapshot import SERVICES
 
-host_argument = click.argument("name", metavar="HOST")
 service_argument = click.argument(
     "which", metavar="|".join(SERVICES), type=click.Choice(list(SERVICES))
 )

@@ -22,6 +22,7 @@ config_option = click.option(
     required=True,
     help="The YAML config; config.example.yaml explains every key.",
 )
+host_argument = click.argument("name", metavar="HOST")
 format_option = click.option(
     "--format",
     "output_format",

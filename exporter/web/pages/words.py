@@ -15,13 +15,14 @@ from babel import Locale
 from babel.numbers import format_compact_decimal
 from markupsafe import Markup
 
+from exporter.text import largest_units
+
 LANGUAGES = ("en", "ru")
 """The first one is for who reads none of them."""
 
 UNKNOWN = "–"
 """Stands where a panel did not tell; never a zero."""
 
-_DURATION_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB")
 
 
@@ -103,17 +104,9 @@ class Words:
             return UNKNOWN
         if 0 < seconds < 1:
             return f"{max(1, round(1000 * seconds))}\u00a0{self.t('unit_ms')}"
-        rest = max(0, round(seconds))
-        parts: list[str] = []
-        for unit, size in _DURATION_UNITS:
-            count, rest = divmod(rest, size)
-            if count:
-                parts.append(f"{count}\u00a0{self.t(f'unit_{unit}')}")
-            elif parts:
-                break
-            if len(parts) == 2:
-                break
-        return "\u00a0".join(parts) or f"0\u00a0{self.t('unit_s')}"
+        return "\u00a0".join(
+            f"{count}\u00a0{self.t(f'unit_{unit}')}" for count, unit in largest_units(seconds)
+        )
 
     def size(self, count: float | None) -> str:
         """`512 B`, `2.9 MiB`, or UNKNOWN."""
