@@ -63,8 +63,9 @@ async def test_axe_finds_no_violation_in_the_dark_nor_on_a_phone(
 
 
 async def test_axe_finds_no_violation_while_the_exporter_is_gone(site: Site, visit: Visit) -> None:
-    page = await visit(site.url, but="ERR_|Failed to load")
-    await page.evaluate("offline()")
+    page = await visit("about:blank", but="ERR_|Failed to load")
+    await page.route("**/events*", lambda route: route.abort())
+    await page.goto(site.url)
     await expect(page.get_by_role("alert")).to_be_visible()
     assert await violations(page) == []
 
