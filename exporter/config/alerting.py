@@ -35,12 +35,23 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}")
 _ALERT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_ALERTMANAGER_API = re.compile(r"/api/v[0-9]+(?:/.*)?$")
 _SET_BY_US = frozenset({"alertname", "severity", "service", "collector"})
 
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
         raise ValueError("must be letters, digits and . _ : - only, at most 63, as ops")
+    return value
+
+
+def _without_api_path(value: str) -> str:
+    api = _ALERTMANAGER_API.search(value)
+    if api is not None:  # nothing would ever be taken there, which is noticed when it is needed
+        raise ValueError(
+            f"must not end with {api[0][:40]}: write what stands before it, "
+            "the exporter adds that path itself"
+        )
     return value
 
 
@@ -83,9 +94,10 @@ class AlertmanagerConfig(HttpReceiver):
     url: Annotated[
         str,
         AfterValidator(plain_url),
+        AfterValidator(_without_api_path),
         WithJsonSchema({"type": "string", "pattern": "^https?://"}),
     ]
-    """Where it is, with its path prefix if it has one."""
+    """Where it is, with its path prefix if it has one; without /api/v2."""
     name: ReceiverName | None = None
     """The label `receiver` of the metrics; alertmanager-HOST:PORT when not given."""
 
