@@ -64,11 +64,17 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 _FORM = re.compile(
     r"\s*([a-z_]+)\s*(?:\{\s*([a-z_]+)\s*=\s*([\"'])([^\"']*)\3\s*\})?"
-    r"\s*(>=|<=|==|!=|>|<)\s*(\S.*?)\s*"
+    r"\s*([<>=!≤≥]++)\s*(\S.*?)\s*"
 )
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
 _SEVERAL = re.compile(r"[<>=!&|]|\b(?:and|or)\b", re.IGNORECASE)
 _EXAMPLE = 'must be a comparison, as "queue_frozen_messages > 500"'
+_LABEL_EXAMPLE = """must be a comparison, as 'service_up{service="clamav"} == 0'"""
+_MEANT = {
+    **{"=": "==", "===": "==", "<>": "!=", "=!": "!=", "!": "!="},
+    **{"=>": ">=", "≥": ">=", ">>": ">", "=<": "<=", "≤": "<=", "<<": "<"},
+}
+"""Comparisons of other languages, slips of the finger, and what to write instead."""
 
 CONDITION_PATTERN = r"^\s*[a-z_]+\s*(\{[^{}]*\})?\s*(>=|<=|==|!=|>|<)\s*\S.*$"
 
@@ -111,7 +117,7 @@ def parse_condition(text: str) -> Condition:
     """
     match = _FORM.fullmatch(text)
     if match is None:
-        raise ValueError(_EXAMPLE)
+        raise ValueError(_LABEL_EXAMPLE if "{" in text else _EXAMPLE)
     name, key, _, label, sign, value = match.groups()
     figure = name.removeprefix("brainycp_")
     if figure not in FIGURES:
@@ -120,6 +126,9 @@ def parse_condition(text: str) -> Condition:
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(FIGURES)}"
         raise ValueError(f"compares an unknown figure; {hint}")
     _check_label(figure, key, label)
+    if sign not in _OPERATORS:
+        instead = _MEANT.get(sign, f"one of {' '.join(_OPERATORS)}")
+        raise ValueError(f"knows no comparison {sign[:4]}: write {instead}")
     if _SEVERAL.search(value):
         raise ValueError("must be one comparison: write several as a list, and all must hold")
     number = _value(FIGURES[figure], value)

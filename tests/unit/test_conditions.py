@@ -95,14 +95,19 @@ def test_each_comparison(sign: str, below: bool, equal: bool, above: bool) -> No
         ("queue_messages", "must be a comparison"),
         ("queue_messages >", "must be a comparison"),
         ("> 5", "must be a comparison"),
-        ("queue_messages = 5", "must be a comparison"),
-        ("queue_messages => 5", "must be a comparison"),
+        ("queue_messages >=", "must be a comparison"),
+        ("queue_messages = 5", "knows no comparison =: write =="),
+        ("queue_messages => 5", "knows no comparison =>: write >="),
+        ("queue_messages=<5", "knows no comparison =<: write <="),
+        ("queue_messages ≥ 5", "knows no comparison ≥: write >="),
+        ("queue_messages <> 5", "knows no comparison <>: write !="),
+        ("queue_messages >== 5", "knows no comparison >==: write one of >= <= == != > <"),
         ("Queue_Messages > 5", "must be a comparison"),
-        ("service_up{service=clamav} == 0", "must be a comparison"),
-        ("service_up{service=\"clamav'} == 0", "must be a comparison"),
+        ("service_up{service=clamav} == 0", f"must be a comparison, as '{CLAMAV} == 0'"),
+        ("service_up{service=\"clamav'} == 0", f"must be a comparison, as '{CLAMAV} == 0'"),
         ("queue_messages{} > 5", "must be a comparison"),
         ("queue_messages > 5 > 6", "one comparison"),
-        ("queue_messages >> 5", "one comparison"),
+        ("queue_messages >> 5", "knows no comparison >>: write >"),
         ("queue_messages > 5, up == 1", "one comparison"),
         ("queue_messages > 5 AND up", "one comparison"),
         ("queue_mesages > 5", "did you mean queue_messages?"),
@@ -131,7 +136,7 @@ def test_each_comparison(sign: str, below: bool, equal: bool, above: bool) -> No
     ],
 )
 def test_what_is_no_condition_is_told(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=r"^(must|compares|not|queue_messages takes)") as caught:
+    with pytest.raises(ValueError, match=r"^(must|knows|compares|not|queue_messages takes)") as caught:
         parse_condition(text)
     assert words in str(caught.value)
 
