@@ -71,8 +71,17 @@ _SEVERAL = re.compile(r"[<>=!&|]|\b(?:and|or)\b", re.IGNORECASE)
 _EXAMPLE = 'must be a comparison, as "queue_frozen_messages > 500"'
 _LABEL_EXAMPLE = """must be a comparison, as 'service_up{service="clamav"} == 0'"""
 _MEANT = {
-    **{"=": "==", "===": "==", "<>": "!=", "=!": "!=", "!": "!="},
-    **{"=>": ">=", "≥": ">=", ">>": ">", "=<": "<=", "≤": "<=", "<<": "<"},
+    "=": "==",
+    "===": "==",
+    "<>": "!=",
+    "=!": "!=",
+    "!": "!=",
+    "=>": ">=",
+    "≥": ">=",
+    ">>": ">",
+    "=<": "<=",
+    "≤": "<=",
+    "<<": "<",
 }
 """Comparisons of other languages, slips of the finger, and what to write instead."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 
 from exporter.config.template_limits import LONGEST, Environment, not_let_in
+from exporter.config.template_words import failure_in_words, syntax_in_words
 
 
 class Labels(dict[str, str]):
@@ -77,7 +78,7 @@ def check_template(text: str) -> str:
         _demand_known(parsed)
         render_template(text, VARIABLES)
     except TemplateSyntaxError as error:
-        raise ValueError(f"is no jinja2 template: {error.message}") from None
+        raise ValueError(syntax_in_words(text, error)) from None
     except TemplateRenderError as error:
         raise ValueError(f"cannot be rendered: {error}") from None
     except _TOO_DEEP:
@@ -86,10 +87,23 @@ def check_template(text: str) -> str:
 
 
 def _demand_known(parsed: nodes.Template) -> None:
-    for name in sorted({node.name for node in parsed.find_all(nodes.Name)} - set(VARIABLES)):
-        close = difflib.get_close_matches(name, VARIABLES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(VARIABLES)}"
-        raise ValueError(f"names {name}, which is unknown; {hint}")
+    names = {node.name for node in parsed.find_all(nodes.Name)}
+    filters = {node.name for node in parsed.find_all(nodes.Filter)}
+    tests = {node.name for node in parsed.find_all(nodes.Test)}
+    for what, used, known in (
+        ("names ", names, list(VARIABLES)),
+        ("uses the filter ", filters, sorted(_environment.filters)),
+        ("uses the test ", tests, sorted(_environment.tests)),
+    ):
+        for name in sorted(used.difference(known)):
+            hint = _hint(name, known)
+            raise ValueError(f"{what}{name[:40]}, which is unknown; {hint}")
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    known = [word for word in known if len(word) > 2]  # the short ones are like anything
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
 class TemplateRenderError(Exception):
@@ -105,4 +119,4 @@ def render_template(text: str, values: Mapping[str, object]) -> str:
     try:
         return _compiled(text).render(values)[:LONGEST]
     except _FAILURES as error:
-        raise TemplateRenderError(f"{type(error).__name__}: {error}"[:200]) from None
+        raise TemplateRenderError(failure_in_words(error)[:200]) from None

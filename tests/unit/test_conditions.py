@@ -136,7 +136,9 @@ def test_each_comparison(sign: str, below: bool, equal: bool, above: bool) -> No
     ],
 )
 def test_what_is_no_condition_is_told(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=r"^(must|knows|compares|not|queue_messages takes)") as caught:
+    with pytest.raises(
+        ValueError, match=r"^(must|knows|compares|not|queue_messages takes)"
+    ) as caught:
         parse_condition(text)
     assert words in str(caught.value)
 
