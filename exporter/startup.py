@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from exporter.alerting.apprise import mistake_in
-from exporter.config.document import ConfigError, read_document
-from exporter.config.loading import LoadedConfig, load_config
+from exporter.config.alerting import AppriseConfig
+from exporter.config.document import ConfigError, Problem, read_document
+from exporter.config.loading import LoadedConfig, load_config, sound_parts
 from exporter.web.toolkit import WebSettings, load_web_config
 
 
@@ -31,20 +34,33 @@ def load_everything(file: Path) -> Usable:
     Raises:
         ConfigError: with every mistake of every file.
     """
-    loaded = load_config(file)
-    _demand_usable_urls(loaded)
-    web_file = loaded.config.web.config_file
-    return Usable(loaded, WebSettings() if web_file is None else load_web_config(web_file))
+    problems: list[Problem] = []
+    loaded: LoadedConfig | None = None
+    web = WebSettings()
+    try:
+        loaded = load_config(file)
+        config = loaded.config
+        receivers, web_file = dict(enumerate(config.alerting.apprise)), config.web.config_file
+    except ConfigError as error:
+        problems += error.problems
+        receivers, web_file = sound_parts(file)
+    problems += _unusable_urls(file, receivers)
+    try:
+        web = WebSettings() if web_file is None else load_web_config(web_file)
+    except ConfigError as error:
+        problems += error.problems
+    if loaded is None or problems:
+        raise ConfigError(problems)
+    return Usable(loaded, web)
 
 
-def _demand_usable_urls(loaded: LoadedConfig) -> None:
-    """See that Apprise knows its URLs: only it can tell."""
-    receivers = loaded.config.alerting.apprise
-    mistakes = [(position, mistake_in(receiver)) for position, receiver in enumerate(receivers)]
-    if any(words for _, words in mistakes):
-        main = read_document(loaded.file)
-        raise ConfigError(
-            main.problem(("alerting", "apprise", position), words)
-            for position, words in mistakes
-            if words
-        )
+def _unusable_urls(file: Path, receivers: Mapping[int, AppriseConfig]) -> Iterator[Problem]:
+    """Receivers whose URL Apprise does not know: only it can tell."""
+    if find_spec("apprise") is None:
+        return  # which is told already
+    mistakes = {position: mistake_in(receiver) for position, receiver in receivers.items()}
+    if any(mistakes.values()):
+        main = read_document(file)
+        for position, words in mistakes.items():
+            if words:
+                yield main.problem(("alerting", "apprise", position), words)

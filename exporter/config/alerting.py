@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -104,8 +103,17 @@ class AlertmanagerConfig(HttpReceiver):
     @cached_property
     def receiver(self) -> str:
         """Its name."""
-        url = URL(self.url)
-        return self.name or f"alertmanager-{url.host}:{url.port}"
+        return self.name or alertmanager_name(self.url)
+
+
+def alertmanager_name(url: str) -> str:
+    """How an Alertmanager is called that was given no name.
+
+    Raises:
+        ValueError: that is no URL.
+    """
+    parsed = URL(url)
+    return f"alertmanager-{parsed.host}:{parsed.port}"
 
 
 class SecretUrl(Model):
@@ -257,33 +265,7 @@ class AlertingConfig(Model):
         return (*self.alertmanagers, *self.webhooks, *self.apprise)
 
     def _mistakes(self) -> Iterator[Mistake]:
-        if self.apprise and find_spec("apprise") is None:
-            yield ("apprise",), "needs the extra: pip install 'brainycp-exporter[apprise]'"
-        first_of: dict[str, tuple[str, int]] = {}
-        for key in ("alertmanagers", "webhooks", "apprise"):
-            for position, receiver in enumerate(getattr(self, key)):
-                first = first_of.setdefault(receiver.receiver, (key, position))
-                if first != (key, position):
-                    words = f"has the same name as {first[0]}[{first[1]}]: give it another"
-                    yield (key, position, "name"), words
-        yield from self._mistaken_rules()
-
-    def _mistaken_rules(self) -> Iterator[Mistake]:
-        rules: dict[str, int] = {}
-        shipped = {rule.name: rule for rule in _builtin()}
-        known = shipped if self.builtin_rules else {}
-        for position, rule in enumerate(self.rules):
-            first_rule = rules.setdefault(rule.name, position)
-            if first_rule != position:
-                yield ("rules", position, "name"), f"is already the name of rules[{first_rule}]"
-            if not rule.when:
-                yield from _without_when(position, rule, known, shipped)
-            if rule.name in known:
-                for place, words in _changed(known[rule.name], rule).mistaken_conditions():
-                    yield (
-                        ("rules", position, *place),
-                        f"{words}; what is not given here is the built-in rule's",
-                    )
+        return mistaken_rules(dict(enumerate(self.rules)), builtin_rules=self.builtin_rules)
 
     @cached_property
     def in_force(self) -> tuple[AlertRule, ...]:
@@ -292,6 +274,21 @@ class AlertingConfig(Model):
         builtin = _builtin() if self.builtin_rules else ()
         changed = [_changed(rule, own.pop(rule.name, None)) for rule in builtin]
         return tuple(rule for rule in (*changed, *own.values()) if rule.enabled)
+
+
+def mistaken_rules(rules: Mapping[int, AlertRule], *, builtin_rules: bool) -> Iterator[Mistake]:
+    """What is wrong with rules, by their positions, beside the built-in ones."""
+    shipped = {rule.name: rule for rule in _builtin()}
+    known = shipped if builtin_rules else {}
+    for position, rule in rules.items():
+        if not rule.when:
+            yield from _without_when(position, rule, known, shipped)
+        if rule.name in known:
+            for place, words in _changed(known[rule.name], rule).mistaken_conditions():
+                yield (
+                    ("rules", position, *place),
+                    f"{words}; what is not given here is the built-in rule's",
+                )
 
 
 def _without_when(

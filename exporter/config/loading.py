@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.config.across import entries, problems_across, section
 from exporter.config.advice import advise
+from exporter.config.alerting import AlertRule, AppriseConfig, mistaken_rules
 from exporter.config.document import ConfigError, Document, Problem, read_document
-from exporter.config.explain import validated
+from exporter.config.explain import M, validated
 from exporter.config.hosts import HostEntry, host_entries, read_defaults, validate_hosts
-from exporter.config.models import Config, StateConfig
+from exporter.config.models import Config, StateConfig, WebConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,13 @@ def load_config(file: Path) -> LoadedConfig:
     if not isinstance(main.data, dict):
         raise ConfigError([main.problem((), "must be a map that holds at least `hosts`")])
     base_dir = file.absolute().parent
-    problems: list[Problem] = []
+    problems = list(problems_across(main))
     root = {key: value for key, value in main.data.items() if key != "hosts"}
     config = validated(
         Config, root, base_dir=base_dir, place=lambda loc: (main, loc), problems=problems
     )
+    if config is None:
+        problems += _among_sound_alert_rules(main)
     patterns = _texts(root.get("hosts_files"))
     files = matching_files(patterns, base_dir)
     entries = _all_entries(main, files, base_dir, problems)
@@ -62,11 +66,10 @@ def journal_path(file: Path) -> Path:
         ConfigError: not even that can be read.
     """
     main = read_document(file)
-    given = main.data.get("state") if isinstance(main.data, dict) else None
     problems: list[Problem] = []
     state = validated(
         StateConfig,
-        given if isinstance(given, dict) else {},
+        section(main, "state"),
         base_dir=file.absolute().parent,
         place=lambda loc: (main, ("state", *loc)),
         problems=problems,
@@ -74,6 +77,40 @@ def journal_path(file: Path) -> Path:
     if state is None:
         raise ConfigError(problems)
     return state.path
+
+
+def sound_parts(file: Path) -> tuple[dict[int, AppriseConfig], Path | None]:
+    """What is to be looked at beyond its keys in a config that has mistakes elsewhere.
+
+    The Apprise receivers that are right, by their positions, and the web config file.
+    """
+    try:
+        main = read_document(file)
+    except ConfigError:
+        return {}, None
+    receivers = _sound_entries(main, AppriseConfig, "apprise")
+    web = _sound(main, WebConfig, {"config_file": section(main, "web").get("config_file")})
+    return receivers, web.config_file if web is not None else None
+
+
+def _among_sound_alert_rules(main: Document) -> Iterator[Problem]:
+    """What the section `alerting` could not tell, since something else is wrong in it."""
+    builtin = section(main, "alerting").get("builtin_rules") is not False
+    rules = _sound_entries(main, AlertRule, "rules")
+    for path, words in mistaken_rules(rules, builtin_rules=builtin):
+        yield main.problem(("alerting", *path), words)
+
+
+def _sound_entries(main: Document, model: type[M], key: str) -> dict[int, M]:
+    """The entries of a list of the section `alerting` that are right, by their positions."""
+    told = ((at, _sound(main, model, raw)) for at, raw in entries(main, "alerting", key))
+    return {position: entry for position, entry in told if entry is not None}
+
+
+def _sound(main: Document, model: type[M], raw: Mapping[str, object]) -> M | None:
+    """A part of the config, or None when it is not right."""
+    base_dir = main.file.absolute().parent
+    return validated(model, raw, base_dir=base_dir, place=lambda loc: (main, loc), problems=[])
 
 
 def _texts(values: object) -> list[str]:

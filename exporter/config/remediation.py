@@ -200,13 +200,7 @@ class RemediationConfig(Model):
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:
-        if self.rules and self.mode is None:
-            yield ("mode",), "is missing: where there are rules it must be off, dry_run or enforce"
-        first_of: dict[str, int] = {}
         for position, rule in enumerate(self.rules):
-            first = first_of.setdefault(rule.name, position)
-            if first != position:
-                yield ("rules", position, "name"), f"is already the name of rules[{first}]"
             # What the journal has forgotten holds nobody back.
             if rule.cooldown > self.journal_keep >= SHORTEST_JOURNAL:
                 words = f"must not be shorter than the cooldown of rules[{position}]"

@@ -131,6 +131,29 @@ async def test_check_config_reads_the_web_config_too(config: Path) -> None:
     assert "web.yaml:1: basic_auth_users.ops" in err
 
 
+async def test_check_config_tells_of_every_file_and_url_in_one_round(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "poll: {interval: 60}\n"
+        "web: {listen: 9897, config_file: web.yaml}\n"
+        "alerting:\n  apprise:\n"
+        f"  - {{name: sound, url: tgramm://{SECRET}}}\n"
+        f"  - {{name: not sound, url: tgramm://{SECRET}}}\n"
+    )
+    (tmp_path / "web.yaml").write_text("basic_auth_users: {ops: not-a-hash}\n")
+    code, _, err = await run("check-config", file)
+    assert code == 2
+    assert [line.removeprefix(f"{tmp_path}/")[:60] for line in err.splitlines()] == [
+        "config.yaml:1: poll.interval: not a duration: write a number",
+        "config.yaml:2: web.listen: must be ADDRESS:PORT, as 127.0.0.",
+        "config.yaml:5: alerting.apprise[0]: has a URL that Apprise d",
+        "config.yaml:6: alerting.apprise[1].name: must be letters, di",
+        "web.yaml:1: basic_auth_users.ops: is not a bcrypt hash: make",
+        "5 mistakes in the config.",
+    ]
+    assert SECRET not in err
+
+
 async def test_the_schema_is_the_committed_one() -> None:
     code, out, _ = await run("check-config", "--schema")
     assert code == 0

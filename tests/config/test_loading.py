@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import time
@@ -16,6 +17,7 @@ from exporter.config.hosts import merged
 from exporter.config.loading import LoadedConfig, load_config, matching_files
 from exporter.config.remediation import Limits, RemediationConfig
 from exporter.config.selectors import Selector
+from exporter.startup import load_everything
 
 HOST: Mapping[str, Any] = {
     "name": "mx1",
@@ -716,3 +718,20 @@ def test_an_environment_variable_that_is_not_text(
     monkeypatch.setenv("SECRET", "caf\udce9")
     with pytest.raises(ConfigError, match="password_env: names an environment variable that is no"):
         load(tmp_path, hosts=[host(password=..., password_env="SECRET")])
+
+
+# --- what is told though something else is wrong, too -------------------------------------------
+
+
+def test_that_the_extra_is_missing_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    sound = {"name": "chat", "url": "json://hooks.example.com/s3cret"}
+    file = write(tmp_path, hosts=[host()], alerting={"apprise": [sound, {"name": "other"}]})
+    with pytest.raises(ConfigError) as caught:
+        load_everything(file)
+    assert [f"{problem.path}: {problem.message}" for problem in caught.value.problems] == [
+        "alerting.apprise: needs the extra: pip install 'brainycp-exporter[apprise]'",
+        "alerting.apprise[1]: give one of url, url_file, url_env",
+    ]
