@@ -88,7 +88,8 @@ def plain_url(value: str) -> str:
         port = url.port
     except ValueError:
         raise ValueError(_URL_FORM) from None
-    if url.scheme not in {"http", "https"} or not url.host or port == 0:
+    # yarl takes a host with a blank in it.
+    if url.scheme not in {"http", "https"} or not url.host or port == 0 or len(value.split()) > 1:
         raise ValueError(_URL_FORM)
     if url.user is not None or url.password is not None:
         raise ValueError("must not hold a user or password: there are keys for them")

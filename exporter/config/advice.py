@@ -12,6 +12,7 @@ from exporter.config.hosts import HostEntry
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.config.units import format_duration
+from exporter.panel.protocol import API_PATH
 from exporter.snapshot import QUEUE
 
 TYPICAL_REQUEST_SECONDS = 2.5
@@ -26,6 +27,7 @@ def advise(config: Config, main: Document, hosts: Hosts) -> tuple[Problem, ...]:
     """Every warning, in file order; one that comes from a default is given once."""
     found = {
         *_tls_warnings(hosts),
+        *_half_paths(hosts),
         *_interval_warnings(config, main, hosts),
         *_capacity_warnings(config, main, hosts),
         *_repeated_panels(hosts),
@@ -48,6 +50,15 @@ def _tls_warnings(hosts: Hosts) -> Iterator[Problem]:
         if host.address.scheme == "http" and not is_loopback(host.address.host or ""):
             yield entry.problem(
                 ("url",), "over plain http the password travels in clear; use https"
+            )
+
+
+def _half_paths(hosts: Hosts) -> Iterator[Problem]:
+    for entry, host in hosts:
+        path = host.address.path
+        if path != API_PATH and API_PATH.startswith(f"{path.rstrip('/')}/"):
+            yield entry.problem(
+                ("url",), f"has the path {path}, so {API_PATH} is not added: leave the path out"
             )
 
 

@@ -20,6 +20,7 @@ from yarl import URL
 from exporter.config.models import HostConfig
 from exporter.config.units import format_duration
 from exporter.panel.errors import PanelError
+from exporter.panel.protocol import API_PATH
 from exporter.panel.tls_faults import tls_fault
 from exporter.snapshot import Reason
 
@@ -288,7 +289,9 @@ def _status_text(status: int) -> str:
 
 def _status_hint(attempt: Attempt, status: int) -> str:
     if status == HTTPStatus.NOT_FOUND:
-        return f"There is no API at the path {attempt.host.address.path}; check `url`."
+        path = attempt.host.address.path
+        instead = "check `url`" if path == API_PATH else f"leave it out of `url` for {API_PATH}"
+        return f"There is no API at the path {path}; {instead}."
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return "Raise the interval: the panel is asked too often."
     return _check_the_port(attempt)

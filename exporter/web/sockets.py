@@ -17,7 +17,7 @@ UNREAD_TIMEOUT = 60.0
 """Seconds after which a client that does not read its answer is cut off."""
 
 _CAUSES = {
-    errno.EADDRINUSE: "the port is in use by another program",
+    errno.EADDRINUSE: "the port is in use by another program; does an exporter run already?",
     errno.EACCES: "not permitted: ports below 1024 need the capability CAP_NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "it is no address of this machine",
 }

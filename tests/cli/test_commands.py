@@ -107,6 +107,17 @@ async def test_diagnose_proposes_fields_for_a_shape_it_does_not_know(
     assert "time_zone" in out, "dates without a zone are told"
 
 
+async def test_poll_tells_what_to_write_for_half_of_the_api_path(
+    tmp_path: Path, serve_panel: ServePanel
+) -> None:
+    panel = await serve_panel(MemoryQueue(CALM), PanelOptions(password=SECRET))
+    file = write(tmp_path, host("mx1", panel.url.removesuffix("api.php")))
+    code, out, _ = await run("poll", "--config", file)
+    assert code == 1
+    told = " ".join(out.split())
+    assert "no API at the path /api/; leave it out of `url` for /api/api.php." in told
+
+
 async def test_check_config_tells_every_mistake(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("poll: {interval: 60}\nhosts:\n  - name: mx1\n    urll: x\n")

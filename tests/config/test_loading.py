@@ -470,6 +470,17 @@ def test_plain_http_is_a_warning_unless_it_stays_here(
 
 
 @pytest.mark.parametrize(
+    ("path", "told"),
+    [("", False), ("/", False), ("/api/api.php", False), ("/mx1", False), ("/api", True),
+     ("/api/", True)],
+)  # fmt: skip
+def test_half_of_the_api_path_is_a_warning(tmp_path: Path, path: str, *, told: bool) -> None:
+    loaded = load(tmp_path, hosts=[host(url=f"https://mx1.example.com:8002{path}")])
+    message = f"hosts[0].url: has the path {path}, so /api/api.php is not added: leave the path out"
+    assert warnings(loaded) == ([message] if told else [])
+
+
+@pytest.mark.parametrize(
     ("poll", "own", "told"),
     [
         ({}, ..., []),
