@@ -20,7 +20,7 @@ from typing import Any, Self
 import yaml
 
 SECRET = "correct-battery"
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def command(*arguments: str | Path) -> list[str]:

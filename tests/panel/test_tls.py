@@ -332,15 +332,17 @@ async def test_a_panel_that_hangs_up_after_the_handshake(
 
 
 async def test_a_hanging_handshake_is_given_up_and_closed(
-    serve: ServeRaw, pool: PanelPool, host: MakeHost
+    _nothing_leaks: None, serve: ServeRaw, host: MakeHost
 ) -> None:
     async def hanging(peer: Peer) -> None:
         await peer.gone()
 
     panel = await serve(hanging, scheme="https")
-    error = await failure_of(pool.client(host(panel)))
+    # So long that on a busy machine, too, the connection is given up before the whole request is.
+    async with PanelPool(PollConfig(timeout="3s")) as pool:
+        error = await failure_of(pool.client(host(panel)))
     assert error.reason is Reason.CONNECT
-    assert "came about within 0.45s" in error.message
+    assert "came about within 2.7s" in error.message
     await panel.left.wait()
 
 

@@ -86,7 +86,7 @@ class Hold:
 
     async def wait(self) -> None:
         """Until the request has come."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.reached.wait()
 
 
