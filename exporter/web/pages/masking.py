@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+
+from exporter.snapshot import Message
 
 LONGEST = 200
 """Characters of an address that are shown."""
@@ -26,3 +29,13 @@ def masked(address: str) -> str:
 def masking(*, mask: bool) -> Shown:
     """How addresses are shown."""
     return masked if mask else shown_whole
+
+
+def masked_message(message: Message) -> Message:
+    """A message with its addresses masked; what it says of bounces and unknowns stays."""
+    recipients = message.recipients
+    return replace(
+        message,
+        sender=masked(message.sender) if message.sender else message.sender,
+        recipients=None if recipients is None else tuple(map(masked, recipients)),
+    )

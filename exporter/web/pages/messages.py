@@ -14,6 +14,7 @@ from exporter.config.selectors import Selector
 from exporter.listing import Listing
 from exporter.selection import select
 from exporter.snapshot import Message
+from exporter.web.pages.masking import masked_message
 from exporter.web.pages.paging import page_of, paged
 
 KEPT_FOR = 60.0
@@ -162,10 +163,14 @@ class Shown:
     pages: int
 
 
-def shown(listed: Listed, wanted: Wanted) -> Shown:
-    """The page that is wanted, the oldest messages first."""
+def shown(listed: Listed, wanted: Wanted, *, mask: bool) -> Shown:
+    """The page that is wanted, the oldest messages first.
+
+    With `mask` their addresses are masked before they are selected by: patterns would otherwise
+    find out, letter by letter, what is hidden.
+    """
     chosen = list(listed.listing.chosen)
     if wanted.selector is not None:
-        chosen = select(chosen, wanted.selector)
+        chosen = select(map(masked_message, chosen) if mask else chosen, wanted.selector)
     found = paged(chosen, wanted.page)
     return Shown(found.items, len(chosen), found.page, found.pages)

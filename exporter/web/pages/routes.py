@@ -131,7 +131,7 @@ class Pages:
         except PanelError as error:
             values["failure"] = str(error)
         else:
-            found = shown(listed, wanted)
+            found = shown(listed, wanted, mask=self.mask)
             listing = listed.listing
             values |= {
                 "wanted": wanted,

@@ -36,7 +36,7 @@ MESSAGES = [
 
 
 def view(**query: str) -> Shown:
-    return shown(Listed(listing(MESSAGES), NOW), Wanted.of(query))
+    return shown(Listed(listing(MESSAGES), NOW), Wanted.of(query), mask=False)
 
 
 def test_pages_hold_every_message_once() -> None:
@@ -63,6 +63,36 @@ def test_the_selectors_are_those_of_a_rule() -> None:
     assert view(bounce="yes") == Shown((), 0, 1, 1)
     assert view(larger_than="1KiB").total == 250
     assert view(larger_than="1MiB").total == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("ann@*", 0),
+        ("a?n@*", 0),
+        ("a…@example.com", 1),
+        ("*@example.com", 1),
+        ("b*@example.com", 0),
+        ("*s*", 0),
+    ],
+)
+def test_a_pattern_sees_no_more_of_a_masked_address_than_a_reader(pattern: str, found: int) -> None:
+    hidden = Listed(
+        listing(
+            [message(sender="ann@example.com", recipients=("ann@example.com", "as@example.com"))]
+        ),
+        NOW,
+    )
+    for name in ("sender", "recipient"):
+        assert shown(hidden, Wanted.of({name: pattern}), mask=True).total == found
+
+
+def test_masking_leaves_bounces_and_what_is_unknown_as_they_are() -> None:
+    bounce, unknown = message(sender=""), message(sender=None, recipients=None)
+    listed = Listed(listing([bounce, unknown]), NOW)
+    assert shown(listed, Wanted.of({"bounce": "yes"}), mask=True).total == 1
+    assert shown(listed, Wanted.of({"bounce": "no"}), mask=True).total == 0
+    assert shown(listed, Wanted.of({"recipient": "*…@*"}), mask=True).total == 1
 
 
 @pytest.mark.parametrize(
