@@ -21,18 +21,40 @@ _BLOT = b"<secret>"
 
 def blot_out(body: bytes, secrets: Iterable[str]) -> bytes:
     """`body` without the secrets, in the forms in which a panel would send them back."""
-    for form in sorted({f for s in secrets if s for f in _forms(s)}, key=len, reverse=True):
-        if form in body:
-            body = body.replace(form, _BLOT)
+    forms = {form for secret in secrets if secret for form in written_forms(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        written = form.encode("utf-8", "surrogateescape")
+        if written in body:
+            body = body.replace(written, _BLOT)
     return body
 
 
-def _forms(secret: str) -> set[bytes]:
-    written = json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
+def written_forms(secret: str) -> set[str]:
+    """A secret as it is, and as URLs, HTML and JSON write it, or JSON that holds these."""
+    texts = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    for mark in ("'", *_APOSTROPHES):
+        escaped = html.escape(secret, quote=False).replace("'", mark)
+        texts |= {escaped, escaped.replace('"', "&quot;")}
+    written = {json.dumps(text)[1:-1] for text in texts}
+    written |= {json.dumps(text, ensure_ascii=False)[1:-1] for text in texts}
+    written |= {_in_hex(text, form) for text in written for form in ("04X", "04x")}
     # PHP also escapes the slash.
-    texts = {secret, html.escape(secret), quote(secret), quote_plus(secret), *written}
-    texts |= {text.replace("/", "\\/") for text in written}
-    return {text.encode("utf-8", "surrogateescape") for text in texts}
+    return texts | written | {text.replace("/", "\\/") for text in written}
+
+
+_APOSTROPHES = ("&#039;", "&#39;", "&#x27;", "&apos;")
+"""PHP writes the first of these in HTML."""
+
+
+def _in_hex(written: str, form: str) -> str:
+    """A text of JSON without characters that mean something in HTML, as with JSON_HEX_TAG."""
+    text = written.replace('\\"', "\\u0022")
+    return "".join(f"\\u{ord(c):{form}}" if c in "<>&'" else c for c in text)
+
+
+def tells(text: str, secrets: Iterable[str]) -> bool:
+    """Whether a text made of a reply holds a secret, however the reply had written it."""
+    return any(secret and secret in text for secret in secrets)
 
 
 async def read_discreetly(
@@ -45,11 +67,12 @@ async def read_discreetly(
     Raises:
         PanelError: as `read` does, with a text made without the secrets.
     """
+    secrets = tuple(secrets)
     try:
         return await read(body)
     except PanelError as error:
         clean = blot_out(body, secrets)
-        if clean == body:
+        if clean == body and not tells(str(error), secrets):
             raise
         fault = PanelError(
             error.reason,
@@ -60,6 +83,6 @@ async def read_discreetly(
     try:
         await read(clean)
     except PanelError as error:
-        if error.reason is fault.reason:
+        if error.reason is fault.reason and not tells(str(error), secrets):
             fault = error
     raise fault

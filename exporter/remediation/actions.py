@@ -18,7 +18,7 @@ from exporter.panel.protocol import (
     Operation,
     ServiceCommand,
 )
-from exporter.panel.secrecy import blot_out
+from exporter.panel.secrecy import blot_out, tells
 from exporter.snapshot import Message, Reason
 
 What = Literal["removed", "gone", "locked", "refused", "done", "failed", "unknown", "not_asked"]
@@ -163,15 +163,13 @@ def _reader(client: PanelClient, operation: Operation) -> Callable[[bytes], Awai
     """Reads what a panel says of an action; its words are kept, so they hold no secret."""
 
     async def read(body: bytes) -> ActionReply:
-        reply = decode_action_reply(body, operation)
-        clean = blot_out(body, client.host.secret_values)
-        if clean == body:
-            return reply
+        reply, secrets = decode_action_reply(body, operation), client.host.secret_values
+        clean = blot_out(body, secrets)
         try:
-            text = decode_action_reply(clean, operation).text
+            text = reply.text if clean == body else decode_action_reply(clean, operation).text
         except PanelError:  # a short secret was a part of the reply's form
             text = ""
-        return reply._replace(text=text)
+        return reply._replace(text="" if tells(text, secrets) else text)
 
     return read
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from exporter.panel.decode import MessageTable, anonymise, anonymise_reply, decode_queue
 from exporter.panel.decode.anonymise import anonymise_value, safe_text
 from tests.decode.corpus import cases
@@ -74,6 +76,12 @@ def test_secrets_go_however_they_are_written() -> None:
     assert "12345" not in text
     assert json.loads(text)["mess"] == "wrong password <secret>"
     assert json.loads(text)["detail"][4] == "<secret>"
+
+
+@pytest.mark.parametrize("written", ["pass&#039;WORD", "pass&apos;WORD", "pass&#39;WORD"])
+def test_secrets_go_as_php_writes_them(written: str) -> None:
+    text = anonymise_reply(_reply(mess=f"wrong password {written}"), ["pass'WORD"])
+    assert "WORD" not in text
 
 
 def test_personal_words_go_and_the_panels_own_stay() -> None:

@@ -12,7 +12,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
-from urllib.parse import quote
 
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, embedded_objects
 from exporter.panel.decode.values import (
@@ -24,6 +23,7 @@ from exporter.panel.decode.values import (
     is_duration,
     read_frozen,
 )
+from exporter.panel.secrecy import written_forms
 
 MAX_SAMPLE = 200
 """Characters of a sample."""
@@ -159,12 +159,7 @@ class _Placeholders:
     def __init__(self, secrets: Sequence[str] = ()) -> None:
         self._given: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
-        written = {
-            form
-            for secret in secrets
-            if secret
-            for form in (secret, quote(secret, safe=""), quote(secret), html.escape(secret))
-        }
+        written = {form for secret in secrets if secret for form in written_forms(secret)}
         longest_first = sorted(written, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, longest_first))) if written else None
 
