@@ -121,7 +121,7 @@ async def _ask(context: PollContext, collector: str) -> QueueState | bool:
     operation = SERVICE_OPERATIONS[collector]
 
     async def read(body: bytes) -> bool:
-        return _status(body, operation)
+        return _read_status(body, operation)
 
     return await _request(context, operation, read, ServiceCommand.STATUS)
 
@@ -162,10 +162,17 @@ async def _queue(context: PollContext) -> QueueState:
 
 
 async def _read_count(body: bytes) -> int:
-    return _count(body)
+    return (_count if len(body) <= _SHORT else decode_count_reply)(body)
+
+
+def _read_status(body: bytes, operation: Operation) -> bool:
+    return (_status if len(body) <= _SHORT else decode_service_reply)(body, operation)
 
 
 # Panels say the same poll after poll, and what these bytes mean does not change.
+
+_SHORT = 2**10
+"""Bytes of a reply that is remembered: thousands of long ones would take a gigabyte."""
 
 
 @lru_cache(maxsize=4096)

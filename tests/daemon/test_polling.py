@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from aiohttp import web
 
+from exporter.collect import PollContext, QueueMemory, poll_host
 from exporter.config.models import Config
 from exporter.panel.client import PanelPool
 from exporter.panel.errors import PanelError
@@ -128,6 +130,33 @@ async def test_what_a_panel_sends_back_of_its_password_is_quoted_nowhere() -> No
     assert "you sent" in told
     for part in ("ss/w", "wörd", "w\\u00f6rd"):
         assert part not in told
+
+
+async def test_long_replies_are_not_remembered() -> None:
+    panel = Scripted()
+    async with serving(panel.app()) as url:
+        mx1 = builders.host("mx1", url=url)
+        config = Config.model_validate({"hosts": [host("mx1", url)]})
+        async with PanelPool(config.poll) as pool:
+            context = PollContext(mx1, pool.client(mx1), QueueDecoder(), QueueMemory(), 1000)
+
+            async def poll_once(number: int) -> None:
+                notice = f"{number:06d}" * 25_000
+                for operation, good in GOOD.items():
+                    panel.answers[operation] = good | {"notice": notice}
+                assert (await poll_host(context)).ok
+
+            await poll_once(0)
+            tracemalloc.start()
+            try:
+                for number in range(1, 6):
+                    await poll_once(number)
+                panel.answers = dict(GOOD)
+                await poll_host(context)
+                held, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+    assert held < 2**20  # of the 2.2 MB that were sent
 
 
 async def test_a_list_without_rows_tells_nothing_of_messages_that_are_there() -> None:
