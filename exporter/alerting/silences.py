@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -55,11 +56,12 @@ def matching(silences: Iterable[Silence], labels: Mapping[str, str]) -> Silence 
         UnclearSilenceError: none surely matches, but one may.
     """
     unclear: UnclearSilenceError | None = None
+    tries = _Tries()
     for silence in silences:
         if silence.status.state != "active":
             continue
         try:
-            if _matches(silence, labels):
+            if _matches(silence, labels, tries):
                 return silence
         except UnclearSilenceError as error:
             unclear = unclear or error
@@ -68,15 +70,16 @@ def matching(silences: Iterable[Silence], labels: Mapping[str, str]) -> Silence 
     return None
 
 
-def _matches(silence: Silence, labels: Mapping[str, str]) -> bool:
+def _matches(silence: Silence, labels: Mapping[str, str], tries: _Tries) -> bool:
     if not silence.matchers:
         raise UnclearSilenceError(f"{silence} has no matchers.")
     unclear = ""
-    for matcher in silence.matchers:
+    # Plain ones first: most silences are of something else, and that is told for nothing.
+    for matcher in sorted(silence.matchers, key=lambda matcher: matcher.is_regex):
         value = labels.get(matcher.name, "")
         if not matcher.is_regex:
             same = value == matcher.value
-        elif why := _unclear(matcher.value, value):
+        elif why := _unclear(matcher.value, value, tries):
             unclear = f"{silence} has a regular expression that {why}."
             continue
         else:
@@ -89,10 +92,25 @@ def _matches(silence: Silence, labels: Mapping[str, str]) -> bool:
 
 
 _MOST_WAYS = 10**6
-"""Ways to try for one expression: a second or so at worst."""
+"""Ways to try for all silences of one answer together: a second or so at worst."""
+
+_WAYS_TO_COMPILE = 100
+"""What making ready a regular expression takes as well, and five more for each character."""
 
 
-def _unclear(pattern: str, value: str) -> str:
+@dataclass(slots=True)
+class _Tries:
+    left: float = _MOST_WAYS
+
+    def take(self, ways: float) -> bool:
+        """Whether so many are left; then they are taken."""
+        if ways > self.left:
+            return False
+        self.left -= ways
+        return True
+
+
+def _unclear(pattern: str, value: str, tries: _Tries) -> str:
     """Why it cannot be told here whether a regular expression of Go matches; "" when it can.
 
     Alertmanager's expressions match in linear time, Python's may take for ever.
@@ -101,8 +119,9 @@ def _unclear(pattern: str, value: str) -> str:
         return "Python reads otherwise than Alertmanager"
     if "(?" in pattern.replace("(?:", "") and not (pattern.isascii() and value.isascii()):
         return "Python may read otherwise than Alertmanager"
-    if re.search(r"\)[*+{]", pattern) or _ways(pattern, len(value)) > _MOST_WAYS:
-        return "is too intricate to be tried here"
+    ways = _ways(pattern, len(value)) + 5 * len(pattern) + _WAYS_TO_COMPILE
+    if re.search(r"\)[*+{]", pattern) or not tries.take(ways):
+        return "is too intricate to be tried here, or one of too many"
     try:
         re.compile(pattern, re.ASCII)
     except (re.error, FutureWarning, OverflowError, RecursionError):
