@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from html.parser import HTMLParser
@@ -513,6 +514,41 @@ async def test_a_stream_goes_on_from_where_the_page_stands(
             assert json.loads((await event(content, "fleet"))["data"]) == {"reload": True}
         async with stream(running, f"watch=all&seen={quote(wrong)}") as content:
             await event(content, "changed")
+
+
+async def test_a_stream_is_packed_for_who_takes_that_and_each_event_comes_at_once(
+    start_daemon: StartDaemon, panel: PanelServer
+) -> None:
+    running = await start_daemon({"hosts": [host("mx1", panel.url)]})
+    await running.poll("mx1")
+    seen = seen_by(await page(running, "/"))
+    coding = {"Accept-Encoding": "gzip;q=0", "Last-Event-ID": seen}
+    async with running.session.get(f"{running.url}/events?watch=fleet", headers=coding) as plain:
+        assert "Content-Encoding" not in plain.headers
+    address = f"{running.url}/events?watch=fleet&seen={seen}"
+    coding = {"Accept-Encoding": "gzip"}
+    async with (
+        aiohttp.ClientSession(auto_decompress=False) as session,
+        session.get(address, headers=coding) as packed,
+    ):
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert packed.headers["Vary"] == "Accept-Encoding"
+        unpacker, text, sizes = zlib.decompressobj(31), b"", list[int]()
+        for told in (1, 2):
+            await running.poll("mx1")
+            size = 0
+            while text.count(b"event: fleet") < told or not text.endswith(b"\n\n"):
+                raw = await asyncio.wait_for(packed.content.readany(), 10)
+                size += len(raw)
+                text += unpacker.decompress(raw)
+            sizes.append(size)
+        assert sizes[1] < len(text) / 4
+
+
+async def test_a_stream_answers_no_head(start_daemon: StartDaemon, panel: PanelServer) -> None:
+    running = await start_daemon({"hosts": [host("mx1", panel.url)]})
+    async with running.session.head(f"{running.url}/events?watch=all") as answer:
+        assert answer.status == 405
 
 
 async def test_a_reload_tells_pages_to_be_made_anew(

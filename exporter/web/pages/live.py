@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from aiohttp import web
+from isal import isal_zlib
 
+from exporter.web.answers import accepts_gzip
 from exporter.web.pages.board import Board
 from exporter.web.pages.fleet import Fleet, FleetView, headline_of
 from exporter.web.pages.render import reader
@@ -41,6 +43,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
     "X-Content-Type-Options": "nosniff",
+    "Vary": "Accept-Encoding",
 }
 _ALIVE = b"event: alive\ndata:\n\n"
 
@@ -85,6 +88,9 @@ class Live:
     async def _send(
         self, request: web.Request, response: web.StreamResponse, stream: AsyncIterator[bytes]
     ) -> None:
+        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+            response.headers["Content-Encoding"] = "gzip"
+            stream = _packed(stream)
         try:
             await response.prepare(request)
             async for event in stream:
@@ -161,6 +167,18 @@ class Live:
         if ranked != order:
             news["order"] = order[:] = ranked
         return news
+
+
+async def _packed(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Events as one gzip member, each of them whole as soon as it is read.
+
+    A tenth or less of the bytes, for a small part of the time that making them takes; a stream's
+    window takes 30 KiB.
+    """
+    packer = isal_zlib.compressobj(1, wbits=31)
+    async for event in events:
+        yield packer.compress(event) + packer.flush(isal_zlib.Z_SYNC_FLUSH)
+    yield packer.flush(isal_zlib.Z_FINISH)
 
 
 def _event(name: str, position: str, data: object) -> bytes:

@@ -72,7 +72,8 @@ class Pages:
             web.get("/journal", self.journal),
             web.get("/remediation", self.remediation),
             web.post("/remediation/{what:approve|reject|pause|resume}", self.act),
-            web.get("/events", self._live.events),
+            # A stream has no end, so a HEAD would be answered with a body.
+            web.get("/events", self._live.events, allow_head=False),
             web.static("/static", STATIC),
         ]
 
