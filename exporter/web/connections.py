@@ -23,6 +23,10 @@ class Connections:
         self._server = server
         self._arriving = set[asyncio.Task[None]]()
 
+    def __len__(self) -> int:
+        """How many are open, or about to be."""
+        return len(self._arriving) + len(self._server.connections)
+
     def take(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         """Serve a connection that has just been accepted; with a context, after a handshake."""
         task = asyncio.create_task(self._welcome(accepted, context), name="welcome a connection")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -34,9 +35,14 @@ MAX_LINE = 8190
 
 MAX_HEADERS = 64
 
+MOST_CONNECTIONS = 4096
+"""Connections open at once, some 20 KiB each; further ones wait until one ends. No more than half
+of the files that the process may open: who opens ever more must not take those of the polls, which
+would tell of panels that are down.
+"""
 
 ACCEPT_PAUSE = 1.0
-"""Seconds without new connections when the process has too many files open."""
+"""Seconds without new connections when too many, or too many files, are open."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +56,8 @@ class _Binding:
     """For connections to come."""
     connections: Connections
     """Takes the connections to come."""
+    has_room: Callable[[], bool]
+    """Whether one more may be open."""
 
     def open(self) -> None:
         """Accept connections from now on.
@@ -65,17 +73,23 @@ class _Binding:
         self.socket.close()
 
     def _accept(self) -> None:
+        if not self.has_room():
+            self._pause("as many are open as may be")
+            return
         try:
             accepted, _ = self.socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # the client has left already
         except OSError as error:
-            log.error("cannot accept connections for a moment", cause=error.strerror)  # noqa: TRY400 - the cause says it all
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(self.socket)
-            loop.call_later(ACCEPT_PAUSE, self._resume)
+            self._pause(error.strerror)
         else:
             self.connections.take(accepted, None if self.tls is None else self.tls.context)
+
+    def _pause(self, cause: str | None) -> None:
+        log.error("cannot accept connections for a moment", cause=cause)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self.socket)
+        loop.call_later(ACCEPT_PAUSE, self._resume)
 
     def _resume(self) -> None:
         if self.socket.fileno() != -1:
@@ -166,9 +180,14 @@ class Listeners:
                     continue
                 listening = await listening_socket(address, beside=leaving)
                 undo.callback(listening.close)
-                after[address] = _Binding(listening, tls, self._new_connections())
+                after[address] = _Binding(listening, tls, self._new_connections(), self._has_room)
             undo.pop_all()
         return after
+
+    def _has_room(self) -> bool:
+        open_now = [binding.connections for binding in self._bindings.values()]
+        open_now += self._releases.values()
+        return sum(map(len, open_now)) < _most_connections()
 
     def _new_connections(self) -> Connections:
         app = self._runner.server
@@ -189,6 +208,11 @@ class Listeners:
         task = asyncio.create_task(connections.end(RELEASE_GRACE), name="end connections")
         self._releases[task] = connections
         task.add_done_callback(self._releases.pop)
+
+
+def _most_connections() -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if files < 0 else min(MOST_CONNECTIONS, files // 2)
 
 
 def _policy(tls: ServerTls | None) -> object:

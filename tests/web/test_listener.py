@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import socket
 import ssl
 from collections.abc import Iterator
@@ -372,6 +373,34 @@ async def test_accepting_goes_on_after_a_failure(
     with capture_logs() as logs:
         assert (await get(listeners.urls[0])).status == 200
     assert [entry["cause"] for entry in logs] == ["Too many open files"] * logged
+
+
+async def test_clients_take_no_more_than_half_of_the_files(
+    listeners: Listeners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "ACCEPT_PAUSE", 0.02)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    await listeners.apply(["127.0.0.1:0"], PLAIN)
+    url = listeners.urls[0]
+    place = url.removeprefix("http://").split(":")
+    # Told of a lower limit, not given it: this process has the clients' files open, too.
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (8, files[1]))
+    clients: list[socket.socket] = []
+    try:
+        with capture_logs() as logs:
+            for _ in range(6):
+                client = socket.create_connection((place[0], int(place[1])))
+                clients.append(client)
+                client.sendall(b"GET / HTTP/1.1\r\nHost: loc")  # and never the rest
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(get(url), 0.3)
+        assert {entry["cause"] for entry in logs} == {"as many are open as may be"}
+        for client in clients[:4]:
+            client.close()
+        assert (await asyncio.wait_for(get(url), 10)).status == 200
+    finally:
+        for client in clients:
+            client.close()
 
 
 async def test_an_address_given_up_while_accepting_pauses_stays_given_up(
