@@ -34,9 +34,14 @@ class JournalThread:
         Work that has begun ends, whether or not who asked for it still waits.
 
         Raises:
-            JournalError: the journal cannot be opened, read or written.
+            JournalError: the journal cannot be opened, read or written, or was closed.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+        loop = asyncio.get_running_loop()
+        try:
+            done = loop.run_in_executor(self._thread, self._do, work)
+        except RuntimeError:  # who has hung up does not keep what he asked for from going on
+            raise JournalError("The journal is closed: the exporter is ending.") from None
+        return await done
 
     def _do(self, work: Callable[[Journal], T]) -> T:
         return work(self._opened())

@@ -36,9 +36,10 @@ MAX_LINE = 8190
 MAX_HEADERS = 64
 
 MOST_CONNECTIONS = 4096
-"""Connections open at once, some 20 KiB each; further ones wait until one ends. No more than half
-of the files that the process may open: who opens ever more must not take those of the polls, which
-would tell of panels that are down.
+"""Connections open at once, some 10 KiB each while idle; further ones wait until one ends.
+
+No more than half of the files that the process may open: who opens ever more must not take those
+of the polls, which would tell of panels that are down.
 """
 
 ACCEPT_PAUSE = 1.0

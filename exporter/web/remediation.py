@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -19,6 +20,14 @@ from exporter.web.answers import json_answer, text_answer
 
 MAX_ENTRIES = 1000
 """Entries of the journal in one answer."""
+
+
+MOST_AT_ONCE = 8
+"""Webhooks read or written down at once. One may hold thousands of alerts, each of which is
+written to the disk before the next, also when who sent it waits no more."""
+
+LONGEST_READ = 30.0
+"""Seconds that a webhook's body may take to come."""
 
 
 class _Alert(msgspec.Struct):
@@ -48,6 +57,7 @@ class RemediationRoutes:
     may_act: Callable[[], str]
     """Why nobody may be let to act through this address; "" when somebody may."""
     clock: Callable[[], float]
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
 
     def routes(self) -> list[web.RouteDef]:
         """The routes."""
@@ -71,8 +81,22 @@ class RemediationRoutes:
         # A page in a browser cannot send this type to another site without asking first.
         if request.content_type != "application/json":
             return text_answer(415, "Send application/json, as Alertmanager does.\n")
+        if self._turns.locked():
+            # Alertmanager tries again on a 5xx.
+            return text_answer(503, "Too many webhooks are under way; try again.\n")
+        async with self._turns:
+            return await self._take_all(request)
+
+    async def _take_all(self, request: web.Request) -> web.Response:
         try:
-            webhook = _webhook.decode(await request.read())
+            async with asyncio.timeout(LONGEST_READ):
+                body = await request.read()
+        except TimeoutError:
+            response = text_answer(408, "The body did not come in time.\n")
+            response.force_close()
+            return response
+        try:
+            webhook = _webhook.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return text_answer(400, f"This is no webhook of an Alertmanager: {error}\n")
         if webhook.version != "4":
@@ -83,7 +107,6 @@ class RemediationRoutes:
             try:
                 outcomes.append(await self._take(alert))
             except JournalError as error:
-                # Alertmanager tries again on a 5xx.
                 status = 503
                 outcomes.append({"result": "not written down", "why": str(error)})
         return json_answer({"alerts": outcomes}, status=status)

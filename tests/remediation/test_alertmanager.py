@@ -16,12 +16,15 @@ import aiohttp
 import bcrypt
 import pytest
 import yaml
+from yarl import URL
 
+import exporter.web.remediation
 from exporter.hostlock import HostLocks
 from exporter.journal import Actor, Entry, Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation.run import Request
 from exporter.standin.exim import EximQueue
+from exporter.web.remediation import MOST_AT_ONCE
 from tests.daemon.conftest import RunningDaemon, eventually, series
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
@@ -101,6 +104,41 @@ async def test_a_firing_alert_asks_for_a_rule(
     why = intent.detail["why"]
     assert isinstance(why, dict)
     assert (why["alert"], why["since"]) == ("FrozenStorm", "2026-11-25T20:00:00.000Z")
+
+
+async def test_webhooks_that_do_not_come_take_the_place_of_no_others_for_long(
+    start_site: StartSite, panel: PanelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
+    running = site.running
+    url = URL(running.url)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+    async def begun() -> asyncio.StreamReader:
+        """A webhook of which the body does not come."""
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 100\r\n\r\n".encode())
+        assert b"100" in await reader.readuntil(b"\r\n\r\n")  # it was taken
+        clients.append(writer)
+        return reader
+
+    clients: list[asyncio.StreamWriter] = []
+    for _ in range(MOST_AT_ONCE):
+        await begun()
+    async with running.session.post(running.url + PATH, json={}) as refused:
+        assert refused.status == 503
+    clients.pop().close()
+
+    async def taken() -> bool:
+        async with running.session.post(running.url + PATH, json={}) as answer:
+            return answer.status == 400
+
+    await eventually(taken)
+    monkeypatch.setattr(exporter.web.remediation, "LONGEST_READ", 0.01)
+    late = await begun()
+    assert b" 408 " in await asyncio.wait_for(late.readline(), 10)
+    for client in clients:
+        client.close()
 
 
 async def test_the_repeat_of_an_alert_asks_for_nothing_new(
