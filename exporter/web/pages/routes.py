@@ -22,7 +22,7 @@ from exporter.web.pages.fleet import Fleet
 from exporter.web.pages.host import host_html
 from exporter.web.pages.live import Live
 from exporter.web.pages.masking import masking
-from exporter.web.pages.messages import MOST_MESSAGES, ListQueue, Lists, Wanted, shown
+from exporter.web.pages.messages import ListQueue, Lists, Wanted, shown
 from exporter.web.pages.paging import page_of, paged
 from exporter.web.pages.render import Renderer, page, reader
 from exporter.web.pages.standing import standings
@@ -138,7 +138,7 @@ class Pages:
                 "wanted": wanted,
                 "shown": found,
                 "cut": listing.matching > len(listing.chosen),
-                "most": MOST_MESSAGES,
+                "most": len(listing.chosen),
                 "unread": listing.unparsed,
                 "listed_at": listed.at,
                 "now": self.board.sources.clock(),

@@ -12,6 +12,7 @@ from exporter.snapshot import Message, Reason
 from exporter.web.pages.messages import (
     KEPT_FOR,
     KEPT_HOSTS,
+    MOST_ADDRESSES,
     MOST_MESSAGES,
     Listed,
     Lists,
@@ -184,6 +185,20 @@ async def test_only_a_few_lists_are_kept(panel: Panel, lists: Lists) -> None:
     assert len(panel.asked) == KEPT_HOSTS + 1
     await lists.get("mx0")
     assert panel.asked[-1] == "mx0"
+    await lists.close()
+
+
+async def test_no_more_recipients_are_kept_than_can_be_looked_through(panel: Panel) -> None:
+    many = tuple(f"r{number}@example.net" for number in range(MOST_ADDRESSES // 4))
+    messages = [message(recipients=None), *(message(recipients=many) for _ in range(9))]
+
+    async def list_queue(host: str, selector: Selector, most: int) -> Listing:
+        return listing(messages)
+
+    lists = Lists(list_queue, lambda: NOW)
+    kept = (await lists.get("mx1")).listing
+    assert list(kept.chosen) == messages[:5]
+    assert kept.matching == 10, "the page tells that there are more"
     await lists.close()
 
 
