@@ -70,7 +70,8 @@ class Situation:
     wanting: int
     """Hosts of which any rule wants an action."""
     unheard: int
-    """Hosts that have not been polled yet, so that it is not known what they want."""
+    """Hosts that have not been polled yet, since the start or since they have a rule that is new
+    or changed, so that it is not known what they want."""
     running: int
     """Actions under way in this process."""
     rule: RuleFacts | None

@@ -37,7 +37,8 @@ class HostState:
 
     config: HostConfig
     heard: bool = False
-    """Whether it was polled since the start, well or not."""
+    """Whether it was polled, well or not, since all of its rules are there: what they want of it
+    is not known before."""
     unsettled: bool = True
     """Whether an action of an earlier process may have no outcome yet."""
     rules: dict[str, RuleState] = field(default_factory=dict)
@@ -65,8 +66,11 @@ def follow_config(
             if not concerns(rule.hosts, host.name, host.labels):
                 continue
             state = known.rules.get(rule.name) if rule in old_rules else None
-            states[rule.name] = state or RuleState(Clock(rule.hold or 0.0, longest))
-            states[rule.name].clock.longest = longest
+            if state is None:
+                state = RuleState(Clock(rule.hold or 0.0, longest))
+                known.heard = False
+            state.clock.longest = longest
+            states[rule.name] = state
         known.rules = states
         hosts[host.name] = known
     return hosts

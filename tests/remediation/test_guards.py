@@ -207,6 +207,22 @@ async def test_the_storm_brake_waits_for_hosts_of_which_nothing_is_known(
     assert changing(fleet[0]) == []
 
 
+async def test_of_a_rule_that_is_new_it_is_not_known_how_many_hosts_want_it(
+    start_site: StartSite, fleet: list[PanelServer]
+) -> None:
+    """Each of three hosts that want it would be the only one of which that is known."""
+    site = await start_site(config(*fleet, rules=[rule(when="queue_frozen_messages > 99")]))
+    site.running.write(config(*fleet, rules=[rule()]))
+    await site.running.post("/-/reload")
+    await site.look("mx1")
+    assert site.story() == [("blocked", "storm_brake")]
+    assert "4 hosts have not been polled yet" in site.journal()[0].text
+    for number in range(2, 6):
+        await site.look(f"mx{number}")
+    assert [changing(panel) for panel in fleet] == [[]] * 5
+    assert set(site.story()) == {("blocked", "storm_brake")}
+
+
 async def test_cooldown(
     start_site: StartSite, panel: PanelServer, frozen: list[str], queue: EximQueue
 ) -> None:
