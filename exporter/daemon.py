@@ -121,7 +121,7 @@ class Daemon:
                     journal,
                     self._pool,
                     decoder,
-                    self._poller.poll,
+                    self._poller.poll_anew,
                     tally=self._tally,
                     alertmanagers=self._centre.alertmanagers,
                 )

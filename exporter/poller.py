@@ -66,6 +66,20 @@ class Poller:
             raise HostGoneError(name)
         return await poller.poll()
 
+    async def poll_anew(self, name: str) -> HostSnapshot:
+        """Poll a host, for who must not go by what a panel said before: no earlier poll is joined.
+
+        Raises:
+            HostGoneError: as `poll`.
+        """
+        poller = self._hosts.get(name)
+        earlier = None if poller is None else poller.under_way
+        if earlier is not None:
+            await asyncio.wait([earlier])
+            if earlier.cancelled():
+                raise HostGoneError(name)
+        return await self.poll(name)
+
     async def stop(self, grace: float) -> None:
         """Start no more polls; give those under way `grace` seconds, then cancel them."""
         self._stopped = True

@@ -79,7 +79,7 @@ class Desk:
             journal: where everything is written down.
             pool: the panels' clients.
             decoder: decodes their lists.
-            poll: polls a host now.
+            poll: polls a host now; what it tells is no older than the call.
             tally: counts what is written into the journal, and the blocks.
             alertmanagers: who is asked about silences.
             clock: tells the Unix time.

@@ -52,7 +52,7 @@ class Bench:
     client: PanelClient
     decoder: QueueDecoder
     poll: Callable[[str], Awaitable[HostSnapshot]]
-    """Polls a host now.
+    """Polls a host now; what it tells is no older than the call.
 
     Raises:
         HostGoneError: it left the config.

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from exporter import daemon
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation
 from exporter.standin.exim import EximQueue
+from exporter.standin.panel import Answer, RecordedRequest
 from tests.daemon.conftest import eventually, host
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import (
@@ -283,3 +285,32 @@ async def test_a_disk_that_is_full(panel: PanelServer, queue: EximQueue, tmp_pat
         await eventually(over, seconds=60)
         assert await queue.count() == 0
         assert sorted(ids_asked(panel)) == sorted(frozen)
+
+
+async def test_a_rule_goes_by_no_poll_that_began_while_another_rule_acted(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    """That poll has counted 23 messages; by the time it ends there are five."""
+    site, hold, _ = await at_the_first_of_two_rules(start_site, panel, queue)
+    old = Hold(of(Operation.LIST))
+
+    async def both(request: RecordedRequest, answer: Answer) -> web.Response:
+        return await hold(request, lambda: old(request, answer))
+
+    panel.panel.interfere = both
+    poll = asyncio.create_task(site.running.poll("mx1"))
+    await old.wait()
+    plain = [each.id for each in await queue.messages() if not each.frozen]
+    for message_id in plain[5:]:
+        await queue.delete(message_id)
+    hold.let_go.set()
+
+    async def ended() -> bool:
+        return ("outcome", "ok") in site.story(rule="purge")
+
+    await eventually(ended)
+    old.let_go.set()
+    await poll
+    await site.quiet()
+    assert site.story(rule="later") == [("blocked", "condition")]
+    assert await queue.count() == 5
