@@ -71,6 +71,7 @@ class Desk:
         tally: Tally | None = None,
         alertmanagers: Callable[[], Sequence[KnowsSilences]] = tuple,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """What it works with.
@@ -83,6 +84,7 @@ class Desk:
             tally: counts what is written into the journal, and the blocks.
             alertmanagers: who is asked about silences.
             clock: tells the Unix time.
+            monotonic: tells the seconds that have passed, whatever the clock is set to.
             sleep: waits for some seconds.
         """
         self.journal = journal
@@ -92,6 +94,7 @@ class Desk:
         self.tally = tally if tally is not None else Tally()
         self._alertmanagers = alertmanagers
         self._clock = clock
+        self._monotonic = monotonic
         self._sleep = sleep
         self._config = RemediationConfig()
         self._locks = HostLocks(journal.path)
@@ -395,6 +398,7 @@ class Desk:
             self._poll,
             self._parallel,
             self._sleep,
+            self._monotonic,
             self._alertmanagers(),
         )
 

@@ -6,6 +6,7 @@ The same for rules and for what a person does by hand.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -60,6 +61,8 @@ class Bench:
     parallel: int
     """Requests in flight to the panel."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    monotonic: Callable[[], float] = time.monotonic
+    """Tells the seconds that have passed, whatever the machine's clock is set to."""
     alertmanagers: Sequence[KnowsSilences] = ()
     """Who is asked about silences."""
 
@@ -218,11 +221,12 @@ class Work:
         refused = next((a for a in answers if a.reason is Reason.UNSUPPORTED), None)
         if refused is not None and self._base.rule:
             await self.write(Kind.DISABLED, text=f"Disabled here: {refused.text}")
+        done_at = self._bench.monotonic()
         seen = await self._see()
         acted = any(answer.what not in {"failed", "not_asked"} for answer in answers)
         action, plan = self._deed.action, self._plan
         try:
-            expected = await self._expected() if acted else None
+            expected = await self._expected(done_at) if acted else None
         except HostGoneError:
             return _unseen(verdict_on_messages(action, plan, answers, seen, expected=None))
         return verdict_on_messages(action, plan, answers, seen, expected=expected)
@@ -241,6 +245,7 @@ class Work:
         detail: dict[str, object] = {"reply": answer.what}
         if answer.what == "failed":
             return Verdict(Outcome.FAILED, f"Nothing was done. {answer.text}", detail)
+        done_at = self._bench.monotonic()
         try:
             running = await actions.service_runs(self._bench.client, service)
         except PanelError as error:
@@ -249,7 +254,7 @@ class Work:
         text = f"{service} {'runs' if running else 'is stopped'}."
         good = running is wanted
         try:
-            expected = await self._expected()
+            expected = await self._expected(done_at)
         except HostGoneError:
             return _unseen(Verdict(Outcome.OK if good else Outcome.UNVERIFIED, text, detail))
         good = good and expected is not False
@@ -257,26 +262,33 @@ class Work:
             text += " What verify expects did not come true."
         return Verdict(Outcome.OK if good else Outcome.UNVERIFIED, text, detail)
 
-    async def _expected(self) -> bool | None:
-        """Whether what `verify` expects comes true in its time; None when nothing is expected.
-
-        What cannot be told until then has not come true.
+    async def _expected(self, done_at: float) -> bool | None:
+        """Whether what `verify` expects comes true; None when nothing is expected.
 
         Raises:
             HostGoneError: it left the config, or the daemon ends.
         """
         verify = self._deed.verify
-        if verify is None:
-            return None
-        waited = 0.0
-        while True:
-            if holds(await self._bench.poll(self._bench.host), verify.expect):
-                return True
-            pause = min(VERIFY_EVERY, verify.within - waited)
-            if pause <= 0:
-                return False
-            await self._bench.sleep(pause)
-            waited += pause
+        return None if verify is None else await comes_true(self._bench, verify, done_at)
+
+
+async def comes_true(bench: Bench, verify: Verify, done_at: float) -> bool:
+    """Whether what `verify` expects comes true in its time, which counts from `done_at`.
+
+    What cannot be told until then has not come true. The last poll begins when the time is up,
+    however long the ones before it took.
+
+    Raises:
+        HostGoneError: it left the config, or the daemon ends.
+    """
+    until = done_at + verify.within
+    while True:
+        left = until - bench.monotonic()
+        if holds(await bench.poll(bench.host), verify.expect):
+            return True
+        if left <= 0:
+            return False
+        await bench.sleep(max(0.0, min(VERIFY_EVERY, until - bench.monotonic())))
 
 
 def _unseen(verdict: Verdict) -> Verdict:

@@ -149,9 +149,17 @@ class Remediation(RuleBasedStateMachine):
     def _start(self) -> None:
         """A new daemon over the journal as it is."""
         pool = cast("PanelPool", Pool(self.panels))
-        clock, sleep = self.world.clock, self.world.sleep
-        self.world.died = asyncio.Event()
-        self.desk = Desk(self.journal, pool, self.decoder, self._poll, clock=clock, sleep=sleep)
+        world = self.world
+        world.died = asyncio.Event()
+        self.desk = Desk(
+            self.journal,
+            pool,
+            self.decoder,
+            self._poll,
+            clock=world.clock,
+            monotonic=world.monotonic,
+            sleep=world.sleep,
+        )
         self._follow(anew=True)
         self._surely(
             lambda journal: journal._database.connection.execute("PRAGMA synchronous = OFF")
@@ -423,7 +431,15 @@ class Remediation(RuleBasedStateMachine):
 
         client = cast("PanelClient", self.panels[name])
         parallel = config.poll.requests_per_host
-        bench = Bench(self.journal, client, self.decoder, poll, parallel, self.world.sleep)
+        bench = Bench(
+            self.journal,
+            client,
+            self.decoder,
+            poll,
+            parallel,
+            self.world.sleep,
+            self.world.monotonic,
+        )
         locks = HostLocks(self.journal.path)
         try:
             await run_rule(bench, locks, section, found, request, look)

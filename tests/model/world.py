@@ -92,6 +92,8 @@ class World:
 
     folder: Path
     now: float = NOW
+    slept: float = 0.0
+    """Seconds, which setting the clock does not change."""
     watch: Watch = field(init=False)
     died: asyncio.Event = field(default_factory=asyncio.Event)
     """The process was killed: whatever waits now never goes on."""
@@ -108,8 +110,12 @@ class World:
     def clock(self) -> float:
         return self.now
 
+    def monotonic(self) -> float:
+        return self.slept
+
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self.slept += seconds
         await asyncio.sleep(0)
 
     async def die(self) -> None:
