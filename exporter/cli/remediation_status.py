@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,10 @@ from rich.text import Text
 
 from exporter.cli.journal import local_time, zone_note
 from exporter.cli.mail import plural, printable
-from exporter.cli.rules import rules_on_hosts
+from exporter.cli.poll import choose_hosts
+from exporter.cli.rules import rule_on_host, rules_on_hosts, the_rule
 from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
-from exporter.config.models import Config
+from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.files import file_exists
 from exporter.journal import (
@@ -43,6 +45,9 @@ _MODES = {
 BLOCK_SHOWN = 86400.0
 """Seconds for which a block is shown; it is written down only when it begins."""
 
+FAILURE_SHOWN = 86400.0
+"""Seconds for which a rule that did not end well is no idle one."""
+
 _TOLD_OTHERWISE = frozenset(
     guard.value
     for guard in (
@@ -51,6 +56,9 @@ _TOLD_OTHERWISE = frozenset(
     )
 )
 """Guards whose word can be worked out anew from the journal and the config."""
+
+
+_WELL = frozenset({Outcome.OK, Outcome.DRY_RUN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +93,8 @@ class Standing:
     has_journal: bool = True
 
 
-def read_standing(config: Config) -> Standing:
-    """What the journal tells of the rules that the config has.
+def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostConfig]]) -> Standing:
+    """What the journal tells of rules, each on a host.
 
     Raises:
         JournalError: it cannot be read.
@@ -95,8 +103,8 @@ def read_standing(config: Config) -> Standing:
         journal = Journal.open_to_read(config.state.path)
     except JournalMissingError:
         nothing = RuleFacts()
-        rules = tuple(RuleOnHost(rule, h.name, nothing) for rule, h in rules_on_hosts(config))
-        return Standing(FleetFacts(0, ""), rules, has_journal=False)
+        untold = tuple(RuleOnHost(rule, host.name, nothing) for rule, host in rules)
+        return Standing(FleetFacts(0, ""), untold, has_journal=False)
     try:
         unsettled = [left.intent for left in journal.unsettled()]
         begun = {(intent.rule, intent.host) for intent in unsettled}
@@ -104,7 +112,7 @@ def read_standing(config: Config) -> Standing:
             journal.fleet_facts(),
             tuple(
                 _read(journal, rule, host.name, unsettled=(rule.name, host.name) in begun)
-                for rule, host in rules_on_hosts(config)
+                for rule, host in rules
             ),
             tuple(intent for intent in unsettled if not intent.rule),
         )
@@ -141,18 +149,32 @@ def _block(journal: Journal, rule: RemediationRule, host: str, facts: RuleFacts)
 
 @click.command("status")
 @config_option
+@click.option("--rule", "rule_name", metavar="RULE", help="This rule, on every host.")
+@click.option("--host", "name", metavar="HOST", help="This host, every rule.")
+@click.option("--all", "show_all", is_flag=True, help="Every rule on every host.")
 @format_option
-def status(config_file: Path, output_format: str) -> None:
+def status(
+    config_file: Path,
+    rule_name: str | None,
+    name: str | None,
+    output_format: str,
+    *,
+    show_all: bool,
+) -> None:
     """Show how each rule stands on each host.
 
-    Reads the config and the journal; needs no daemon and asks no panel.
+    Where a rule is idle, its hosts are only counted, unless the rule or the host is named:
+    nothing holds it back there, and if its last action failed that was more than a day ago.
+    JSON has every one. Reads the config and the journal; needs no daemon and asks no panel.
 
     \b
     brainycp-exporter remediation status --config F
+    brainycp-exporter remediation status --host mx1 --config F
     """  # noqa: D301 - click's mark before lines that stay as they are
     config = load_or_exit(config_file).config
+    rules = _chosen(config, rule_name, name)
     try:
-        standing = read_standing(config)
+        standing = read_standing(config, rules)
     except JournalError as error:
         raise click.ClickException(f"Nothing acts: {error}") from None
     now = time.time()
@@ -161,9 +183,31 @@ def status(config_file: Path, output_format: str) -> None:
         return
     for line in _fleet_lines(config, standing, now):
         click.echo(line)
-    if standing.rules:
-        console().print(_table(standing, now))
+    everything = show_all or rule_name is not None or name is not None
+    shown = [row for row in standing.rules if everything or not _is_idle(row, now)]
+    if shown:
+        console().print(_table(shown, now))
         click.echo(f"\n{zone_note()}")
+    if not everything:
+        for line in _idle_lines(config, standing, shown):
+            click.echo(line)
+
+
+def _chosen(
+    config: Config, rule_name: str | None, name: str | None
+) -> list[tuple[RemediationRule, HostConfig]]:
+    """The rules that are asked for, with their hosts; all where none is named."""
+    if rule_name is not None and name is not None:
+        return [rule_on_host(config, rule_name, name)]
+    if rule_name is not None:
+        the_rule(config, rule_name)
+    if name is not None:
+        choose_hosts(config, (name,))
+    return [
+        (rule, host)
+        for rule, host in rules_on_hosts(config)
+        if rule_name in {None, rule.name} and name in {None, host.name}
+    ]
 
 
 # --- the fleet ----------------------------------------------------------------------------------
@@ -206,14 +250,36 @@ def _fleet_lines(config: Config, standing: Standing, now: float) -> Iterator[str
 # --- the rules ----------------------------------------------------------------------------------
 
 
-def _table(standing: Standing, now: float) -> Table:
+def _is_idle(row: RuleOnHost, now: float) -> bool:
+    """Whether there is nothing to tell of a rule on a host."""
+    last = row.last
+    failed = last is not None and last.outcome not in _WELL and now - last.at < FAILURE_SHOWN
+    return not failed and not any(_notes(row, now))
+
+
+def _idle_lines(config: Config, standing: Standing, shown: Sequence[RuleOnHost]) -> Iterator[str]:
+    """On how many hosts each rule is idle."""
+    idle = Counter(row.rule.name for row in standing.rules)
+    idle.subtract(row.rule.name for row in shown)
+    if shown:
+        yield ""
+    for rule in config.remediation.rules:
+        if rule.name not in idle:
+            yield f"{rule.name}: is for no host of the config."
+        elif idle[rule.name]:
+            yield f"{rule.name}: idle on {plural(idle[rule.name], 'host')}."
+    if idle.total():
+        yield "--all shows each; --rule RULE and --host HOST all of one."
+
+
+def _table(rows: Sequence[RuleOnHost], now: float) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("RULE", overflow="fold")
     table.add_column("HOST", overflow="fold")
     table.add_column("LAST", overflow="fold")
     table.add_column("TODAY", justify="right", no_wrap=True)
     table.add_column("NOW", overflow="fold")
-    for row in standing.rules:
+    for row in rows:
         last = "never"
         if row.last is not None:
             last = f"{row.last.outcome}, {duration(now - row.last.at)} ago"
@@ -230,7 +296,7 @@ def _table(standing: Standing, now: float) -> Table:
 def _style(last: Entry | None) -> str:
     if last is None:
         return ""
-    return "green" if last.outcome in {Outcome.OK, Outcome.DRY_RUN} else "red"
+    return "green" if last.outcome in _WELL else "red"
 
 
 def _notes(row: RuleOnHost, now: float) -> Iterator[str]:

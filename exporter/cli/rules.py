@@ -28,6 +28,20 @@ def rules_on_hosts(config: Config) -> Iterator[tuple[RemediationRule, HostConfig
                 yield rule, host
 
 
+def the_rule(config: Config, name: str) -> RemediationRule:
+    """The rule of this name.
+
+    Raises:
+        click.BadParameter: there is none.
+    """
+    rule = config.remediation.rule(name)
+    if rule is None:
+        known = ", ".join(rule.name for rule in config.remediation.rules)
+        told = f"it has {known}" if known else "it has no remediation rules"
+        raise click.BadParameter(f"no rule {name} in the config; {told}")
+    return rule
+
+
 def rule_on_host(
     config: Config, rule_name: str, host_name: str
 ) -> tuple[RemediationRule, HostConfig]:
@@ -36,11 +50,7 @@ def rule_on_host(
     Raises:
         click.BadParameter: there is no such rule or host, or the rule is not for it.
     """
-    rule = config.remediation.rule(rule_name)
-    if rule is None:
-        known = ", ".join(rule.name for rule in config.remediation.rules)
-        told = f"it has {known}" if known else "it has no remediation rules"
-        raise click.BadParameter(f"no rule {rule_name} in the config; {told}")
+    rule = the_rule(config, rule_name)
     (host,) = choose_hosts(config, (host_name,))
     if not concerns(rule.hosts, host.name, host.labels):
         raise click.BadParameter(f"rule {rule_name} is not for host {host_name}: see its `hosts`")

@@ -109,13 +109,83 @@ def test_status_without_a_journal(config: Path, path: Path) -> None:
         "this hour: 0 of 12 actions over the fleet",
     ]
     assert "not there yet: nothing was ever done" in result.stdout
-    rows = [line.split() for line in lines if line.startswith(("purge", "start"))]
-    assert rows == [
-        ["purge", "mx1", "never", "0/4", "-"],
-        ["purge", "mx2", "never", "0/4", "-"],
-        ["start", "mx2", "never", "0/4", "-"],
+    assert lines[-3:] == [
+        "purge: idle on 2 hosts.",
+        "start: idle on 1 host.",
+        "--all shows each; --rule RULE and --host HOST all of one.",
     ]
+    assert rows(config, "--all") == NEVER
     assert not path.exists()
+
+
+NEVER = [[*of.split(), "never", "0/4", "-"] for of in ("purge mx1", "purge mx2", "start mx2")]
+
+
+def rows(config: Path, *arguments: str) -> list[list[str]]:
+    """The table of `status`, as words."""
+    result = remediation(config, "status", *arguments)
+    assert result.exit_code == 0, result.output
+    lines = (line.split() for line in result.stdout.splitlines())
+    return [words for words in lines if words and words[0] in {"purge", "start"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["--rule", "purge"], NEVER[:2]),
+        (["--host", "mx2"], NEVER[1:]),
+        (["--rule", "purge", "--host", "mx2"], NEVER[1:2]),
+    ],
+)
+def test_status_of_a_rule_or_a_host(
+    config: Path, arguments: list[str], shown: list[list[str]]
+) -> None:
+    assert rows(config, *arguments) == shown
+    views = json.loads(remediation(config, "status", *arguments, "--format", "json").stdout)
+    assert [[view["rule"], view["host"]] for view in views["rules"]] == [row[:2] for row in shown]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--rule", "purg"], "no rule purg in the config; it has purge, start"),
+        (["--host", "mx9"], "no host mx9 in the config; it has mx1, mx2"),
+        (["--rule", "start", "--host", "mx1"], "rule start is not for host mx1"),
+    ],
+)
+def test_status_of_what_there_is_not(config: Path, arguments: list[str], words: str) -> None:
+    result = remediation(config, "status", *arguments)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("how", "age", "idle"),
+    [
+        (Outcome.OK, 2 * HOUR, True),
+        (Outcome.DRY_RUN, 2 * HOUR, True),
+        (Outcome.UNVERIFIED, 2 * HOUR, False),
+        (Outcome.FAILED, DAY - 60, False),
+        (Outcome.UNKNOWN, DAY + 60, True),
+        (Outcome.OK, HOUR - 60, False),  # it cools down
+    ],
+)
+def test_status_counts_the_hosts_on_which_a_rule_is_idle(
+    config: Path, path: Path, how: Outcome, age: float, idle: bool
+) -> None:
+    write(path, intent(), outcome(how=how), age=age)
+    assert [row[:2] for row in rows(config) if row[0] == "purge"] == (
+        [] if idle else [["purge", "mx1"]]
+    )
+    said = remediation(config, "status").stdout
+    assert f"purge: idle on {'2 hosts' if idle else '1 host'}.\n" in said
+    assert len(json.loads(remediation(config, "status", "--format", "json").stdout)["rules"]) == 3
+
+
+def test_status_of_a_rule_without_a_host(tmp_path: Path) -> None:
+    config = offline(tmp_path, rules=[{**PURGE, "hosts": {"names": ["web*"]}}])
+    said = remediation(config, "status").stdout
+    assert said.endswith("\n\npurge: is for no host of the config.\n")
 
 
 def test_status_tells_how_each_rule_stands(config: Path, path: Path) -> None:
