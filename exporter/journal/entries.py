@@ -91,6 +91,17 @@ class Entry:
     id: int = 0
 
 
+def ends_approval(word: Kind, intent: Entry) -> bool:
+    """Whether an action ends what was last said of an approval before it, for its rule and host.
+
+    What a person decided is used up by the action that goes by it. A request is answered by any
+    action, too: by hand a person has let the rule act without it. A dry run answers nothing.
+    """
+    if intent.detail.get("approval"):
+        return True
+    return word is Kind.APPROVAL_REQUESTED and intent.mode == "enforce"
+
+
 @dataclass(frozen=True, slots=True)
 class RuleFacts:
     """What the journal knows of one rule on one host; what its guards go by."""
@@ -104,7 +115,7 @@ class RuleFacts:
     failed_verifications: int = 0
     """Since the last good one, or since a person resumed the rule."""
     approval: str = ""
-    """"", `requested`, `approved` or `rejected`: of the last request that was not used yet."""
+    """"", `requested`, `approved` or `rejected`: the last word that no action has ended."""
     approval_run: str = ""
     """The request's own number, by which a person approves it."""
     approval_at: float = 0.0

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from exporter.journal.database import Database
-from exporter.journal.entries import Entry, FleetFacts, Kind, RuleFacts, Unsettled
+from exporter.journal.entries import (
+    Entry,
+    FleetFacts,
+    Kind,
+    RuleFacts,
+    Unsettled,
+    ends_approval,
+)
 from exporter.journal.file import JournalError, JournalMissingError
 from exporter.journal.pruning import prune
 from exporter.journal.rows import (
@@ -221,7 +228,7 @@ class Journal:
             ]
 
     def _approval(self, host: str, rule: str, now: float) -> Entry | None:
-        """The last word on the last request, unless it was used or its age is not within bounds.
+        """The last word on the last request, unless an action ended it or its age is out of bounds.
 
         One that lies far ahead of the clock, which was set back, is no more to be relied on than
         one that is too old.
@@ -230,7 +237,7 @@ class Journal:
         if last is None or abs(now - last.at) >= APPROVAL_LASTS:
             return None
         later = self.entries(host=host, rule=rule, kinds=[Kind.INTENT], after=last.id)
-        return None if any(intent.detail.get("approval") for intent in later) else last
+        return None if any(ends_approval(last.kind, intent) for intent in later) else last
 
     def _approved(self, approval: Entry | None) -> list[Entry]:
         """The request that was approved, if any was."""

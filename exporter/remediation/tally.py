@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from exporter.journal.entries import Entry, Kind, Outcome
+from exporter.journal.entries import Entry, Kind, Outcome, ends_approval
 from exporter.journal.store import APPROVAL_LASTS
 from exporter.remediation.guards import Guard
 
@@ -52,7 +52,7 @@ class Tally:
         self.known = False
         """Whether what the journal holds was counted in, if there is one."""
         self.decided: dict[tuple[str, str], Kind] = {}
-        """By host and rule, what a person has decided; until the rule acts, or asks anew."""
+        """By host and rule, what a person has decided; until an action uses it, or it asks anew."""
         self.waiting_runs: dict[tuple[str, str], str] = {}
         """The numbers of the requests that wait."""
         self.paused = False
@@ -81,8 +81,10 @@ class Tally:
             case Kind.INTENT:
                 self.planned[key] = _number(entry, "planned")
                 self.begun[key] = entry.at
-                self._requests.pop(key, None)
-                self.decided.pop(key, None)
+                if ends_approval(Kind.APPROVAL_REQUESTED, entry):
+                    self._requests.pop(key, None)
+                if key in self.decided and ends_approval(self.decided[key], entry):
+                    del self.decided[key]
             case Kind.APPROVAL_REQUESTED:
                 self._requests[key] = entry.at, _number(entry, "planned")
                 self.decided.pop(key, None)

@@ -242,6 +242,12 @@ APPROVALS: list[tuple[list[tuple[float, Entry]], str, str, float]] = [
     # An action that did not go by the approval does not use it up.
     ([(60, entry(APPROVED, "a")), (50, intent("by hand"))], "approved", "a", 60),
     ([(60, entry(APPROVED, "a")), (50, used("a")), (40, intent("by hand"))], "", "", NOW),
+    ([(60, entry(REJECTED, "a")), (50, intent("by hand"))], "rejected", "a", 60),
+    # A person who let the rule act by hand has answered what it asked; a dry run is no answer.
+    ([(60, entry(REQUESTED, "a")), (50, intent("by hand"))], "", "", NOW),
+    ([(60, entry(REQUESTED, "a")), (50, intent("x", mode="dry_run"))], "requested", "a", 60),
+    ([(60, entry(REQUESTED, "a")), (50, intent("x", host="mx2"))], "requested", "a", 60),
+    ([(60, intent("by hand")), (50, entry(REQUESTED, "a"))], "requested", "a", 50),
     ([(60, entry(APPROVED, "a")), (50, replace(used("a"), host="mx2"))], "approved", "a", 60),
     ([(60, entry(APPROVED, "a")), (50, entry(BLOCKED)), (40, outcome())], "approved", "a", 60),
     # The last word counts, on whichever request.
@@ -360,7 +366,8 @@ STEPS = st.tuples(
 def told_of(step: tuple[float, Kind, Outcome, str, str, str]) -> Entry:
     _, kind, how, run, host, rule = step
     by = {"approval": run} if kind is Kind.INTENT and how is OK else {}
-    return Entry(kind, run, host, rule, outcome=how, text=f"{kind}", detail=by)
+    mode = "dry_run" if how is BAD else "enforce"
+    return Entry(kind, run, host, rule, mode=mode, outcome=how, text=f"{kind}", detail=by)
 
 
 def by_reading_all(entries: list[Entry], now: float) -> RuleFacts:
@@ -378,6 +385,8 @@ def by_reading_all(entries: list[Entry], now: float) -> RuleFacts:
             approval = e
         elif e.kind is Kind.INTENT and e.detail:
             approval = None
+        elif e.kind is Kind.INTENT and e.mode == "enforce" and approval:
+            approval = None if approval.kind is REQUESTED else approval
     if approval is not None and abs(now - approval.at) >= DAY:
         approval = None
     words = {REQUESTED: "requested", APPROVED: "approved", REJECTED: "rejected"}

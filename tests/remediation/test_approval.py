@@ -204,6 +204,22 @@ async def test_an_approval_that_was_used_while_the_plan_was_made_counts_no_more(
     assert await site.blocked("approval") == 2
 
 
+async def test_it_asks_anew_once_a_person_has_let_it_act_by_hand(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    """What it asked for was done, and of another storm a person must hear."""
+    freeze(queue, 8)
+    site = await start(start_site, panel, cooldown="1ms")
+    by_hand = Entry(Kind.INTENT, "a" * 32, host="mx1", rule="purge", mode="enforce")
+    write_journal(site.path, by_hand)
+    write_journal(site.path, replace(by_hand, kind=Kind.OUTCOME, outcome="ok"))
+    assert await site.metric("waiting_approval_messages", **LABELS) is None
+    await site.look()
+    assert site.story()[-1] == ("approval_requested", "")
+    assert await site.metric("waiting_approval_messages", **LABELS) == 8
+    assert changing(panel) == []
+
+
 async def test_an_approved_rule_is_still_held_back_by_the_other_guards(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
 ) -> None:

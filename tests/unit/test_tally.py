@@ -162,7 +162,9 @@ REQUESTED = planning(1, Kind.APPROVAL_REQUESTED, 40)
         ([entry(2, Kind.APPROVED)], None),
         ([entry(2, Kind.REJECTED)], None),
         # Approved or by hand: there is nothing to wait for any more.
-        ([planning(2, Kind.INTENT, 38)], None),
+        ([entry(2, Kind.INTENT, detail={"approval": True})], None),
+        ([planning(2, Kind.INTENT, 38, mode="enforce")], None),
+        ([planning(2, Kind.INTENT, 38, mode="dry_run")], 40),
         ([entry(2, Kind.BLOCKED), entry(3, Kind.ASKED)], 40),
         ([planning(2, Kind.APPROVAL_REQUESTED, 7)], 7),
         ([entry(2, Kind.REJECTED), planning(3, Kind.APPROVAL_REQUESTED, 7)], 7),
@@ -173,6 +175,14 @@ REQUESTED = planning(1, Kind.APPROVAL_REQUESTED, 40)
 def test_what_waits_for_a_person(then: Iterable[Entry], waiting: int | None) -> None:
     told = tally(REQUESTED, *then)
     assert told.waiting(SOON).get(KEY) == waiting
+
+
+@pytest.mark.parametrize("word", [Kind.APPROVED, Kind.REJECTED])
+def test_what_a_person_decided_stands_until_an_action_uses_it(word: Kind) -> None:
+    told = tally(REQUESTED, entry(2, word), planning(3, Kind.INTENT, 8, mode="enforce"))
+    assert told.decided == {KEY: word}
+    told.add([entry(4, Kind.INTENT, detail={"approval": True})])
+    assert told.decided == {}
 
 
 def test_a_request_that_nobody_answers_stands_for_a_day() -> None:
