@@ -63,7 +63,8 @@ def plan_of(
         )
     chosen = [m for m in listing.chosen if approved is None or m.id in approved]
     if not chosen:
-        return Block(Guard.NOTHING_TO_DO, f"No message is {describe(rule.selector)}.")
+        seen = " and among those that were approved" if listing.chosen else ""
+        return Block(Guard.NOTHING_TO_DO, f"No message is {describe(rule.selector)}{seen}.")
     everything = len(chosen) == len(listing.chosen)
     whole = everything and (
         rule.action == "purge_all" or (rule.action == "purge_frozen" and listing.is_all_frozen_mail)

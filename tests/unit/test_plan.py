@@ -216,6 +216,12 @@ def test_only_what_a_person_has_seen_is_acted_on(
     assert (made.guard if isinstance(made, Block) else made) == expected
 
 
+def test_of_mail_that_nobody_approved_it_is_not_said_that_there_is_none() -> None:
+    block = plan_of(PURGE, listing(PURGE, *QUEUE), frozenset())
+    assert isinstance(block, Block)
+    assert block.reason == "No message is frozen and among those that were approved."
+
+
 FLAGS = st.none() | st.booleans()
 MESSAGES = st.lists(
     st.builds(
