@@ -28,7 +28,6 @@ from exporter.remediation.situation import Fleet, situation_of
 from exporter.remediation.states import HostState, RuleState, follow_config
 from exporter.remediation.tally import Tally
 from exporter.remediation.work import Bench
-from exporter.rules import holds, readings
 from exporter.snapshot import HostGoneError, HostSnapshot
 
 log = structlog.get_logger(__name__)
@@ -130,22 +129,8 @@ class Desk:
         host = self._hosts.get(snapshot.host)
         if host is None or self._stopped:
             return
-        host.heard = True
-        now = self._clock()
+        wanted = host.follow(self._config.rules, snapshot, self._clock())
         free = host.task is None or host.task.done()
-        wanted: list[tuple[RemediationRule, Request]] = []
-        for rule in self._config.rules:
-            state = host.rules.get(rule.name)
-            if state is None:
-                continue
-            verdict = holds(snapshot, rule.when) if rule.when else False
-            tripped = state.clock.follow(now, verdict=verdict)
-            if state.asked is not None and snapshot.ok and free:
-                wanted.append((rule, state.asked))
-            elif tripped:
-                wanted.append((rule, Request(why=dict(readings(snapshot, rule.when)))))
-            elif verdict is False:
-                state.block = None
         if free and (wanted or (host.unsettled and snapshot.ok)):
             host.task = asyncio.create_task(
                 self._consider(host, wanted), name=f"remediation {snapshot.host}"

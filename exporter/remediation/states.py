@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.config.fleet import concerns
@@ -11,7 +11,8 @@ from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.remediation.guards import Block
 from exporter.remediation.run import Request
-from exporter.rules import Clock
+from exporter.rules import Clock, holds, readings
+from exporter.snapshot import HostSnapshot
 
 
 @dataclass(slots=True)
@@ -29,6 +30,18 @@ class RuleState:
     """Unix time at which that was."""
     rest_until: float = 0.0
     """Unix time before which the panel is not asked again for it."""
+
+    def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
+        """Take in a poll at Unix time `now`; who wants the rule to act by it, None when nobody."""
+        verdict = holds(snapshot, rule.when) if rule.when else False
+        tripped = self.clock.follow(now, verdict=verdict)
+        if self.asked is not None and snapshot.ok:
+            return self.asked
+        if tripped:
+            return Request(why=dict(readings(snapshot, rule.when)))
+        if verdict is False and self.asked is None:
+            self.block = None  # nothing is held back any more
+        return None
 
 
 @dataclass(slots=True)
@@ -49,6 +62,15 @@ class HostState:
     def wants(self) -> bool:
         """Whether any rule wants an action, or is asked for one."""
         return any(state.clock.tripped or state.asked for state in self.rules.values())
+
+    def follow(
+        self, rules: Iterable[RemediationRule], snapshot: HostSnapshot, now: float
+    ) -> list[tuple[RemediationRule, Request]]:
+        """Take in a poll at Unix time `now`; the rules that are to act by it, and for whom."""
+        self.heard = True
+        own = [(rule, self.rules[rule.name]) for rule in rules if rule.name in self.rules]
+        wanted = [(rule, state.follow(rule, snapshot, now)) for rule, state in own]
+        return [(rule, request) for rule, request in wanted if request is not None]
 
 
 def follow_config(

@@ -19,7 +19,7 @@ import yaml
 from yarl import URL
 
 import exporter.web.remediation
-from exporter.hostlock import HostLocks
+from exporter.hostlock import TURN, HostLocks
 from exporter.journal import Actor, Entry, Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation.run import Request
@@ -481,6 +481,21 @@ async def test_a_request_does_not_wait_for_ever(
     assert changing(panel) == []
     assert site.story() == [("asked", ""), ("blocked", "host_busy")]
     assert await site.blocked("host_busy") == 3
+
+
+async def test_what_holds_it_back_after_a_list_is_written_down_once(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    """The run's own poll is no sign that the rule wants nothing any more."""
+    freeze(queue, 8)
+    site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
+    with HostLocks(site.path).hold(f"{TURN}0"):
+        await post(site.running, alert())
+        await site.look()
+        await site.look()
+    assert site.story() == [("asked", ""), ("blocked", "actions_at_once")]
+    await site.look()
+    assert site.story()[-1] == ("outcome", "ok")
 
 
 # --- a real one ----------------------------------------------------------------------------------

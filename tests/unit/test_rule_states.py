@@ -1,0 +1,133 @@
+"""Who wants a rule to act after a poll: the states of one host's rules, and a clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from exporter.config.models import Config
+from exporter.config.remediation import RemediationRule
+from exporter.journal import Actor
+from exporter.remediation.guards import Block, Guard
+from exporter.remediation.run import Request
+from exporter.remediation.states import HostState, RuleState, follow_config
+from exporter.rules import Clock
+from exporter.snapshot import HostSnapshot
+from tests import builders
+from tests.builders import NOW, bad, good, queue, snapshot, stats
+
+ASKED = Request(Actor.ALERTMANAGER, "FrozenStorm")
+TRIPPED = Request(why={"queue_frozen_messages > 5": 60.0})
+BLOCK = Block(Guard.PAUSE, "Paused by Ann.")
+
+
+def rule(**keys: Any) -> RemediationRule:
+    values = {"name": "purge", "when": "queue_frozen_messages > 5", "action": "purge_frozen"}
+    return RemediationRule.model_validate(values | keys)
+
+
+STORM, FOR, ON_DEMAND = rule(), rule(**{"for": "1m"}), rule(when=[])
+
+
+def poll(frozen: int | None) -> HostSnapshot:
+    """So many frozen messages; None: the queue did not tell."""
+    if frozen is None:
+        return snapshot(bad("queue"), good("clamav"))
+    return snapshot(good("queue", queue(stats=stats(frozen=frozen))), good("clamav"))
+
+
+def state(rule: RemediationRule, **keys: Any) -> RuleState:
+    return RuleState(Clock(rule.hold or 0.0, longest=180.0), **keys)
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "polls", "wanted"),
+    [
+        (STORM, None, [60], [TRIPPED]),
+        (STORM, None, [3, 60, 3], [None, TRIPPED, None]),
+        (STORM, None, [60, None, 60], [TRIPPED, None, TRIPPED]),
+        (FOR, None, [60, 60, 60], [None, None, TRIPPED]),
+        (FOR, None, [60, None, 60, 60, 60], [None, None, None, None, TRIPPED]),
+        # Asked for, it does not wait for its clock, nor for its condition: the run looks at that.
+        (FOR, ASKED, [60, 3], [ASKED, ASKED]),
+        (STORM, ASKED, [60], [ASKED]),
+        # But for a poll that is good in all.
+        (STORM, ASKED, [None, 60], [None, ASKED]),
+        (ON_DEMAND, ASKED, [None, 3], [None, ASKED]),
+        (ON_DEMAND, None, [60], [None]),
+    ],
+)
+def test_who_wants_a_rule_to_act(
+    rule: RemediationRule,
+    asked: Request | None,
+    polls: list[int | None],
+    wanted: list[Request | None],
+) -> None:
+    """Polls are half a minute apart."""
+    told = state(rule, asked=asked)
+    assert [
+        told.follow(rule, poll(frozen), NOW + 30 * number) for number, frozen in enumerate(polls)
+    ] == wanted
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "frozen", "stands"),
+    [
+        (STORM, None, 60, True),
+        (STORM, None, None, True),
+        (STORM, None, 3, False),
+        # What is asked for is still held back, whatever the poll says of the condition.
+        (STORM, ASKED, 3, True),
+        (ON_DEMAND, ASKED, 3, True),
+        (ON_DEMAND, ASKED, None, True),
+        (ON_DEMAND, None, 3, False),
+    ],
+)
+def test_what_held_a_rule_back_is_forgotten_once_nobody_wants_it(
+    rule: RemediationRule, asked: Request | None, frozen: int | None, stands: bool
+) -> None:
+    told = state(rule, asked=asked, block=BLOCK)
+    told.follow(rule, poll(frozen), NOW)
+    assert told.block == (BLOCK if stands else None)
+
+
+def test_the_rules_of_a_host_want_to_act_in_the_order_of_the_config() -> None:
+    first, second, third = rule(name="first"), rule(name="second"), rule(name="third")
+    calm = rule(name="calm", when="queue_messages > 999")
+    host = HostState(builders.host())
+    host.rules = {each.name: state(each) for each in (second, calm, first)}
+    wanted = host.follow([first, calm, second, third], poll(60), NOW)
+    assert wanted == [(first, TRIPPED), (second, TRIPPED)]
+    assert host.heard
+
+
+def config(*rules: dict[str, Any]) -> Config:
+    hosts = [{"name": "mx1", "url": "http://127.0.0.1:1", "username": "u", "password": "p"}]
+    section = {"mode": "enforce", "rules": rules}
+    return Config.model_validate({"hosts": hosts, "remediation": section})
+
+
+PURGE: dict[str, Any] = {"name": "purge", "when": "up == 1", "action": "purge_frozen"}
+OTHER: dict[str, Any] = {**PURGE, "name": "other"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "heard"),
+    [
+        ([PURGE], [PURGE], True),
+        ([PURGE, OTHER], [PURGE], True),
+        ([PURGE], [PURGE, OTHER], False),
+        ([PURGE], [{**PURGE, "cooldown": "2h"}], False),
+        ([PURGE], [PURGE, {**OTHER, "hosts": {"names": ["web*"]}}], True),
+        ([], [PURGE], False),
+    ],
+)
+def test_a_host_is_heard_by_all_of_its_rules(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], heard: bool
+) -> None:
+    old = config(*before)
+    hosts = follow_config({}, (), old)
+    hosts["mx1"].follow(old.remediation.rules, poll(3), NOW)
+    again = follow_config(hosts, old.remediation.rules, config(*after))
+    assert again["mx1"].heard is heard
