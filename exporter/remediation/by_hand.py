@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.config.remediation import ON_SERVICE
 from exporter.hostlock import HostLocks
@@ -113,10 +113,11 @@ async def do_by_hand(
             return Done(prospect)
         if not await confirm(prospect):
             raise Declined
+        if prospect.plan.as_a_whole:
+            prospect = _as_seen(deed, prospect, await prospect_of(bench, deed))
+            if prospect.is_empty:
+                return Done(prospect)
         plan = prospect.plan
-        if deed.action == "purge_frozen" and plan.as_a_whole:
-            # While the person thought, more may have frozen: nothing goes that was not seen.
-            plan = plan.as_seen((await prospect_of(bench, deed)).plan)
         base = Entry(
             Kind.INTENT,
             run=uuid.uuid4().hex,
@@ -133,3 +134,13 @@ async def do_by_hand(
         except JournalError as error:
             raise UnfinishedError(str(error)) from error
         return Done(prospect, outcome)
+
+
+def _as_seen(deed: Deed, seen: Prospect, now: Prospect) -> Prospect:
+    """What is done once a person has thought about it: nothing goes that he has not seen.
+
+    But of a whole queue, as he was told, what came meanwhile: it is written down with the rest.
+    """
+    if deed.action == "purge_all":
+        return now
+    return replace(seen, plan=seen.plan.as_seen(now.plan))

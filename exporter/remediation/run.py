@@ -205,7 +205,7 @@ class _Run:
                 raise Declined
             self.plan = await self._as_seen(plan)
             work = Work(self.bench, deed, self.plan, self.base, on_answer=self._may_go_on)
-        return Result(outcome=await self._carry_out(work, deed, why), plan=plan)
+        return Result(outcome=await self._carry_out(work, deed, why), plan=self.plan)
 
     async def _carry_out(self, work: Work, deed: Deed, why: Mapping[str, float | None]) -> Entry:
         assert self.plan is not None  # noqa: S101 - made before
@@ -302,10 +302,14 @@ class _Run:
         return plan
 
     async def _as_seen(self, plan: Plan) -> Plan:
-        """The plan once a person has thought about it: nothing goes that he has not seen."""
-        if self.rule.action != "purge_frozen" or not plan.as_a_whole:
+        """The plan once a person has thought about it: nothing goes that he has not seen.
+
+        But of a whole queue, as he was told, what came meanwhile: it must be within the bounds.
+        """
+        if not plan.as_a_whole:
             return plan
-        return plan.as_seen(await self._make_plan())
+        now = await self._make_plan()
+        return now if self.rule.action == "purge_all" else plan.as_seen(now)
 
     async def _may_go_on(self, answer: Answer) -> bool:
         """Whether nobody has paused remediation in the middle, nor stopped this run."""

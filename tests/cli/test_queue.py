@@ -623,6 +623,22 @@ async def test_purge_all_empties_the_queue(make_site: MakeSite, *, force: bool) 
     assert await site.left() == ([] if force else [message_id(1)])
 
 
+async def test_purge_all_writes_down_what_came_while_a_person_thought(
+    make_site: MakeSite, exim_queue: NewEximQueue
+) -> None:
+    queue = await exim_queue()
+    seen, late = exim_mail(queue, 1), exim_mail(queue, 2)
+    queue.put([seen])
+    site = await make_site(queue)
+    with site.at_terminal("purge-all", "mx1", whole=True) as person:
+        await person.until("Go on? [y/N] ")
+        queue.put([late])
+        person.type("y\n")
+        assert await person.end() == 0
+    assert sorted(site.planned()) == sorted([seen.id, late.id])
+    assert "mx1: 2 of 2 messages are gone." in person.shown
+
+
 async def test_purge_all_says_what_goes_unseen(make_site: MakeSite) -> None:
     queue = Garbled(EMPTY)
     put(queue, *THREE)

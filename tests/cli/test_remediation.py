@@ -564,6 +564,34 @@ async def test_what_froze_while_a_person_thought_stays(site: Site) -> None:
     assert [m.id for m in await site.queue.messages()] == [late]
 
 
+async def test_max_messages_holds_for_what_came_while_a_person_thought(site: Site) -> None:
+    """All of a queue goes, whoever has seen it."""
+    site.configure({**PURGE, "action": "purge_all", "select": None, "max_messages": 10})
+    freeze(site.queue, 8)
+    with site.at_terminal() as person:
+        await person.until("Go on? [y/N] ")
+        freeze(site.queue, 3, first=60)
+        person.type("y\n")
+        assert await person.end() == 1
+    said = " ".join(person.shown.split())
+    assert "held back by max_messages: The plan holds 11 messages; max_messages is 10." in said
+    assert operations(site.panel) == []
+
+
+async def test_what_came_while_a_person_thought_is_written_down_with_what_goes(site: Site) -> None:
+    site.configure({**PURGE, "action": "purge_all", "select": None})
+    seen = freeze(site.queue, 8)
+    with site.at_terminal() as person:
+        await person.until("Go on? [y/N] ")
+        late = freeze(site.queue, 3, first=60)
+        person.type("y\n")
+        assert await person.end() == 0
+    with closing(Journal.open_to_read(site.path)) as journal:
+        (begun,) = journal.entries(kinds=[Kind.INTENT])
+        assert {m.id for m in journal.messages(begun.id)} == {*seen, *late}
+    assert "mx1: 11 of 11 messages are gone." in " ".join(person.shown.split())
+
+
 BLOCKS: dict[str, tuple[dict[str, Any], str]] = {
     "mode": ({"mode": "off"}, "remediation.mode is off."),
     "condition": ({"rules": [{**PURGE, "when": ["queue_messages > 99"]}]},
