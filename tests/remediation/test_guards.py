@@ -16,7 +16,7 @@ import pytest
 
 from exporter.config.windows import DAYS
 from exporter.hostlock import FLEET, HostLocks
-from exporter.journal import Entry, Kind
+from exporter.journal import Entry, FleetFacts, Journal, JournalError, Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation import follower, run
 from exporter.standin.exim import EximQueue
@@ -453,6 +453,30 @@ async def test_a_journal_that_fails_in_the_middle(
     assert len(ids_asked(panel)) == 1
     outcome = site.journal(Kind.OUTCOME)[-1]
     assert (outcome.outcome, outcome.detail["gone"]) == ("unknown", 1)
+
+
+async def test_a_journal_that_cannot_be_read_in_the_middle(
+    start_site: StartSite,
+    panel: PanelServer,
+    frozen: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether somebody has paused it is not known any more."""
+    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
+    keys = config(panel, rules=[rule(**BY_ID)])
+    keys["poll"]["requests_per_host"] = 1
+    site = await start_site(keys, wait=False)
+    await hold.wait()
+
+    def fails(_: Journal) -> FleetFacts:
+        raise JournalError("It cannot be read.")
+
+    monkeypatch.setattr(Journal, "fleet_facts", fails)
+    hold.let_go.set()
+    await site.quiet()
+    assert len(ids_asked(panel)) == 4
+    (outcome,) = site.journal(Kind.OUTCOME)
+    assert outcome.text == "4 of 8 messages are gone (4 not asked for any more)."
 
 
 async def test_max_messages(start_site: StartSite, panel: PanelServer, frozen: list[str]) -> None:
