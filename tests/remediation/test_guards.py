@@ -143,6 +143,23 @@ async def test_a_pause_in_the_middle_stops_the_next_message(
     assert outcome.outcome == "verify_failed"
 
 
+async def test_what_was_done_before_a_pause_is_verified(
+    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
+) -> None:
+    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
+    verify = {"within": "50ms", "expect": ["queue_frozen_messages < 5"]}
+    keys = config(panel, rules=[rule(**BY_ID, verify=verify)], remediation={"pause_file": "pause"})
+    keys["poll"]["requests_per_host"] = 1
+    site = await start_site(keys, wait=False)
+    await hold.wait()
+    (tmp_path / "pause").touch()
+    hold.let_go.set()
+    await site.quiet()
+    (outcome,) = site.journal(Kind.OUTCOME)
+    assert outcome.text == "4 of 8 messages are gone (4 not asked for any more)."
+    assert outcome.outcome == "ok"
+
+
 async def test_outside_of_the_window(
     start_site: StartSite, panel: PanelServer, frozen: list[str]
 ) -> None:
