@@ -137,7 +137,7 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
 
     It may act on the messages that are shown, and on no others. The daemon does so at its next
     poll of the host, if the condition still holds and no guard objects. An approval counts for
-    24 hours and for one action.
+    24 hours and for one action, and lapses when the condition does not hold any more.
 
     \b
     brainycp-exporter remediation approve purge-frozen-storm mx1 --config F

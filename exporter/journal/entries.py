@@ -26,6 +26,8 @@ class Kind(StrEnum):
     """A rule waits for a person; the messages that it would act on stand with it."""
     APPROVED = "approved"
     REJECTED = "rejected"
+    LAPSED = "approval_lapsed"
+    """What was asked for, or approved, counts no more: nobody wants the rule to act any more."""
     STOPPED = "stopped"
     """A rule stopped itself on a host: three verifications in a row failed."""
     DISABLED = "disabled"
@@ -115,7 +117,8 @@ class RuleFacts:
     failed_verifications: int = 0
     """Since the last good one, or since a person resumed the rule."""
     approval: str = ""
-    """"", `requested`, `approved` or `rejected`: the last word that no action has ended."""
+    """"", `requested`, `approved` or `rejected`: the last word, unless an action has
+    ended it or it has lapsed."""
     approval_run: str = ""
     """The request's own number, by which a person approves it."""
     approval_at: float = 0.0

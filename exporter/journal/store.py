@@ -228,13 +228,15 @@ class Journal:
             ]
 
     def _approval(self, host: str, rule: str, now: float) -> Entry | None:
-        """The last word on the last request, unless an action ended it or its age is out of bounds.
+        """The last word on the last request.
+
+        None when an action ended it, or it has lapsed, or its age is out of bounds.
 
         One that lies far ahead of the clock, which was set back, is no more to be relied on than
         one that is too old.
         """
-        last = self._newest(host, rule, _APPROVALS)
-        if last is None or abs(now - last.at) >= APPROVAL_LASTS:
+        last = self._newest(host, rule, (*_APPROVALS, Kind.LAPSED))
+        if last is None or last.kind is Kind.LAPSED or abs(now - last.at) >= APPROVAL_LASTS:
             return None
         later = self.entries(host=host, rule=rule, kinds=[Kind.INTENT], after=last.id)
         return None if any(ends_approval(last.kind, intent) for intent in later) else last

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from exporter.config.remediation import RemediationRule
-from exporter.journal import Entry, Journal, Kind, RuleFacts
+from exporter.journal import Actor, Entry, Journal, Kind, RuleFacts
 
 
 class NothingAskedError(Exception):
@@ -64,6 +64,28 @@ def decide(
         text=f"{word} by {who}.",
     )
     journal.add(entry)
+
+
+def lapse(journal: Journal, host: str, rule: RemediationRule) -> None:
+    """End what a rule asks a person for, or was approved to do: nobody wants it to act any more.
+
+    Of the next trouble a person hears anew. A rejection stays: it holds the rule back.
+
+    Raises:
+        JournalError: it was not written down.
+    """
+    facts = journal.rule_facts(host, rule.name)
+    if facts.approval in {"requested", "approved"}:
+        entry = Entry(
+            Kind.LAPSED,
+            run=facts.approval_run,
+            host=host,
+            rule=rule.name,
+            action=rule.action,
+            actor=Actor.RULE.value,
+            text=f"What was {facts.approval} is not wanted any more.",
+        )
+        journal.add(entry)
 
 
 def pause(journal: Journal, actor: str, who: str, why: str) -> str:

@@ -19,6 +19,7 @@ from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
+from exporter.remediation.decisions import lapse
 from exporter.remediation.follower import JournalFollower
 from exporter.remediation.guards import Block, Guard, Situation, first_block
 from exporter.remediation.notes import entry_of_block, is_news
@@ -129,11 +130,19 @@ class Desk:
         host = self._hosts.get(snapshot.host)
         if host is None or self._stopped:
             return
-        wanted = host.follow(self._config.rules, snapshot, self._clock())
+        now = self._clock()
+        wanted = host.follow(self._config.rules, snapshot, now)
+        lapsed = [
+            rule
+            for rule in self._config.rules
+            if (state := host.rules.get(rule.name)) is not None
+            and state.is_calm
+            and self.tally.may_lapse((snapshot.host, rule.name), now)
+        ]
         free = host.task is None or host.task.done()
-        if free and (wanted or (host.unsettled and snapshot.ok)):
+        if free and (wanted or lapsed or (host.unsettled and snapshot.ok)):
             host.task = asyncio.create_task(
-                self._consider(host, wanted), name=f"remediation {snapshot.host}"
+                self._consider(host, wanted, lapsed), name=f"remediation {snapshot.host}"
             )
             self._tasks.add(host.task)
             host.task.add_done_callback(self._tasks.discard)
@@ -249,9 +258,13 @@ class Desk:
     # --- one host ------------------------------------------------------------------------------
 
     async def _consider(
-        self, host: HostState, wanted: list[tuple[RemediationRule, Request]]
+        self,
+        host: HostState,
+        wanted: Sequence[tuple[RemediationRule, Request]],
+        lapsed: Sequence[RemediationRule],
     ) -> None:
         try:
+            await self._lapse(host, lapsed)
             if host.unsettled:
                 await self._settle(host)
             for rule, request in wanted:
@@ -279,6 +292,19 @@ class Desk:
         """
         current = self._hosts.get(host.config.name) is host
         return current and (rule is None or rule in self._config.rules)
+
+    async def _lapse(self, host: HostState, rules: Sequence[RemediationRule]) -> None:
+        """End what rules ask a person for; tried again with the next poll."""
+        if not rules:
+            return
+
+        def write(journal: Journal) -> None:
+            for rule in rules:
+                lapse(journal, host.config.name, rule)
+
+        with suppress(JournalError):
+            await self.journal.do(write)
+            await self.read_journal()
 
     async def _settle(self, host: HostState) -> None:
         """What an earlier process left; tried again with the next poll when it cannot be told."""

@@ -12,7 +12,7 @@ from exporter.remediation.guards import Guard
 
 COUNTED = (
     *(Kind.OUTCOME, Kind.INTENT),
-    *(Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED),
+    *(Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED, Kind.LAPSED),
     *(Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED),
 )
 """Kinds that the metrics are made from; the many replies to single messages are not among them."""
@@ -51,8 +51,9 @@ class Tally:
         """By host and rule, why it has stopped itself or cannot act, until a person resumes it."""
         self.known = False
         """Whether what the journal holds was counted in, if there is one."""
-        self.decided: dict[tuple[str, str], Kind] = {}
-        """By host and rule, what a person has decided; until an action uses it, or it asks anew."""
+        self._decisions: dict[tuple[str, str], Entry] = {}
+        """By host and rule, what a person has decided; until an action uses it, it asks anew, or
+        it has lapsed."""
         self.waiting_runs: dict[tuple[str, str], str] = {}
         """The numbers of the requests that wait."""
         self.paused = False
@@ -83,15 +84,19 @@ class Tally:
                 self.begun[key] = entry.at
                 if ends_approval(Kind.APPROVAL_REQUESTED, entry):
                     self._requests.pop(key, None)
-                if key in self.decided and ends_approval(self.decided[key], entry):
-                    del self.decided[key]
+                decision = self._decisions.get(key)
+                if decision is not None and ends_approval(decision.kind, entry):
+                    del self._decisions[key]
             case Kind.APPROVAL_REQUESTED:
                 self._requests[key] = entry.at, _number(entry, "planned")
-                self.decided.pop(key, None)
+                self._decisions.pop(key, None)
                 self.waiting_runs[key] = entry.run
             case Kind.APPROVED | Kind.REJECTED:
                 self._requests.pop(key, None)
-                self.decided[key] = entry.kind
+                self._decisions[key] = entry
+            case Kind.LAPSED:
+                self._requests.pop(key, None)
+                self._decisions.pop(key, None)
             case Kind.STOPPED | Kind.DISABLED:
                 self.stopped.setdefault(entry.host, {})[entry.rule] = entry.text
             case Kind.RULE_RESUMED:
@@ -111,6 +116,17 @@ class Tally:
         """Every rule and host of which `waits` tells messages."""
         told = {key: self.waits(key, now) for key in self._requests}
         return {key: count for key, count in told.items() if count is not None}
+
+    def decided(self, key: tuple[str, str], now: float) -> Kind | None:
+        """What a person has decided of a rule on a host, for as long as the guards go by it."""
+        decision = self._decisions.get(key)
+        if decision is None or abs(now - decision.at) >= APPROVAL_LASTS:
+            return None
+        return decision.kind
+
+    def may_lapse(self, key: tuple[str, str], now: float) -> bool:
+        """Whether a rule on a host waits for a person, or was approved and has not acted yet."""
+        return self.waits(key, now) is not None or self.decided(key, now) is Kind.APPROVED
 
     def last_on(self, host: str) -> tuple[str, float, str] | None:
         """The last action of any rule on a host: the rule, when it ended, its outcome."""

@@ -250,6 +250,10 @@ APPROVALS: list[tuple[list[tuple[float, Entry]], str, str, float]] = [
     ([(60, intent("by hand")), (50, entry(REQUESTED, "a"))], "requested", "a", 50),
     ([(60, entry(APPROVED, "a")), (50, replace(used("a"), host="mx2"))], "approved", "a", 60),
     ([(60, entry(APPROVED, "a")), (50, entry(BLOCKED)), (40, outcome())], "approved", "a", 60),
+    # What is not wanted any more, though it lies within the day; a new request is another matter.
+    ([(60, entry(REQUESTED, "a")), (50, entry(Kind.LAPSED, "a"))], "", "", NOW),
+    ([(60, entry(APPROVED, "a")), (50, entry(Kind.LAPSED, "a"))], "", "", NOW),
+    ([(60, entry(Kind.LAPSED, "a")), (50, entry(REQUESTED, "b"))], "requested", "b", 50),
     # The last word counts, on whichever request.
     (
         [(60, entry(REQUESTED, "a")), (50, entry(REQUESTED, "b")), (40, entry(APPROVED, "a"))],

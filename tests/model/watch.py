@@ -478,7 +478,8 @@ class Watcher:
 
     def _against_approval(self, entry: Entry) -> Iterator[str]:
         key = _key(entry)
-        last = self._last(Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED, key=key)
+        words = Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED, Kind.LAPSED
+        last = self._last(*words, key=key)
         if last is None or last.kind is not Kind.APPROVED:
             yield "nobody has approved it"
             return

@@ -331,9 +331,8 @@ async def test_a_panel_that_hangs_up_after_the_handshake(
     assert error.hint.endswith("Check the port in `url`.")
 
 
-async def test_a_hanging_handshake_is_given_up_and_closed(
-    _nothing_leaks: None, serve: ServeRaw, host: MakeHost
-) -> None:
+@pytest.mark.usefixtures("_nothing_leaks")
+async def test_a_hanging_handshake_is_given_up_and_closed(serve: ServeRaw, host: MakeHost) -> None:
     async def hanging(peer: Peer) -> None:
         await peer.gone()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,63 @@ async def test_it_asks_anew_once_a_person_has_let_it_act_by_hand(
     assert site.story()[-1] == ("approval_requested", "")
     assert await site.metric("waiting_approval_messages", **LABELS) == 8
     assert changing(panel) == []
+
+
+async def thaw(queue: EximQueue, ids: Sequence[str]) -> None:
+    for each in ids:
+        await queue.thaw(each)
+
+
+@pytest.mark.parametrize("said", [None, Kind.APPROVED])
+async def test_what_it_asked_for_lapses_once_its_conditions_have_passed(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, said: Kind | None
+) -> None:
+    """An approval of this storm is none of the next one."""
+    frozen = freeze(queue, 8)
+    site = await start(start_site, panel)
+    if said is not None:
+        answer(site, said)
+    await thaw(queue, frozen)
+    await site.look()
+    lapsed = site.journal()[-1]
+    word = "requested" if said is None else "approved"
+    assert (lapsed.kind, lapsed.text) == (Kind.LAPSED, f"What was {word} is not wanted any more.")
+    assert await site.metric("waiting_approval_messages", **LABELS) is None
+    await site.look()
+    assert site.journal()[-1] == lapsed
+
+    freeze(queue, 8, first=20)
+    await site.look()
+    assert changing(panel) == []
+    assert site.story()[-2:] == [("approval_requested", ""), ("blocked", "approval")]
+    assert await site.metric("waiting_approval_messages", **LABELS) == 8
+
+
+async def test_a_poll_that_cannot_tell_lets_nothing_lapse(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    site = await start(start_site, panel)
+    before = site.journal()
+    panel.panel.options = replace(panel.panel.options, closed=True)
+    await site.look()
+    assert site.journal() == before
+    assert await site.metric("waiting_approval_messages", **LABELS) == 8
+
+
+async def test_a_rejection_outlasts_its_conditions(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    frozen = freeze(queue, 8)
+    site = await start(start_site, panel)
+    answer(site, Kind.REJECTED)
+    await thaw(queue, frozen)
+    await site.look()
+    freeze(queue, 8, first=20)
+    await site.look()
+    assert changing(panel) == []
+    assert not site.journal(Kind.LAPSED)
+    assert site.journal()[-1].text == "A person rejected it."
 
 
 async def test_an_approved_rule_is_still_held_back_by_the_other_guards(

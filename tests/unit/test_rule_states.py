@@ -90,6 +90,7 @@ def test_what_held_a_rule_back_is_forgotten_once_nobody_wants_it(
     told = state(rule, asked=asked, block=BLOCK)
     told.follow(rule, poll(frozen), NOW)
     assert told.block == (BLOCK if stands else None)
+    assert told.is_calm is not stands
 
 
 def test_the_rules_of_a_host_want_to_act_in_the_order_of_the_config() -> None:

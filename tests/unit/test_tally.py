@@ -161,6 +161,7 @@ REQUESTED = planning(1, Kind.APPROVAL_REQUESTED, 40)
         ([], 40),
         ([entry(2, Kind.APPROVED)], None),
         ([entry(2, Kind.REJECTED)], None),
+        ([entry(2, Kind.LAPSED)], None),
         # Approved or by hand: there is nothing to wait for any more.
         ([entry(2, Kind.INTENT, detail={"approval": True})], None),
         ([planning(2, Kind.INTENT, 38, mode="enforce")], None),
@@ -180,9 +181,31 @@ def test_what_waits_for_a_person(then: Iterable[Entry], waiting: int | None) -> 
 @pytest.mark.parametrize("word", [Kind.APPROVED, Kind.REJECTED])
 def test_what_a_person_decided_stands_until_an_action_uses_it(word: Kind) -> None:
     told = tally(REQUESTED, entry(2, word), planning(3, Kind.INTENT, 8, mode="enforce"))
-    assert told.decided == {KEY: word}
+    assert told.decided(KEY, SOON) is word
+    assert told.decided(KEY, SOON + APPROVAL_LASTS) is None
     told.add([entry(4, Kind.INTENT, detail={"approval": True})])
-    assert told.decided == {}
+    assert told.decided(KEY, SOON) is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "may_lapse"),
+    [
+        ([], False),
+        ([REQUESTED], True),
+        ([REQUESTED, entry(2, Kind.APPROVED)], True),
+        ([REQUESTED, entry(2, Kind.REJECTED)], False),
+        ([REQUESTED, entry(2, Kind.INTENT, detail={"approval": True})], False),
+        ([REQUESTED, entry(2, Kind.LAPSED)], False),
+        ([REQUESTED, entry(2, Kind.APPROVED), entry(3, Kind.LAPSED)], False),
+        ([REQUESTED, entry(2, Kind.LAPSED, host="mx2")], True),
+    ],
+)
+def test_what_may_lapse_is_what_a_person_was_asked_or_has_approved(
+    entries: Iterable[Entry], may_lapse: bool
+) -> None:
+    told = tally(*entries)
+    assert told.may_lapse(KEY, SOON) is may_lapse
+    assert not told.may_lapse(KEY, SOON + APPROVAL_LASTS)
 
 
 def test_a_request_that_nobody_answers_stands_for_a_day() -> None:

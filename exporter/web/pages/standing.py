@@ -58,7 +58,7 @@ def _word(
     stopped = tally.stopped.get(host, {}).get(rule.name)
     waits = tally.waits(key, now)
     asks_no_more = block is not None and block.guard is Guard.APPROVAL
-    decided = tally.decided.get(key)
+    decided = tally.decided(key, now)
     cases: tuple[tuple[str, bool, Callable[[], dict[str, Any]]], ...] = (
         ("stopped", stopped is not None, lambda: {"reason": stopped}),
         ("waiting", waits is not None, lambda: {"messages": waits}),
