@@ -45,6 +45,11 @@ LONGEST_PAUSE = 60.0
 KEEP_EVERY = 60.0
 """Seconds between two writings of states that only time has changed."""
 
+KEEP_SOON = 1.0
+"""Seconds within which what polls have changed is written, together: with thousands of states that
+takes tens of milliseconds, and when a network goes down many polls a second change some. What
+somebody was told is written at once: else a crash would have it told twice."""
+
 ALERTS, TOLD = "alert", "told"
 """Kinds of states in the state file."""
 
@@ -82,7 +87,8 @@ class Centre:
         self._tally = tally
         self._clock = clock
         self._external_url = ""
-        self._trends: dict[str, Trend] = {}
+        self._trends: dict[tuple[str, str], Trend] = {}
+        """By host and URL: the queue of another panel is another queue."""
         self._tellers: dict[str, _Teller] = {}
         self._told: dict[str, dict[str, Told]] = {}
         """By receiver and group: what is kept for receivers that are not told just now."""
@@ -93,6 +99,7 @@ class Centre:
         self._known: set[str] = set()
         """The names of the config's receivers."""
         self._to_keep = asyncio.Event()
+        self._keep_soon: asyncio.TimerHandle | None = None
         self._trouble = ""
 
     # --- the config ----------------------------------------------------------------------------
@@ -127,7 +134,8 @@ class Centre:
         moved = external_url != self._external_url
         self._external_url = external_url
         self.alarms.configure(config, self._clock())
-        self._trends = {host.name: self._trends.get(host.name, Trend()) for host in config.hosts}
+        queues = [(host.name, host.url) for host in config.hosts]
+        self._trends = {queue: self._trends.get(queue, Trend()) for queue in queues}
         alerting = config.alerting
         wanted = {receiver.receiver: receiver for receiver in alerting.receivers}
         await asyncio.gather(
@@ -216,16 +224,18 @@ class Centre:
             url = f"{self._external_url}/hosts/{quote(snapshot.host)}"
             return Facts(record, snapshot, now, self._last_remediation(snapshot.host, now), url)
 
-        if self.alarms.follow(snapshot, self._beyond(snapshot), now, facts):
+        if self.alarms.follow(snapshot, self._beyond(record, snapshot), now, facts):
             self._announce()
-            self._to_keep.set()
+            if self._keep_soon is None:
+                loop = asyncio.get_running_loop()
+                self._keep_soon = loop.call_later(KEEP_SOON, self._to_keep.set)
 
     def fired(self) -> Iterable[tuple[str, str, str]]:
         """Host, name and severity of each alert that fires."""
         return ((alert.host, alert.name, alert.severity) for alert in self.alarms.firing())
 
-    def _beyond(self, snapshot: HostSnapshot) -> Beyond:
-        trend = self._trends.get(snapshot.host)
+    def _beyond(self, record: HostRecord, snapshot: HostSnapshot) -> Beyond:
+        trend = self._trends.get((record.host.name, record.host.url))
         queue = snapshot.result(QUEUE)
         known: dict[str, Reading | None] = {}
         if trend is not None and queue is not None and isinstance(queue.value, QueueState):
@@ -271,8 +281,14 @@ class Centre:
         while True:
             await _event_or_timeout(self._to_keep, KEEP_EVERY)
             self._to_keep.clear()
+            self._forget_to_keep_soon()
             self.alarms.forget_old(self._clock())
             await self.keep()
+
+    def _forget_to_keep_soon(self) -> None:
+        if self._keep_soon is not None:
+            self._keep_soon.cancel()
+            self._keep_soon = None
 
     async def keep(self) -> None:
         """Write down what has changed; trouble is logged and costs only the memory."""
@@ -312,6 +328,7 @@ class Centre:
                 teller.task.cancel()
         tasks = [teller.task for teller in self._tellers.values() if teller.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._forget_to_keep_soon()
         await self.keep()
         for teller in self._tellers.values():
             await teller.work.close()
