@@ -36,8 +36,6 @@ class Course:
     clock: Clock
     since: float | None = None
     """Unix time from which the conditions have held; None while they do not."""
-    known: Reading | None = None
-    """What the last poll that could tell said of the first condition's figure."""
     alert: Alert | None = None
     """While it fires."""
 
@@ -72,15 +70,10 @@ class Alarms:
 
     # --- the config ----------------------------------------------------------------------------
 
-    def configure(self, config: Config, now: float) -> bool:
-        """Follow a config; what is watched no longer resolves.
-
-        Returns:
-            Whether that changed which alerts fire.
-        """
+    def configure(self, config: Config, now: float) -> None:
+        """Follow a config; what is watched no longer resolves."""
         watches = [watch for rule in config.alerting.in_force for watch in watches_of(rule)]
         before, self._hosts = self._hosts, {}
-        changed = False
         for host in config.hosts:
             longest = config.poll.stale_after * config.interval_of(host)
             old = before.pop(host.name, {})
@@ -88,8 +81,12 @@ class Alarms:
             for watch in watches:
                 if concerns(watch.rule.hosts, host.name, host.labels):
                     course = old.pop(watch.key, None) or self._restored(host.name, watch)
-                    courses[watch.key], moved = _moved(course, watch, host, longest, now)
-                    changed = self._end(moved) or changed
+                    moved, ended = _moved(course, watch, host, longest, now)
+                    courses[watch.key] = moved
+                    if ended is not None:
+                        self._end(ended)
+                        if moved.alert is not None:
+                            self._on_change(moved.alert)
             before[host.name] = old
         self._firing = {
             (host, key): course
@@ -101,8 +98,8 @@ class Alarms:
         left += [alert_from(saved.get("alert")) for saved in self._saved.values()]
         self._saved = {}
         for alert in left:
-            changed = self._end(None if alert is None else _resolved(alert, now)) or changed
-        return changed
+            if alert is not None:
+                self._end(_resolved(alert, now))
 
     def _restored(self, host: str, watch: Watch) -> Course | None:
         saved = self._saved.pop((host, watch.key), None)
@@ -114,14 +111,11 @@ class Alarms:
         clock = Clock(watch.rule.hold or 0.0, 0.0, held=_number(saved.get("held")) or 0.0)
         clock.last = _number(saved.get("last"))
         labels = alert.labels if alert is not None else {}
-        return Course(watch, labels, clock, _number(saved.get("since")), None, alert)
+        return Course(watch, labels, clock, _number(saved.get("since")), alert)
 
-    def _end(self, alert: Alert | None) -> bool:
-        if alert is None:
-            return False
+    def _end(self, alert: Alert) -> None:
         self._remember(alert)
         self._on_change(alert)
-        return True
 
     def _remember(self, alert: Alert) -> None:
         self._recent.pop(alert.incident, None)
@@ -179,14 +173,13 @@ class Alarms:
         course.clock = Clock(course.clock.needed, course.clock.longest)
         return True
 
-    def forget_old(self, now: float) -> bool:
-        """Forget what resolved too long ago to matter; whether there was any."""
+    def forget_old(self, now: float) -> None:
+        """Forget what resolved too long ago to matter."""
         old = [
             key for key, alert in self._recent.items() if (alert.resolved_at or 0) < now - RECENT
         ]
         for key in old:
             del self._recent[key]
-        return bool(old)
 
     # --- what is known -------------------------------------------------------------------------
 
@@ -267,10 +260,7 @@ def _as_now(course: Course, alert: Alert, figures: Figures, facts: Facts) -> Ale
     """An alert with its texts as a poll makes them."""
     known = figures.reading(course.watch.when[0])
     if known is None:
-        if alert.annotations:
-            return alert  # what was told last stands until something is known again
-        known = course.known
-    course.known = known
+        return alert  # what was told last stands until something is known again
     since = course.since if course.since is not None else alert.since
     texts = annotations_of(course.watch, course.labels, known, since, facts)
     weight = _weight(course.watch.when[0], known)
@@ -295,10 +285,8 @@ def _resolved(alert: Alert, now: float) -> Alert:
     return replace(alert, resolved_at=now)
 
 
-def _weight(condition: Condition, known: Reading | None) -> float:
+def _weight(condition: Condition, known: Reading) -> float:
     """How far beyond its threshold a figure is, as a multiple."""
-    if known is None:
-        return 0.0
     scale = max(abs(condition.value), 1.0)
     distance = known.least - condition.value
     return (-distance if condition.operator.startswith("<") else distance) / scale

@@ -33,7 +33,7 @@ class Facts:
 
 
 def annotations_of(
-    watch: Watch, labels: Mapping[str, str], known: Reading | None, since: float, facts: Facts
+    watch: Watch, labels: Mapping[str, str], known: Reading, since: float, facts: Facts
 ) -> dict[str, str]:
     """The texts of an alert: those of its rule, and a summary and description in any case."""
     values = variables(watch, labels, known, since, facts)
@@ -51,7 +51,7 @@ def annotations_of(
 
 
 def variables(
-    watch: Watch, labels: Mapping[str, str], known: Reading | None, since: float, facts: Facts
+    watch: Watch, labels: Mapping[str, str], known: Reading, since: float, facts: Facts
 ) -> dict[str, object]:
     """Every variable of `exporter.config.templates.VARIABLES`."""
     first = watch.when[0]
@@ -61,8 +61,8 @@ def variables(
         "host": facts.record.host.name,
         "labels": Labels(labels),
         "condition": watch.condition,
-        "value": UNKNOWN if known is None else shown(first, known.least),
-        "number": 0.0 if known is None else known.least,
+        "value": shown(first, known.least),
+        "number": known.least,
         "threshold": shown(first, first.value),
         "since": duration(facts.now - since),
         **_queue(facts.record.queue(facts.now)),

@@ -45,14 +45,14 @@ class Site:
         hosts: Sequence[str] = ("mx1",),
         builtin: bool = False,
         **keys: Any,
-    ) -> bool:
+    ) -> None:
         """Follow other rules or hosts."""
         alerting = {"rules": list(rules), "builtin_rules": builtin, **keys}
         self.config = Config.model_validate({"alerting": alerting}).model_copy(
             update={"hosts": tuple(host(name, labels={"dc": "msk1"}) for name in hosts)}
         )
         self.records = {h.name: HostRecord(h, 60.0, 3.0) for h in self.config.hosts}
-        return self.alarms.configure(self.config, self.now)
+        self.alarms.configure(self.config, self.now)
 
     def poll(
         self, *results: CollectorResult, name: str = "mx1", beyond: Any = None, **keys: Any
