@@ -73,25 +73,20 @@ class MetricsPage:
         self._version += 1
 
     def rebuild(self) -> None:
-        """Follow a reload: new and changed hosts get a text, those that are gone leave."""
+        """Follow a reload: hosts that are gone leave, and each other one gets a text anew.
+
+        Intervals may have changed, and with them when values go stale.
+        """
         old = self._formatters
-        kept = {
-            record.host.name: formatter
-            for record in self._store
-            if (formatter := old.get(record.host.name)) and formatter.host == record.host
-        }
-        self._formatters = {
-            r.host.name: kept.get(r.host.name) or HostFormatter(r.host) for r in self._store
-        }
-        self._texts = {name: text for name, text in self._texts.items() if name in kept}
-        # Intervals may have changed, and with them when values go stale.
-        now = self._clock()
-        self._stale_at = {r.host.name: r.next_stale_at(now) for r in self._store}
-        self._next_stale_at = min(self._stale_at.values(), default=float("inf"))
+        self._formatters = {}
+        self._texts, self._stale_at, self._next_stale_at = {}, {}, float("inf")
         self._version += 1
         for record in self._store:
-            if record.host.name not in self._texts:
-                self.refresh(record)
+            formatter = old.get(record.host.name)
+            if formatter is None or formatter.host != record.host:
+                formatter = HostFormatter(record.host)
+            self._formatters[record.host.name] = formatter
+            self.refresh(record)
 
     def host(self, name: str, *, openmetrics: bool) -> bytes:
         """One host's samples alone, for /probe.

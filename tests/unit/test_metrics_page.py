@@ -31,8 +31,8 @@ class Site:
         self.page = MetricsPage(self.store, self.own.registry, lambda: self.now)
         self.configure(*names)
 
-    def configure(self, *names: str) -> None:
-        self.store.configure([(host(name), 60) for name in names], 3)
+    def configure(self, *names: str, stale_after: float = 3) -> None:
+        self.store.configure([(host(name), 60) for name in names], stale_after)
         self.page.rebuild()
 
     def poll(self, name: str, *, ok: bool = True) -> None:
@@ -130,6 +130,14 @@ async def test_stale_values_leave_without_a_poll(site: Site) -> None:
     site.now += 1
     assert await site.series() == []
     assert 'brainycp_up{host="mx1"} 1' in await site.text()
+
+
+async def test_another_time_to_go_stale_counts_at_once(site: Site) -> None:
+    site.now += 100
+    site.configure("mx1", "mx2", stale_after=1)
+    assert await site.series() == []
+    site.configure("mx1", "mx2")
+    assert await site.series() == ['brainycp_queue_messages{host="mx1"} 5']
 
 
 async def test_removed_hosts_leave(site: Site) -> None:
