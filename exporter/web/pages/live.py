@@ -69,7 +69,7 @@ class Live:
         self._streams.add(task)
         task.add_done_callback(self._streams.discard)
         try:
-            with suppress(ConnectionError):
+            with suppress(ConnectionError, TimeoutError):
                 await asyncio.wait([task])
                 if not task.cancelled():
                     task.result()
@@ -100,7 +100,7 @@ class Live:
             # What is not read yet would be waited for, here or by who ends the connections.
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionAbortedError from None
+            raise
 
     async def _stream(
         self, request: web.Request, watched: str, position: str
