@@ -1,4 +1,4 @@
-"""A host as people and scripts see it: the same for the page, the JSON API and `poll`."""
+"""A host as plain values: the same for the JSON API and `poll`, its state for the page too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts as people and scripts see them: the same for the page, the JSON API and the command."""
+"""Alerts as plain values: the same for the JSON API and the command."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from yarl import URL
 
-from exporter.alerting.alert import Alert, Notification, fingerprint_of
+from exporter.alerting.alert import Alert, Notification
 from exporter.alerting.http import TIMEOUT, HttpEndpoint
 from exporter.alerting.wire import NEVER, encode, label_texts, link, rfc3339, texts
 from exporter.config.alerting import WebhookConfig
@@ -66,17 +66,16 @@ def payload(
 
 
 def _told(alert: Alert) -> dict[str, object]:
-    labels = label_texts(alert.labels)
     ended = alert.resolved_at
     began = alert.fired_at if ended is None else min(alert.fired_at, ended)
     return {
         "status": "firing" if ended is None else "resolved",
-        "labels": labels,
+        "labels": label_texts(alert.labels),
         "annotations": texts(alert.annotations),
         "startsAt": rfc3339(began),
         "endsAt": NEVER if ended is None else rfc3339(ended),
         "generatorURL": link(alert),
-        "fingerprint": fingerprint_of(labels),
+        "fingerprint": alert.fingerprint,
     }
 
 
