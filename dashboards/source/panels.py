@@ -203,7 +203,6 @@ def ranking(
     about: About,
     *queries: Query,
     steps: look.Steps = look.PLAIN,
-    limits: build.ThresholdsConfig | None = None,
     width: int = 6,
     height: int = 9,
 ) -> bargauge.Panel:
@@ -211,7 +210,7 @@ def ranking(
     panel = (
         framed(bargauge.Panel(), about, width, height)
         .targets(now(*queries))
-        .thresholds(limits or look.thresholds(steps))
+        .thresholds(look.thresholds(steps))
         .color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
         .orientation(c.VizOrientation.HORIZONTAL)
         .display_mode(c.BarGaugeDisplayMode.BASIC)

@@ -22,8 +22,8 @@ def services() -> Section:
             rows(
                 About(
                     "Services by host",
-                    "What each host's panel says of its mail services; the stopped ones first. A"
-                    " dash: it is not asked, or has not said.",
+                    "What each host's panel says of its mail services; those whose clamav is"
+                    " stopped first. A dash: it is not asked, or has not said.",
                     look.COUNT,
                     "–",
                 ),
