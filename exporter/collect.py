@@ -147,13 +147,16 @@ async def _queue(context: PollContext) -> QueueState:
         update = await _request(context, Operation.LIST, read)
     else:
         update = await read(_EMPTY_LIST)
+    if messages and not update.stats.listed:
+        # A list without a row tells nothing of messages that are there by the other count: the
+        # next one is compared with the one before.
+        return QueueState(messages, UNTOLD, shape=update.shape, samples=update.samples)
     context.memory.layouts = update.layouts
     context.memory.ids = update.ids
     context.memory.mta = update.stats.mta or context.memory.mta
     return QueueState(
         messages,
-        # A list without a row tells nothing of messages that are there by the other count.
-        UNTOLD if messages and not update.stats.listed else update.stats,
+        update.stats,
         update.entered,
         update.left,
         shape=update.shape,

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,12 @@ from exporter.panel.client import PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import INLINE_LIMIT, QueueDecoder
 from exporter.poller import Poller
-from exporter.snapshot import HostGoneError, HostSnapshot, Reason
+from exporter.snapshot import HostGoneError, HostSnapshot, QueueState, Reason
+from exporter.standin import console
+from exporter.standin.ids import queue_id
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions, serving
+from exporter.standin.queue import QueuedMessage
 from exporter.standin.traffic import CALM, EMPTY, STORM
 from tests import builders
 from tests.daemon.conftest import StartDaemon, eventually, host
@@ -37,6 +41,8 @@ GOOD: Answers = {
     "clamav": {"error": 0, "detail": "Running"},
     "spamassassin": {"error": 0, "detail": "Running"},
 }
+
+GONE = {"error": 0, "detail": 0}
 
 
 class Scripted:
@@ -71,7 +77,12 @@ class Scripted:
 
 async def poll(panel: Scripted, **keys: Any) -> HostSnapshot:
     """One poll of a scripted panel."""
-    snapshots: list[HostSnapshot] = []
+    (snapshot,) = await polls(panel, {}, **keys)
+    return snapshot
+
+
+async def polls(panel: Scripted, *answers: Answers, **keys: Any) -> list[HostSnapshot]:
+    """A poll of a scripted panel for each of these changes of what it answers."""
     async with serving(panel.app()) as url:
         config = Config.model_validate(
             {"poll": {"timeout": "300ms"}, "hosts": [host("mx1", url, **keys)]}
@@ -79,10 +90,14 @@ async def poll(panel: Scripted, **keys: Any) -> HostSnapshot:
         config = config.model_copy(update={"hosts": (builders.host("mx1", url=url, **keys),)})
         async with PanelPool(config.poll) as pool:
             decoder = QueueDecoder()
-            poller = Poller(pool, decoder, lambda _, snapshot: snapshots.append(snapshot))
+            poller = Poller(pool, decoder, lambda *_: None)
             await poller.configure(config)
             try:
-                return await poller.poll("mx1")
+                snapshots = []
+                for changed in answers:
+                    panel.answers |= changed
+                    snapshots.append(await poller.poll("mx1"))
+                return snapshots
             finally:
                 await poller.stop(0)
                 decoder.close()
@@ -99,6 +114,23 @@ async def test_a_list_that_fails_does_not_take_the_services_with_it(
     answer: str, reason: Reason
 ) -> None:
     assert reasons(await poll(Scripted(list_msg=answer))) == [reason, None, None]
+
+
+async def test_a_list_without_rows_tells_of_no_message_that_came_or_left() -> None:
+    now = time.time()
+    messages = [
+        QueuedMessage(queue_id("exim", now - 60, serial), 60, 900, "", ("ann@example.com",))
+        for serial in range(5)
+    ]
+    full = {"list_msg": {"error": 0, "detail": console.exim_listing(messages)}}
+    empty = {"list_msg": {"error": 100}}
+    moved = []
+    for snapshot in await polls(Scripted(), full, empty, full, {"count_msg": GONE} | empty):
+        result = snapshot.result("queue")
+        assert result is not None
+        assert isinstance(result.value, QueueState)
+        moved.append((result.value.entered, result.value.left))
+    assert moved == [(0, 0), (0, 0), (0, 0), (0, 5)]
 
 
 async def test_a_panel_that_never_answers_is_asked_once() -> None:
