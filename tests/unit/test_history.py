@@ -5,11 +5,20 @@ import math
 import pytest
 
 from exporter.config.models import HostConfig
-from exporter.history import COARSE, FINE, History, Point, thinned
-from exporter.snapshot import CollectorResult, Failure, HostSnapshot, QueueState, QueueStats, Reason
+from exporter.history import COARSE, FINE, History, Point, point_of, thinned
+from exporter.snapshot import (
+    UNTOLD,
+    CollectorResult,
+    Failure,
+    HostSnapshot,
+    QueueState,
+    QueueStats,
+    Reason,
+)
 from exporter.store import HostRecord
 from exporter.web.pages.host import per_hour
 from exporter.web.pages.rows import growth_of
+from tests import builders
 
 NOW = 1_800_000_000.0
 DOWN = Failure(Reason.CONNECT, "refused")
@@ -60,6 +69,24 @@ def test_arrivals_are_not_told_where_no_list_was_before() -> None:
         poll(NOW + 360, came=2),
     )
     assert entered(made) == [None, 3, None, 4, None, None, 2]
+    assert entered(history(poll(NOW, None), poll(NOW + 60), poll(NOW + 120))) == [None, None, 0]
+
+
+def test_a_point_holds_what_a_poll_told_and_nothing_else() -> None:
+    told = builders.stats(frozen=3, oldest_age=7200.0)
+    services = builders.good("clamav", value=True)
+    good = builders.snapshot(builders.good("queue", builders.queue(9, stats=told)), services)
+    took = sum(result.duration for result in good.results)
+    assert took > 0
+    assert point_of(good) == Point(good.at, 9, 3, 7200.0, 0, 0, took)
+    # Of a poll that failed how long it took is no panel's latency, and no figure is known.
+    failed = point_of(builders.snapshot(builders.bad("queue"), at=NOW))
+    assert failed.at == NOW
+    assert all(map(math.isnan, failed[1:]))
+    untold = builders.good("queue", builders.queue(9, stats=UNTOLD))
+    point = point_of(builders.snapshot(untold))
+    assert point.messages == 9
+    assert all(map(math.isnan, (point.frozen, point.oldest)))
 
 
 def test_a_clock_set_back_takes_along_what_lies_ahead_of_it() -> None:
