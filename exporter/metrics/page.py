@@ -89,12 +89,11 @@ class MetricsPage:
             self.refresh(record)
 
     def host(self, name: str, *, openmetrics: bool) -> bytes:
-        """One host's samples alone, for /probe.
+        """One host's samples alone, as of its last poll: /probe has just had one.
 
         Raises:
             KeyError: when no such host is configured.
         """
-        self._drop_stale()
         end = b"# EOF\n" if openmetrics else b""
         return join_hosts([self._texts[name]], openmetrics=openmetrics) + end
 

@@ -10,7 +10,14 @@ import stamina
 
 from exporter.alerting import retry
 from exporter.alerting.alert import Notification
-from exporter.alerting.feed import ENDS_AFTER, GIVE_UP_AFTER, RESEND, RESOLVED_FOR, Feed
+from exporter.alerting.feed import (
+    ENDS_AFTER,
+    GIVE_UP_AFTER,
+    RESEND,
+    RESOLVED_FOR,
+    TRY_AGAIN,
+    Feed,
+)
 from exporter.alerting.notifier import Notifier
 from exporter.alerting.outcomes import Outcomes
 from exporter.alerting.saved import told_from, told_value
@@ -341,6 +348,17 @@ async def test_one_that_was_dead_is_told_of_what_resolved_meanwhile() -> None:
     assert told.outcomes.counts["am", "http_status"] == 2
     assert await told.after(2 * 3600) == ["(mx1)"]
     assert await told.after(RESEND) == []
+
+
+async def test_one_that_refuses_is_left_alone_for_a_while() -> None:
+    told = Told()
+    assert told.outcomes.counts == {("am", "ok"): 0}
+    told.manager.failures = [refused()]
+    told.site.poll(frozen(300))
+    assert await told.feed.step() == told.site.now + TRY_AGAIN
+    assert await told.after(TRY_AGAIN - 1) == []
+    assert await told.after(1) == ["mx1"]
+    assert told.outcomes.counts == {("am", "ok"): 1, ("am", "http_status"): 1}
 
 
 async def test_after_a_restart_it_is_told_once_more() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import subprocess
 import zlib
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -31,8 +32,8 @@ class Site:
         self.page = MetricsPage(self.store, self.own.registry, lambda: self.now)
         self.configure(*names)
 
-    def configure(self, *names: str, stale_after: float = 3) -> None:
-        self.store.configure([(host(name), 60) for name in names], stale_after)
+    def configure(self, *names: str, stale_after: float = 3, **keys: Any) -> None:
+        self.store.configure([(host(name, **keys), 60) for name in names], stale_after)
         self.page.rebuild()
 
     def poll(self, name: str, *, ok: bool = True) -> None:
@@ -140,6 +141,13 @@ async def test_another_time_to_go_stale_counts_at_once(site: Site) -> None:
     assert await site.series() == ['brainycp_queue_messages{host="mx1"} 5']
 
 
+async def test_a_hosts_new_labels_are_shown_at_once(site: Site) -> None:
+    assert 'brainycp_host_info{host="mx1"' in await site.text()
+    site.configure("mx1", "mx2", labels={"dc": "msk1"})
+    assert (await site.text()).count('dc="msk1"} 1') == 2
+    assert await site.series() == ['brainycp_queue_messages{host="mx1"} 5']
+
+
 async def test_removed_hosts_leave(site: Site) -> None:
     site.configure("mx2")
     assert "mx1" not in await site.text()
@@ -152,6 +160,7 @@ def test_one_host_alone(site: Site) -> None:
     assert b'host="mx1"' in site.page.host("mx1", openmetrics=True)
     assert b"mx2" not in site.page.host("mx1", openmetrics=False)
     assert site.page.host("mx1", openmetrics=True).endswith(b"# EOF\n")
+    assert b"# EOF" not in site.page.host("mx1", openmetrics=False)
     with pytest.raises(KeyError):
         site.page.host("nobody", openmetrics=False)
 
