@@ -152,13 +152,15 @@ class Journal:
             *(*parameters, -1 if newest is None else newest),
         )[::-1]
 
-    def asked_before(self, host: str, rule: str, key: str, *, since: float) -> bool:
-        """Whether a rule was asked for on a host with this `key`, at Unix time `since` or later.
+    def asked(self, host: str, rule: str, key: str, *, since: float) -> Entry | None:
+        """The last time that a rule was asked for on a host with this `key`.
+
+        None when it was not, at Unix time `since` or later.
 
         Raises:
             JournalError: it cannot be read.
         """
-        return bool(self._database.rows(_ASKED_BEFORE, host, rule, since, key))
+        return next(iter(self._entries(_ASKED, host, rule, since, key)), None)
 
     def messages(self, entry: int) -> list[Message]:
         """The messages that were written with an entry.
@@ -306,9 +308,9 @@ _APPROVALS = {
 }
 _STOPS = (Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED)
 
-_ASKED_BEFORE = (
-    "SELECT 1 FROM entries WHERE kind = 'asked' AND host = ? AND rule = ? AND at >= ? "
-    "AND json_extract(detail, '$.key') = ? LIMIT 1"
+_ASKED = (
+    "WHERE kind = 'asked' AND host = ? AND rule = ? AND at >= ? "
+    "AND json_extract(detail, '$.key') = ? ORDER BY id DESC LIMIT 1"
 )
 _LAST_BEGUN = "SELECT max(at) FROM entries WHERE kind = 'intent' AND host = ? AND rule = ?"
 _BEGUN_SINCE = (

@@ -54,6 +54,18 @@ _STANDS: Mapping[Guard, float] = {
 themselves, or by a person's word. What any other says is the answer to it."""
 
 
+def _was_answered(journal: Journal, asked: Entry) -> bool:
+    """Whether what was asked for was acted on, or something spoke against it for good."""
+    later = journal.entries(
+        host=asked.host, rule=asked.rule, kinds=[Kind.INTENT, Kind.BLOCKED], after=asked.id
+    )
+    return any(
+        entry.kind is Kind.INTENT or entry.outcome not in _STANDS
+        for entry in later
+        if entry.actor == asked.actor
+    )
+
+
 class UnknownRuleError(Exception):
     """There is no such rule, or it is not for this host."""
 
@@ -96,6 +108,7 @@ class Desk:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
+        self._began = clock()
         self._config = RemediationConfig()
         self._locks = HostLocks(journal.path)
         self._hosts: dict[str, HostState] = {}
@@ -136,7 +149,7 @@ class Desk:
             rule
             for rule in self._config.rules
             if (state := host.rules.get(rule.name)) is not None
-            and state.is_calm
+            and state.unwanted
             and self.tally.may_lapse((snapshot.host, rule.name), now)
         ]
         free = host.task is None or host.task.done()
@@ -151,7 +164,8 @@ class Desk:
         """Let a rule be looked at with the host's next poll, though it has not tripped.
 
         The request is written down first, and one that was written down before is not taken
-        again: who asks may repeat himself.
+        again: who asks may repeat himself. But what an earlier process left without an answer
+        is, since with that process it was forgotten.
 
         Returns:
             Whether it is new.
@@ -177,9 +191,10 @@ class Desk:
 
         def write(journal: Journal) -> bool:
             since = self._clock() - self._config.journal_keep
-            if key is not None and journal.asked_before(
-                host_name, rule_name, str(key), since=since
-            ):
+            before = None
+            if key is not None:
+                before = journal.asked(host_name, rule_name, str(key), since=since)
+            if before is not None and (before.at >= self._began or _was_answered(journal, before)):
                 return False
             journal.add(entry)
             return True

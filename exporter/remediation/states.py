@@ -30,19 +30,21 @@ class RuleState:
     """Unix time at which that was."""
     rest_until: float = 0.0
     """Unix time before which the panel is not asked again for it."""
-    is_calm: bool = False
-    """Whether nobody wants it to act, by a poll that could tell."""
+    unwanted: bool = False
+    """Whether surely nobody wants it to act. Of a rule without conditions that is known once who
+    asked for it has taken it back: what was asked of an earlier process may still be so."""
 
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
         """Take in a poll at Unix time `now`; who wants the rule to act by it, None when nobody."""
         verdict = holds(snapshot, rule.when) if rule.when else False
         tripped = self.clock.follow(now, verdict=verdict)
-        self.is_calm = verdict is False and self.asked is None
+        calm = verdict is False and self.asked is None
+        self.unwanted = calm and (bool(rule.when) or self.withdrawn > 0)
         if self.asked is not None and snapshot.ok:
             return self.asked
         if tripped:
             return Request(why=dict(readings(snapshot, rule.when)))
-        if self.is_calm:
+        if calm:
             self.block = None  # nothing is held back any more
         return None
 

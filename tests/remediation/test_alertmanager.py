@@ -462,6 +462,59 @@ async def test_what_an_alert_asked_for_and_a_person_approved_is_done(
     assert site.story()[-1] == ("outcome", "ok")
 
 
+async def test_what_a_person_is_asked_for_lapses_when_its_alert_is_resolved(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    site = await start_site(config(panel, rules=[rule(**ON_DEMAND, approval="required")]))
+    await post(site.running, alert())
+    await site.look()
+    await site.look()
+    assert site.story()[-1] == ("blocked", "approval")
+    await post(site.running, alert(status="resolved"))
+    await site.look()
+    assert site.story()[-1] == ("approval_lapsed", "")
+
+
+async def test_what_was_not_answered_before_a_restart_is_asked_for_by_its_repeat(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    keys = config(panel, rules=[rule(**ON_DEMAND, approval="required")])
+    site = await start_site(keys)
+    await post(site.running, alert())
+    await site.look()
+    (request,) = site.journal(Kind.APPROVAL_REQUESTED)
+    site.running.daemon.stop()
+    await site.running.task
+    site = await start_site(keys)
+    await site.look()
+    assert not site.journal(Kind.LAPSED), "the alert may still fire"
+    approved = Entry(Kind.APPROVED, request.run, host="mx1", rule="purge", actor="person:ann")
+    write_journal(site.path, approved)
+    await site.look()
+    assert changing(panel) == [], "or not: that is not known before it says so again"
+    assert results(await post(site.running, alert(), alert())) == ["asked", "asked before"]
+    await site.look()
+    assert operations(panel) == [Operation.DELETE_FROZEN]
+    assert results(await post(site.running, alert())) == ["asked before"]
+
+
+async def test_what_was_answered_by_a_guard_is_not_asked_for_again_after_a_restart(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    keys = config(panel, rules=[rule(**ON_DEMAND, max_messages=3)])
+    site = await start_site(keys)
+    await post(site.running, alert())
+    await site.look()
+    assert site.story()[-1] == ("blocked", "max_messages")
+    site.running.daemon.stop()
+    await site.running.task
+    site = await start_site(keys)
+    assert results(await post(site.running, alert())) == ["asked before"]
+
+
 async def test_a_request_does_not_wait_for_ever(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:

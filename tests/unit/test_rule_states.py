@@ -90,7 +90,28 @@ def test_what_held_a_rule_back_is_forgotten_once_nobody_wants_it(
     told = state(rule, asked=asked, block=BLOCK)
     told.follow(rule, poll(frozen), NOW)
     assert told.block == (BLOCK if stands else None)
-    assert told.is_calm is not stands
+
+
+@pytest.mark.parametrize(
+    ("rule", "keys", "frozen", "unwanted"),
+    [
+        (STORM, {}, 3, True),
+        (STORM, {}, 60, False),
+        (FOR, {}, 60, False),
+        (STORM, {}, None, False),
+        (STORM, {"asked": ASKED}, 3, False),
+        # Whether somebody asked an earlier process for it is not known.
+        (ON_DEMAND, {}, 3, False),
+        (ON_DEMAND, {"withdrawn": 1}, 3, True),
+        (ON_DEMAND, {"withdrawn": 1, "asked": ASKED}, 3, False),
+    ],
+)
+def test_when_surely_nobody_wants_a_rule_to_act(
+    rule: RemediationRule, keys: dict[str, Any], frozen: int | None, unwanted: bool
+) -> None:
+    told = state(rule, unwanted=not unwanted, **keys)
+    told.follow(rule, poll(frozen), NOW)
+    assert told.unwanted is unwanted
 
 
 def test_the_rules_of_a_host_want_to_act_in_the_order_of_the_config() -> None:
