@@ -117,15 +117,13 @@ class Spell:
 class History:
     """One host's points, at most FINE + COARSE and a few, and its last failures."""
 
-    __slots__ = ("_coarse", "_counts", "_fine", "spells")
+    __slots__ = ("_coarse", "_fine", "spells")
 
     def __init__(self) -> None:
         self.spells: deque[Spell] = deque(maxlen=MOST_SPELLS)
         """The last failures, the newest last."""
         self._fine = _Points()
         self._coarse = _Points()
-        self._counts = False
-        """Whether a list is known that the next one is compared with."""
 
     def add(self, snapshot: HostSnapshot) -> None:
         """Take in a poll; this is done at each one."""
@@ -135,12 +133,6 @@ class History:
             fine.forget_from(at)
             self._coarse.forget_from(at)
         point = point_of(snapshot)
-        if not self._counts and not math.isnan(point.entered):
-            # What a list is not compared with tells of no arrivals: not even of none.
-            point = point._replace(entered=NOTHING, left=NOTHING)
-            self._counts = True
-        elif math.isnan(point.entered) and not math.isnan(point.messages):
-            self._counts = False  # counted but not listed
         fine.at.append(at)
         fine.values.extend(point[1:])
         if self.spells or not snapshot.ok:
@@ -218,8 +210,8 @@ def point_of(snapshot: HostSnapshot) -> Point:
         queue.messages,
         NOTHING if frozen is None else frozen,
         NOTHING if oldest is None else oldest,
-        queue.entered,
-        queue.left,
+        NOTHING if queue.entered is None else queue.entered,
+        NOTHING if queue.left is None else queue.left,
         latency,
     )
 

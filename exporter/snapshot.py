@@ -164,9 +164,10 @@ class QueueState:
     """The queue's size: what count_msg said."""
     stats: QueueStats | None
     """None when list_msg was not asked because the queue is above `queue_detail_limit`."""
-    entered: int = 0
-    """Messages seen for the first time since the last list; 0 for the first one."""
-    left: int = 0
+    entered: int | None = None
+    """Messages seen for the first time since the last list; None where there is none to compare
+    this one with."""
+    left: int | None = None
     shape: str = ""
     """How the rows of list_msg were read, in words; "" when it was not asked."""
     samples: tuple[str, ...] = ()

@@ -42,8 +42,8 @@ class HostRecord:
             else:
                 self.good[result.collector] = result
                 if isinstance(result.value, QueueState):
-                    self.entered += result.value.entered
-                    self.left += result.value.left
+                    self.entered += result.value.entered or 0
+                    self.left += result.value.left or 0
         self.mta = snapshot.mta or self.mta
         self.certificate_expiry = snapshot.certificate_expiry or self.certificate_expiry
 

@@ -131,7 +131,7 @@ async def test_a_list_without_rows_tells_of_no_message_that_came_or_left() -> No
         assert result is not None
         assert isinstance(result.value, QueueState)
         moved.append((result.value.entered, result.value.left))
-    assert moved == [(0, 0), (0, 0), (0, 0), (0, 5)]
+    assert moved == [(None, None), (None, None), (0, 0), (0, 5)]
 
 
 async def test_a_panel_that_never_answers_is_asked_once() -> None:

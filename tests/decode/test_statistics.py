@@ -18,7 +18,7 @@ def test_an_empty_queue_is_all_zeros() -> None:
 
 def test_the_first_list_has_no_arrivals() -> None:
     update = decode_queue_update(reply([{"id": IDS[0]}]), now=NOW)
-    assert (update.entered, update.left) == (0, 0)
+    assert (update.entered, update.left) == (None, None)
 
 
 def test_arrivals_and_departures_by_id() -> None:

@@ -29,7 +29,7 @@ def poll(
     messages: int | None = 5,
     *,
     listed: bool = True,
-    came: int = 0,
+    came: int | None = 0,
     failure: Failure = DOWN,
     collector: str = "queue",
 ) -> HostSnapshot:
@@ -55,30 +55,29 @@ def test_it_is_bounded_and_its_peaks_and_sums_stay() -> None:
     assert len(made) <= FINE + FINE // 4 + COARSE
     early = history(*(poll(NOW + 60 * n, (n == 30 and 999) or 5, came=1) for n in range(600)))
     assert max(p.messages for p in early.points()) == 999
-    assert sum(p.entered for p in early.points() if not math.isnan(p.entered)) == 599
+    assert sum(p.entered for p in early.points()) == 600
 
 
 def test_arrivals_are_not_told_where_no_list_was_before() -> None:
     made = history(
-        poll(NOW),
+        poll(NOW, came=None),
         poll(NOW + 60, came=3),
         poll(NOW + 120, None),
-        poll(NOW + 180, came=4),
-        poll(NOW + 240, 10**6, listed=False),
-        poll(NOW + 300),
-        poll(NOW + 360, came=2),
+        poll(NOW + 180, came=0),
+        poll(NOW + 240, 10**6, listed=False, came=None),
+        poll(NOW + 300, came=2),
     )
-    assert entered(made) == [None, 3, None, 4, None, None, 2]
-    assert entered(history(poll(NOW, None), poll(NOW + 60), poll(NOW + 120))) == [None, None, 0]
+    assert entered(made) == [None, 3, None, 0, None, 2]
 
 
 def test_a_point_holds_what_a_poll_told_and_nothing_else() -> None:
     told = builders.stats(frozen=3, oldest_age=7200.0)
     services = builders.good("clamav", value=True)
-    good = builders.snapshot(builders.good("queue", builders.queue(9, stats=told)), services)
+    queue = builders.queue(9, stats=told, entered=2, left=0)
+    good = builders.snapshot(builders.good("queue", queue), services)
     took = sum(result.duration for result in good.results)
     assert took > 0
-    assert point_of(good) == Point(good.at, 9, 3, 7200.0, 0, 0, took)
+    assert point_of(good) == Point(good.at, 9, 3, 7200.0, 2, 0, took)
     # Of a poll that failed how long it took is no panel's latency, and no figure is known.
     failed = point_of(builders.snapshot(builders.bad("queue"), at=NOW))
     assert failed.at == NOW

@@ -41,6 +41,7 @@ def test_errors_are_counted_by_collector_and_reason() -> None:
 def test_arrivals_and_departures_add_up() -> None:
     r = record()
     r.add(snapshot(good("queue", queue(entered=3, left=1))))
+    r.add(snapshot(good("queue", queue())))
     r.add(snapshot(good("queue", queue(entered=2, left=4))))
     assert (r.entered, r.left) == (5, 5)
 

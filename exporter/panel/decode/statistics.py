@@ -40,9 +40,9 @@ class QueueUpdate:
     stats: QueueStats
     ids: bytes
     """The ids of the understood rows, one a line; what `previous_ids` takes next time."""
-    entered: int = 0
-    """Ids that the list before did not hold; 0 when it is not known."""
-    left: int = 0
+    entered: int | None = None
+    """Ids that the list before did not hold; None when it is not known."""
+    left: int | None = None
     """Ids that only the list before held."""
     samples: tuple[str, ...] = ()
     shape: str = ""
@@ -78,7 +78,7 @@ def decode_queue_update(
         return decode_queue_update(
             body, now=now, fields=fields, time_zone=time_zone, previous_ids=previous_ids
         )
-    entered = left = 0
+    entered = left = None
     if previous_ids is not None:
         before = previous_ids.decode().split()
         entered = len(intake.known.difference(before))
