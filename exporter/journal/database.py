@@ -37,6 +37,7 @@ class Database:
         self.connection = connection
         self._files = files
         self._still = still
+        self._writing = False
 
     @classmethod
     def open(cls, path: Path) -> Database:
@@ -72,6 +73,9 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Show several queries one state, whatever another process writes in between."""
+        if self._writing:
+            yield  # a transaction does that, too
+            return
         with explained(self.path, "read"):
             self._look_anew()
             self.connection.execute("BEGIN")
@@ -82,9 +86,13 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Write all or nothing; it is on the disk when this ends."""
+        """Write all or nothing; it is on the disk when this ends, and what is around it, too."""
+        if self._writing:
+            yield
+            return
         with explained(self.path, "written"):
             self.connection.execute("BEGIN IMMEDIATE")
+            self._writing = True
             try:
                 if self._files is not None:
                     file.demand_identity(self.path, self._files)
@@ -94,6 +102,8 @@ class Database:
             except BaseException:
                 self._roll_back()
                 raise
+            finally:
+                self._writing = False
 
     def _look_anew(self) -> None:
         """Open a file again that stood still when it was opened, and does no more."""

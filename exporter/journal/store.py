@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,16 @@ class Journal:
                 ((number, position, *message_row(m)) for position, m in enumerate(messages)),
             )
         return replace(entry, id=number, at=at)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no other process write between what is read here and what is written for it.
+
+        Raises:
+            JournalError: nothing was written.
+        """
+        with self._database.transaction():
+            yield
 
     def prune(self, before: float) -> int:
         """Delete what is older than `before` and holds no more; how many entries that was.

@@ -45,25 +45,26 @@ def decide(
         AskedAnewError: it asks for something else: a person may think for long.
         JournalError: it was not written down.
     """
-    facts = journal.rule_facts(host, rule.name)
-    request = request_of(journal, host, rule.name, facts)
-    if request is None:
-        raise NothingAskedError(f"{rule.name} asks for nothing on {host}.")
-    if request.run != run:
-        raise AskedAnewError(f"{rule.name} has asked anew on {host} meanwhile.")
-    if facts.approval == kind.value:
-        return
-    word = "Approved" if kind is Kind.APPROVED else "Rejected"
-    entry = Entry(
-        kind,
-        run=run,
-        host=host,
-        rule=rule.name,
-        action=request.action,
-        actor=actor,
-        text=f"{word} by {who}.",
-    )
-    journal.add(entry)
+    with journal.alone():
+        facts = journal.rule_facts(host, rule.name)
+        request = request_of(journal, host, rule.name, facts)
+        if request is None:
+            raise NothingAskedError(f"{rule.name} asks for nothing on {host}.")
+        if request.run != run:
+            raise AskedAnewError(f"{rule.name} has asked anew on {host} meanwhile.")
+        if facts.approval == kind.value:
+            return
+        word = "Approved" if kind is Kind.APPROVED else "Rejected"
+        entry = Entry(
+            kind,
+            run=run,
+            host=host,
+            rule=rule.name,
+            action=request.action,
+            actor=actor,
+            text=f"{word} by {who}.",
+        )
+        journal.add(entry)
 
 
 def lapse(journal: Journal, host: str, rule: RemediationRule) -> None:
@@ -74,8 +75,10 @@ def lapse(journal: Journal, host: str, rule: RemediationRule) -> None:
     Raises:
         JournalError: it was not written down.
     """
-    facts = journal.rule_facts(host, rule.name)
-    if facts.approval in {"requested", "approved"}:
+    with journal.alone():
+        facts = journal.rule_facts(host, rule.name)
+        if facts.approval not in {"requested", "approved"}:
+            return
         entry = Entry(
             Kind.LAPSED,
             run=facts.approval_run,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from exporter.config.remediation import RemediationRule
@@ -10,6 +14,7 @@ from exporter.remediation.decisions import (
     AskedAnewError,
     NothingAskedError,
     decide,
+    lapse,
     pause,
     resume,
     resume_rule,
@@ -67,6 +72,34 @@ def test_a_mind_may_be_changed(journal: Journal) -> None:
     decide(journal, "mx1", RULE, "r1", Kind.APPROVED, *ANN)
     decide(journal, "mx1", RULE, "r1", Kind.REJECTED, *ANN)
     assert [kind for kind, _, _ in story(journal)] == [Kind.APPROVED, Kind.REJECTED]
+    assert journal.rule_facts("mx1", "purge").approval == "rejected"
+
+
+def test_nobody_writes_between_a_look_and_the_word_that_goes_by_it(
+    journal: Journal, path: Path
+) -> None:
+    ask(journal, "r1")
+    with closing(sqlite3.connect(path, timeout=0)) as another, journal.alone():
+        lapse(journal, "mx1", RULE)
+        assert journal.rule_facts("mx1", "purge").approval == ""
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            another.execute("BEGIN IMMEDIATE")
+    with pytest.raises(NothingAskedError):
+        decide(journal, "mx1", RULE, "r1", Kind.APPROVED, *ANN)
+
+
+def test_what_was_written_before_a_trouble_is_not_kept(journal: Journal) -> None:
+    def lapsed_and_approved() -> None:
+        with journal.alone():
+            lapse(journal, "mx1", RULE)
+            decide(journal, "mx1", RULE, "r1", Kind.APPROVED, *ANN)
+
+    ask(journal, "r1")
+    with pytest.raises(NothingAskedError):
+        lapsed_and_approved()
+    assert journal.rule_facts("mx1", "purge").approval == "requested"
+    decide(journal, "mx1", RULE, "r1", Kind.REJECTED, *ANN)
+    lapse(journal, "mx1", RULE)
     assert journal.rule_facts("mx1", "purge").approval == "rejected"
 
 
