@@ -68,7 +68,7 @@ class Situation:
     hosts: int
     """Hosts of the fleet."""
     wanting: int
-    """Hosts of which any rule wants an action."""
+    """Hosts of which any rule wants an action, or will by the next poll."""
     unheard: int
     """Hosts that have not been polled yet, since the start or since they have a rule that is new
     or changed, so that it is not known what they want."""

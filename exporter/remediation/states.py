@@ -54,6 +54,8 @@ class HostState:
     """One host, and the rules that are for it."""
 
     config: HostConfig
+    interval: float = 60.0
+    """Seconds from one poll to the next."""
     heard: bool = False
     """Whether it was polled, well or not, since all of its rules are there: what they want of it
     is not known before."""
@@ -65,8 +67,16 @@ class HostState:
 
     @property
     def wants(self) -> bool:
-        """Whether any rule wants an action, or is asked for one."""
-        return any(state.clock.tripped or state.asked for state in self.rules.values())
+        """Whether any rule wants an action, is asked for one, or will want one by the next poll.
+
+        Hosts are polled in turn: of a storm over all of them the first must not act before the
+        others' time is up, too.
+        """
+        return any(
+            state.asked
+            or (state.clock.last is not None and state.clock.remaining() <= self.interval)
+            for state in self.rules.values()
+        )
 
     def follow(
         self, rules: Iterable[RemediationRule], snapshot: HostSnapshot, now: float
@@ -87,7 +97,8 @@ def follow_config(
         known = before.get(host.name)
         if known is None or known.config != host:
             known = HostState(host, task=known.task if known else None)
-        longest = config.poll.stale_after * config.interval_of(host)
+        known.interval = config.interval_of(host)
+        longest = config.poll.stale_after * known.interval
         states: dict[str, RuleState] = {}
         for rule in config.remediation.rules:
             if not concerns(rule.hosts, host.name, host.labels):

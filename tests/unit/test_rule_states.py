@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.config.models import Config
+from exporter.config.models import Config, PollConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor
 from exporter.remediation.guards import Block, Guard
@@ -124,10 +124,45 @@ def test_the_rules_of_a_host_want_to_act_in_the_order_of_the_config() -> None:
     assert host.heard
 
 
+@pytest.mark.parametrize(
+    ("polls", "wants"),
+    [
+        ([3], False),
+        ([60], False),
+        ([60, 60], True),
+        ([60, 60, 60], True),
+        ([60, 60, None], True),
+        ([60, 60, 3], False),
+    ],
+)
+def test_a_host_wants_an_action_that_is_due_by_its_next_poll(
+    polls: list[int | None], wants: bool
+) -> None:
+    """A minute's rule, polled each half."""
+    host = HostState(builders.host(), interval=30.0)
+    host.rules = {FOR.name: state(FOR)}
+    for number, frozen in enumerate(polls):
+        host.follow([FOR], poll(frozen), NOW + 30 * number)
+    assert host.wants is wants
+
+
+def test_a_host_wants_what_it_is_asked_for() -> None:
+    host = HostState(builders.host())
+    host.rules = {ON_DEMAND.name: state(ON_DEMAND, asked=ASKED)}
+    assert host.wants
+
+
 def config(*rules: dict[str, Any]) -> Config:
     hosts = [{"name": "mx1", "url": "http://127.0.0.1:1", "username": "u", "password": "p"}]
     section = {"mode": "enforce", "rules": rules}
     return Config.model_validate({"hosts": hosts, "remediation": section})
+
+
+def test_an_interval_is_that_of_the_config() -> None:
+    hosts = follow_config({}, (), config())
+    assert hosts["mx1"].interval == 60.0
+    slower = config().model_copy(update={"poll": PollConfig(interval="5m")})
+    assert follow_config(hosts, (), slower)["mx1"].interval == 300.0
 
 
 PURGE: dict[str, Any] = {"name": "purge", "when": "up == 1", "action": "purge_frozen"}
