@@ -277,9 +277,9 @@ async def test_a_disk_that_is_full(panel: PanelServer, queue: EximQueue, tmp_pat
         assert any("cannot be written" in str(line.get("reason")) for line in running.log)
         infinite = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, infinite)
-        await running.poll()
 
         async def over() -> bool:
+            await running.poll()  # again and again: one while the block is still noted is too early
             return bool(written_so_far(path, Kind.OUTCOME))
 
         await eventually(over, seconds=60)
