@@ -145,13 +145,15 @@ class Desk:
             return
         now = self._clock()
         wanted = host.follow(self._config.rules, snapshot, now)
-        lapsed = [
-            rule
-            for rule in self._config.rules
-            if (state := host.rules.get(rule.name)) is not None
-            and state.unwanted
-            and self.tally.may_lapse((snapshot.host, rule.name), now)
-        ]
+        lapsed: list[RemediationRule] = []
+        for rule in self._config.rules:
+            state = host.rules.get(rule.name)
+            if state is None:
+                continue
+            if state.unwanted and self.tally.may_lapse((snapshot.host, rule.name), now):
+                state.lapses = True
+            if state.lapses:
+                lapsed.append(rule)
         free = host.task is None or host.task.done()
         if free and (wanted or lapsed or (host.unsettled and snapshot.ok)):
             host.task = asyncio.create_task(
@@ -309,7 +311,7 @@ class Desk:
         return current and (rule is None or rule in self._config.rules)
 
     async def _lapse(self, host: HostState, rules: Sequence[RemediationRule]) -> None:
-        """End what rules ask a person for; tried again with the next poll."""
+        """End what rules ask a person for; tried again with the next poll, whatever that tells."""
         if not rules:
             return
 
@@ -319,6 +321,9 @@ class Desk:
 
         with suppress(JournalError):
             await self.journal.do(write)
+            for rule in rules:
+                if (state := host.rules.get(rule.name)) is not None:
+                    state.lapses = False
             await self.read_journal()
 
     async def _settle(self, host: HostState) -> None:
@@ -398,6 +403,8 @@ class Desk:
             return "The daemon is ending."
         if request.actor is Actor.ALERTMANAGER and state.asked is not request:
             return "The alert that asked for it was resolved, or asks anew."
+        if state.lapses:
+            return "It was unwanted meanwhile, so that what a person has said of it counts no more."
         return ""
 
     async def _forehand(self, host: str, rule: RemediationRule, request: Request) -> Block | None:

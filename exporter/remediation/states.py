@@ -33,6 +33,9 @@ class RuleState:
     unwanted: bool = False
     """Whether surely nobody wants it to act. Of a rule without conditions that is known once who
     asked for it has taken it back: what was asked of an earlier process may still be so."""
+    lapses: bool = False
+    """Whether what a person was asked, or has approved, is to be ended, since the rule was
+    unwanted: until that is written down it does not act, though it be wanted again."""
 
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
         """Take in a poll at Unix time `now`; who wants the rule to act by it, None when nobody."""

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from exporter.journal import Entry, Kind
+from exporter.journal import Entry, JournalError, Kind
 from exporter.panel.protocol import Operation
+from exporter.remediation import desk
 from exporter.standin.exim import EximQueue
+from exporter.standin.panel import Answer, RecordedRequest
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import (
     BY_ID,
@@ -25,7 +28,7 @@ from tests.remediation.conftest import (
     rule,
     write_journal,
 )
-from tests.remediation.mischief import Hold, of
+from tests.remediation.mischief import Hold, later, of
 
 LABELS = {"host": "mx1", "rule": "purge"}
 
@@ -249,6 +252,54 @@ async def test_what_it_asked_for_lapses_once_its_conditions_have_passed(
     assert changing(panel) == []
     assert site.story()[-2:] == [("approval_requested", ""), ("blocked", "approval")]
     assert await site.metric("waiting_approval_messages", **LABELS) == 8
+
+
+async def test_an_approval_lapses_also_when_only_the_poll_of_the_run_finds_it_unwanted(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    """By the next poll there is another storm: the end of this one must not be missed."""
+    frozen = freeze(queue, 8)
+    site = await start(start_site, panel)
+    answer(site, Kind.APPROVED)
+    is_second = later(of(Operation.LIST), skip=1)
+
+    async def pass_by(request: RecordedRequest, ask: Answer) -> web.Response:
+        if is_second(request):
+            await thaw(queue, frozen)
+        return await ask()
+
+    panel.panel.interfere = pass_by
+    await site.look()
+    assert site.story()[-1] == ("blocked", "condition")
+    panel.panel.interfere = None
+    await queue.freeze(*frozen)
+    await site.look()
+    assert site.story()[-1] == ("approval_lapsed", "")
+    assert changing(panel) == []
+
+
+async def test_an_approval_that_could_not_be_ended_is_not_acted_on(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal cannot be written when this storm ends, and can be in the next one."""
+    frozen = freeze(queue, 8)
+    site = await start(start_site, panel)
+    answer(site, Kind.APPROVED)
+
+    def fails(*_: object) -> None:
+        raise JournalError("It cannot be written.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk, "lapse", fails)
+        await thaw(queue, frozen)
+        await site.look()
+        await queue.freeze(*frozen)
+        await site.look()
+        assert changing(panel) == []
+        assert site.blocks()[-1] == "condition"
+    await site.look()
+    assert site.story()[-1] == ("approval_lapsed", "")
+    assert changing(panel) == []
 
 
 async def test_a_poll_that_cannot_tell_lets_nothing_lapse(
