@@ -34,7 +34,11 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}")
 _ALERT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_ALERTMANAGER_API = re.compile(r"/api/v[0-9]+(?:/.*)?$")
+_ALERTMANAGER_API = re.compile(
+    r"/api/v[0-9]+(?:/(?:alerts|alerts/groups|silences?|status|receivers))?/?$"
+)
+"""Not all that begins so: one behind Kubernetes' API has a prefix /api/v1/namespaces/..."""
+
 _SET_BY_US = frozenset({"alertname", "severity", "service", "collector"})
 
 
