@@ -206,6 +206,7 @@ class Desk:
         # The journal may take its time, and the alert may be resolved meanwhile.
         if state.withdrawn == withdrawn:
             state.asked, state.asked_at = request, self._clock()
+            state.block = None  # what held others back was not said to this one yet
         return True
 
     def withdraw(self, host_name: str, rule_name: str) -> None:
@@ -472,8 +473,8 @@ class Desk:
     ) -> None:
         """Count a block; write it down, and log it, unless it is as before."""
         before, state.block = state.block, block
-        if block is None:
-            return
+        if block is None or (self._stopped and request.actor is not Actor.RULE):
+            return  # that the daemon ends is no answer to who asked
         if block.guard in _AFTER_LISTING:
             state.rest_until = self._clock() + LOOK_AGAIN
         self.tally.blocked(rule.name, block.guard)

@@ -536,6 +536,44 @@ async def test_a_request_does_not_wait_for_ever(
     assert await site.blocked("host_busy") == 3
 
 
+async def test_what_held_the_rule_back_before_is_written_down_as_the_answer_too(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    """Else it would be asked for again after a restart, when it may be let."""
+    freeze(queue, 8)
+    keys = config(panel, rules=[rule(max_messages=3)])
+    site = await start_site(keys)
+    assert site.story() == [("blocked", "max_messages")]
+    await post(site.running, alert())
+    await site.look()
+    assert site.journal()[-1].actor == "alertmanager:FrozenStorm"
+    assert site.story()[1:] == [("asked", ""), ("blocked", "max_messages")]
+    site.running.daemon.stop()
+    await site.running.task
+    site = await start_site(keys)
+    assert results(await post(site.running, alert())) == ["asked before"]
+
+
+async def test_that_the_daemon_ends_is_no_answer(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    keys = config(panel, rules=[rule(**ON_DEMAND)])
+    site = await start_site(keys)
+    await post(site.running, alert())
+    hold = panel.panel.interfere = Hold(of(Operation.LIST), skip=2)
+    await site.running.poll("mx1")
+    await hold.wait()  # the list of which the plan is made
+    site.running.daemon.stop()
+    hold.let_go.set()
+    await site.running.task
+    assert site.story() == [("asked", "")]
+    site = await start_site(keys)
+    assert results(await post(site.running, alert())) == ["asked"]
+    await site.look()
+    assert operations(panel) == [Operation.DELETE_FROZEN]
+
+
 async def test_what_holds_it_back_after_a_list_is_written_down_once(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
