@@ -28,7 +28,8 @@ LINGER = 2.0
 """Seconds for which a body that no route has read is read away."""
 
 RELEASE_GRACE = 10.0
-"""Seconds that requests in flight get when their address or its TLS is given up."""
+"""Seconds that requests in flight get when their address or its TLS is given up, or too many
+connections are open."""
 
 MAX_LINE = 8190
 """Bytes of a request's first line and of one header."""
@@ -36,7 +37,7 @@ MAX_LINE = 8190
 MAX_HEADERS = 64
 
 MOST_CONNECTIONS = 4096
-"""Connections open at once, some 10 KiB each while idle; further ones wait until one ends.
+"""Connections open at once, some 10 KiB each while idle; of further ones the idle ones make room.
 
 No more than half of the files that the process may open: who opens ever more must not take those
 of the polls, which would tell of panels that are down.
@@ -58,7 +59,7 @@ class _Binding:
     connections: Connections
     """Takes the connections to come."""
     has_room: Callable[[], bool]
-    """Whether one more may be open."""
+    """Whether one more may be open; when not, room is made."""
 
     def open(self) -> None:
         """Accept connections from now on.
@@ -186,9 +187,18 @@ class Listeners:
         return after
 
     def _has_room(self) -> bool:
+        """Whether one more connection may be open. When not, those there are end.
+
+        The idle ones at once: a scrape must not wait for them to time out.
+        """
         open_now = [binding.connections for binding in self._bindings.values()]
         open_now += self._releases.values()
-        return sum(map(len, open_now)) < _most_connections()
+        if sum(map(len, open_now)) < _most_connections():
+            return True
+        for binding in self._bindings.values():
+            self._release(binding.connections)
+            binding.connections = self._new_connections()
+        return False
 
     def _new_connections(self) -> Connections:
         app = self._runner.server

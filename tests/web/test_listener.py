@@ -6,6 +6,7 @@ import resource
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 from exporter.web import connections, listener
 from exporter.web.listener import ListenError, Listeners
 from exporter.web.toolkit import WebSettings, load_web_config
+from tests.daemon.conftest import eventually
 from tests.web.clients import Client, get
 from tests.web.pki import Pki
 
@@ -375,32 +377,58 @@ async def test_accepting_goes_on_after_a_failure(
     assert [entry["cause"] for entry in logs] == ["Too many open files"] * logged
 
 
-async def test_clients_take_no_more_than_half_of_the_files(
-    listeners: Listeners, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def four_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "ACCEPT_PAUSE", 0.02)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    await listeners.apply(["127.0.0.1:0"], PLAIN)
-    url = listeners.urls[0]
-    place = url.removeprefix("http://").split(":")
     # Told of a lower limit, not given it: this process has the clients' files open, too.
     monkeypatch.setattr(resource, "getrlimit", lambda _: (8, files[1]))
-    clients: list[socket.socket] = []
+
+
+@pytest.mark.usefixtures("four_at_most")
+async def test_clients_take_no_more_than_half_of_the_files() -> None:
+    let_go = asyncio.Event()
+    arrived = asyncio.Semaphore(0)
+
+    async def busy(_: web.Request) -> web.Response:
+        arrived.release()
+        await let_go.wait()
+        return web.Response(text="done")
+
+    app = web.Application()
+    listeners = Listeners(app)
+    app.router.add_get("/busy", busy)
+    await listeners.apply(["127.0.0.1:0"], PLAIN)
+    url = listeners.urls[0]
     try:
         with capture_logs() as logs:
-            for _ in range(6):
-                client = socket.create_connection((place[0], int(place[1])))
-                clients.append(client)
-                client.sendall(b"GET / HTTP/1.1\r\nHost: loc")  # and never the rest
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(get(url), 0.3)
+            asked = [asyncio.create_task(get(url, "/busy")) for _ in range(5)]
+            for _ in range(4):
+                await arrived.acquire()
+
+            async def full() -> bool:
+                return bool(logs)
+
+            await eventually(full)
+            assert arrived.locked(), "the fifth waits"
+            let_go.set()
+            # What was under way when there was no more room is answered all the same.
+            assert [(await each).status for each in asked] == [200] * 5
         assert {entry["cause"] for entry in logs} == {"as many are open as may be"}
-        for client in clients[:4]:
-            client.close()
-        assert (await asyncio.wait_for(get(url), 10)).status == 200
     finally:
-        for client in clients:
-            client.close()
+        await listeners.close(grace=1)
+
+
+@pytest.mark.usefixtures("four_at_most")
+async def test_clients_that_ask_for_nothing_keep_nobody_out(listeners: Listeners) -> None:
+    await listeners.apply(["127.0.0.1:0"], PLAIN)
+    url = listeners.urls[0]
+    async with AsyncExitStack() as open_ones:
+        for number in range(6):
+            client = await open_ones.enter_async_context(Client(url))
+            if number % 2:
+                await client.send(b"GET / HTTP/1.1\r\nHost: loc")  # and never the rest
+        assert (await asyncio.wait_for(get(url), 10)).status == 200
 
 
 async def test_an_address_given_up_while_accepting_pauses_stays_given_up(
