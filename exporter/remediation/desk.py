@@ -254,6 +254,10 @@ class Desk:
         known = self._hosts.get(host)
         return known.rules.keys() if known is not None else ()
 
+    def wanting(self) -> int:
+        """Hosts that want an action, or will by their next poll, as the storm brake counts them."""
+        return sum(host.wants for host in self._hosts.values())
+
     def states(self) -> Iterable[tuple[str, RemediationRule, RuleState]]:
         """Every rule on every host that it is for."""
         for name, host in self._hosts.items():
@@ -442,7 +446,7 @@ class Desk:
         hosts = self._hosts.values()
         fleet = Fleet(
             len(hosts),
-            wanting=sum(other.wants for other in hosts),
+            wanting=self.wanting(),
             unheard=sum(not other.heard and bool(other.rules) for other in hosts),
             running=running,
         )

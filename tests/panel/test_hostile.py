@@ -111,7 +111,7 @@ class Case:
 
 
 CASES = {
-    "no answer": Case(silent, Reason.TIMEOUT, True, "did not answer in full within 0.5s"),
+    "no answer": Case(silent, Reason.TIMEOUT, True, "did not answer in full within 2s"),
     "slow body": Case(dripping, Reason.TIMEOUT, True, "did not answer in full"),
     "slow headers": Case(dripping_headers, Reason.TIMEOUT, True, "did not answer in full"),
     "closed": Case(sending(), Reason.CONNECT, True, "closed the connection without an answer"),

@@ -223,9 +223,7 @@ class Pages:
         if config.rules:
             paused = await self._desk.paused()
             config = self._desk.config
-        states = list(self._desk.states())
-        stand = standings(states, sources.tally, now)
-        wanting = {host for host, _, s in states if s.clock.tripped or s.asked}
+        stand = standings(self._desk.states(), sources.tally, now)
         hosts = len(sources.store)
         return self._renderer.html(
             "remediation.html",
@@ -237,7 +235,7 @@ class Pages:
             now=now,
             config=config,
             paused=paused,
-            wanting=len(wanting),
+            wanting=self._desk.wanting(),
             hosts=hosts,
             bound=int(storm_bound(config, hosts)),
             user=user,

@@ -104,7 +104,7 @@ def rules() -> dict[str, Any]:
             {
                 "name": "purge-frozen",
                 "when": ["queue_frozen_messages > 20"],
-                "for": "10m",
+                "for": "2h",  # longer than the interval: by the next poll it does not act
                 "action": "purge_frozen",
                 "select": {"frozen": True, "bounce": True},
             },
