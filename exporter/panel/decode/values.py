@@ -350,6 +350,8 @@ def read_frozen(value: object, *, flag: bool) -> bool | None:
         return None
     text = _TAG.sub(" ", value) if "<" in value else value
     word = " ".join(text.replace("*", " ").lower().split())
+    if not word and ("*" in text or "=" in value):
+        return None  # half of Exim's mark; a picture, whose name or style says what it means
     state = _STATES.get(word)
     return _FLAGS.get(word) if state is None and flag else state
 
