@@ -187,6 +187,8 @@ def test_senders(value: object, sender: str | None) -> None:
         ("root", (("root",), ())),
         ('a@b.example "', None),
         ("a@b.example (host said: 450 busy)", (("a@b.example",), ())),
+        ("a@b.example…", None),
+        ("a@b.example (ещё 3)", None),
         (7, None),
     ],
 )

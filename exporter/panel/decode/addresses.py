@@ -12,8 +12,10 @@ NULL_SENDER = ""
 _SPACES = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """What `\\s` matches in a text, written out: a class of characters is then one look-up."""
 
-SIMPLE_ADDRESS = rf"[^{_SPACES}<>\"(),;:&@\\\[\]]++@[A-Za-z0-9._-]++"
-"""An address without anything that needs care, with exactly one `@`: nearly all of them."""
+SIMPLE_ADDRESS = rf"[^{_SPACES}<>\"(),;:&@\\\[\]]++@[A-Za-z0-9._-]++(?<!\.\.)"
+"""An address without anything that needs care, with exactly one `@`: nearly all of them.
+
+One that ends in dots is what a page shows of a longer one, or of several."""
 
 _MAX_ADDRESS = 1000
 _SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
@@ -22,6 +24,17 @@ _ADDRESS = re.compile(rf"(?:{_QUOTED}|[^\s<>\"(),;])++")
 _BRACKETED = re.compile(rf"[^<>]{{0,200}}<((?:{_QUOTED}|[^<>\"]){{0,{_MAX_ADDRESS}}}+)>")
 _TOKEN = re.compile(rf"(?:{_QUOTED}|[^\s,;\"]){{1,{_MAX_ADDRESS}}}+|\"")
 _REASON = re.compile(r"\([^()]{0,2000}\)")
+_MORE = re.compile(
+    r"\(\s{0,9}(?:[^\W\d]{1,9}\s{0,9}){0,2}+\+?\s{0,9}\d{1,9}(?:\s{0,9}[^\W\d]{1,20}){0,2}\s{0,9}\)"
+)
+"""`(+3)`, `(and 3 more)`: recipients that are not named. A reason has more words, or a colon."""
+UNTOLD_WORDS = frozenset(
+    {
+        *("-", "—", "null", "none", "n/a", "unknown", "undefined", "0"),
+        *("нет", "неизвестно", "немає", "невідомо", "无", "未知"),
+    }
+)
+"""What is shown where there is no address: no user of the server."""
 _NULL_WORDS = frozenset({"", "<>", "mailer-daemon", "<mailer-daemon>", '""', "<<>>"})
 _ADDRESS_KEYS = ("address", "email", "recipient", "rcpt", "to", "addr", "mail")
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#039;", "'"), ("&#39;", "'"))
@@ -149,14 +162,18 @@ def _address_of(item: Mapping[str, object]) -> str | None:
 
 
 def _plain_address(text: str) -> str | None:
-    if text in ("-", "—") or len(text) > _MAX_ADDRESS:
+    if text.lower() in UNTOLD_WORDS or len(text) > _MAX_ADDRESS or text.endswith(("..", "…")):
         return None
+    if text.count("@") > 1 and '"' not in text:
+        return None  # several with a sign between them that an address may hold, too
     return text if _ADDRESS.fullmatch(text) else None
 
 
 def _recipients_from_text(value: str) -> Recipients | None:
     text = unescape(value)
     if "(" in text:
+        if _MORE.search(text):
+            return None
         text = _REASON.sub(" ", text)
     waiting: list[str] = []
     delivered: list[str] = []

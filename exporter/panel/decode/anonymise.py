@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from exporter.panel.decode.addresses import UNTOLD_WORDS
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, embedded_objects
 from exporter.panel.decode.values import (
     EXIM_ID,
@@ -65,7 +66,7 @@ _WORDS = """
     unrouteable user w warning was with yes
     mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec gmt utc
 """
-_KNOWN_WORDS = frozenset(_WORDS.split())
+_KNOWN_WORDS = UNTOLD_WORDS.union(_WORDS.split())
 """Words of mail servers and panels: what they say is needed, and names nobody."""
 
 

@@ -196,8 +196,17 @@ def _read_lines(lines: Iterable[str], rows: ConsoleRows) -> None:
             _append_waiting(stripped, waiting, rows)
         elif waiting is not None and (line[0] in " \t" or "@" in stripped):
             waiting.append(stripped)
-        elif not _NOT_A_ROW.fullmatch(stripped):
-            rows.add_odd(stripped)
+        else:
+            _read_odd(stripped, waiting, rows)
+
+
+def _read_odd(text: str, waiting: list[str] | None, rows: ConsoleRows) -> None:
+    """Count in a line that is read as nothing; below a message it may be one more recipient."""
+    if _NOT_A_ROW.fullmatch(text):
+        return
+    rows.add_odd(text)
+    if waiting is not None:
+        rows.recipients[-1] = None
 
 
 def _append_exim(header: re.Match[str], waiting: list[str], rows: ConsoleRows) -> None:

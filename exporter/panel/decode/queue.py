@@ -84,8 +84,8 @@ def decode_queue(
             Rows that are not understood are counted, they are no error.
     """
     builder = TableBuilder()
-    _, summary = read_queue(body, builder.add, now=now, fields=fields, time_zone=time_zone)
-    return builder.build(summary)
+    intake, summary = read_queue(body, builder.add, now=now, fields=fields, time_zone=time_zone)
+    return builder.build(summary, intake.repeated)
 
 
 def read_queue(
@@ -177,6 +177,7 @@ class _Listing:
     console_rows: int = 0
     shapes: list[str] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
+    continued: bool = False
 
     # --- the payload ---------------------------------------------------------------------------
 
@@ -381,6 +382,7 @@ class _Listing:
         self.listed += len(rows)
         for row in rows[: MAX_SAMPLES - len(self.samples)]:
             self.samples.append(anonymise_value(row))
+        self.continued = self.continued or any(map(_holds_only_addresses, rows))
 
     # --- texts ---------------------------------------------------------------------------------
 
@@ -444,6 +446,7 @@ class _Listing:
             tuple(self.samples),
             _agreed([in_use.layout.proposed for _, in_use in used]),
             {form: in_use.known for form, in_use in used},
+            self.continued,
         )
 
 
@@ -496,6 +499,15 @@ def _form(row: object) -> Form:
     if isinstance(row, list | tuple):
         return ("array", len(row)) if row else ("other", None)
     return ("text" if isinstance(row, str) else "other"), None
+
+
+def _holds_only_addresses(row: object) -> bool:
+    """Whether a row can be there for one more recipient of the message above it."""
+    if not isinstance(row, dict | list | tuple):
+        return False
+    cells = row.values() if isinstance(row, dict) else row
+    told = [cell for cell in cells if cell is not None and cell != ""]
+    return bool(told) and all(isinstance(cell, str) and "@" in cell for cell in told)
 
 
 def _columns_of(rows: Sequence[Any]) -> dict[Key, list[object]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import cast
 
-from exporter.panel.decode.queue import read_queue
+from exporter.panel.decode.queue import decode_queue, read_queue
 from exporter.panel.decode.recognition import Layouts
 from exporter.panel.decode.table import MessageTable, Part, mta_of
 from exporter.snapshot import (
@@ -72,6 +72,10 @@ def decode_queue_update(
         body, figures.add, now=now, fields=fields, time_zone=time_zone, known=known
     )
     stats = figures.stats(summary.listed, mta_of(intake.ids))
+    if intake.repeated or summary.continued:
+        # Whose recipients further rows tell of is known at the end alone, and seldom needed.
+        table = decode_queue(body, now=now, fields=fields, time_zone=time_zone)
+        stats = queue_stats(table)
     # What no row tells is not in the layout; what only some tell casts doubt on it.
     whole = not stats.unparsed and all(count == stats.listed for _, count in stats.lacking)
     if known and not whole:

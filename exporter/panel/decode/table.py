@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import partial
@@ -63,6 +63,8 @@ class Summary:
     """What the host's `fields` may say, as far as it can be told."""
     layouts: Layouts = field(default_factory=dict)
     """How the rows of each form were read; for `known` of the next list."""
+    continued: bool = False
+    """Whether rows hold nothing but addresses: recipients of some message before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,8 @@ class Intake:
         """All taken in, in order."""
         self.known: set[str | None] = set()
         """The same, to look one up."""
+        self.repeated: set[str] = set()
+        """Those that further rows have, too: a row may be there for each recipient."""
 
     def add(
         self,
@@ -295,6 +299,8 @@ class Intake:
         for id_ in ids:
             kept.append(id_ in new)
             new.discard(id_)
+            if not kept[-1] and id_ is not None:
+                self.repeated.add(id_)
         columns = {name: [*compress(column, kept)] for name, column in columns.items()}
         if any(kept):
             self._take(cast("list[str]", [*compress(ids, kept)]), columns, reader)
@@ -325,9 +331,13 @@ class TableBuilder:
         whole.delivered.update({start + row: to for row, to in part.delivered.items()})
         whole.frozen.extend(part.frozen)
 
-    def build(self, summary: Summary) -> MessageTable:
-        """The table."""
+    def build(self, summary: Summary, repeated: Collection[str] = ()) -> MessageTable:
+        """The table; who waits for a message that further rows tell of is not known."""
         whole = self._whole
+        if repeated or summary.continued:
+            for row, id_ in enumerate(whole.ids):
+                if summary.continued or id_ in repeated:
+                    self._recipients[row] = None
         return MessageTable(
             whole.ids,
             whole.ages,
