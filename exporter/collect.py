@@ -31,6 +31,7 @@ from exporter.snapshot import (
     Mta,
     QueueState,
     Reason,
+    is_whole_list,
 )
 
 T = TypeVar("T")
@@ -43,7 +44,9 @@ class QueueMemory:
     """What the next poll of a host needs to know of the last one."""
 
     ids: bytes | None = None
-    """The ids of the last list, as the decoder packs them; None before the first."""
+    """The ids of the last whole list, as the decoder packs them; None before the first."""
+    unread: int = 0
+    """Rows of it without an id that is understood."""
     mta: Mta | None = None
     layouts: Layouts = field(default_factory=dict)
     """How the rows of its lists are read."""
@@ -143,25 +146,36 @@ async def _queue(context: PollContext) -> QueueState:
             known=context.memory.layouts,
         )
 
-    if messages:
-        update = await _request(context, Operation.LIST, read)
-    else:
+    try:
+        # That all is gone must not rest on one number; that there is still nothing may.
+        asks = messages or context.memory.ids != b"" or context.memory.unread
+        update = await (_request(context, Operation.LIST, read) if asks else read(_EMPTY_LIST))
+    except PanelError as error:
+        # How a panel shows that there is nothing may be in no form of a list.
+        if messages or error.reason is not Reason.UNEXPECTED:
+            raise
         update = await read(_EMPTY_LIST)
     if messages and not update.stats.listed:
         # A list without a row tells nothing of messages that are there by the other count: the
         # next one is compared with the one before.
         return QueueState(messages, UNTOLD, shape=update.shape, samples=update.samples)
-    context.memory.layouts = update.layouts
-    context.memory.ids = update.ids
-    context.memory.mta = update.stats.mta or context.memory.mta
+    memory = context.memory
+    memory.layouts = update.layouts
+    memory.mta = update.stats.mta or memory.mta
+    entered = left = None
+    if is_whole_list(messages, update.stats.listed):
+        # A message neither comes nor leaves when its row is understood, or is not any more.
+        entered = _beyond(update.entered, memory.unread - update.unread)
+        left = _beyond(update.left, update.unread - memory.unread)
+        memory.ids, memory.unread = update.ids, update.unread
     return QueueState(
-        messages,
-        update.stats,
-        update.entered,
-        update.left,
-        shape=update.shape,
-        samples=update.samples,
+        messages, update.stats, entered, left, shape=update.shape, samples=update.samples
     )
+
+
+def _beyond(moved: int | None, explained: int) -> int | None:
+    """How many of the messages that came or left are not those of so many rows."""
+    return None if moved is None else max(0, moved - max(0, explained))
 
 
 async def _read_count(body: bytes) -> int:

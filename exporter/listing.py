@@ -15,7 +15,7 @@ from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.selection import select
-from exporter.snapshot import Message, Reason
+from exporter.snapshot import Message, Reason, is_whole_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,8 @@ class Listing:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the list can be all of the queue: mail comes and goes between the two calls.
-
-        A list without a row tells nothing of messages that are there by the other count.
-        """
-        if self.count and not self.listed:
-            return False
-        return self.listed >= self.count - max(_COME_AND_GONE, self.count // 10)
+        """Whether the list can be all of the queue."""
+        return is_whole_list(self.count, self.listed)
 
     @property
     def unlisted(self) -> int:
@@ -65,8 +60,6 @@ class Listing:
             and all(message.id in self.frozen_ids for message in self.chosen)
         )
 
-
-_COME_AND_GONE = 10
 
 EMPTY = Listing(0, 0, 0, frozenset(), frozenset(), 0, 0, ())
 

@@ -31,6 +31,9 @@ def _queue_problems(queue: QueueState) -> list[str]:
         told = f"count_msg tells {queue.messages} messages and list_msg lists none"
         return [f"{told}, so nothing is known of them; `diagnose` tells more."]
     lines = []
+    if queue.unlisted:
+        told = f"count_msg tells {queue.messages} messages and list_msg lists {queue.stats.listed}"
+        lines.append(f"{told}: of the others nothing is known; `diagnose` tells more.")
     if queue.stats.unparsed:
         share = f"{queue.stats.unparsed} of {queue.stats.listed} rows"
         lines.append(f"{share} of list_msg were not understood; `diagnose` shows them.")

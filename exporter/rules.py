@@ -64,7 +64,16 @@ class Figures:
     Only this poll counts: an older value that /metrics still shows may not be so any more.
     """
 
-    __slots__ = ("_beyond", "_doubtful", "_known", "_queue", "_results", "_snapshot", "_stats")
+    __slots__ = (
+        "_beyond",
+        "_doubtful",
+        "_known",
+        "_queue",
+        "_results",
+        "_snapshot",
+        "_stats",
+        "_unlisted",
+    )
 
     def __init__(self, snapshot: HostSnapshot, beyond: Beyond = _NOTHING_BEYOND) -> None:
         self._snapshot = snapshot
@@ -75,12 +84,16 @@ class Figures:
         queue = result.value if result is not None else None
         self._queue = queue if isinstance(queue, QueueState) else None
         self._stats = stats = self._queue.stats if self._queue is not None else None
-        self._doubtful = stats is not None and bool(stats.unparsed or stats.lacking)
+        self._unlisted = self._queue.unlisted if self._queue is not None else 0
+        self._doubtful = stats is not None and bool(
+            stats.unparsed or stats.lacking or self._unlisted
+        )
 
     def reading(self, condition: Condition) -> Reading | None:
         """What is known of a condition's figure; None when the poll does not tell.
 
-        Rows that were not understood, or did not tell, may add to what the others say.
+        Rows that were not understood, or did not tell, may add to what the others say, and so
+        may messages that a list which was cut does not hold.
         """
         if condition.key in self._known:
             return self._known[condition.key]
@@ -113,10 +126,11 @@ class Figures:
         return float(result.value) if isinstance(result.value, bool) else None
 
     def _untold(self, name: str) -> float:
-        """What the rows that did not tell, or were not understood, may add at most."""
+        """What messages that no row told of may add at most."""
         if self._stats is None or name not in _TOLD_BY:
             return 0.0
         rows = self._stats.unparsed + dict(self._stats.lacking).get(_TOLD_BY[name], 0)
+        rows += self._unlisted
         return math.inf if rows and FIGURES[name] != "count" else float(rows)
 
     def hold(self, conditions: Iterable[Condition]) -> bool | None:

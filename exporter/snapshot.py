@@ -156,6 +156,20 @@ UNTOLD = QueueStats(
 """Of a list that holds no row though there are messages: not one figure is known."""
 
 
+_COME_AND_GONE = 10
+
+
+def is_whole_list(count: int, listed: int) -> bool:
+    """Whether `listed` rows can be all of a queue that holds `count` messages.
+
+    Mail comes and goes between the two calls. A list without a row tells nothing of messages
+    that are there by the other count.
+    """
+    if count and not listed:
+        return False
+    return listed >= count - max(_COME_AND_GONE, count // 10)
+
+
 @dataclass(frozen=True, slots=True)
 class QueueState:
     """The queue collector's good result."""
@@ -172,6 +186,16 @@ class QueueState:
     """How the rows of list_msg were read, in words; "" when it was not asked."""
     samples: tuple[str, ...] = ()
     """A few of the rows that were not understood, shortened and anonymised."""
+
+    @property
+    def unlisted(self) -> int:
+        """Messages that the list does not hold, so that no figure covers them.
+
+        0 for so few that they may have left meanwhile.
+        """
+        if self.stats is None or is_whole_list(self.messages, self.stats.listed):
+            return 0
+        return self.messages - self.stats.listed
 
 
 @dataclass(frozen=True, slots=True)

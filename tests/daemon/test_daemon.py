@@ -63,8 +63,8 @@ async def test_a_probe_gives_up_at_the_scrape_timeout_but_the_poll_goes_on(
     headers = {"X-Prometheus-Scrape-Timeout-Seconds": "0.2"}
     assert "scrape_timeout" in await running.get("/probe?target=mx1", 503, headers)
     await running.poll("mx1")
-    # One poll of three calls, joined by the second probe: never two at once.
-    assert len(panel.panel.requests) == 3
+    # One poll of four calls, joined by the second probe: never two at once.
+    assert len(panel.panel.requests) == 4
 
 
 async def test_formats_are_negotiated(start_daemon: StartDaemon, unused_url: str) -> None:

@@ -6,11 +6,10 @@ import asyncio
 import json
 import os
 import signal
-import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -117,21 +116,84 @@ async def test_a_list_that_fails_does_not_take_the_services_with_it(
     assert reasons(await poll(Scripted(list_msg=answer))) == [reason, None, None]
 
 
+def frozen(number: int) -> str:
+    """So many messages as `exim -bp` lists them, always the same ids."""
+    now = 1_785_000_000.0
+    messages = (
+        QueuedMessage(queue_id("exim", now, n), 60, 900, "", ("ann@example.com",), frozen=True)
+        for n in range(number)
+    )
+    return console.exim_listing([*messages])
+
+
+def listing(text: str) -> Answers:
+    return {"list_msg": {"error": 0, "detail": text}}
+
+
+def queues(snapshots: Iterable[HostSnapshot]) -> list[QueueState]:
+    values = [snapshot.results[0].value for snapshot in snapshots]
+    assert all(isinstance(value, QueueState) for value in values)
+    return cast("list[QueueState]", values)
+
+
+def moved(snapshots: Iterable[HostSnapshot]) -> list[tuple[int | None, int | None]]:
+    return [(queue.entered, queue.left) for queue in queues(snapshots)]
+
+
+EMPTY_LIST: Answers = {"list_msg": {"error": 100}}
+
+
 async def test_a_list_without_rows_tells_of_no_message_that_came_or_left() -> None:
-    now = time.time()
-    messages = [
-        QueuedMessage(queue_id("exim", now - 60, serial), 60, 900, "", ("ann@example.com",))
-        for serial in range(5)
-    ]
-    full = {"list_msg": {"error": 0, "detail": console.exim_listing(messages)}}
-    empty = {"list_msg": {"error": 100}}
-    moved = []
-    for snapshot in await polls(Scripted(), full, empty, full, {"count_msg": GONE} | empty):
-        result = snapshot.result("queue")
-        assert result is not None
-        assert isinstance(result.value, QueueState)
-        moved.append((result.value.entered, result.value.left))
-    assert moved == [(None, None), (None, None), (0, 0), (0, 5)]
+    full = listing(frozen(5))
+    told = await polls(Scripted(), full, EMPTY_LIST, full, {"count_msg": GONE} | EMPTY_LIST)
+    assert moved(told) == [(None, None), (None, None), (0, 0), (0, 5)]
+
+
+async def test_rows_that_are_understood_no_more_have_not_left() -> None:
+    ids = [queue_id("exim", 1_785_000_000.0, n) for n in range(6)]
+    rows = [{"id": id_} for id_ in ids]
+    unread = [{"id": f"#{id_}"} for id_ in ids]
+    told = await polls(
+        Scripted(),
+        *(
+            {"list_msg": {"error": 0, "detail": detail}}
+            for detail in (
+                rows[:5],
+                rows[:3] + unread[3:5],  # two flip
+                rows[:5],
+                unread[:5],
+                rows[:5],
+                rows[:2] + rows[5:] + unread[3:5],  # two flip, one leaves, one comes
+                [*rows[:1], {"id": ids[0], "again": 1}, *rows[1:5]],  # a repeated row hides none
+            )
+        ),
+    )
+    assert moved(told)[1:] == [(0, 0), (0, 0), (0, 0), (0, 0), (1, 1), (1, 1)]
+
+
+async def test_a_list_that_is_cut_tells_of_no_message_that_came_or_left() -> None:
+    some = {"count_msg": {"error": 0, "detail": 40}}
+    panel = Scripted(**some)
+    told = await polls(
+        panel, listing(frozen(40)), listing(frozen(20)), listing(frozen(12)), listing(frozen(38))
+    )
+    assert moved(told) == [(None, None), (None, None), (None, None), (0, 2)]
+    assert [queue.unlisted for queue in queues(told)] == [0, 20, 28, 0]
+
+
+async def test_that_all_is_gone_rests_on_the_list_too() -> None:
+    panel = Scripted()
+    none_at_all = {"list_msg": {"error": 0, "detail": None}}
+    told = await polls(
+        panel,
+        listing(frozen(5)),
+        {"count_msg": GONE},  # of a panel that counts no frozen mail, or fails to count
+        none_at_all,
+        {},
+    )
+    assert [queue.stats and queue.stats.frozen for queue in queues(told)] == [5, 5, 0, 0]
+    assert moved(told) == [(None, None), (0, 0), (0, 5), (0, 0)]
+    assert panel.asked.count("list_msg") == 3
 
 
 async def test_a_panel_that_never_answers_is_asked_once() -> None:

@@ -223,6 +223,30 @@ def test_rows_that_did_not_tell_are_doubt_and_not_zero(
     assert verdict(of_queue(**figures), condition) is expected
 
 
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("queue_frozen_messages > 10", None),
+        ("queue_frozen_messages < 11", None),
+        ("queue_frozen_messages >= 10", True),
+        ("queue_frozen_messages > 510", False),
+        (f"{OLDEST} < 3h", None),
+        ("queue_size_bytes > 4", True),
+        ("queue_listed_messages == 500", True),
+        ("queue_unparsed_messages == 0", True),
+        ("queue_messages == 1000", True),
+    ],
+)
+def test_what_a_cut_list_does_not_hold_is_doubt_and_not_zero(
+    condition: str, expected: bool | None
+) -> None:
+    assert verdict(of_queue(1000, listed=500, frozen=10), condition) is expected
+
+
+def test_a_few_messages_that_left_before_they_were_listed_are_no_doubt() -> None:
+    assert verdict(of_queue(1000, listed=900, frozen=10), "queue_frozen_messages < 11") is True
+
+
 @given(
     frozen=st.integers(0, 20),
     lacking=st.integers(0, 5),

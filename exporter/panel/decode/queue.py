@@ -178,6 +178,8 @@ class _Listing:
     shapes: list[str] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
     continued: bool = False
+    repeats: int = 0
+    """Rows with the id of one before."""
 
     # --- the payload ---------------------------------------------------------------------------
 
@@ -348,7 +350,9 @@ class _Listing:
         if ids is not None:
             columns["id"] = ids
         _split_marks(columns, in_use.layout)
-        refused = self.intake.add(read_ids(columns["id"]), columns, in_use.reader)
+        row_ids = read_ids(columns["id"])
+        refused = self.intake.add(row_ids, columns, in_use.reader)
+        self.repeats += sum(row_ids[row] is not None for row in refused)
         in_use.rows += len(rows)
         self.listed += len(rows) - len(refused)
         self._refuse([rows[row] for row in refused])
@@ -413,7 +417,7 @@ class _Listing:
                 "recipients": rows.recipients,
                 "frozen": rows.frozen,
             }
-            self.intake.add(rows.ids, columns, reader)
+            self.repeats += len(self.intake.add(rows.ids, columns, reader))
             self.listed += len(rows.ids) + rows.odd
             for line in rows.odd_lines[: MAX_SAMPLES - len(self.samples)]:
                 self.samples.append(anonymise_value(line))
@@ -447,6 +451,7 @@ class _Listing:
             _agreed([in_use.layout.proposed for _, in_use in used]),
             {form: in_use.known for form, in_use in used},
             self.continued,
+            self.listed - len(self.intake.ids) - self.repeats,
         )
 
 

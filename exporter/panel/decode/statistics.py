@@ -44,6 +44,8 @@ class QueueUpdate:
     """Ids that the list before did not hold; None when it is not known."""
     left: int | None = None
     """Ids that only the list before held."""
+    unread: int = 0
+    """Rows without a valid id: a message may be in each."""
     samples: tuple[str, ...] = ()
     shape: str = ""
     layouts: Layouts = field(default_factory=dict)
@@ -92,6 +94,7 @@ def decode_queue_update(
         "\n".join(intake.ids).encode(),
         entered,
         left,
+        summary.unread,
         summary.samples,
         summary.shape,
         # An empty list tells nothing of the shape, so what was known stays known.

@@ -65,6 +65,8 @@ class Summary:
     """How the rows of each form were read; for `known` of the next list."""
     continued: bool = False
     """Whether rows hold nothing but addresses: recipients of some message before."""
+    unread: int = 0
+    """Rows without a valid id: a message may be in each."""
 
 
 @dataclass(frozen=True, slots=True)
