@@ -78,6 +78,7 @@ _ORDERS = (_PAGE_ORDER, _EXIM_ORDER)
 
 
 _NO_ZONE = "dates without a zone"
+_TOLD = "told by `fields`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +268,7 @@ class _Recognition:
                 self.bare_age_unit = 1
             if name == "frozen":
                 self.frozen_flag = True
-            self._take(name, same[:1], "told by `fields`")
+            self._take(name, same[:1], _TOLD)
 
     def _find_id(self) -> None:
         """The column whose values are most surely ids.
@@ -422,6 +423,25 @@ class _Recognition:
             self._take("recipients", _adjacent(positions), "addresses after the sender")
         elif roles and rest:
             self._doubt(roles[0], rest[0], "is one of several that hold addresses")
+        self._doubt_recipients()
+
+    def _doubt_recipients(self) -> None:
+        """A position with addresses in some rows alone: a line cut at its blanks, say.
+
+        As many words make up a frozen message to one and another to several: who waits for it
+        is not known.
+        """
+        taken = self.keys.get("recipients", ())
+        if not taken or not isinstance(taken[0], int) or self.why["recipients"] == _TOLD:
+            return
+        others = {key for key in self.columns if isinstance(key, int) and key not in taken}
+        for key in sorted(others.difference(self.keys.get("sender", ()))):
+            if 0 < self._share(key, is_address_like) < 0.5:
+                del self.keys["recipients"], self.why["recipients"]
+                self._doubt(
+                    "recipients", taken[0], f"is read no more: position {key} may hold some"
+                )
+                return
 
     def _tell_roles(self, rest: list[int]) -> None:
         """Several positions that hold addresses: values tell sender from recipients."""
