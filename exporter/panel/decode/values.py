@@ -133,6 +133,7 @@ _MONTHS = dict(
     )
 )
 _MONTH = "|".join(_MONTHS)
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.\d{1,9})?)?"
 _ZONE = r"(?:\s*(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d))?(?:\s*\(\w{1,5}\))?"
 _DATES = tuple(
@@ -140,8 +141,8 @@ _DATES = tuple(
     for pattern in (
         rf"(?P<year>\d{{4}})-(?P<month>\d\d)-(?P<day>\d\d)(?:T|\s)\s*{_TIME}{_ZONE}",
         rf"(?P<day>\d\d)\.(?P<month>\d\d)\.(?P<year>\d{{4}}),?\s+{_TIME}{_ZONE}",
-        rf"(?:[a-z]{{3}},?\s+)?(?P<name>{_MONTH})\s+(?P<day>\d{{1,2}})\s+{_TIME}{_ZONE}(?:\s+(?P<year>\d{{4}}))?",
-        rf"(?:[a-z]{{3}},?\s+)?(?P<day>\d{{1,2}})\s+(?P<name>{_MONTH})\s+(?P<year>\d{{4}}),?\s+{_TIME}{_ZONE}",
+        rf"(?:(?P<weekday>[a-z]{{3}}),?\s+)?(?P<name>{_MONTH})\s+(?P<day>\d{{1,2}})\s+{_TIME}{_ZONE}(?:\s+(?P<year>\d{{4}}))?",
+        rf"(?:(?P<weekday>[a-z]{{3}}),?\s+)?(?P<day>\d{{1,2}})\s+(?P<name>{_MONTH})\s+(?P<year>\d{{4}}),?\s+{_TIME}{_ZONE}",
     )
 )
 _ENDS_IN_SECONDS = re.compile(r"(?<!\d)\d{1,2}:\d\d:\d\d\Z", re.ASCII)
@@ -286,7 +287,7 @@ class AgeReader:
                 if moment.utcoffset() != moment.replace(fold=1).utcoffset():
                     return None
                 if match["year"] or moment <= latest:
-                    return moment.timestamp()
+                    return moment.timestamp() if _is_weekday(match, moment) else None
             except (ValueError, OverflowError):
                 continue
         return None
@@ -302,6 +303,15 @@ def _match_date(text: str) -> re.Match[str] | None:
         return None
     text = text.strip()
     return next((m for pattern in _DATES if (m := pattern.fullmatch(text))), None)
+
+
+def _is_weekday(match: re.Match[str], moment: datetime) -> bool:
+    """Whether a date's day of the week, if it has one, is that of `moment`.
+
+    If not, it is of another year: of one to come, by a clock that is days ahead.
+    """
+    named = match["weekday"] if "weekday" in match.re.groupindex else None
+    return named is None or named.lower() == _WEEKDAYS[moment.weekday()]
 
 
 def _zone(text: str) -> tzinfo | None:
