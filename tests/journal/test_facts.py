@@ -387,7 +387,7 @@ def by_reading_all(entries: list[Entry], now: float) -> RuleFacts:
     for e in entries:
         if e.kind in {REQUESTED, APPROVED, REJECTED}:
             approval = e
-        elif e.kind is Kind.INTENT and e.detail:
+        elif e.kind is Kind.LAPSED or (e.kind is Kind.INTENT and e.detail):
             approval = None
         elif e.kind is Kind.INTENT and e.mode == "enforce" and approval:
             approval = None if approval.kind is REQUESTED else approval
