@@ -178,28 +178,20 @@ def _beyond(moved: int | None, explained: int) -> int | None:
     return None if moved is None else max(0, moved - max(0, explained))
 
 
+# Panels say the same poll after poll, and what these bytes mean does not change.
+_count = lru_cache(maxsize=4096)(decode_count_reply)
+_status = lru_cache(maxsize=1024)(decode_service_reply)
+
+_SHORT = 2**10
+"""Bytes of a reply that is remembered: thousands of long ones would take a gigabyte."""
+
+
 async def _read_count(body: bytes) -> int:
     return (_count if len(body) <= _SHORT else decode_count_reply)(body)
 
 
 def _read_status(body: bytes, operation: Operation) -> bool:
     return (_status if len(body) <= _SHORT else decode_service_reply)(body, operation)
-
-
-# Panels say the same poll after poll, and what these bytes mean does not change.
-
-_SHORT = 2**10
-"""Bytes of a reply that is remembered: thousands of long ones would take a gigabyte."""
-
-
-@lru_cache(maxsize=4096)
-def _count(body: bytes) -> int:
-    return decode_count_reply(body)
-
-
-@lru_cache(maxsize=1024)
-def _status(body: bytes, operation: Operation) -> bool:
-    return decode_service_reply(body, operation)
 
 
 async def _request(
@@ -215,4 +207,4 @@ async def _request(
 
 
 _EMPTY_LIST = b'{"error": 100}'
-"""What list_msg answers for an empty queue; count_msg's 0 spares asking it."""
+"""What list_msg answers for an empty queue; after an empty list a 0 spares asking it again."""

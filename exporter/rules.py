@@ -64,16 +64,7 @@ class Figures:
     Only this poll counts: an older value that /metrics still shows may not be so any more.
     """
 
-    __slots__ = (
-        "_beyond",
-        "_doubtful",
-        "_known",
-        "_queue",
-        "_results",
-        "_snapshot",
-        "_stats",
-        "_unlisted",
-    )
+    __slots__ = ("_beyond", "_doubtful", "_known", "_queue", "_results", "_snapshot", "_stats")
 
     def __init__(self, snapshot: HostSnapshot, beyond: Beyond = _NOTHING_BEYOND) -> None:
         self._snapshot = snapshot
@@ -82,11 +73,12 @@ class Figures:
         self._results = {result.collector: result for result in snapshot.results}
         result = self._results.get(QUEUE)
         queue = result.value if result is not None else None
-        self._queue = queue if isinstance(queue, QueueState) else None
-        self._stats = stats = self._queue.stats if self._queue is not None else None
-        self._unlisted = self._queue.unlisted if self._queue is not None else 0
-        self._doubtful = stats is not None and bool(
-            stats.unparsed or stats.lacking or self._unlisted
+        self._queue = queue = queue if isinstance(queue, QueueState) else None
+        self._stats = stats = queue.stats if queue is not None else None
+        self._doubtful = (
+            queue is not None
+            and stats is not None
+            and bool(stats.unparsed or stats.lacking or queue.unlisted)
         )
 
     def reading(self, condition: Condition) -> Reading | None:
@@ -127,10 +119,10 @@ class Figures:
 
     def _untold(self, name: str) -> float:
         """What messages that no row told of may add at most."""
-        if self._stats is None or name not in _TOLD_BY:
+        if self._queue is None or self._stats is None or name not in _TOLD_BY:
             return 0.0
         rows = self._stats.unparsed + dict(self._stats.lacking).get(_TOLD_BY[name], 0)
-        rows += self._unlisted
+        rows += self._queue.unlisted
         return math.inf if rows and FIGURES[name] != "count" else float(rows)
 
     def hold(self, conditions: Iterable[Condition]) -> bool | None:

@@ -42,7 +42,7 @@ from exporter.cli.terminal import (
 )
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
-from exporter.journal import Actor, Outcome
+from exporter.journal import WELL, Actor
 from exporter.journal.view import entry_view
 from exporter.remediation.guards import Block, Guard, Situation, effective_mode
 from exporter.remediation.notes import entry_of_block
@@ -108,7 +108,7 @@ def run(
     if progress.interrupted:
         raise SystemExit(INTERRUPTED)
     outcome = result.outcome.outcome if result.outcome is not None else ""
-    if outcome not in {Outcome.OK, Outcome.DRY_RUN}:
+    if outcome not in WELL:
         raise SystemExit(1)
 
 

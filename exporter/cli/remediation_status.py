@@ -23,17 +23,18 @@ from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.files import file_exists
 from exporter.journal import (
+    WELL,
     Entry,
     FleetFacts,
     Journal,
     JournalError,
     JournalMissingError,
     Kind,
-    Outcome,
     RuleFacts,
 )
 from exporter.remediation.decisions import request_of
 from exporter.remediation.guards import Guard, cooldown_until, effective_mode, is_open
+from exporter.remediation.tally import is_bad_news
 from exporter.text import duration
 
 _MODES = {
@@ -45,9 +46,6 @@ _MODES = {
 BLOCK_SHOWN = 86400.0
 """Seconds for which a block is shown; it is written down only when it begins."""
 
-FAILURE_SHOWN = 86400.0
-"""Seconds for which a rule that did not end well is no idle one."""
-
 _TOLD_OTHERWISE = frozenset(
     guard.value
     for guard in (
@@ -56,9 +54,6 @@ _TOLD_OTHERWISE = frozenset(
     )
 )
 """Guards whose word can be worked out anew from the journal and the config."""
-
-
-_WELL = frozenset({Outcome.OK, Outcome.DRY_RUN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +248,7 @@ def _fleet_lines(config: Config, standing: Standing, now: float) -> Iterator[str
 def _is_idle(row: RuleOnHost, now: float) -> bool:
     """Whether there is nothing to tell of a rule on a host."""
     last = row.last
-    failed = last is not None and last.outcome not in _WELL and now - last.at < FAILURE_SHOWN
+    failed = last is not None and is_bad_news(last.outcome, last.at, now)
     return not failed and not any(_notes(row, now))
 
 
@@ -296,7 +291,7 @@ def _table(rows: Sequence[RuleOnHost], now: float) -> Table:
 def _style(last: Entry | None) -> str:
     if last is None:
         return ""
-    return "green" if last.outcome in _WELL else "red"
+    return "green" if last.outcome in WELL else "red"
 
 
 def _notes(row: RuleOnHost, now: float) -> Iterator[str]:

@@ -33,7 +33,7 @@ def problems_across(main: Document) -> Iterator[Problem]:
 def _receivers_alike(main: Document) -> Iterator[Problem]:
     first_of: dict[str, str] = {}
     for key in _RECEIVERS:
-        for position, entry in entries(main, "alerting", key):
+        for position, entry in maps_in(main, "alerting", key):
             here, name = f"{key}[{position}]", _receiver(key, entry)
             if name and (first := first_of.setdefault(name, here)) != here:
                 words = f"has the same name as {first}: give it another"
@@ -53,7 +53,7 @@ def _receiver(key: str, entry: Mapping[str, object]) -> str:
 
 def _rules_alike(main: Document, where: str) -> Iterator[Problem]:
     first_of: dict[str, int] = {}
-    for position, entry in entries(main, where, "rules"):
+    for position, entry in maps_in(main, where, "rules"):
         name = entry.get("name")
         if isinstance(name, str) and (first := first_of.setdefault(name, position)) != position:
             words = f"is already the name of rules[{first}]"
@@ -66,7 +66,7 @@ def section(main: Document, name: str) -> Mapping[str, object]:
     return written if isinstance(written, dict) else {}
 
 
-def entries(main: Document, name: str, key: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def maps_in(main: Document, name: str, key: str) -> Iterator[tuple[int, Mapping[str, object]]]:
     """The maps in a list of a section as they are written, each with its position."""
     values = section(main, name).get(key)
     for position, value in enumerate(values if isinstance(values, list) else ()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from exporter.config.document import Document, Path_, Problem
+from exporter.config.mistakes import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -109,5 +109,5 @@ def _by_key(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def _suggestion(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    question = did_you_mean(key, known)
+    return f"; {question}" if question else ""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.config.across import entries, problems_across, section
+from exporter.config.across import maps_in, problems_across, section
 from exporter.config.advice import advise
 from exporter.config.alerting import AlertRule, AppriseConfig, mistaken_rules
 from exporter.config.document import ConfigError, Document, Problem, read_document
@@ -103,7 +103,7 @@ def _among_sound_alert_rules(main: Document) -> Iterator[Problem]:
 
 def _sound_entries(main: Document, model: type[M], key: str) -> dict[int, M]:
     """The entries of a list of the section `alerting` that are right, by their positions."""
-    told = ((at, _sound(main, model, raw)) for at, raw in entries(main, "alerting", key))
+    told = ((at, _sound(main, model, raw)) for at, raw in maps_in(main, "alerting", key))
     return {position: entry for position, entry in told if entry is not None}
 
 

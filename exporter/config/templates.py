@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import cache
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 
+from exporter.config.mistakes import did_you_mean
 from exporter.config.template_limits import LONGEST, Environment, not_let_in
 from exporter.config.template_words import failure_in_words, syntax_in_words
 
@@ -102,8 +102,7 @@ def _demand_known(parsed: nodes.Template) -> None:
 
 def _hint(name: str, known: Iterable[str]) -> str:
     known = [word for word in known if len(word) > 2]  # the short ones are like anything
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    return did_you_mean(name, known) or f"known are {', '.join(known)}"
 
 
 class TemplateRenderError(Exception):

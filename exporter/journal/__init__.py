@@ -1,6 +1,7 @@
 """The journal: what was done, by whom, why, and how it ended. Only ever added to."""
 
 from exporter.journal.entries import (
+    WELL,
     Actor,
     Entry,
     FleetFacts,
@@ -13,6 +14,7 @@ from exporter.journal.file import JournalError, JournalMissingError
 from exporter.journal.store import Journal
 
 __all__ = [
+    "WELL",
     "Actor",
     "Entry",
     "FleetFacts",

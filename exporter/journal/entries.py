@@ -59,6 +59,10 @@ class Outcome(StrEnum):
     """Everything but the act."""
 
 
+WELL = frozenset({Outcome.OK, Outcome.DRY_RUN})
+"""Outcomes after which nobody needs to look."""
+
+
 class Actor(StrEnum):
     """Who or what asked."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,15 +100,13 @@ class Journal:
             )
         return replace(entry, id=number, at=at)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Let no other process write between what is read here and what is written for it.
 
         Raises:
             JournalError: nothing was written.
         """
-        with self._database.transaction():
-            yield
+        return self._database.transaction()
 
     def prune(self, before: float) -> int:
         """Delete what is older than `before` and holds no more; how many entries that was.

@@ -21,15 +21,20 @@ _BLOT = b"<secret>"
 
 def blot_out(body: bytes, secrets: Iterable[str]) -> bytes:
     """`body` without the secrets, in the forms in which a panel would send them back."""
-    forms = {form for secret in secrets if secret for form in written_forms(secret)}
-    for form in sorted(forms, key=len, reverse=True):
+    for form in written_forms(secrets):
         written = form.encode("utf-8", "surrogateescape")
         if written in body:
             body = body.replace(written, _BLOT)
     return body
 
 
-def written_forms(secret: str) -> set[str]:
+def written_forms(secrets: Iterable[str]) -> list[str]:
+    """Every form of the secrets that are not empty, the longest first: one may hold another."""
+    forms = {form for secret in secrets if secret for form in _forms(secret)}
+    return sorted(forms, key=len, reverse=True)
+
+
+def _forms(secret: str) -> set[str]:
     """A secret as it is, and as URLs, HTML and JSON write it, or JSON that holds these."""
     texts = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
     for mark in ("'", *_APOSTROPHES):

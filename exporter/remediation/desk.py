@@ -192,12 +192,11 @@ class Desk:
         withdrawn = state.withdrawn
 
         def write(journal: Journal) -> bool:
-            since = self._clock() - self._config.journal_keep
-            before = None
             if key is not None:
+                since = self._clock() - self._config.journal_keep
                 before = journal.asked(host_name, rule_name, str(key), since=since)
-            if before is not None and (before.at >= self._began or _was_answered(journal, before)):
-                return False
+                if before and (before.at >= self._began or _was_answered(journal, before)):
+                    return False
             journal.add(entry)
             return True
 

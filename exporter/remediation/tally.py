@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from exporter.journal.entries import Entry, Kind, Outcome, ends_approval
+from exporter.journal.entries import WELL, Entry, Kind, ends_approval
 from exporter.journal.store import APPROVAL_LASTS
 from exporter.remediation.guards import Guard
 
@@ -21,7 +21,10 @@ COUNTED = (
 FAILURE_COUNTS = 86400.0
 """Seconds for which a failed action is news: a rule that is not needed again never succeeds."""
 
-_NOT_WELL = frozenset({Outcome.FAILED, Outcome.UNVERIFIED, Outcome.UNKNOWN})
+
+def is_bad_news(outcome: str, at: float, now: float) -> bool:
+    """Whether an action that ended so at Unix time `at` is still to be looked at."""
+    return outcome not in WELL and now - at < FAILURE_COUNTS
 
 
 class Tally:
@@ -139,8 +142,7 @@ class Tally:
     def failed_lately(self, host: str, now: float) -> bool:
         """Whether the last action of any rule on a host ended other than well, within a day."""
         return any(
-            outcome in _NOT_WELL and now - at < FAILURE_COUNTS
-            for at, outcome in self.last.get(host, {}).values()
+            is_bad_news(outcome, at, now) for at, outcome in self.last.get(host, {}).values()
         )
 
     def stopped_on(self, host: str) -> bool:

@@ -15,7 +15,6 @@ of them are always offered. `http2` is accepted and has no effect: HTTP/1.1 is s
 
 from __future__ import annotations
 
-import difflib
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from exporter.config.base import Model
 from exporter.config.document import ConfigError, Document, Path_, Problem, read_document
 from exporter.config.explain import validated
+from exporter.config.mistakes import did_you_mean
 from exporter.config.secrets import absolute
 from exporter.config.units import parse_duration
 from exporter.web.passwords import hash_cost
@@ -180,9 +180,8 @@ _TLS12_SUITES = {
 def _suite(value: str) -> str:
     known = [*_TLS12_SUITES, *_TLS13_SUITES]
     if value not in known:
-        close = difflib.get_close_matches(value, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"is not a cipher suite that Go's crypto/tls names as secure{hint}")
+        words = "is not a cipher suite that Go's crypto/tls names as secure"
+        raise ValueError("; ".join(filter(None, (words, did_you_mean(value, known)))))
     return value
 
 

@@ -139,6 +139,11 @@ class Site:
         await self.running.poll(host)
         await self.quiet()
 
+    async def end(self) -> None:
+        """Stop the daemon, and wait until it is gone."""
+        self.running.daemon.stop()
+        await self.running.task
+
     async def quiet(self) -> None:
         """Wait until no rule is at work on anything."""
         hosts = self.running.daemon._desk._hosts.values()

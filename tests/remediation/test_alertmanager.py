@@ -152,8 +152,7 @@ async def test_the_repeat_of_an_alert_asks_for_nothing_new(
     freeze(queue, 8, first=20)
     assert results(await post(site.running, alert())) == ["asked before"]
     await site.look()
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     site = await start_site(keys)
     assert results(await post(site.running, alert())) == ["asked before"]
     await site.look()
@@ -367,8 +366,7 @@ async def test_who_may_ask(
         assert "basic_auth_users" in await response.text()
     await open_to_all.look()
     assert open_to_all.journal() == []
-    open_to_all.running.daemon.stop()
-    await open_to_all.running.task
+    await open_to_all.end()
 
     hashed = bcrypt.hashpw(b"sesame", bcrypt.gensalt(4)).decode()
     (tmp_path / "web.yaml").write_text(yaml.safe_dump({"basic_auth_users": {"am": hashed}}))
@@ -485,8 +483,7 @@ async def test_what_was_not_answered_before_a_restart_is_asked_for_by_its_repeat
     await post(site.running, alert())
     await site.look()
     (request,) = site.journal(Kind.APPROVAL_REQUESTED)
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     site = await start_site(keys)
     await site.look()
     assert not site.journal(Kind.LAPSED), "the alert may still fire"
@@ -509,8 +506,7 @@ async def test_what_was_answered_by_a_guard_is_not_asked_for_again_after_a_resta
     await post(site.running, alert())
     await site.look()
     assert site.story()[-1] == ("blocked", "max_messages")
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     site = await start_site(keys)
     assert results(await post(site.running, alert())) == ["asked before"]
 
@@ -548,8 +544,7 @@ async def test_what_held_the_rule_back_before_is_written_down_as_the_answer_too(
     await site.look()
     assert site.journal()[-1].actor == "alertmanager:FrozenStorm"
     assert site.story()[1:] == [("asked", ""), ("blocked", "max_messages")]
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     site = await start_site(keys)
     assert results(await post(site.running, alert())) == ["asked before"]
 

@@ -91,8 +91,7 @@ async def test_an_approval_to_retry_is_none_to_delete(
     freeze(queue, 8)
     site = await start(start_site, panel, **{**BY_ID, "action": "retry"})
     answer(site, Kind.APPROVED)
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     again = await start(start_site, panel, **BY_ID)
     await again.look()
     assert changing(panel) == []
@@ -180,8 +179,7 @@ async def test_an_approval_outlives_a_restart(
 ) -> None:
     seen = freeze(queue, 8)
     site = await start(start_site, panel)
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     freeze(queue, 2, first=20)
     answer(site, Kind.APPROVED)
     await start(start_site, panel)
@@ -348,8 +346,7 @@ async def test_an_approval_does_not_change_the_mode(
 ) -> None:
     freeze(queue, 8)
     site = await start(start_site, panel)
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     answer(site, Kind.APPROVED)
     keys = config(panel, rules=[rule(approval="required")], remediation={"mode": mode})
     again = await start_site(keys)

@@ -87,8 +87,7 @@ async def test_what_is_cut_off_is_settled_by_the_next_start(
     monkeypatch.setattr(daemon, "GRACE", 0.1)
     freeze(queue, 12)
     site, _ = await begun(start_site, panel)
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     assert site.story() == [("intent", ""), *[("reply", "removed")] * 3]
     again = await start_site(settings(panel))
     assert len(ids_asked(panel)) == 4

@@ -160,8 +160,7 @@ async def test_a_stopped_rule_stays_stopped_over_a_restart(
     site = await start(start_site, panel, cooldown="1ms", max_per_day=10)
     for _ in range(2):
         await site.look()
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     again = await start(start_site, panel, cooldown="1ms", max_per_day=10)
     assert len(changing(panel)) == 3
     assert again.blocks() == ["stopped"]

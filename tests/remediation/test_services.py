@@ -61,8 +61,7 @@ async def test_a_stopped_clamd_is_started(
 
     # It stays written down, also when the service has long been up and the daemon starts anew.
     await site.look()
-    site.running.daemon.stop()
-    await site.running.task
+    await site.end()
     again = await start(start_site, panel)
     assert again.journal() == [intent, reply, outcome]
     assert await again.outcomes(**LABELS, action="service_on", outcome="ok") == 1

@@ -160,9 +160,8 @@ class _Placeholders:
     def __init__(self, secrets: Sequence[str] = ()) -> None:
         self._given: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
-        written = {form for secret in secrets if secret for form in written_forms(secret)}
-        longest_first = sorted(written, key=len, reverse=True)
-        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if written else None
+        written = written_forms(secrets)
+        self._secrets = re.compile("|".join(map(re.escape, written))) if written else None
 
     def value(self, value: object, key: str) -> object:
         """A JSON value: structure, numbers, states, ages, sizes and dates stay."""

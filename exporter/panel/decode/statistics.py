@@ -74,16 +74,15 @@ def decode_queue_update(
         body, figures.add, now=now, fields=fields, time_zone=time_zone, known=known
     )
     stats = figures.stats(summary.listed, mta_of(intake.ids))
-    if intake.repeated or summary.continued:
-        # Whose recipients further rows tell of is known at the end alone, and seldom needed.
-        table = decode_queue(body, now=now, fields=fields, time_zone=time_zone)
-        stats = queue_stats(table)
     # What no row tells is not in the layout; what only some tell casts doubt on it.
     whole = not stats.unparsed and all(count == stats.listed for _, count in stats.lacking)
     if known and not whole:
         return decode_queue_update(
             body, now=now, fields=fields, time_zone=time_zone, previous_ids=previous_ids
         )
+    if intake.repeated or summary.continued:
+        # Whose recipients further rows tell of is known at the end alone, and seldom needed.
+        stats = queue_stats(decode_queue(body, now=now, fields=fields, time_zone=time_zone))
     entered = left = None
     if previous_ids is not None:
         before = previous_ids.decode().split()

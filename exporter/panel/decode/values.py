@@ -310,7 +310,7 @@ def _is_weekday(match: re.Match[str], moment: datetime) -> bool:
 
     If not, it is of another year: of one to come, by a clock that is days ahead.
     """
-    named = match["weekday"] if "weekday" in match.re.groupindex else None
+    named: str | None = match.groupdict().get("weekday")
     return named is None or named.lower() == _WEEKDAYS[moment.weekday()]
 
 
