@@ -64,6 +64,27 @@ class Mta(StrEnum):
     POSTFIX = "postfix"
 
 
+class Certainty(StrEnum):
+    """How sure it is which value of a row a field of a message was read from."""
+
+    NAMED = "named"
+    """By a known key, or by the host's `fields`."""
+    STRUCTURAL = "structural"
+    """By Exim's or Postfix's own grammar, which can mean nothing else."""
+    GUESSED = "guessed"
+    """By what the values look like, or by their position. Nothing acts on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PanelId:
+    """What tells a panel from another: not its name in the config, which may be given anew."""
+
+    url: str = ""
+    """The API's URL; "" where it is not known."""
+    pin: str = ""
+    """SHA-256 of the pinned certificate; "" where none is pinned."""
+
+
 class HostGoneError(Exception):
     """A host is not, or no longer, configured."""
 
@@ -86,6 +107,9 @@ class Message:
     """Addresses already delivered (Exim's `D` mark)."""
     frozen: bool | None = None
     """Frozen (Exim) or on hold (Postfix)."""
+    guessed: frozenset[str] = frozenset()
+    """The fields of this message, `id` among them, that are only guessed: they may be shown, and
+    nothing may be done by them."""
 
     @property
     def bounce(self) -> bool | None:
@@ -140,6 +164,9 @@ class QueueStats:
     lacking: tuple[tuple[str, int], ...] = ()
     """(field of MESSAGE_FIELDS, understood rows without it), only where not 0."""
     mta: Mta | None = None
+    certainty: tuple[tuple[str, Certainty], ...] = ()
+    """(field, `id` among them; how sure it is, in the row where it is least so), for the fields
+    that any row tells."""
 
 
 EMPTY_QUEUE = QueueStats()

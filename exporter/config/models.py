@@ -29,7 +29,7 @@ from exporter.config.mistakes import Mistake, tell
 from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import absolute
 from exporter.panel.protocol import API_PATH, Dialect, Language
-from exporter.snapshot import COLLECTORS
+from exporter.snapshot import COLLECTORS, PanelId
 
 
 class PollConfig(Model):
@@ -141,6 +141,11 @@ class HostConfig(Credentials):
     def address(self) -> URL:
         """The API's URL."""
         return URL(self.url)
+
+    @property
+    def panel(self) -> PanelId:
+        """Which panel this is, whatever it is called."""
+        return PanelId(self.url, self.tls.fingerprint_sha256 or "")
 
     @property
     def zone(self) -> ZoneInfo | None:

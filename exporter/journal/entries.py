@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from exporter.snapshot import Message
+from exporter.snapshot import Message, PanelId
 
 
 class Kind(StrEnum):
@@ -95,6 +95,9 @@ class Entry:
     at: float = 0.0
     """Unix time."""
     id: int = 0
+    panel: PanelId = field(default_factory=PanelId)
+    """The panel that it is about; empty for what concerns none, and in entries of versions that
+    did not write it down."""
 
 
 def ends_approval(word: Kind, intent: Entry) -> bool:

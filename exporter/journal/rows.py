@@ -8,9 +8,12 @@ from typing import Any
 
 from exporter.journal.entries import Entry, Kind
 from exporter.journal.file import DamagedError
-from exporter.snapshot import Message
+from exporter.snapshot import Message, PanelId
 
-ENTRY_COLUMNS = "id, at, kind, run, host, rule, action, mode, actor, outcome, text, detail"
+ENTRY_COLUMNS = (
+    "id, at, kind, run, host, rule, action, mode, actor, outcome, text, detail, "
+    "panel_url, panel_pin"
+)
 MESSAGE_COLUMNS = "message_id, age, size, sender, recipients, frozen"
 
 LARGEST_INTEGER = 2**63 - 1
@@ -45,7 +48,7 @@ def message_row(message: Message) -> tuple[object, ...]:
 
 def entry_of(row: Sequence[Any]) -> Entry:
     """The entry of a row of ENTRY_COLUMNS; raises DamagedError."""
-    number, at, kind, run, host, rule, action, mode, actor, outcome, text, detail = row
+    number, at, kind, run, host, rule, action, mode, actor, outcome, text, detail, *panel = row
     try:
         return Entry(
             kind=Kind(kind),
@@ -60,6 +63,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
             detail={**json.loads(detail)},
             at=at,
             id=number,
+            panel=PanelId(*panel),
         )
     except (TypeError, ValueError) as error:
         raise DamagedError(f"entry {number}: {error}") from None

@@ -99,6 +99,13 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (kind, key)
     ) WITHOUT ROWID;
     """,
+    """
+    -- The panel that an entry is about: a name may be given to another one.
+    ALTER TABLE entries ADD COLUMN panel_url TEXT NOT NULL DEFAULT '';
+    ALTER TABLE entries ADD COLUMN panel_pin TEXT NOT NULL DEFAULT '';
+    -- Of the entry and its messages; '' in entries of versions that wrote none.
+    ALTER TABLE entries ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+    """,
 )
 """Each brings a journal of the version before it to the next; SQLite's user_version counts."""
 

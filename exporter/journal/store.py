@@ -85,11 +85,13 @@ class Journal:
         texts = (
             *(entry.kind.value, entry.run, entry.host, entry.rule, entry.action, entry.mode),
             *(entry.actor, entry.outcome, entry.text, json.dumps(entry.detail)),
+            *(entry.panel.url, entry.panel.pin),
         )
         with self._database.transaction():
             cursor = self._database.connection.execute(
                 "INSERT INTO entries (at, kind, run, host, rule, action, mode, actor, outcome, "
-                "text, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "text, detail, panel_url, panel_pin) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (at, *map(encodable, texts)),
             )
             number = int(cursor.lastrowid or 0)

@@ -39,6 +39,8 @@ class Guard(StrEnum):
     HOST_BUSY = "host_busy"
     JOURNAL = "journal"
     UNSETTLED = "unsettled"
+    LAYOUT = "layout"
+    CLOCK = "clock"
     LISTING = "listing"
     CONDITION = "condition"
     NOTHING_TO_DO = "nothing_to_do"

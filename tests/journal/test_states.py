@@ -51,18 +51,20 @@ def test_a_state_that_is_no_json_is_told(file: Path) -> None:
         book.states("alert")
 
 
-def test_a_journal_of_the_version_before_is_brought_forward(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_journal_of_a_version_before_is_brought_forward(
+    before: int, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from exporter.journal import file as opening
     from exporter.journal import schema
 
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        patch.setattr(schema, "VERSION", 1)
-        patch.setattr(opening, "VERSION", 1)
-        with closing(Journal.open(file)) as book:
-            book.add(Entry(Kind.PAUSED, text="then"))
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:before])
+        patch.setattr(schema, "VERSION", before)
+        patch.setattr(opening, "VERSION", before)
+        Journal.open(file).close()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO entries (at, kind, text) VALUES (1.5, 'paused', 'then')")
     with closing(Journal.open(file)) as book:
-        assert [entry.text for entry in book.entries()] == ["then"]
+        assert book.entries() == [Entry(Kind.PAUSED, text="then", at=1.5, id=1)]
         assert book.states("alert") == {}
