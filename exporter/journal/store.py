@@ -30,7 +30,8 @@ from exporter.journal.rows import (
     message_row,
     state_of,
 )
-from exporter.snapshot import Message
+from exporter.journal.subjects import AUTHORISING, SUBJECT, concerns, last_word, subjects
+from exporter.snapshot import Message, PanelId
 
 __all__ = ["Journal", "JournalError", "JournalMissingError"]
 
@@ -163,15 +164,22 @@ class Journal:
             *(*parameters, -1 if newest is None else newest),
         )[::-1]
 
-    def asked(self, host: str, rule: str, key: str, *, since: float) -> Entry | None:
+    def asked(
+        self, host: str, rule: str, key: str, *, since: float, panel: PanelId | None = None
+    ) -> Entry | None:
         """The last time that a rule was asked for on a host with this `key`.
 
-        None when it was not, at Unix time `since` or later.
+        None when it was not, at Unix time `since` or later. `panel` as in `rule_facts`.
 
         Raises:
             JournalError: it cannot be read.
         """
-        return next(iter(self._entries(_ASKED, host, rule, since, key)), None)
+        asked = (
+            entry
+            for whose, subject in _whose(host, panel)
+            for entry in self._entries(_ASKED.format(whose=whose), subject, rule, since, key)
+        )
+        return max(asked, key=lambda entry: entry.id, default=None)
 
     def messages(self, entry: int) -> list[Message]:
         """The messages that were written with an entry.
@@ -182,26 +190,35 @@ class Journal:
         query = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE entry = ? ORDER BY position"  # noqa: S608 - constants
         return self._database.read(message_of, query, entry)
 
-    def rule_facts(self, host: str, rule: str) -> RuleFacts:
+    def rule_facts(self, host: str, rule: str, panel: PanelId | None = None) -> RuleFacts:
         """What the guards of a rule on a host go by.
+
+        Args:
+            host: its name.
+            rule: the rule's.
+            panel: the panel that the host is now. What restrains counts of it under any name,
+                and of the name where entries tell no panel; what authorises counts of the very
+                same url and pin alone. Without it, all that was ever written of the name.
 
         Raises:
             JournalError: it cannot be read; then no guard can be sure.
         """
         now = self._clock()
+        whose = _whose(host, panel)
         with self._database.snapshot():
-            ((last_begun,),) = self._database.rows(_LAST_BEGUN, host, rule)
+            begun = self._figures(_LAST_BEGUN, whose, rule)
             # What lies ahead of the clock, which was set back, still counts.
-            ((begun_today,),) = self._database.rows(_BEGUN_SINCE, host, rule, now - DAY)
-            ((failed,),) = self._database.rows(_FAILED_IN_A_ROW, *(host, rule) * 3)
-            standing = self._newest(host, rule, _STOPS)
-            approval = self._approval(host, rule, now)
+            begun_today = self._figures(_BEGUN_SINCE, whose, rule, now - DAY)
+            ends = (*self._figures(_LAST_GOOD, whose, rule), *self._figures(_RESUMED, whose, rule))
+            failed = self._figures(_FAILED_SINCE, whose, rule, max(ends, default=0))
+            standing = self._newest(whose, rule, _STOPS)
+            approval = self._approval(host, rule, panel, now)
             requests = self._approved(approval)
             return RuleFacts(
-                last_begun=last_begun,
-                begun_today=begun_today,
+                last_begun=max(begun, default=None),
+                begun_today=sum(begun_today),
                 stopped=_unless(standing, Kind.RULE_RESUMED),
-                failed_verifications=failed,
+                failed_verifications=sum(failed),
                 approval="" if approval is None else _APPROVALS[approval.kind],
                 approval_run="" if approval is None else approval.run,
                 approval_at=0.0 if approval is None else approval.at,
@@ -226,8 +243,11 @@ class Journal:
         newest = max(pauses, key=lambda entry: entry.id, default=None)
         return FleetFacts(begun, _unless(newest, Kind.RESUMED))
 
-    def unsettled(self, host: str | None = None) -> list[Unsettled]:
+    def unsettled(self, host: str | None = None, panel: PanelId | None = None) -> list[Unsettled]:
         """Intents without an outcome: of a process that ended, or of one that is still at it.
+
+        Of all hosts, or of one. With `panel`, those that concern it: of its url under any name
+        (`intent.panel` tells the pin), and of the name where they tell no panel.
 
         Raises:
             JournalError: it cannot be read.
@@ -237,10 +257,10 @@ class Journal:
             return [
                 Unsettled(intent, tuple(self.messages(intent.id)))
                 for intent in intents
-                if host is None or intent.host == host
+                if host is None or concerns(intent, host, panel)
             ]
 
-    def _approval(self, host: str, rule: str, now: float) -> Entry | None:
+    def _approval(self, host: str, rule: str, panel: PanelId | None, now: float) -> Entry | None:
         """The last word on the last request.
 
         None when an action ended it, or it has lapsed, or its age is out of bounds.
@@ -248,30 +268,55 @@ class Journal:
         One that lies far ahead of the clock, which was set back, is no more to be relied on than
         one that is too old.
         """
-        last = self._newest(host, rule, (*_APPROVALS, Kind.LAPSED))
+        whose = _whose(host, panel)
+        words = [
+            self._entries(_WORD.format(whose=one, pinned=pinned), subject, rule, kind.value, *pin)
+            for one, subject in whose
+            for kind in (*_APPROVALS, Kind.LAPSED)
+            for pinned, pin in (_pinned(kind, panel),)
+        ]
+        last = last_word((entry for found in words for entry in found), panel)
         if last is None or last.kind is Kind.LAPSED or abs(now - last.at) >= APPROVAL_LASTS:
             return None
-        later = self.entries(host=host, rule=rule, kinds=[Kind.INTENT], after=last.id)
+        later = (
+            intent
+            for one, subject in whose
+            for intent in self._entries(_INTENTS_AFTER.format(whose=one), subject, rule, last.id)
+        )
         return None if any(ends_approval(last.kind, intent) for intent in later) else last
 
     def _approved(self, approval: Entry | None) -> list[Entry]:
-        """The request that was approved, if any was."""
+        """The request that was approved, if any was: of the very panel that the approval names."""
         if approval is None or approval.kind is not Kind.APPROVED:
             return []
-        return self.entries(
-            host=approval.host,
-            rule=approval.rule,
-            run=approval.run,
-            kinds=[Kind.APPROVAL_REQUESTED],
-            newest=1,
+        requests = self.entries(
+            rule=approval.rule, run=approval.run, kinds=[Kind.APPROVAL_REQUESTED]
         )
+        same = [
+            request
+            for request in requests
+            if request.panel == approval.panel
+            and (request.panel.url or request.host == approval.host)
+        ]
+        return same[-1:]
 
-    def _newest(self, host: str, rule: str, kinds: Iterable[Kind]) -> Entry | None:
+    def _figures(self, query: str, whose: Whose, rule: str, *more: object) -> list[Any]:
+        """What a query tells of each subject that counts, where it does."""
+        asked = (
+            self._database.rows(query.format(whose=one), subject, rule, *more)
+            for one, subject in whose
+        )
+        return [figure for ((figure,),) in asked if figure is not None]
+
+    def _newest(self, whose: Whose, rule: str, kinds: Iterable[Kind]) -> Entry | None:
         # One look each: for several kinds at once SQLite would sort all that there are.
         found = [
             entry
+            for one, subject in whose
             for kind in kinds
-            for entry in self.entries(host=host, rule=rule, kinds=[kind], newest=1)
+            for entry in self._entries(
+                _WORD.format(whose=one, pinned=""), subject, rule, kind.value
+            )
         ]
         return max(found, key=lambda entry: entry.id, default=None)
 
@@ -320,27 +365,47 @@ _APPROVALS = {
 _STOPS = (Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED)
 
 _ASKED = (
-    "WHERE kind = 'asked' AND host = ? AND rule = ? AND at >= ? "
+    "WHERE kind = 'asked' AND {whose} = ? AND rule = ? AND at >= ? "
     "AND json_extract(detail, '$.key') = ? ORDER BY id DESC LIMIT 1"
 )
-_LAST_BEGUN = "SELECT max(at) FROM entries WHERE kind = 'intent' AND host = ? AND rule = ?"
+_LAST_BEGUN = "SELECT max(at) FROM entries WHERE kind = 'intent' AND {whose} = ? AND rule = ?"
 _BEGUN_SINCE = (
-    "SELECT count(*) FROM entries WHERE kind = 'intent' AND host = ? AND rule = ? AND at > ?"
+    "SELECT count(*) FROM entries WHERE kind = 'intent' AND {whose} = ? AND rule = ? AND at > ?"
 )
 _BEGUN_BY_RULES_SINCE = (
     "SELECT count(*) FROM entries INDEXED BY intents_of_rules "
     "WHERE kind = 'intent' AND rule != '' AND at > ?"
 )
-_FAILED_IN_A_ROW = """
-    SELECT count(*) FROM entries
-    WHERE kind = 'outcome' AND host = ? AND rule = ? AND outcome = 'verify_failed' AND id > max(
-        ifnull((SELECT max(id) FROM entries
-            WHERE kind = 'outcome' AND host = ? AND rule = ? AND outcome = 'ok'), 0),
-        ifnull((SELECT max(id) FROM entries
-            WHERE kind = 'rule_resumed' AND host = ? AND rule = ?), 0))
-"""
-"""Only a good verification or a person ends the row: a run that did not come to verify, or was
-not seen to, says nothing."""
+# Only a good verification or a person ends a row of failed ones: a run that did not come to
+# verify, or was not seen to, says nothing.
+_LAST_GOOD = (
+    "SELECT max(id) FROM entries "
+    "WHERE kind = 'outcome' AND {whose} = ? AND rule = ? AND outcome = 'ok'"
+)
+_RESUMED = "SELECT max(id) FROM entries WHERE {whose} = ? AND rule = ? AND kind = 'rule_resumed'"
+_FAILED_SINCE = (
+    "SELECT count(*) FROM entries "
+    "WHERE kind = 'outcome' AND {whose} = ? AND rule = ? AND outcome = 'verify_failed' AND id > ?"
+)
+_WORD = "WHERE {whose} = ? AND rule = ? AND kind = ?{pinned} ORDER BY id DESC LIMIT 1"
+_INTENTS_AFTER = "WHERE {whose} = ? AND rule = ? AND kind = 'intent' AND id > ?"
+
+Whose = Sequence[tuple[str, str]]
+"""What is looked at in an entry, and what it must be."""
+
+
+def _whose(host: str, panel: PanelId | None) -> Whose:
+    """By what the entries are found that count for a host; an index each for one look."""
+    if panel is None:
+        return (("host", host),)
+    return tuple((SUBJECT, subject) for subject in subjects(host, panel))
+
+
+def _pinned(kind: Kind, panel: PanelId | None) -> tuple[str, tuple[str, ...]]:
+    """The rest of a query for a word on an approval: what authorises is of the very panel."""
+    if panel is None or kind not in AUTHORISING:
+        return "", ()
+    return " AND panel_url = ? AND panel_pin = ?", (panel.url, panel.pin)
 
 
 def _unless(entry: Entry | None, ends: Kind) -> str:

@@ -77,7 +77,7 @@ class RemediationCollector(Collector):
                 "1 while a rule has stopped itself on a host, or cannot act there.",
                 labels=["host", "rule"],
             ),
-            (((host, rule), 1) for host, rules in tally.stopped.items() for rule in rules),
+            ((key, 1) for key in tally.all_stopped()),
         )
         last = [
             (host, rule, at, outcome)

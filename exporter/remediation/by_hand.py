@@ -125,6 +125,7 @@ async def do_by_hand(
             action=deed.action,
             mode="enforce",
             actor=f"{Actor.PERSON}:{who}" if who else Actor.PERSON.value,
+            panel=bench.client.host.panel,
         )
         work = Work(bench, deed, plan, base, on_answer=on_answer)
         on_begin(plan)

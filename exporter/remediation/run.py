@@ -169,6 +169,7 @@ class _Run:
             action=rule.action,
             mode="dry_run" if dry else "enforce",
             actor=request.signature,
+            panel=bench.client.host.panel,
         )
 
     async def to_its_end(self, confirm: Confirm | None) -> Result:

@@ -54,8 +54,8 @@ def _word(
 ) -> tuple[str, dict[str, Any]]:
     """What a rule is at, and the values that belong to it: what a person must do comes first."""
     key, block = (host, rule.name), state.block
-    until = cooldown_until(rule, tally.begun.get(key), now)
-    stopped = tally.stopped.get(host, {}).get(rule.name)
+    until = cooldown_until(rule, tally.begun(key), now)
+    stopped = tally.stopped(key)
     waits = tally.waits(key, now)
     asks_no_more = block is not None and block.guard is Guard.APPROVAL
     decided = tally.decided(key, now)
