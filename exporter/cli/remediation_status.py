@@ -102,11 +102,11 @@ def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostCon
         return Standing(FleetFacts(0, ""), untold, has_journal=False)
     try:
         unsettled = [left.intent for left in journal.unsettled()]
-        begun = {(intent.rule, intent.host) for intent in unsettled}
+        begun = {(intent.rule, intent.panel.url) for intent in unsettled}
         return Standing(
             journal.fleet_facts(),
             tuple(
-                _read(journal, rule, host.name, unsettled=(rule.name, host.name) in begun)
+                _read(journal, rule, host, unsettled=(rule.name, host.panel.url) in begun)
                 for rule, host in rules
             ),
             tuple(intent for intent in unsettled if not intent.rule),
@@ -115,31 +115,35 @@ def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostCon
         journal.close()
 
 
-def _read(journal: Journal, rule: RemediationRule, host: str, *, unsettled: bool) -> RuleOnHost:
-    facts = journal.rule_facts(host, rule.name)
-    last = journal.entries(host=host, rule=rule.name, kinds=[Kind.OUTCOME], newest=1)
-    request = request_of(journal, host, rule.name, facts)
+def _read(
+    journal: Journal, rule: RemediationRule, host: HostConfig, *, unsettled: bool
+) -> RuleOnHost:
+    facts = journal.rule_facts(host.name, rule.name, host.panel)
+    last = journal.newest(host.name, rule.name, host.panel, Kind.OUTCOME)
+    request = request_of(journal, rule.name, facts)
     planned = request.detail.get("planned") if request else None
     return RuleOnHost(
         rule,
-        host,
+        host.name,
         facts,
-        last[0] if last else None,
+        last,
         planned if isinstance(planned, int) else 0,
         unsettled,
         _block(journal, rule, host, facts),
     )
 
 
-def _block(journal: Journal, rule: RemediationRule, host: str, facts: RuleFacts) -> Entry | None:
+def _block(
+    journal: Journal, rule: RemediationRule, host: HostConfig, facts: RuleFacts
+) -> Entry | None:
     """The block that was written down last, unless it is old, or the rule has acted since."""
-    blocks = journal.entries(host=host, rule=rule.name, kinds=[Kind.BLOCKED], newest=1)
-    if not blocks or blocks[0].outcome in _TOLD_OTHERWISE:
+    block = journal.newest(host.name, rule.name, host.panel, Kind.BLOCKED)
+    if block is None or block.outcome in _TOLD_OTHERWISE:
         return None
-    age, begun = time.time() - blocks[0].at, facts.last_begun
-    if age > BLOCK_SHOWN or (begun is not None and begun > blocks[0].at):
+    age, begun = time.time() - block.at, facts.last_begun
+    if age > BLOCK_SHOWN or (begun is not None and begun > block.at):
         return None
-    return blocks[0]
+    return block
 
 
 @click.command("status")

@@ -181,6 +181,22 @@ class Journal:
         )
         return max(asked, key=lambda entry: entry.id, default=None)
 
+    def newest(self, host: str, rule: str, panel: PanelId, kind: Kind) -> Entry | None:
+        """The last entry of a kind that concerns a rule and a panel which is called `host` now.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._newest(_whose(host, panel), rule, [kind])
+
+    def withdrawn(self, host: str, rule: str, alert: str) -> list[Entry]:
+        """The ends of an alert that asked for a rule on a host; `alert` is in their detail `of`.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._entries(_WITHDRAWN, host, rule, alert)
+
     def messages(self, entry: int) -> list[Message]:
         """The messages that were written with an entry.
 
@@ -367,6 +383,10 @@ _STOPS = (Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED)
 _ASKED = (
     "WHERE kind = 'asked' AND {whose} = ? AND rule = ? AND at >= ? "
     "AND json_extract(detail, '$.key') = ? ORDER BY id DESC LIMIT 1"
+)
+_WITHDRAWN = (
+    "WHERE kind = 'withdrawn' AND host = ? AND rule = ? AND json_extract(detail, '$.of') = ? "
+    "ORDER BY id"
 )
 _LAST_BEGUN = "SELECT max(at) FROM entries WHERE kind = 'intent' AND {whose} = ? AND rule = ?"
 _BEGUN_SINCE = (

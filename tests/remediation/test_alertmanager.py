@@ -22,6 +22,8 @@ import exporter.web.remediation
 from exporter.hostlock import TURN, HostLocks
 from exporter.journal import Actor, Entry, Kind
 from exporter.panel.protocol import Operation
+from exporter.remediation.desk import Taken
+from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
 from exporter.standin.exim import EximQueue
 from exporter.web.remediation import MOST_AT_ONCE
@@ -176,7 +178,7 @@ async def test_a_resolved_alert_withdraws_what_it_asked_for(
     assert results(told) == ["withdrawn"]
     await site.look()
     assert changing(panel) == []
-    assert site.story() == [("asked", "")]
+    assert site.story() == [("asked", ""), ("withdrawn", "")]
 
 
 async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
@@ -186,14 +188,22 @@ async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
     desk, busy = site.running.daemon._desk, threading.Event()
     slow = asyncio.create_task(desk.journal.do(lambda _: busy.wait()))
-    asking = asyncio.create_task(desk.ask("mx1", "purge", Request(Actor.ALERTMANAGER, "A")))
+    incident = Incident.made(alert()["fingerprint"], alert()["startsAt"])
+    request = Request(Actor.ALERTMANAGER, "FrozenStorm", incident.detail)
+    asking = asyncio.create_task(desk.ask("mx1", "purge", request))
     await asyncio.sleep(0)  # it waits for the journal now
-    assert results(await post(site.running, alert(status="resolved"))) == ["withdrawn"]
+    ending = asyncio.create_task(post(site.running, alert(status="resolved")))
+
+    async def ended() -> bool:
+        return bool(desk._ended)
+
+    await eventually(ended)
     busy.set()
-    await asyncio.gather(slow, asking)
+    taken, told, _ = await asyncio.gather(asking, ending, slow)
+    assert (taken, results(told)) == (Taken.OVER, ["withdrawn"])
     await site.look()
     assert changing(panel) == []
-    assert site.story() == [("asked", "")]
+    assert site.story() == [("asked", ""), ("withdrawn", "")]
 
 
 async def test_a_page_in_a_browser_asks_for_nothing(
@@ -713,9 +723,9 @@ async def test_a_real_alertmanager_withdraws_what_is_resolved(
     state = site.running.daemon._desk._hosts["mx1"].rules["purge"]
 
     async def withdrawn() -> bool:
-        return state.asked is None
+        return not state.asked
 
     await eventually(withdrawn, seconds=30)
     await site.look()
     assert changing(panel) == []
-    assert site.story() == [("asked", "")]
+    assert site.story() == [("asked", ""), ("withdrawn", "")]
