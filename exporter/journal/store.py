@@ -197,6 +197,7 @@ class Journal:
             standing = self._newest(host, rule, _STOPS)
             approval = self._approval(host, rule, now)
             requests = self._approved(approval)
+            approved = tuple(m for r in requests for m in self.messages(r.id))
             return RuleFacts(
                 last_begun=last_begun,
                 begun_today=begun_today,
@@ -205,7 +206,9 @@ class Journal:
                 approval="" if approval is None else _APPROVALS[approval.kind],
                 approval_run="" if approval is None else approval.run,
                 approval_at=0.0 if approval is None else approval.at,
-                approved_ids=frozenset(m.id for r in requests for m in self.messages(r.id)),
+                approved_ids=frozenset(message.id for message in approved),
+                approved=approved,
+                approved_listed_at=next(map(_listed_at, requests), 0.0),
                 approved_deed=next((str(r.detail.get("deed", "")) for r in requests), ""),
             )
 
@@ -341,6 +344,12 @@ _FAILED_IN_A_ROW = """
 """
 """Only a good verification or a person ends the row: a run that did not come to verify, or was
 not seen to, says nothing."""
+
+
+def _listed_at(entry: Entry) -> float:
+    """Unix time of the list that an entry's messages are of."""
+    told = entry.detail.get("listed_at")
+    return float(told) if isinstance(told, int | float) else entry.at
 
 
 def _unless(entry: Entry | None, ends: Kind) -> str:
