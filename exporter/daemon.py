@@ -51,6 +51,10 @@ from exporter.web.watch import FileWatch
 GRACE = 10.0
 """Seconds that what is in flight gets when the daemon stops."""
 
+ACTIONS = 1.5
+"""Times GRACE that an action gets for the answers that are still to come and the list after them:
+three calls of a panel, of which each takes 2.5 s and more. The unit's TimeoutStopSec is longer."""
+
 WATCH_INTERVAL = 5.0
 """Seconds between two looks at the files that are re-read on change."""
 
@@ -78,6 +82,7 @@ class Daemon:
         self._file = file
         self._on_listening = on_listening
         self._stopping = asyncio.Event()
+        self._end_actions: Callable[[], None] = lambda: None
         self._reloading = asyncio.Lock()
         self._store = Store()
         self._own = OwnMetrics()
@@ -92,8 +97,12 @@ class Daemon:
         self._names = OwnNames()
 
     def stop(self) -> None:
-        """Ask the daemon to end; `run` returns when it has."""
+        """Ask the daemon to end; `run` returns when it has.
+
+        From now on no message is acted on any more, whatever else has to end first.
+        """
         self._stopping.set()
+        self._end_actions()
 
     async def run(self) -> None:
         """Serve until `stop`, SIGTERM or SIGINT.
@@ -125,6 +134,7 @@ class Daemon:
                     tally=self._tally,
                     alertmanagers=self._centre.alertmanagers,
                 )
+                self._end_actions = self._desk.end
                 self._own.registry.register(
                     AlertingCollector(
                         self._centre.fired,
@@ -203,7 +213,7 @@ class Daemon:
         log.info("stopping", grace_seconds=GRACE)
         await self._pages.close()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._desk.stop(GRACE))
+            tasks.create_task(self._desk.stop(GRACE * ACTIONS))
             tasks.create_task(self._poller.stop(GRACE))
             tasks.create_task(self._listeners.close(GRACE))
         await self._centre.stop()

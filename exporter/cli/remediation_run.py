@@ -124,7 +124,7 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
             say(f"{words} It is a dry run: nothing is done." if wish.dry_run else words, out)
         return not asks or await agreed("Go on?")
 
-    async with workshop(wish.config, wish.host) as shop:
+    async with workshop(wish.config, wish.host, progress.ends) as shop:
 
         async def look() -> Situation:
             return await situation_of(

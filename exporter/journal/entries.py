@@ -134,6 +134,10 @@ class RuleFacts:
     """When that was written."""
     approved_ids: frozenset[str] = frozenset()
     """The messages that the person saw when approving; none unless approved."""
+    approved: tuple[Message, ...] = field(default=(), compare=False)
+    """These messages as they were then: ids are used again."""
+    approved_listed_at: float = field(default=0.0, compare=False)
+    """Unix time of the list that showed them; their ages count from there."""
     approved_deed: str = ""
     """What the person approved to do to them; "" unless approved."""
 

@@ -230,6 +230,7 @@ class Journal:
             standing = self._newest(whose, rule, _STOPS)
             approval = self._approval(host, rule, panel, now)
             requests = self._approved(approval)
+            approved = tuple(m for r in requests for m in self.messages(r.id))
             return RuleFacts(
                 last_begun=max(begun, default=None),
                 begun_today=sum(begun_today),
@@ -238,7 +239,9 @@ class Journal:
                 approval="" if approval is None else _APPROVALS[approval.kind],
                 approval_run="" if approval is None else approval.run,
                 approval_at=0.0 if approval is None else approval.at,
-                approved_ids=frozenset(m.id for r in requests for m in self.messages(r.id)),
+                approved_ids=frozenset(message.id for message in approved),
+                approved=approved,
+                approved_listed_at=next(map(_listed_at, requests), 0.0),
                 approved_deed=next((str(r.detail.get("deed", "")) for r in requests), ""),
             )
 
@@ -426,6 +429,12 @@ def _pinned(kind: Kind, panel: PanelId | None) -> tuple[str, tuple[str, ...]]:
     if panel is None or kind not in AUTHORISING:
         return "", ()
     return " AND panel_url = ? AND panel_pin = ?", (panel.url, panel.pin)
+
+
+def _listed_at(entry: Entry) -> float:
+    """Unix time of the list that an entry's messages are of."""
+    told = entry.detail.get("listed_at")
+    return float(told) if isinstance(told, int | float) else entry.at
 
 
 def _unless(entry: Entry | None, ends: Kind) -> str:

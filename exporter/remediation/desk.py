@@ -22,7 +22,7 @@ from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation.decisions import lapse
 from exporter.remediation.follower import JournalFollower
-from exporter.remediation.guards import Block, Guard, Situation, first_block
+from exporter.remediation.guards import Block, Guard, InForce, Situation, first_block
 from exporter.remediation.incidents import Incident
 from exporter.remediation.notes import entry_of_block, is_news
 from exporter.remediation.orphans import close_orphans
@@ -159,7 +159,8 @@ class Desk:
         self._follower = JournalFollower(journal, self.tally, clock=clock, sleep=sleep)
         self._acting = 0
         self._parallel = 1
-        self._stopped = False
+        self._ends = asyncio.Event()
+        """Set once nothing more may begin, and no further message be sent."""
         self._tasks: set[asyncio.Task[None]] = set()
         """Under way, also for hosts that have left the config."""
 
@@ -324,12 +325,21 @@ class Desk:
         """
         await self._follower.read_journal()
 
-    async def stop(self, grace: float) -> None:
-        """Begin nothing more; give actions under way `grace` seconds, then cut them off.
+    @property
+    def _stopped(self) -> bool:
+        return self._ends.is_set()
 
+    def end(self) -> None:
+        """Begin nothing more, and send no further message; what is under way ends by itself."""
+        self._ends.set()
+
+    async def stop(self, grace: float) -> None:
+        """As `end`; what is awaited of a panel gets `grace` seconds, then it is cut off.
+
+        These are the answers that are still to come, and the list after them.
         What is cut off has no outcome: the next start settles it by listing.
         """
-        self._stopped = True
+        self.end()
         under_way = list(self._tasks)
         if under_way and grace > 0:
             await asyncio.wait(under_way, timeout=grace)
@@ -498,7 +508,8 @@ class Desk:
                 # What has begun goes on by its config; what has not might do more than the new
                 # one lets it.
                 withdrawn = withdrawn or "The config has changed before it began."
-            return replace(situation, withdrawn=withdrawn)
+            in_force = self._in_force(host, rule)
+            return replace(situation, withdrawn=withdrawn, in_force=in_force)
 
         self._acting += 1
         before, host.unsettled = host.unsettled, True
@@ -515,6 +526,15 @@ class Desk:
         with suppress(JournalError):
             await self.read_journal()
         return result.block
+
+    def _in_force(self, host: HostState, rule: RemediationRule) -> InForce:
+        """The config as it stands now, for an action of a rule that has begun on a host."""
+        name = host.config.name
+        now = self._hosts.get(name)
+        if now is None or now.config.panel != host.config.panel:
+            return InForce(self._config, None, f"{name} has left the config, or is another panel.")
+        known = (each for each in self._config.rules if each.name == rule.name)
+        return InForce(self._config, next((r for r in known if r.name in now.rules), None))
 
     def _withdrawn(self, state: RuleState, request: Request) -> str:
         """Why a request counts no more, so that it must not begin; "" while it does."""
@@ -559,6 +579,7 @@ class Desk:
             self._sleep,
             self._monotonic,
             self._alertmanagers(),
+            self._ends,
         )
 
     async def _situation(
