@@ -24,10 +24,12 @@ from exporter.journal.pruning import prune
 from exporter.journal.rows import (
     ENTRY_COLUMNS,
     MESSAGE_COLUMNS,
+    checksum_of,
     encodable,
     entry_of,
     message_of,
     message_row,
+    readable_entry,
     state_of,
 )
 from exporter.journal.subjects import AUTHORISING, SUBJECT, concerns, last_word, subjects
@@ -82,26 +84,42 @@ class Journal:
         Raises:
             JournalError: it was not written.
         """
-        at = self._clock()
+        if entry.kind in _LETTING:
+            self._database.demand_sound("written", begins=True)
+        at = float(self._clock())
         texts = (
             *(entry.kind.value, entry.run, entry.host, entry.rule, entry.action, entry.mode),
             *(entry.actor, entry.outcome, entry.text, json.dumps(entry.detail)),
             *(entry.panel.url, entry.panel.pin),
         )
+        told = [message_row(message) for message in messages]
         with self._database.transaction():
-            cursor = self._database.connection.execute(
-                "INSERT INTO entries (at, kind, run, host, rule, action, mode, actor, outcome, "
-                "text, detail, panel_url, panel_pin) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (at, *map(encodable, texts)),
+            ((last,),) = self._database.rows(_LAST_ID)
+            number = int(last) + 1
+            row = (number, at, *map(encodable, texts))
+            self._database.connection.execute(
+                f"INSERT INTO entries ({ENTRY_COLUMNS}, checksum) "  # noqa: S608 - constants
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, checksum_of(row, told)),
             )
-            number = int(cursor.lastrowid or 0)
             self._database.connection.executemany(
                 f"INSERT INTO messages (entry, position, {MESSAGE_COLUMNS}) "  # noqa: S608 - constants
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((number, position, *message_row(m)) for position, m in enumerate(messages)),
+                ((number, position, *message) for position, message in enumerate(told)),
             )
+        if entry.kind not in _OF_THE_MOMENT and not self._database.writing:
+            self._database.checkpoint()
+        if entry.kind is Kind.REPLY:
+            self.demand_sound()  # or there is no next message
         return replace(entry, id=number, at=at)
+
+    def demand_sound(self) -> None:
+        """See that the files are those that were opened, and hold what was written into them.
+
+        Raises:
+            JournalError: nothing may be done by what they say.
+        """
+        self._database.demand_sound()
 
     def alone(self) -> AbstractContextManager[None]:
         """Let no other process write between what is read here and what is written for it.
@@ -133,6 +151,7 @@ class Journal:
         since: float = 0.0,
         after: int = 0,
         newest: int | None = None,
+        readable: bool = False,
     ) -> list[Entry]:
         """Entries in the order in which they were written.
 
@@ -144,6 +163,7 @@ class Journal:
             since: Unix time; none before it.
             after: an entry's id; none up to it.
             newest: at most so many, the last ones.
+            readable: leave out what cannot be read, for who only shows it.
 
         Raises:
             JournalError: it cannot be read.
@@ -159,10 +179,9 @@ class Journal:
         if since:
             wheres.append("at >= ?")
             parameters.append(since)
-        return self._entries(
-            f"WHERE {' AND '.join(wheres)} ORDER BY id DESC LIMIT ?",
-            *(*parameters, -1 if newest is None else newest),
-        )[::-1]
+        rest = f"WHERE {' AND '.join(wheres)} ORDER BY id DESC LIMIT ?"
+        parameters.append(-1 if newest is None else newest)
+        return self._entries(rest, *parameters, readable=readable)[::-1]
 
     def asked(
         self, host: str, rule: str, key: str, *, since: float, panel: PanelId | None = None
@@ -219,6 +238,7 @@ class Journal:
         Raises:
             JournalError: it cannot be read; then no guard can be sure.
         """
+        self.demand_sound()
         now = self._clock()
         whose = _whose(host, panel)
         with self._database.snapshot():
@@ -251,6 +271,7 @@ class Journal:
         Raises:
             JournalError: it cannot be read; then no guard can be sure.
         """
+        self.demand_sound()
         now = self._clock()
         with self._database.snapshot():
             ((begun,),) = self._database.rows(_BEGUN_BY_RULES_SINCE, now - HOUR)
@@ -339,8 +360,11 @@ class Journal:
         ]
         return max(found, key=lambda entry: entry.id, default=None)
 
-    def _entries(self, rest: str, *parameters: object) -> list[Entry]:
+    def _entries(self, rest: str, *parameters: object, readable: bool = False) -> list[Entry]:
         query = f"SELECT {ENTRY_COLUMNS} FROM entries {rest}"  # noqa: S608 - constants
+        if readable:
+            rows = self._database.rows(query.replace(ENTRY_COLUMNS, _AS_BYTES), *parameters)
+            return [entry for entry in map(readable_entry, rows) if entry is not None]
         return self._database.read(entry_of, query, *parameters)
 
     # --- what stands now -----------------------------------------------------------------------
@@ -381,6 +405,22 @@ _APPROVALS = {
     Kind.APPROVED: "approved",
     Kind.REJECTED: "rejected",
 }
+_AS_BYTES = ", ".join(
+    name if name in {"id", "at"} else f"CAST({name} AS BLOB)" for name in ENTRY_COLUMNS.split(", ")
+)
+"""The columns of an entry in a form that SQLite can give of any text."""
+
+_LETTING = frozenset({Kind.INTENT, Kind.APPROVED, Kind.RULE_RESUMED, Kind.RESUMED})
+"""Kinds that let something be done: not written into a journal that is not sound."""
+
+_OF_THE_MOMENT = frozenset({Kind.REPLY, Kind.BLOCKED, Kind.ASKED})
+"""Kinds that no limit and no stop rests on: they wait in the log. Others are brought into the
+file at once, so that a copy of it alone knows them."""
+
+_LAST_ID = """
+    SELECT max(ifnull((SELECT max(id) FROM entries), 0),
+        ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'entries'), 0))
+"""
 _STOPS = (Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED)
 
 _ASKED = (

@@ -551,13 +551,11 @@ def in_memory(known: RuleFacts) -> InMemory:
 
 
 def projected(
-    entries: list[Entry], host: str, rule: str, panel: PanelId | None, now: float = NOW
+    entries: list[Entry] | Tally, host: str, rule: str, panel: PanelId | None, now: float = NOW
 ) -> InMemory:
     """The same by a Tally that has read all."""
-    tally, key = Tally(), (host, rule)
-    if panel is not None:
-        tally.panels = {host: panel}
-    tally.add(entry for entry in entries if entry.kind in COUNTED)
+    tally, key = entries if isinstance(entries, Tally) else counted(entries), (host, rule)
+    tally.panels = {} if panel is None else {host: panel}
     decided = tally.decided(key, now)
     waits = tally.waits(key, now) is not None
     assert not (decided and waits)
@@ -576,11 +574,17 @@ def projected(
     )
 
 
+def counted(entries: list[Entry]) -> Tally:
+    tally = Tally()
+    tally.add(entry for entry in entries if entry.kind in COUNTED)
+    return tally
+
+
 WHOSE = [
     (host, rule, panel)
     for host in ("mx1", "mx2")
     for rule in ("purge", "retry")
-    for panel in (None, PanelId(), HERE, RENEWED, ELSEWHERE)
+    for panel in (None, HERE, RENEWED, ELSEWHERE)
 ]
 
 
@@ -622,7 +626,8 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
             return [by_reading_all(everything, clock.now, *whose) for whose in WHOSE]
 
         assert known() == expected()
-        assert [projected(everything, *whose, clock.now) for whose in WHOSE] == [
+        tally = counted(everything)
+        assert [projected(tally, *whose, clock.now) for whose in WHOSE] == [
             in_memory(fact) for fact in known()
         ]
         before, hour = others(), journal.fleet_facts()
@@ -635,7 +640,8 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
             assert known() == expected()
             journal.prune(clock.now - keep)
             assert (known(), others()) == (expected(), before)
-            assert [projected(journal.entries(), *whose, clock.now) for whose in WHOSE] == [
+            tally = counted(journal.entries())
+            assert [projected(tally, *whose, clock.now) for whose in WHOSE] == [
                 in_memory(fact) for fact in expected()
             ]
     finally:
