@@ -34,6 +34,7 @@ from exporter.journal import (
 )
 from exporter.remediation.decisions import request_of
 from exporter.remediation.guards import Guard, cooldown_until, effective_mode, is_open
+from exporter.remediation.lost import Lost, lost_facts
 from exporter.remediation.tally import is_bad_news
 from exporter.text import duration
 
@@ -86,6 +87,8 @@ class Standing:
     by_hand: tuple[Entry, ...] = ()
     """Intents of persons without an outcome."""
     has_journal: bool = True
+    lost: tuple[Lost, ...] = ()
+    """What held rules back, or let them act, that are not in the config by that name."""
 
 
 def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostConfig]]) -> Standing:
@@ -110,6 +113,7 @@ def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostCon
                 for rule, host in rules
             ),
             tuple(intent for intent in unsettled if not intent.rule),
+            lost=tuple(lost_facts(journal, config, time.time())),
         )
     finally:
         journal.close()
@@ -243,6 +247,8 @@ def _fleet_lines(config: Config, standing: Standing, now: float) -> Iterator[str
             f"{intent.host}: {intent.action} by {printable(intent.actor)} has no outcome yet: it "
             "is under way, or was cut off and is settled by the next action there."
         )
+    for lost in standing.lost:
+        yield printable(f"lost:      {lost}")
     yield ""
 
 
@@ -333,6 +339,16 @@ def _view(config: Config, standing: Standing, now: float) -> dict[str, Any]:
         "actions_this_hour": standing.fleet.begun_this_hour,
         "actions_per_hour": section.limits.actions_per_hour,
         "journal": str(config.state.path),
+        "lost": [
+            {
+                "rule": lost.rule,
+                "host": lost.host,
+                "panel": lost.panel or None,
+                "what": lost.what,
+                "why": lost.why,
+            }
+            for lost in standing.lost
+        ],
         "rules": [_rule_view(row, now) for row in standing.rules],
     }
 

@@ -208,6 +208,14 @@ class Journal:
         """
         return self._newest(_whose(host, panel), rule, [kind])
 
+    def rules_known(self) -> list[Entry]:
+        """The last entry of each rule on each panel that ever acted, was stopped or asked a person.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._entries(_RULES_KNOWN)
+
     def withdrawn(self, host: str, rule: str, alert: str) -> list[Entry]:
         """The ends of an alert that asked for a rule on a host; `alert` is in their detail `of`.
 
@@ -426,6 +434,11 @@ _STOPS = (Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED)
 _ASKED = (
     "WHERE kind = 'asked' AND {whose} = ? AND rule = ? AND at >= ? "
     "AND json_extract(detail, '$.key') = ? ORDER BY id DESC LIMIT 1"
+)
+_RULES_KNOWN = (
+    "WHERE id IN (SELECT max(id) FROM entries WHERE rule != '' AND kind IN ("
+    "'intent', 'stopped', 'disabled', 'approval_requested', 'approved', 'rejected') "
+    "GROUP BY rule, host, panel_url, panel_pin) ORDER BY id DESC"
 )
 _WITHDRAWN = (
     "WHERE kind = 'withdrawn' AND host = ? AND rule = ? AND json_extract(detail, '$.of') = ? "
