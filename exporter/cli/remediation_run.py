@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ from exporter.cli.terminal import (
 )
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
-from exporter.journal import WELL, Actor
+from exporter.journal import WELL, Actor, JournalError
 from exporter.journal.view import entry_view
 from exporter.remediation.guards import Block, Guard, Situation, effective_mode
 from exporter.remediation.notes import entry_of_block
@@ -137,6 +138,9 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
                 actor=Actor.PERSON,
             )
 
+        # A journal that fails is for the run to tell.
+        with suppress(JournalError):
+            await shop.close_orphans()
         result = await run_rule(
             shop.bench,
             shop.locks,
