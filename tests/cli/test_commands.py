@@ -158,12 +158,18 @@ def lost(folder: Path) -> None:
 
 HERE = "https://mx1.example.com/api/api.php"
 LOST = (
-    f"narrow on mx1 ({HERE}) acted a moment ago, for which its cooldown and max_per_day count. "
-    "That counts no more, since narrow is not for renamed by its `hosts`",
-    f"old on mx1 ({HERE}) is stopped (Stopped: three failed). "
-    "That counts no more, since the config has no remediation rule old",
-    "purge on mx1 (https://gone/api/api.php) is approved. "
-    "That counts no more, since no host of the config has the url https://gone/api/api.php",
+    (
+        f"narrow on mx1 ({HERE}) acted a moment ago, for which its cooldown and max_per_day count. "
+        "That counts no more, since narrow is not for renamed by its `hosts`"
+    ),
+    (
+        f"old on mx1 ({HERE}) is stopped (Stopped: three failed). "
+        "That counts no more, since the config has no remediation rule old"
+    ),
+    (
+        "purge on mx1 (https://gone/api/api.php) is approved. "
+        "That counts no more, since no host of the config has the url https://gone/api/api.php"
+    ),
 )
 
 
