@@ -51,6 +51,10 @@ from exporter.web.watch import FileWatch
 GRACE = 10.0
 """Seconds that what is in flight gets when the daemon stops."""
 
+ACTIONS = 1.5
+"""Times GRACE that an action gets for the answers that are still to come and the list after them:
+three calls of a panel, of which each takes 2.5 s and more. The unit's TimeoutStopSec is longer."""
+
 WATCH_INTERVAL = 5.0
 """Seconds between two looks at the files that are re-read on change."""
 
@@ -78,6 +82,7 @@ class Daemon:
         self._file = file
         self._on_listening = on_listening
         self._stopping = asyncio.Event()
+        self._end_actions: Callable[[], None] = lambda: None
         self._reloading = asyncio.Lock()
         self._store = Store()
         self._own = OwnMetrics()
@@ -92,8 +97,12 @@ class Daemon:
         self._names = OwnNames()
 
     def stop(self) -> None:
-        """Ask the daemon to end; `run` returns when it has."""
+        """Ask the daemon to end; `run` returns when it has.
+
+        From now on no message is acted on any more, whatever else has to end first.
+        """
         self._stopping.set()
+        self._end_actions()
 
     async def run(self) -> None:
         """Serve until `stop`, SIGTERM or SIGINT.
@@ -125,6 +134,7 @@ class Daemon:
                     tally=self._tally,
                     alertmanagers=self._centre.alertmanagers,
                 )
+                self._end_actions = self._desk.end
                 self._own.registry.register(
                     AlertingCollector(
                         self._centre.fired,
@@ -203,7 +213,7 @@ class Daemon:
         log.info("stopping", grace_seconds=GRACE)
         await self._pages.close()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._desk.stop(GRACE))
+            tasks.create_task(self._desk.stop(GRACE * ACTIONS))
             tasks.create_task(self._poller.stop(GRACE))
             tasks.create_task(self._listeners.close(GRACE))
         await self._centre.stop()
@@ -259,7 +269,7 @@ class Daemon:
         for warning in loaded.warnings:
             log.warning(warning.message, path=warning.path, file=warning.file, line=warning.line)
         self._watch.follow(files=usable.web.files, globs=usable.hosts_globs)
-        panels = {record.host.name: record.host.url for record in self._store}
+        panels = {record.host.name: record.host.panel for record in self._store}
         self._store.configure(
             ((host, config.interval_of(host)) for host in config.hosts), config.poll.stale_after
         )
@@ -270,7 +280,7 @@ class Daemon:
         for name in list(self._histories):
             record = self._store.get(name)
             # What another panel said is not the past of this one.
-            if record is None or record.host.url != panels.get(name):
+            if record is None or record.host.panel != panels.get(name):
                 del self._histories[name]
         for name in self._transitions:
             self._histories.setdefault(name, History())
@@ -289,19 +299,23 @@ class Daemon:
         """The queue of a host now, for who looks at its messages."""
         while (record := self._store.get(name)) is not None:
             host = record.host
+            failure, listing = None, None
             try:
-                client = self._pool.client(host)
-                return await ask_listing(client, self._decoder, selector, most=most)
-            except (PanelError, RuntimeError):
-                # A reload closes the client of a host that has changed: the new one is asked then.
-                now = self._store.get(name)
-                if now is not None and now.host == host:
-                    raise
+                with self._pool.lease(host) as client:
+                    listing = await ask_listing(client, self._decoder, selector, most=most)
+            except PanelError as error:
+                failure = error
+            now = self._store.get(name)
+            if now is None or not now.host.is_asked_like(host):
+                continue  # a reload has given it another url or password: it is asked by these
+            if listing is None:
+                raise failure or HostGoneError(name)
+            return listing
         raise HostGoneError(name)
 
     def _on_snapshot(self, host: HostConfig, snapshot: HostSnapshot) -> None:
         record = self._store.get(host.name)
-        if record is None or record.host != host:
+        if record is None or not record.host.is_asked_like(host):
             return  # the host left the config while it was polled
         record.add(snapshot)
         self._page.refresh(record)

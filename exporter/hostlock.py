@@ -1,4 +1,4 @@
-"""One actor a host: a lock that the daemon and the commands share, and that nobody can leave.
+"""One actor a panel: a lock that the daemon and the commands share, and that nobody can leave.
 
 The kernel holds it with the process: it goes with whoever held it, however that one ended.
 """
@@ -6,6 +6,7 @@ The kernel holds it with the process: it goes with whoever held it, however that
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import struct
@@ -29,7 +30,7 @@ _MARKS = 1 << 62
 They keep nobody out, and are found in the kernel's list when the file itself is found no more."""
 
 FLEET = ""
-"""Held like a host, which never has this name, for what must not happen twice at once anywhere."""
+"""Held like a panel, which never has this url, for what must not happen twice at once anywhere."""
 
 
 TURN = "\0turn "
@@ -37,15 +38,20 @@ TURN = "\0turn "
 
 
 class HostBusyError(Exception):
-    """Another process, or another action of this one, is at work on the host."""
+    """Another process, or another action of this one, is at work on the panel."""
 
 
 class LockFileError(Exception):
     """The lock file cannot be opened, so that nobody can be sure to be alone."""
 
 
+def place_of(whom: str) -> int:
+    """The byte of the lock file that is whose: 62 bits of a hash, in which no two meet."""
+    return int.from_bytes(hashlib.sha256(whom.encode()).digest()[:8]) >> 2
+
+
 class HostLocks:
-    """The locks of all hosts: one byte each of a file beside the journal.
+    """The locks of all panels: one byte each of a file beside the journal.
 
     The journal's own file would not do: SQLite locks it in a way that is undone when anybody
     else in the process closes it.
@@ -56,8 +62,8 @@ class HostLocks:
         self._file = real.with_name(real.name + "-hosts.lock")
 
     @contextmanager
-    def hold(self, host: str) -> Iterator[None]:
-        """Have a host for oneself.
+    def hold(self, whom: str) -> Iterator[None]:
+        """Have a panel for oneself, by its url: two names for one panel are one.
 
         Raises:
             HostBusyError: somebody else has it.
@@ -66,11 +72,11 @@ class HostLocks:
         descriptor = open_lock_file(self._file)
         try:
             # Of the open file, not of the process: two actions of one process exclude each other.
-            place = zlib.crc32(host.encode())
+            place = place_of(whom)
             try:
                 _lock(descriptor, fcntl.F_WRLCK, place)
             except (BlockingIOError, PermissionError):
-                raise HostBusyError(host) from None
+                raise HostBusyError(whom) from None
             except OSError as error:
                 raise LockFileError(
                     f"The file system of {self._file} knows no locks: {error.strerror}."
@@ -139,7 +145,7 @@ _ANNOUNCED = 1 << 61
 
 def _mark(file: Path, place: int) -> int:
     """Where the marks of a path lie: a byte for each place."""
-    return _MARKS | (zlib.crc32(os.fsencode(file)) & 0xFFFFFFF) << 32 | place
+    return _MARKS | (zlib.crc32(os.fsencode(file)) & 0xFFFFFFF) << 32 | place & 0xFFFFFFFF
 
 
 def _lock(descriptor: int, kind: int, place: int) -> None:

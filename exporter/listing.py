@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from functools import partial
 
@@ -38,6 +38,14 @@ class Listing:
     """Messages that the selector means."""
     chosen: tuple[Message, ...]
     """These, the oldest first; no more than were asked for."""
+    watched: tuple[Message, ...] = ()
+    """The messages that were asked for by their ids, as they are now."""
+    at: float = field(default=0.0, compare=False)
+    """Unix time at which it was asked for; ages count from there."""
+    heard: float | None = field(default=None, compare=False)
+    """Monotonic time at which it had come, for who must know how fresh it is."""
+    took: float = field(default=0.0, compare=False)
+    """Seconds that count_msg took: the panel's speed."""
 
     @property
     def is_whole(self) -> bool:
@@ -73,6 +81,7 @@ def read_listing(
     now: float,
     fields: dict[str, str | int],
     time_zone: tzinfo | None,
+    watch: frozenset[str] = frozenset(),
 ) -> Listing:
     """A reply to list_msg as a Listing; pure, and fit to run in another process.
 
@@ -92,13 +101,22 @@ def read_listing(
         frozen_unknown=sum(frozen is None for frozen in table.frozen),
         matching=len(chosen),
         chosen=tuple(chosen[:most]),
+        watched=tuple(m for m in table.messages() if m.id in watch) if watch else (),
+        at=now,
     )
 
 
 async def ask_listing(
-    client: PanelClient, decoder: QueueDecoder, selector: Selector, *, most: int
+    client: PanelClient,
+    decoder: QueueDecoder,
+    selector: Selector,
+    *,
+    most: int,
+    watch: frozenset[str] = frozenset(),
 ) -> Listing:
     """Ask the panel for its queue now.
+
+    Of the ids in `watch` the messages are told whether or not the selector means them.
 
     A queue that is empty by count_msg is listed all the same: that all is gone must not rest on
     one number.
@@ -111,15 +129,18 @@ async def ask_listing(
     async def read_count(body: bytes) -> int:
         return decode_count_reply(body)
 
+    began = time.monotonic()
     count = await ask(client, Operation.COUNT, read_count)
+    took, at = time.monotonic() - began, time.time()
     decode = partial(
         read_listing,
         count=count,
         selector=selector,
         most=most,
-        now=time.time(),
+        now=at,
         fields=host.told_fields,
         time_zone=host.zone,
+        watch=watch,
     )
 
     async def read(body: bytes) -> Listing:
@@ -130,8 +151,9 @@ async def ask_listing(
     except PanelError as error:
         # How a panel shows that there is nothing may be in no form of a list.
         if count == 0 and error.reason is Reason.UNEXPECTED:
-            return EMPTY
+            return replace(EMPTY, at=at, took=took)
         raise
+    listing = replace(listing, took=took)
     if not listing.unlisted:
         return listing
     # What left the queue between the two is not missing in the list.

@@ -116,3 +116,8 @@ def _recipient_test(pattern: re.Pattern[str]) -> Test:
 @lru_cache(maxsize=256)
 def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern), re.IGNORECASE)
+
+
+def age_bounds(age: float) -> tuple[float, float]:
+    """The least and the most seconds of which the console may have told this age."""
+    return _least(age), _most(age)

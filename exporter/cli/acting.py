@@ -61,8 +61,13 @@ class Workshop:
 
 
 @asynccontextmanager
-async def workshop(config: Config, host: HostConfig) -> AsyncIterator[Workshop]:
-    """The means to act on a host without a daemon; the journal is opened when it is needed."""
+async def workshop(
+    config: Config, host: HostConfig, ends: asyncio.Event | None = None
+) -> AsyncIterator[Workshop]:
+    """The means to act on a host without a daemon; the journal is opened when it is needed.
+
+    `ends` is set once nothing more may be sent.
+    """
     decoder = QueueDecoder()
     journal = JournalThread(config.state.path)
     alertmanagers = tuple(map(AlertmanagerClient, config.alerting.alertmanagers))
@@ -81,6 +86,7 @@ async def workshop(config: Config, host: HostConfig) -> AsyncIterator[Workshop]:
                 poll,
                 config.poll.requests_per_host,
                 alertmanagers=alertmanagers,
+                ends=ends if ends is not None else asyncio.Event(),
             )
             yield Workshop(bench, HostLocks(config.state.path), journal)
     finally:
@@ -141,10 +147,10 @@ async def agreed(question: str) -> bool:
 
 @dataclass(slots=True)
 class Progressing:
-    """Counts the panel's answers, shows how far it is, and stops at Ctrl-C.
+    """Counts the panel's answers, shows how far it is, and stops at Ctrl-C and SIGTERM.
 
-    The first Ctrl-C lets the requests under way end, the second cuts them off. Before it acts
-    the first one ends the command.
+    The first one lets the requests under way end, and what came of them be written down; the
+    second cuts them off. Before it acts the first one ends the command.
     """
 
     total: int = 0
@@ -153,6 +159,8 @@ class Progressing:
     acting: bool = False
     """Whether something may have been asked of the panel that changes it."""
     interrupted: bool = False
+    ends: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once nothing more may be sent."""
     _errors: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
     _bar: Progress | None = None
     _task: asyncio.Task[object] | None = None
@@ -179,7 +187,8 @@ class Progressing:
 
     def __enter__(self) -> Self:
         self._task = asyncio.current_task()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._interrupt)
         return self
 
     def __exit__(
@@ -188,13 +197,15 @@ class Progressing:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().remove_signal_handler(number)
         if self._bar is not None:
             self._bar.stop()
 
     def _interrupt(self) -> None:
         again, self.interrupted = self.interrupted, True
         if self.acting and not again:
+            self.ends.set()
             self._errors.print(
                 "\nStopping: no further message is asked for. Ctrl-C again does not wait for "
                 "the answers that are still to come."

@@ -93,7 +93,7 @@ async def _carry_out(
                 say(note, out)
         return errand.yes or await agreed("Go on?")
 
-    async with workshop(config, host) as shop:
+    async with workshop(config, host, progress.ends) as shop:
         return await do_by_hand(
             shop.bench,
             shop.locks,

@@ -124,13 +124,13 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
             say(f"{words} It is a dry run: nothing is done." if wish.dry_run else words, out)
         return not asks or await agreed("Go on?")
 
-    async with workshop(wish.config, wish.host) as shop:
+    async with workshop(wish.config, wish.host, progress.ends) as shop:
 
         async def look() -> Situation:
             return await situation_of(
                 shop.journal,
                 wish.config.remediation,
-                wish.host.name,
+                wish.host,
                 wish.rule,
                 Fleet(len(wish.config.hosts)),
                 now=time.time(),
@@ -156,7 +156,7 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
 async def _note(shop: Workshop, wish: _Wish, request: Request, block: Block) -> None:
     """Write down what held it back, as the daemon does."""
     if block.guard is not Guard.JOURNAL:
-        entry = entry_of_block(wish.host.name, wish.rule, request, block)
+        entry = entry_of_block(wish.host, wish.rule, request, block)
         await shop.journal.do(lambda journal: journal.add(entry))
 
 

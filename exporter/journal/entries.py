@@ -22,6 +22,8 @@ class Kind(StrEnum):
     """A guard kept a rule from acting; written when the guard changes, not at each poll."""
     ASKED = "asked"
     """An Alertmanager or a person asked for a rule."""
+    WITHDRAWN = "withdrawn"
+    """The alert that asks for a rule was resolved; a later repeat of it asks for nothing."""
     APPROVAL_REQUESTED = "approval_requested"
     """A rule waits for a person; the messages that it would act on stand with it."""
     APPROVED = "approved"
@@ -132,6 +134,10 @@ class RuleFacts:
     """When that was written."""
     approved_ids: frozenset[str] = frozenset()
     """The messages that the person saw when approving; none unless approved."""
+    approved: tuple[Message, ...] = field(default=(), compare=False)
+    """These messages as they were then: ids are used again."""
+    approved_listed_at: float = field(default=0.0, compare=False)
+    """Unix time of the list that showed them; their ages count from there."""
     approved_deed: str = ""
     """What the person approved to do to them; "" unless approved."""
 

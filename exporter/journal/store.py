@@ -214,6 +214,30 @@ class Journal:
         )
         return max(asked, key=lambda entry: entry.id, default=None)
 
+    def newest(self, host: str, rule: str, panel: PanelId, kind: Kind) -> Entry | None:
+        """The last entry of a kind that concerns a rule and a panel which is called `host` now.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._newest(_whose(host, panel), rule, [kind])
+
+    def rules_known(self) -> list[Entry]:
+        """The last entry of each rule on each panel that ever acted, was stopped or asked a person.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._entries(_RULES_KNOWN)
+
+    def withdrawn(self, host: str, rule: str, alert: str) -> list[Entry]:
+        """The ends of an alert that asked for a rule on a host; `alert` is in their detail `of`.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._entries(_WITHDRAWN, host, rule, alert)
+
     def messages(self, entry: int) -> list[Message]:
         """The messages that were written with an entry.
 
@@ -248,6 +272,7 @@ class Journal:
             standing = self._newest(whose, rule, _STOPS)
             approval = self._approval(host, rule, panel, now)
             requests = self._approved(approval)
+            approved = tuple(m for r in requests for m in self.messages(r.id))
             return RuleFacts(
                 last_begun=max(begun, default=None),
                 begun_today=sum(begun_today),
@@ -256,7 +281,9 @@ class Journal:
                 approval="" if approval is None else _APPROVALS[approval.kind],
                 approval_run="" if approval is None else approval.run,
                 approval_at=0.0 if approval is None else approval.at,
-                approved_ids=frozenset(m.id for r in requests for m in self.messages(r.id)),
+                approved_ids=frozenset(message.id for message in approved),
+                approved=approved,
+                approved_listed_at=next(map(_listed_at, requests), 0.0),
                 approved_deed=next((str(r.detail.get("deed", "")) for r in requests), ""),
             )
 
@@ -422,6 +449,15 @@ _ASKED = (
     "WHERE kind = 'asked' AND {whose} = ? AND rule = ? AND at >= ? "
     "AND json_extract(detail, '$.key') = ? ORDER BY id DESC LIMIT 1"
 )
+_RULES_KNOWN = (
+    "WHERE id IN (SELECT max(id) FROM entries WHERE rule != '' AND kind IN ("
+    "'intent', 'stopped', 'disabled', 'approval_requested', 'approved', 'rejected') "
+    "GROUP BY rule, host, panel_url, panel_pin) ORDER BY id DESC"
+)
+_WITHDRAWN = (
+    "WHERE kind = 'withdrawn' AND host = ? AND rule = ? AND json_extract(detail, '$.of') = ? "
+    "ORDER BY id"
+)
 _LAST_BEGUN = "SELECT max(at) FROM entries WHERE kind = 'intent' AND {whose} = ? AND rule = ?"
 _BEGUN_SINCE = (
     "SELECT count(*) FROM entries WHERE kind = 'intent' AND {whose} = ? AND rule = ? AND at > ?"
@@ -460,6 +496,12 @@ def _pinned(kind: Kind, panel: PanelId | None) -> tuple[str, tuple[str, ...]]:
     if panel is None or kind not in AUTHORISING:
         return "", ()
     return " AND panel_url = ? AND panel_pin = ?", (panel.url, panel.pin)
+
+
+def _listed_at(entry: Entry) -> float:
+    """Unix time of the list that an entry's messages are of."""
+    told = entry.detail.get("listed_at")
+    return float(told) if isinstance(told, int | float) else entry.at
 
 
 def _unless(entry: Entry | None, ends: Kind) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -104,39 +105,108 @@ async def on_each(
     parallel: int,
     on_answer: OnAnswer,
 ) -> list[Answer]:
-    """controll_msg for each message, `parallel` at a time, in their order.
+    """controll_msg for each message, as `Sender` does; what was not sent is `not_asked`."""
+    sender = Sender(client, command, parallel=parallel, on_answer=on_answer)
+    return with_the_rest(await sender.send(messages), messages)
 
-    Stops sending when the panel as a whole fails, when MAX_LOST_IN_A_ROW requests in a row get
-    no answer, or when `on_answer` says so; the rest is `not_asked`. What `on_answer` raises is
-    raised once the requests under way have ended.
+
+def with_the_rest(answers: Sequence[Answer], messages: Sequence[Message]) -> list[Answer]:
+    """The answers, and `not_asked` for each message that has none."""
+    answered = {answer.message_id for answer in answers}
+    rest = (Answer("not_asked", message_id=m.id) for m in messages if m.id not in answered)
+    return [*answers, *rest]
+
+
+async def _always() -> bool:
+    return True
+
+
+class Sender:
+    """Sends controll_msg for one message after the other, `parallel` at a time, in their order.
+
+    Stops for good when the panel as a whole fails, when MAX_LOST_IN_A_ROW requests in a row get
+    no answer, or when who is asked says so.
     """
-    answers: dict[str, Answer] = {}
-    waiting = iter(messages)
-    lost = 0
-    stopped = asyncio.Event()
-    failures: list[Exception] = []
 
-    async def work() -> None:
-        nonlocal lost
-        while not stopped.is_set() and (message := next(waiting, None)) is not None:
-            answer = await _one(client, command, message.id)
-            answers[message.id] = answer
-            lost = lost + 1 if answer.what == "unknown" else 0
-            try:
-                go_on = await on_answer(answer)
-            except Exception as error:  # noqa: BLE001 - raised below
-                failures.append(error)
-                go_on = False
-            if not go_on or answer.host_failed or lost >= MAX_LOST_IN_A_ROW:
-                stopped.set()
+    def __init__(
+        self,
+        client: PanelClient,
+        command: MessageCommand,
+        *,
+        parallel: int,
+        on_answer: OnAnswer,
+        before: Callable[[], Awaitable[bool]] = _always,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """What it sends with.
 
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(min(parallel, len(messages))):
-            tasks.create_task(work())
-    if failures:
-        raise failures[0]
-    not_asked = (Answer("not_asked", message_id=m.id) for m in messages if m.id not in answers)
-    return [*answers.values(), *not_asked]
+        Args:
+            client: the panel.
+            command: what is to be done to each message.
+            parallel: requests under way at once.
+            on_answer: called for each answer as it comes; no further message is sent when it
+                says no, or raises.
+            before: asked right before each message is sent; likewise.
+            monotonic: tells the seconds that have passed.
+        """
+        self._client = client
+        self._command = command
+        self._parallel = parallel
+        self._on_answer = on_answer
+        self._before = before
+        self._monotonic = monotonic
+        self._lost = 0
+        self.stopped = False
+        """Whether no further message is sent."""
+        self.seconds = 0.0
+        """That the last answer took."""
+
+    async def send(
+        self, messages: Sequence[Message], *, until: float | None = None
+    ) -> list[Answer]:
+        """Send for these; the answers in the order in which they came.
+
+        After the first no message is sent whose answer would, by the panel's speed, come later
+        than at the monotonic time `until`.
+
+        What `on_answer` or `before` raises is raised once the requests under way have ended.
+        """
+        answers: list[Answer] = []
+        waiting = iter(messages)
+        failures: list[Exception] = []
+        begun = False
+
+        async def work() -> None:
+            nonlocal begun
+            while not self.stopped:
+                late = until is not None and self._monotonic() + self.seconds > until
+                message = None if begun and late else next(waiting, None)
+                if message is None:
+                    return
+                begun = True
+                try:
+                    if not await self._before() or self.stopped:
+                        self.stopped = True
+                        return
+                    began = self._monotonic()
+                    answer = await _one(self._client, self._command, message.id)
+                    self.seconds = self._monotonic() - began
+                    answers.append(answer)
+                    self._lost = self._lost + 1 if answer.what == "unknown" else 0
+                    if answer.host_failed or self._lost >= MAX_LOST_IN_A_ROW:
+                        self.stopped = True
+                    if not await self._on_answer(answer):
+                        self.stopped = True
+                except Exception as error:  # noqa: BLE001 - raised below
+                    failures.append(error)
+                    self.stopped = True
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(self._parallel, len(messages))):
+                tasks.create_task(work())
+        if failures:
+            raise failures[0]
+        return answers
 
 
 async def _one(client: PanelClient, command: MessageCommand, message_id: str) -> Answer:

@@ -10,7 +10,7 @@ from exporter.config.remediation import ON_SERVICE
 from exporter.hostlock import HostLocks
 from exporter.journal import Actor, Entry, JournalError, Kind
 from exporter.listing import Listing
-from exporter.remediation.plan import Plan
+from exporter.remediation.plan import Plan, is_all_frozen_mail, plan_from
 from exporter.remediation.run import Declined, OnBegin, settle_what_was_left
 from exporter.remediation.work import EVERYTHING, Bench, Deed, OnAnswer, Work
 from exporter.selection import describe
@@ -74,13 +74,12 @@ async def prospect_of(bench: Bench, deed: Deed, only: frozenset[str] | None = No
         chosen = tuple(message for message in chosen if message.id in only)
         named = "named by id"
         reason = named if deed.selector == EVERYTHING else f"{named}, {reason}"
-    ids = frozenset(message.id for message in chosen)
-    whole = deed.action == "purge_all" or (
-        deed.action == "purge_frozen" and bool(chosen) and listing.is_all_frozen_mail
-    )
-    beyond = listing.frozen_ids - ids
-    plan = Plan(chosen, reason, whole, beyond, listing.unparsed, listing.ids)
-    missing = (only or frozenset()) - ids
+    # Ids that a person names are these messages, not what may be frozen by then.
+    all_frozen = only is None and is_all_frozen_mail(deed.action, deed.selector, listing)
+    whole = deed.action == "purge_all" or (all_frozen and bool(chosen))
+    plan = plan_from(listing, chosen, reason, whole=whole)
+    plan = plan.by_id_where_it_costs_little(deed.action, bench.parallel)
+    missing = (only or frozenset()) - plan.ids
     return Prospect(plan, listing, missing - listing.ids, missing & listing.ids)
 
 
@@ -106,7 +105,7 @@ async def do_by_hand(
         UnfinishedError: the journal failed in the middle; what came of it is settled later.
         JournalError: it cannot be written down, so that nothing was done.
     """
-    with locks.hold(bench.host):
+    with locks.hold(bench.panel.url):
         await settle_what_was_left(bench)
         prospect = await prospect_of(bench, deed, only)
         if prospect.is_empty:
@@ -125,6 +124,7 @@ async def do_by_hand(
             action=deed.action,
             mode="enforce",
             actor=f"{Actor.PERSON}:{who}" if who else Actor.PERSON.value,
+            panel=bench.client.host.panel,
         )
         work = Work(bench, deed, plan, base, on_answer=on_answer)
         on_begin(plan)

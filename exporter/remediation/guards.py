@@ -6,7 +6,7 @@ A guard that cannot know its answer blocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -60,6 +60,17 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class InForce:
+    """The config as it stands now, for an action that has begun by an earlier one."""
+
+    config: RemediationConfig
+    rule: RemediationRule | None
+    """The rule of the same name, if it is for the host; None when it is not any more."""
+    against: str = ""
+    """Why the action must not go on: its host has left, or is another panel."""
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """Everything that the guards look at."""
 
@@ -84,6 +95,8 @@ class Situation:
     """Why facts are missing."""
     withdrawn: str = ""
     """Why the request counts no more; "" while it does."""
+    in_force: InForce | None = None
+    """None where the config cannot change."""
 
 
 def first_block(
@@ -101,6 +114,25 @@ def first_block(
         block = guard(rule, config, situation)
         if block is not None and (approval or block.guard is not Guard.APPROVAL):
             return block
+    return None
+
+
+def block_under_way(
+    rule: RemediationRule, config: RemediationConfig, situation: Situation
+) -> Block | None:
+    """The first guard that speaks against the next message of an action that has begun.
+
+    `rule` and `config` are those in force now. What counts actions, and approvals, was asked
+    before the intent, which they count themselves; hosts that a reload has just brought make no
+    storm before they are heard.
+    """
+    now = replace(situation, unheard=0)
+    for guard in _UNDER_WAY:
+        block = guard(rule, config, now)
+        if block is not None:
+            return block
+    if effective_mode(config) != "enforce":
+        return Block(Guard.MODE, f"remediation.mode is {effective_mode(config)} now.")
     return None
 
 
@@ -274,3 +306,6 @@ _ORDER: tuple[Callable[[RemediationRule, RemediationConfig, Situation], Block | 
     *(_mode, _request, _pause, _window, _storm_brake, _journal, _stopped, _approval, _cooldown),
     *(_max_per_day, _actions_per_hour, _actions_at_once),
 )
+
+_UNDER_WAY = (_mode, _request, _pause, _window, _storm_brake, _journal, _stopped)
+"""Asked again before each message."""

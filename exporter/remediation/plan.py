@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
 from exporter.config.remediation import RemediationRule
+from exporter.config.selectors import Selector
+from exporter.identity import Sighting, change_of, other_message
 from exporter.journal.entries import Outcome
 from exporter.listing import Listing
 from exporter.remediation.actions import Answer
 from exporter.remediation.guards import Block, Guard
-from exporter.selection import describe
-from exporter.snapshot import Message
+from exporter.selection import describe, select
+from exporter.snapshot import Message, Reason
 from exporter.text import integer
+
+ALL_FROZEN = Selector(frozen=True)
+"""What deleting frozen mail as a whole deletes. A selector that merely comes to the same now does
+not mean it: what freezes next may be a real sender's."""
+
+BATCH = 30.0
+"""Seconds for which a list counts as fresh, and within which the messages sent by it are to be
+answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,12 @@ class Plan:
     """Rows of the list that were not understood."""
     listed: frozenset[str] = field(default=frozenset(), compare=False)
     """Every understood message of the list that it was made from."""
+    at: float = field(default=0.0, compare=False)
+    """Unix time of that list."""
+    heard: float | None = field(default=None, compare=False)
+    """Monotonic time at which that list had come; None where it counts as old."""
+    took: float = field(default=0.0, compare=False)
+    """Seconds that one short request to the panel took."""
 
     @property
     def ids(self) -> frozenset[str]:
@@ -44,13 +61,45 @@ class Plan:
         """
         return replace(self, as_a_whole=now.as_a_whole and now.ids == self.ids)
 
+    def by_id_where_it_costs_little(self, action: str, parallel: int) -> Plan:
+        """This plan by id where other mail, which may freeze meanwhile, need not be risked.
+
+        One operation for all frozen mail takes what freezes until then, too. By id it does not,
+        and where one batch will do that takes no longer than BATCH.
+        """
+        others = self.listed - self.ids
+        short = len(self.messages) * self.took / max(1, parallel) <= BATCH
+        if action == "purge_frozen" and self.as_a_whole and others and short:
+            return replace(self, as_a_whole=False)
+        return self
+
+
+def plan_from(listing: Listing, messages: Sequence[Message], reason: str, *, whole: bool) -> Plan:
+    """The plan to act on these messages of a list."""
+    return Plan(
+        tuple(messages),
+        reason,
+        whole,
+        listing.frozen_ids - {message.id for message in messages},
+        listing.unparsed,
+        listing.ids,
+        listing.at,
+        listing.heard,
+        listing.took,
+    )
+
+
+def is_all_frozen_mail(action: str, selector: Selector, listing: Listing) -> bool:
+    """Whether all frozen mail is meant, and the list tells all of it."""
+    return action == "purge_frozen" and selector == ALL_FROZEN and listing.is_all_frozen_mail
+
 
 def plan_of(
-    rule: RemediationRule, listing: Listing, approved: Collection[str] | None = None
+    rule: RemediationRule, listing: Listing, approved: Sighting | None = None
 ) -> Plan | Block:
     """The plan for a queue as it is, or why there is none.
 
-    `approved`: the only ids that a person has allowed; None when nobody was asked.
+    `approved`: the only messages that a person has allowed; None when nobody was asked.
     """
     unseen = _unseen(rule, listing)
     if unseen is not None:
@@ -61,25 +110,17 @@ def plan_of(
             f"The plan holds {integer(listing.matching)} messages; max_messages is "
             f"{integer(rule.max_messages)}.",
         )
-    chosen = [m for m in listing.chosen if approved is None or m.id in approved]
+    chosen = [m for m in listing.chosen if approved is None or approved.holds(m, listing.at)]
     if not chosen:
         seen = " and among those that were approved" if listing.chosen else ""
         return Block(Guard.NOTHING_TO_DO, f"No message is {describe(rule.selector)}{seen}.")
     everything = len(chosen) == len(listing.chosen)
-    whole = everything and (
-        rule.action == "purge_all" or (rule.action == "purge_frozen" and listing.is_all_frozen_mail)
-    )
-    if rule.action == "purge_all" and not whole:
+    if rule.action == "purge_all" and not everything:
         return Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")
-    ids = {message.id for message in chosen}
-    return Plan(
-        tuple(chosen),
-        describe(rule.selector),
-        whole,
-        listing.frozen_ids - ids,
-        listing.unparsed,
-        listing.ids,
-    )
+    # What a person has approved are these messages, not what may be frozen by then.
+    all_frozen = approved is None and is_all_frozen_mail(rule.action, rule.selector, listing)
+    whole = rule.action == "purge_all" or all_frozen
+    return plan_from(listing, chosen, describe(rule.selector), whole=whole)
 
 
 def _unseen(rule: RemediationRule, listing: Listing) -> Block | None:
@@ -106,6 +147,61 @@ def _unseen(rule: RemediationRule, listing: Listing) -> Block | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Omission:
+    """A planned message that is not asked for after all."""
+
+    message_id: str
+    what: Literal["left_out", "left"]
+    """`left`: it has left the queue by itself."""
+    why: str
+
+
+def held_against(
+    pending: Sequence[Message], plan: Plan, selector: Selector, fresh: Listing
+) -> tuple[list[Message], list[Omission]]:
+    """Which messages of a plan are still what was planned, by a fresh whole list that watches them.
+
+    What was thawed, has changed, or is another message by the same id is left out; so is what
+    the selector does not mean any more.
+    """
+    now = {message.id: message for message in fresh.watched}
+    meaning = selector.model_copy(update={"limit": None})
+    meant = {message.id for message in select(fresh.watched, meaning)}
+    tells_all = not fresh.unlisted and fresh.unparsed <= plan.unparsed
+    kept: list[Message] = []
+    omitted: list[Omission] = []
+    for message in pending:
+        seen = now.get(message.id)
+        if seen is None and tells_all:
+            omitted.append(Omission(message.id, "left", "It has left the queue by itself."))
+        elif seen is None:
+            why = "The list, which does not tell the whole queue, does not show it any more."
+            omitted.append(Omission(message.id, "left_out", why))
+        elif why := change_of(message, plan.at, seen, fresh.at):
+            omitted.append(Omission(message.id, "left_out", why))
+        elif message.id not in meant:
+            why = f"It is not {describe(meaning)} any more."
+            omitted.append(Omission(message.id, "left_out", why))
+        else:
+            kept.append(message)
+    return kept, omitted
+
+
+def still_there(planned: Sequence[Message], then: float, after: Listing) -> frozenset[str]:
+    """Of messages seen at Unix time `then` those that a list, which watches them, still holds.
+
+    Another message by the id of one that has gone is not it.
+    """
+    now = {message.id: message for message in after.watched}
+    return frozenset(
+        message.id
+        for message in planned
+        if message.id in after.ids
+        and not (message.id in now and other_message(message, then, now[message.id], after.at))
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Aftermath:
     """What listing again tells of a plan."""
 
@@ -125,12 +221,13 @@ def aftermath(plan: Plan, after: Listing) -> Aftermath | None:
     """What became of the plan; None when the new list cannot tell."""
     if not after.is_whole or after.unparsed > plan.unparsed:
         return None  # a message that is still there may be among what was not understood
-    gone = plan.ids - after.ids
-    if gone and after.unlisted >= len(gone):
-        return None  # all that seem gone may be among what is there and was not listed
+    still = still_there(plan.messages, plan.at, after)
+    gone = plan.ids - still
+    if gone and after.unlisted:
+        return None  # any of what seems gone may be among what is there and was not listed
     return Aftermath(
         gone=gone,
-        still=plan.ids & after.ids,
+        still=still,
         frozen_gone=plan.frozen_beyond - after.ids,
         froze=after.frozen_ids - plan.ids - plan.frozen_beyond,
         left=plan.listed - plan.ids - plan.frozen_beyond - after.ids,
@@ -146,6 +243,12 @@ class Verdict:
     detail: Mapping[str, object]
 
 
+_REFUSALS = frozenset(
+    {Reason.FORBIDDEN, Reason.UNSUPPORTED, Reason.BAD_REQUEST, Reason.HTTP_STATUS}
+)
+"""Words of a panel, or of what is before it: that nothing was done only the list proves."""
+
+
 def verdict_on_messages(
     rule_action: str,
     plan: Plan,
@@ -153,43 +256,141 @@ def verdict_on_messages(
     seen: Aftermath | None,
     *,
     expected: bool | None,
+    omissions: Sequence[Omission] = (),
+    stopped: Block | None = None,
 ) -> Verdict:
     """How an action on messages ended, by its replies, the list after it and `verify`.
 
     `expected`: whether what `verify` expects holds; None when nothing is expected.
+    `omissions`: what was not asked for since it was not what was planned any more.
+    `stopped`: what stopped it in the middle.
     """
     replies = Counter[str](answer.what for answer in answers)
     detail: dict[str, object] = {"planned": len(plan.messages), "replies": dict(replies)}
-    if all(answer.what in {"failed", "not_asked"} for answer in answers):
-        first = next(answer for answer in answers if answer.what == "failed")
-        return Verdict(Outcome.FAILED, f"Nothing was done. {first.text}", detail)
+    detail |= Counter[str](omission.what for omission in omissions)
+    if stopped is not None:
+        detail["stopped_by"] = {"guard": stopped.guard.value, "reason": stopped.reason}
+    asked = [answer for answer in answers if answer.what != "not_asked"]
+    if not asked and (answers or not omissions):
+        why = f" {stopped.reason}" if stopped is not None else ""
+        return Verdict(Outcome.FAILED, f"Nothing was done.{why}", detail)
+    if asked and all(answer.what == "failed" for answer in asked):
+        return _refused(plan, asked, seen, detail)
     if seen is None:
         text = "What became of the messages could not be seen by listing the queue again."
         return Verdict(Outcome.UNKNOWN, text, detail)
+    return _judged(rule_action, plan, asked, seen, expected, omissions, stopped, detail)
+
+
+def _refused(
+    plan: Plan, asked: Sequence[Answer], seen: Aftermath | None, detail: dict[str, object]
+) -> Verdict:
+    """Every request was refused: whether nothing was done is told by the list, not by that."""
+    first = asked[0]
+    if seen is None and first.reason in _REFUSALS:
+        text = (
+            f"The panel refused. {first.text} Whether nothing was done could not be seen by "
+            "listing the queue again."
+        )
+        return Verdict(Outcome.FAILED, text, detail)
+    ids = {answer.message_id for answer in asked}
+    gone = frozenset() if seen is None else seen.gone
+    gone = gone if "" in ids else gone & ids
+    if not gone:
+        return Verdict(Outcome.FAILED, f"Nothing was done. {first.text}", detail)
+    detail |= {"gone": len(gone), "still_there": len(plan.messages) - len(gone)}
+    text = f"The panel refused, and yet {gone_of(len(gone), len(plan.messages))}. {first.text}"
+    return Verdict(Outcome.FAILED, text, detail)
+
+
+def _judged(
+    rule_action: str,
+    plan: Plan,
+    asked: Sequence[Answer],
+    seen: Aftermath,
+    expected: bool | None,  # noqa: FBT001 - three values
+    omissions: Sequence[Omission],
+    stopped: Block | None,
+    detail: dict[str, object],
+) -> Verdict:
+    left_out = {omission.message_id for omission in omissions if omission.what == "left_out"}
+    seen = replace(seen, gone=seen.gone - left_out, still=seen.still - left_out)
+    own = ours(asked, seen.gone)
     detail |= {"gone": len(seen.gone), "still_there": len(seen.still)}
     if rule_action != "retry":
-        detail["removed"] = len(seen.gone)
-    parts = [_sentence(rule_action, plan, seen, replies)]
+        detail["removed"] = len(own)
+        if alone := len(seen.gone) - len(own):
+            detail["left_by_themselves"] = alone
+    counted = detail["replies"]
+    assert isinstance(counted, dict)  # noqa: S101 - made above
+    notes = {**counted, **Counter(omission.what for omission in omissions)}
+    parts = [_sentence(rule_action, len(plan.ids - left_out), seen, notes)]
+    beyond = _beyond(rule_action, plan, seen, parts, detail)
+    belied = sum(a.what in {"gone", "removed"} and a.message_id in seen.still for a in asked)
+    if rule_action == "retry" and belied:
+        parts.append(f"{integer(belied)} that the panel calls gone are still there.")
+    good = _is_good(rule_action, seen, counted, belied, expected=expected)
+    if expected is False:
+        parts.append("What verify expects did not come true.")
+    if stopped is not None and stopped.guard is not Guard.PAUSE:
+        parts.append(f"Stopped: {stopped.reason}")
+    absent = {a.message_id for a in asked if a.what == "gone"}
+    absent |= {omission.message_id for omission in omissions if omission.what == "left"}
+    if 2 * len(absent & seen.gone) > len(plan.ids - left_out):
+        parts.append(
+            "But most of them were not there when they were asked for: another mail server than "
+            "the one that was listed may have answered."
+        )
+        return Verdict(Outcome.UNKNOWN, " ".join(parts), detail)
+    outcome = Outcome.OK if good and not beyond else Outcome.UNVERIFIED
+    return Verdict(outcome, " ".join(parts), detail)
+
+
+class Told(Protocol):
+    """An answer, as far as it tells what became of a message."""
+
+    @property
+    def what(self) -> str:
+        """As of an Answer."""
+
+    @property
+    def message_id(self) -> str:
+        """As of an Answer."""
+
+
+def ours(asked: Sequence[Told], gone: frozenset[str]) -> frozenset[str]:
+    """Of the planned messages that are gone those that left by this action.
+
+    Not those that did not exist any more, that a delivery held or that were refused: these have
+    left by themselves.
+    """
+    acting = {a.message_id for a in asked if a.what in {"removed", "done", "unknown"}}
+    whole = any(not a.message_id and a.what != "failed" for a in asked)
+    return gone if whole else gone & acting
+
+
+def _beyond(
+    rule_action: str, plan: Plan, seen: Aftermath, parts: list[str], detail: dict[str, object]
+) -> bool:
+    """Tell what left the queue beside the plan; whether that is a failure."""
     if seen.frozen_gone:
         detail["frozen_gone_beyond_the_plan"] = sorted(seen.frozen_gone)[:100]
         lost = len(seen.frozen_gone)
         which = "message that was not meant is" if lost == 1 else "messages that were not meant are"
         parts.append(f"{integer(lost)} frozen {which} gone too.")
+    # By id nothing else was asked for. As a whole it is not known whether it was delivered.
+    risked = plan.as_a_whole and rule_action == "purge_frozen"
     if seen.left:
         detail["others_left"] = len(seen.left)
         what = "other message" if len(seen.left) == 1 else "other messages"
-        parts.append(f"{integer(len(seen.left))} {what} left the queue meanwhile.")
+        more = ", by this action or by themselves" if risked else ""
+        parts.append(f"{integer(len(seen.left))} {what} left the queue meanwhile{more}.")
+        if risked:
+            detail["gone_beyond_the_plan"] = sorted(seen.left)[:100]
     if seen.froze:
         detail["froze_meanwhile"] = len(seen.froze)
         parts.append(f"{integer(len(seen.froze))} more froze meanwhile.")
-    belied = sum(a.what in {"gone", "removed"} and a.message_id in seen.still for a in answers)
-    if rule_action == "retry" and belied:
-        parts.append(f"{integer(belied)} that the panel calls gone are still there.")
-    good = _is_good(rule_action, seen, replies, belied, expected=expected)
-    if expected is False:
-        parts.append("What verify expects did not come true.")
-    outcome = Outcome.OK if good and not seen.frozen_gone else Outcome.UNVERIFIED
-    return Verdict(outcome, " ".join(parts), detail)
+    return bool(seen.frozen_gone) or (risked and bool(seen.left))
 
 
 _NOT_TRIED = frozenset[str]({"refused", "failed", "unknown", "not_asked"})
@@ -210,18 +411,20 @@ def _is_good(
     return not seen.still
 
 
-def _sentence(action: str, plan: Plan, seen: Aftermath, replies: Mapping[str, int]) -> str:
-    text = gone_of(len(seen.gone), len(plan.messages), left=action == "retry")
+def _sentence(action: str, planned: int, seen: Aftermath, counts: Mapping[str, int]) -> str:
+    text = gone_of(len(seen.gone), planned, left=action == "retry")
     notes = [
-        f"{integer(replies[what])} {words}"
+        f"{integer(counts[what])} {words}"
         for what, words in (
             ("locked", "locked by a delivery"),
             ("refused", "refused by the mail server"),
             ("failed", "refused by the panel"),
             ("unknown", "without an answer"),
             ("not_asked", "not asked for any more"),
+            ("left", "had left by themselves"),
+            ("left_out", "left out, since they are not what was planned any more"),
         )
-        if replies.get(what)
+        if counts.get(what)
     ]
     return f"{text} ({', '.join(notes)})." if notes else f"{text}."
 

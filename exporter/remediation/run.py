@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
 from exporter.hostlock import FLEET, TURN, HostBusyError, HostLocks, LockFileError
+from exporter.identity import Sighting
 from exporter.journal import Actor, Entry, JournalError, Kind, Outcome
 from exporter.panel.errors import PanelError
-from exporter.remediation.actions import Answer
 from exporter.remediation.guards import (
     FAILED_VERIFICATIONS,
     Block,
@@ -23,6 +23,7 @@ from exporter.remediation.guards import (
 )
 from exporter.remediation.plan import Plan, Verdict, plan_of
 from exporter.remediation.silence import silence_of
+from exporter.remediation.under_way import UnderWay
 from exporter.remediation.work import Bench, Deed, OnAnswer, Work, settle
 from exporter.rules import failures_behind, holds, readings
 from exporter.snapshot import HostGoneError
@@ -98,7 +99,8 @@ async def run_rule(
 
     The order: alone on the host; what an earlier process left is settled; guards, and silences;
     poll again and list again; the plan; silences and guards once more; intent and plan are
-    durable; act; list again; verify; the outcome is durable.
+    durable; act, asking the guards before each message; list again; verify; the outcome is
+    durable.
 
     Raises:
         Declined: `confirm` said no.
@@ -106,7 +108,7 @@ async def run_rule(
     run = _Run(bench, locks, config, rule, request, look)
     run.on_begin, run.on_answer = on_begin, on_answer
     try:
-        with locks.hold(bench.host):
+        with locks.hold(bench.panel.url):
             return await run.to_its_end(confirm)
     except HostBusyError:
         return Result(Block(Guard.HOST_BUSY, "Another action is under way on this host."))
@@ -121,9 +123,9 @@ async def run_rule(
 
 
 async def settle_what_was_left(bench: Bench) -> bool:
-    """Find out what became of actions on a host whose process ended in the middle.
+    """Find out what became of actions on a panel whose process ended in the middle.
 
-    Only for who holds the host's lock: then every intent without an outcome is such a one.
+    Only for who holds the panel's lock: then every intent without an outcome is such a one.
 
     Returns:
         Whether there was any.
@@ -133,7 +135,7 @@ async def settle_what_was_left(bench: Bench) -> bool:
         HostGoneError: the host left the config, or the daemon ends.
         JournalError: the journal cannot be read or written.
     """
-    left = await bench.journal.do(lambda journal: journal.unsettled(bench.host))
+    left = await bench.journal.do(lambda journal: journal.unsettled(bench.host, bench.panel))
     for unsettled in left:
         await settle(bench, unsettled)
     return bool(left)
@@ -158,7 +160,7 @@ class _Run:
         self.on_begin: OnBegin | None = None
         self.on_answer: OnAnswer | None = None
         self.plan: Plan | None = None
-        self.approved: frozenset[str] | None = None
+        self.approved: Sighting | None = None
         """The only messages that a person has allowed; None where nobody needs to."""
         dry = request.dry_run or effective_mode(config) != "enforce"
         self.base = Entry(
@@ -169,6 +171,7 @@ class _Run:
             action=rule.action,
             mode="dry_run" if dry else "enforce",
             actor=request.signature,
+            panel=bench.client.host.panel,
         )
 
     async def to_its_end(self, confirm: Confirm | None) -> Result:
@@ -194,18 +197,24 @@ class _Run:
             raise _BlockedError(Block(Guard.CONDITION, reason))
         plan = self.plan = await self._make_plan()
         deed = Deed.of(self.rule)
-        work = Work(self.bench, deed, plan, self.base, on_answer=self._may_go_on)
+        work = self._work(deed, plan)
         if waits is not None:
             text = f"Asks to {deed.describe(plan)}."
             detail = {"why": why, "planned": len(plan.messages), "deed": deed_of(self.rule)}
+            detail["listed_at"] = plan.at
             await work.write(Kind.APPROVAL_REQUESTED, text=text, detail=detail, plan=plan)
             raise _BlockedError(waits, plan)
         if confirm is not None:
             if not await confirm(plan):
                 raise Declined
             self.plan = await self._as_seen(plan)
-            work = Work(self.bench, deed, self.plan, self.base, on_answer=self._may_go_on)
+            work = self._work(deed, self.plan)
         return Result(outcome=await self._carry_out(work, deed, why), plan=self.plan)
+
+    def _work(self, deed: Deed, plan: Plan) -> Work:
+        under_way = UnderWay(self.bench, self.config, self.rule, self.look)
+        on_answer = {} if self.on_answer is None else {"on_answer": self.on_answer}
+        return Work(self.bench, deed, plan, self.base, before=under_way.block, **on_answer)
 
     async def _carry_out(self, work: Work, deed: Deed, why: Mapping[str, float | None]) -> Entry:
         assert self.plan is not None  # noqa: S101 - made before
@@ -271,7 +280,8 @@ class _Run:
         block = first_block(self.rule, self.config, situation)
         facts = situation.rule
         if facts is not None and facts.approval == "approved":
-            self.approved = facts.approved_ids
+            seen = {message.id: message for message in facts.approved}
+            self.approved = Sighting(facts.approved_listed_at, seen)
         if block is None:
             return None
         if block.guard is Guard.APPROVAL and facts is not None and not facts.approval:
@@ -299,7 +309,7 @@ class _Run:
         plan = plan_of(rule, listing, self.approved)
         if isinstance(plan, Block):
             raise _BlockedError(plan)
-        return plan
+        return plan.by_id_where_it_costs_little(rule.action, self.bench.parallel)
 
     async def _as_seen(self, plan: Plan) -> Plan:
         """The plan once a person has thought about it: nothing goes that he has not seen.
@@ -311,15 +321,6 @@ class _Run:
         now = await self._make_plan()
         return now if self.rule.action == "purge_all" else plan.as_seen(now)
 
-    async def _may_go_on(self, answer: Answer) -> bool:
-        """Whether nobody has paused remediation in the middle, nor stopped this run."""
-        if self.on_answer is not None and not await self.on_answer(answer):
-            return False
-        situation = await self.look()
-        return situation.pause_file is False and bool(
-            situation.fleet is not None and not situation.fleet.paused
-        )
-
     async def _stop_if_needed(self, work: Work, verdict: Verdict) -> None:
         if verdict.detail.get("frozen_gone_beyond_the_plan"):
             # Exim removes frozen mail by itself, too: a person must tell the two apart.
@@ -329,8 +330,10 @@ class _Run:
             )
             await work.write(Kind.STOPPED, text=text)
         elif verdict.outcome is Outcome.UNVERIFIED:
-            name, host = self.rule.name, self.bench.host
-            facts = await self.bench.journal.do(lambda journal: journal.rule_facts(host, name))
+            name, host, panel = self.rule.name, self.bench.host, self.bench.panel
+            facts = await self.bench.journal.do(
+                lambda journal: journal.rule_facts(host, name, panel)
+            )
             failed = facts.failed_verifications + 1
             if failed >= FAILED_VERIFICATIONS:
                 text = f"Stopped: {failed} verifications in a row failed."

@@ -9,12 +9,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from exporter.config.conditions import parse_condition
 from exporter.config.remediation import ON_SERVICE, Action, RemediationRule, Verify
 from exporter.config.selectors import Selector
-from exporter.journal import Entry, Kind, Outcome, Unsettled
+from exporter.journal import Entry, Journal, Kind, Outcome, Unsettled
 from exporter.journal.thread import JournalThread
 from exporter.listing import Listing, ask_listing
 from exporter.panel.client import PanelClient
@@ -22,22 +22,35 @@ from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation import actions
-from exporter.remediation.actions import Answer
+from exporter.remediation.actions import Answer, Sender
+from exporter.remediation.by_id import ById
+from exporter.remediation.guards import Block, Guard
+from exporter.remediation.orphans import outcome_unseen
 from exporter.remediation.plan import (
     Aftermath,
+    Omission,
     Plan,
     Verdict,
     aftermath,
     gone_of,
+    ours,
+    still_there,
     verdict_on_messages,
 )
 from exporter.remediation.silence import KnowsSilences
 from exporter.rules import holds
-from exporter.snapshot import HostGoneError, HostSnapshot, Reason
+from exporter.snapshot import HostGoneError, HostSnapshot, Message, PanelId, Reason
 from exporter.text import integer
 
 LIST_AGAIN_AFTER = 5.0
 """Seconds after which a list that could not be had after an action is asked for once more."""
+
+LACKING_AGAIN_AFTER = 1.0
+"""The same for one that lacked a part of the queue: of a busy one mail may have come and gone
+between the count and the list."""
+
+LISTS_THAT_LACK = 3
+"""So many are taken before nothing is known."""
 
 VERIFY_EVERY = 15.0
 """Seconds between two polls while waiting for what `verify` expects."""
@@ -65,19 +78,43 @@ class Bench:
     """Tells the seconds that have passed, whatever the machine's clock is set to."""
     alertmanagers: Sequence[KnowsSilences] = ()
     """Who is asked about silences."""
+    ends: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once nothing more may be sent: the daemon ends, or a person has pressed Ctrl-C."""
 
     @property
     def host(self) -> str:
         """The host's name."""
         return self.client.host.name
 
-    async def list(self, selector: Selector, *, most: int) -> Listing:
-        """The queue now; at most `most` of the messages that are meant.
+    @property
+    def panel(self) -> PanelId:
+        """Which panel it is, whatever its name."""
+        return self.client.host.panel
+
+    async def list(
+        self, selector: Selector, *, most: int, watch: frozenset[str] = frozenset()
+    ) -> Listing:
+        """The queue now; at most `most` of the messages that are meant, and those of these ids.
 
         Raises:
             PanelError: it could not be had.
         """
-        return await ask_listing(self.client, self.decoder, selector, most=most)
+        listing = await ask_listing(self.client, self.decoder, selector, most=most, watch=watch)
+        return replace(listing, heard=self.monotonic())
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, or until it is told to end."""
+        if self.ends.is_set():
+            return
+        waits = [
+            asyncio.ensure_future(self.sleep(seconds)),
+            asyncio.ensure_future(self.ends.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +149,30 @@ class Deed:
 
 OnAnswer = Callable[[Answer], Awaitable[bool]]
 
+Before = Callable[[], Awaitable[Block | None]]
+"""Asked right before each request that changes something: what speaks against it now."""
+
 
 async def _go_on(_: Answer) -> bool:
     return True
+
+
+async def _nothing() -> None:
+    return None
 
 
 class Work:
     """One deed on one host, from its intent to its outcome."""
 
     def __init__(
-        self, bench: Bench, deed: Deed, plan: Plan, base: Entry, *, on_answer: OnAnswer = _go_on
+        self,
+        bench: Bench,
+        deed: Deed,
+        plan: Plan,
+        base: Entry,
+        *,
+        on_answer: OnAnswer = _go_on,
+        before: Before = _nothing,
     ) -> None:
         """What is done, and as whom.
 
@@ -132,12 +183,17 @@ class Work:
             base: who, in which mode, by which rule: what all its entries share.
             on_answer: called for each answer of the panel once it is written down; says whether
                 to go on with the next message.
+            before: tells what speaks against the next request, right before it is sent.
         """
         self._bench = bench
         self._deed = deed
         self._plan = plan
         self._base = base
         self._on_answer = on_answer
+        self._before = before
+        self._stopped: Block | None = None
+        """What has stopped it in the middle."""
+        self._omissions: list[Omission] = []
 
     async def intend(self, text: str, detail: Mapping[str, object]) -> None:
         """Write down what is about to be done; it is on the disk when this returns.
@@ -149,6 +205,8 @@ class Work:
             "planned": len(self._plan.messages),
             "reason": self._plan.reason,
         }
+        if self._deed.action not in ON_SERVICE:
+            more |= {"as_a_whole": self._plan.as_a_whole, "listed_at": self._plan.at}
         if self._deed.service:
             more["service"] = self._deed.service
         if self._deed.verify is not None:
@@ -161,28 +219,79 @@ class Work:
         Raises:
             JournalError: an answer could not be written down; no further message was sent.
         """
-        deed, plan, client = self._deed, self._plan, self._bench.client
+        deed = self._deed
+        if deed.action not in ON_SERVICE and not self._plan.as_a_whole:
+            return await self._after_messages(await self._by_id())
+        answer = await self._one_request()
+        if answer.what != "not_asked":
+            await self._note(answer)
         if deed.action in ON_SERVICE:
-            answer = await actions.switch_service(client, deed.service, on=deed.turns_on)
-            await self._note(answer)
             return await self._after_service(answer)
-        if plan.as_a_whole:
-            answer = (
-                await actions.delete_all(client, force=deed.force)
-                if deed.action == "purge_all"
-                else await actions.delete_frozen(client)
-            )
-            await self._note(answer)
-            return await self._after_messages([answer])
-        command = MessageCommand.RESHIP if deed.action == "retry" else MessageCommand.DELETE
-        answers = await actions.on_each(
-            client,
-            command,
-            plan.messages,
-            parallel=self._bench.parallel,
+        return await self._after_messages([answer])
+
+    async def _one_request(self) -> Answer:
+        deed, client = self._deed, self._bench.client
+        if not await self._may_send():
+            return Answer("not_asked")
+        if deed.action in ON_SERVICE:
+            return await actions.switch_service(client, deed.service, on=deed.turns_on)
+        if deed.action == "purge_all":
+            return await actions.delete_all(client, force=deed.force)
+        return await actions.delete_frozen(client)
+
+    async def _by_id(self) -> list[Answer]:
+        bench, deed = self._bench, self._deed
+        sender = Sender(
+            bench.client,
+            MessageCommand.RESHIP if deed.action == "retry" else MessageCommand.DELETE,
+            parallel=bench.parallel,
             on_answer=self._note,
+            before=self._may_send,
+            monotonic=bench.monotonic,
         )
-        return await self._after_messages(answers)
+        by_id = ById(
+            self._plan,
+            deed.selector,
+            sender,
+            look=lambda ids: bench.list(EVERYTHING, most=0, watch=ids),
+            omit=self._omit,
+            monotonic=bench.monotonic,
+        )
+        answers = await by_id.carry_out()
+        self._stopped = self._stopped or by_id.blind
+        return answers
+
+    async def _may_send(self) -> bool:
+        """Whether nothing speaks against the next request; once something has, for good."""
+        if self._stopped is None:
+            self._stopped = self._ended() or await self._before() or self._ended()
+        return self._stopped is None
+
+    def _ended(self) -> Block | None:
+        if self._bench.ends.is_set():
+            return Block(Guard.CONDITION, "The exporter was told to end.")
+        return None
+
+    async def _omit(self, omissions: Sequence[Omission]) -> None:
+        """Write down what is not asked for, since it is not what was planned any more."""
+        entries = [
+            replace(
+                self._base,
+                kind=Kind.REPLY,
+                outcome=omission.what,
+                text=omission.why,
+                detail={"id": omission.message_id},
+            )
+            for omission in omissions
+        ]
+        self._omissions += omissions
+
+        def write(journal: Journal) -> None:
+            for entry in entries:
+                journal.add(entry)
+
+        if entries:
+            await self._bench.journal.do(write)
 
     async def conclude(self, verdict: Verdict) -> Entry:
         """Write down how it ended.
@@ -222,27 +331,54 @@ class Work:
         if refused is not None and self._base.rule:
             await self.write(Kind.DISABLED, text=f"Disabled here: {refused.text}")
         done_at = self._bench.monotonic()
-        seen = await self._see()
-        acted = any(answer.what not in {"failed", "not_asked"} for answer in answers)
         action, plan = self._deed.action, self._plan
+        acted = any(answer.what not in {"failed", "not_asked"} for answer in answers)
+        asked = any(answer.what != "not_asked" for answer in answers)
+        seen = await self._see() if asked or self._omissions else None
+
+        def verdict(*, expected: bool | None) -> Verdict:
+            return verdict_on_messages(
+                action,
+                plan,
+                answers,
+                seen,
+                expected=expected,
+                omissions=self._omissions,
+                stopped=self._stopped,
+            )
+
         try:
             expected = await self._expected(done_at) if acted else None
         except HostGoneError:
-            return _unseen(verdict_on_messages(action, plan, answers, seen, expected=None))
-        return verdict_on_messages(action, plan, answers, seen, expected=expected)
+            return _unseen(verdict(expected=None))
+        return verdict(expected=expected)
 
     async def _see(self) -> Aftermath | None:
-        for last_try in (False, True):
+        """What became of the plan by a list taken now; None when no list tells."""
+        bench, failed, lacking = self._bench, 0, 0
+        while True:
             try:
-                return aftermath(self._plan, await self._bench.list(EVERYTHING, most=0))
+                after = await bench.list(EVERYTHING, most=0, watch=self._plan.ids)
             except PanelError:
-                if not last_try:
-                    await self._bench.sleep(LIST_AGAIN_AFTER)
-        return None
+                failed += 1
+                if failed > 1 or bench.ends.is_set():
+                    return None
+                await bench.pause(LIST_AGAIN_AFTER)
+                continue
+            seen = aftermath(self._plan, after)
+            if seen is not None or not after.is_whole or not after.unlisted:
+                return seen
+            lacking += 1
+            if lacking >= LISTS_THAT_LACK or bench.ends.is_set():
+                return None
+            await bench.pause(LACKING_AGAIN_AFTER)
 
     async def _after_service(self, answer: Answer) -> Verdict:
         service, wanted = self._deed.service, self._deed.turns_on
         detail: dict[str, object] = {"reply": answer.what}
+        if answer.what == "not_asked":
+            why = self._stopped.reason if self._stopped is not None else ""
+            return Verdict(Outcome.FAILED, f"Nothing was done. {why}".rstrip(), detail)
         if answer.what == "failed":
             return Verdict(Outcome.FAILED, f"Nothing was done. {answer.text}", detail)
         done_at = self._bench.monotonic()
@@ -283,12 +419,14 @@ async def comes_true(bench: Bench, verify: Verify, done_at: float) -> bool:
     """
     until = done_at + verify.within
     while True:
+        if bench.ends.is_set():
+            raise HostGoneError(bench.host)
         left = until - bench.monotonic()
         if holds(await bench.poll(bench.host), verify.expect):
             return True
         if left <= 0:
             return False
-        await bench.sleep(max(0.0, min(VERIFY_EVERY, until - bench.monotonic())))
+        await bench.pause(max(0.0, min(VERIFY_EVERY, until - bench.monotonic())))
 
 
 def _unseen(verdict: Verdict) -> Verdict:
@@ -309,6 +447,10 @@ async def settle(bench: Bench, unsettled: Unsettled) -> Entry:
         HostGoneError: it left the config, or the daemon ends.
         JournalError: the outcome could not be written.
     """
+    if unsettled.intent.panel != bench.panel:
+        # Another panel's list says nothing of what was done to that one.
+        entry = outcome_unseen(unsettled.intent, _not_here(unsettled.intent.panel, bench))
+        return await bench.journal.do(lambda journal: journal.add(entry))
     verdict = await _settled(bench, unsettled)
     if verdict.outcome is Outcome.OK:
         verdict = await _verified(bench, unsettled.intent, verdict)
@@ -322,6 +464,14 @@ async def settle(bench: Bench, unsettled: Unsettled) -> Entry:
     return await bench.journal.do(lambda journal: journal.add(entry))
 
 
+def _not_here(panel: PanelId, bench: Bench) -> str:
+    if not panel.url:
+        return "an earlier version did not write down which panel it was"
+    if panel.url != bench.panel.url:
+        return f"it was on {panel.url}, and {bench.host} is {bench.panel.url} now"
+    return f"{bench.host} has another certificate pinned now, so that it may be another server"
+
+
 async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
     intent, messages = unsettled.intent, unsettled.messages
     if intent.mode == "dry_run":
@@ -332,17 +482,61 @@ async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
         done = running is (intent.action == "service_on")
         text = f"{service} {'runs' if running else 'is stopped'}."
         return Verdict(Outcome.OK if done else Outcome.UNKNOWN, text, {})
-    listing = await bench.list(EVERYTHING, most=0)
+    answers = await _answers(bench, intent)
+    left_out = {answer.message_id for answer in answers if answer.what == "left_out"}
+    planned = [message for message in messages if message.id not in left_out]
+    watch = frozenset(message.id for message in planned)
+    listing = await bench.list(EVERYTHING, most=0, watch=watch)
     if not listing.is_whole or listing.unparsed:
         return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
-    gone = sum(message.id not in listing.ids for message in messages)
-    if gone and listing.unlisted >= gone:
+    then = intent.detail.get("listed_at")
+    then = then if isinstance(then, int | float) else intent.at
+    gone = watch - still_there(planned, then, listing)
+    if gone and listing.unlisted:
         return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
-    detail: dict[str, object] = {"planned": len(messages), "gone": gone}
+    detail: dict[str, object] = {"planned": len(messages), "gone": len(gone)}
+    if left_out:
+        detail["left_out"] = len(left_out)
     if intent.action != "retry":
-        detail["removed"] = gone
-    text = f"{gone_of(gone, len(messages))}."
-    return Verdict(Outcome.OK if gone == len(messages) else Outcome.UNKNOWN, text, detail)
+        detail["removed"] = len(_removed(bench, intent, planned, answers, gone))
+    text = f"{gone_of(len(gone), len(planned))}."
+    absent = gone & {a.message_id for a in answers if a.what in {"gone", "left"}}
+    done = len(gone) == len(planned) and 2 * len(absent) <= len(planned)
+    return Verdict(Outcome.OK if done else Outcome.UNKNOWN, text, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a reply says that is in the journal."""
+
+    what: str
+    message_id: str
+
+
+async def _answers(bench: Bench, intent: Entry) -> list[_Told]:
+    replies = await bench.journal.do(
+        lambda journal: journal.entries(run=intent.run, kinds=[Kind.REPLY])
+    )
+    return [_Told(reply.outcome, str(reply.detail.get("id", ""))) for reply in replies]
+
+
+def _removed(
+    bench: Bench,
+    intent: Entry,
+    planned: Sequence[Message],
+    answers: Sequence[_Told],
+    gone: frozenset[str],
+) -> frozenset[str]:
+    """Of the planned messages that are gone those that left by the action.
+
+    What was never asked for has left by itself. They were asked for in their order, so that only
+    the first of those without an answer may have been under way.
+    """
+    if intent.detail.get("as_a_whole", True):
+        return gone
+    answered = {answer.message_id for answer in answers}
+    under_way = [message.id for message in planned if message.id not in answered]
+    return ours(answers, gone) | (gone & frozenset(under_way[: bench.parallel]))
 
 
 async def _verified(bench: Bench, intent: Entry, verdict: Verdict) -> Verdict:

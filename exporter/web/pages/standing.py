@@ -71,7 +71,7 @@ def _word(
             block is not None,
             lambda: {"reason": block.reason if block else "", "until": block and block.until},
         ),
-        ("asked", state.asked is not None, lambda: {"reason": _asker(state)}),
+        ("asked", bool(state.asked), lambda: {"reason": _asker(state)}),
         (
             "counting",
             state.clock.last is not None,
@@ -85,7 +85,8 @@ def _word(
 
 
 def _asker(state: RuleState) -> str:
-    return state.asked.signature if state.asked is not None else ""
+    request = state.next_request
+    return request.signature if request is not None else ""
 
 
 def standings(
