@@ -75,11 +75,19 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
         path = journal_path(config_file)  # on a bad night the rest of the config may be wrong
     except ConfigError as error:
         exit_on_config_error(error)
-    text = in_journal(
-        path,
-        lambda journal: decisions.pause(journal, signature(), who_asks(), " ".join(reason)),
-    )
+
+    def write(journal: Journal) -> tuple[str, bool]:
+        text = decisions.pause(journal, signature(), who_asks(), " ".join(reason))
+        return text, journal.is_used_otherwise()
+
+    text, unheard = in_journal(path, write)
     say(f"{text} `remediation resume` ends it.")
+    if unheard:
+        raise click.ClickException(
+            f"But a running exporter has another journal open than the one at {path}: the file, "
+            "or what stands beside it (-wal, -shm), was moved, removed or replaced meanwhile. It "
+            "does not see this pause. It ends what it does once it looks at its files; restart it."
+        )
 
 
 @remediation.command("resume")

@@ -76,6 +76,11 @@ class Database:
         return cls(path, connection, still=still)
 
     @property
+    def files(self) -> str:
+        """What tells the files that are open from others at their places, but for the locks'."""
+        return repr((self._files or ())[:-1])
+
+    @property
     def writing(self) -> bool:
         """Whether a transaction is under way."""
         return self._writing

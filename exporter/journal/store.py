@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from exporter.hostlock import others_announce
 from exporter.journal.database import Database
 from exporter.journal.entries import (
     Entry,
@@ -19,7 +20,7 @@ from exporter.journal.entries import (
     Unsettled,
     ends_approval,
 )
-from exporter.journal.file import JournalError, JournalMissingError
+from exporter.journal.file import JournalError, JournalMissingError, lock_file
 from exporter.journal.pruning import prune
 from exporter.journal.rows import (
     ENTRY_COLUMNS,
@@ -112,6 +113,19 @@ class Journal:
         if entry.kind is Kind.REPLY:
             self.demand_sound()  # or there is no next message
         return replace(entry, id=number, at=at)
+
+    @property
+    def files(self) -> str:
+        """What tells the files that are open from others at their places."""
+        return self._database.files
+
+    def is_used_otherwise(self) -> bool:
+        """Whether a process goes by other files, which were at the places of these before.
+
+        It sees nothing of what is written here, until it looks at its files, and then it ends
+        what it does.
+        """
+        return others_announce(lock_file(self.path), self.files)
 
     def demand_sound(self) -> None:
         """See that the files are those that were opened, and hold what was written into them.

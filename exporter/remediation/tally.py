@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from exporter.journal.entries import WELL, Entry, Kind, ends_approval
@@ -88,6 +88,8 @@ class Tally:
         """Rules that have ever asked a person, or stopped, by whom that was about."""
         self.known = False
         """Whether what the journal holds was counted in, if there is one."""
+        self.problem: Callable[[], str] = str
+        """Tells why the journal cannot be used, so that nothing acts; "" while it can."""
         self.paused = False
         """Whether a person has paused remediation by command."""
 
