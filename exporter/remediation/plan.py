@@ -243,6 +243,9 @@ class Verdict:
     detail: Mapping[str, object]
 
 
+_TOLD_ELSEWHERE = frozenset({Guard.PAUSE, Guard.JOURNAL})
+"""Guards that the page, the log and a metric of their own tell: no outcome repeats them."""
+
 _REFUSALS = frozenset(
     {Reason.FORBIDDEN, Reason.UNSUPPORTED, Reason.BAD_REQUEST, Reason.HTTP_STATUS}
 )
@@ -332,7 +335,7 @@ def _judged(
     good = _is_good(rule_action, seen, counted, belied, expected=expected)
     if expected is False:
         parts.append("What verify expects did not come true.")
-    if stopped is not None and stopped.guard is not Guard.PAUSE:
+    if stopped is not None and stopped.guard not in _TOLD_ELSEWHERE:
         parts.append(f"Stopped: {stopped.reason}")
     absent = {a.message_id for a in asked if a.what == "gone"}
     absent |= {omission.message_id for omission in omissions if omission.what == "left"}
