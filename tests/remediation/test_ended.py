@@ -69,7 +69,8 @@ async def test_an_action_under_way_sends_no_further_message_and_has_its_outcome(
     ]
     told = site.journal()[-1]
     assert told.text.startswith(
-        "4 of 8 messages are gone (4 not asked for any more). Stopped: The exporter was told to end."
+        "4 of 8 messages are gone (4 not asked for any more). Stopped: The exporter was told to "
+        "end."
     )
     assert told.detail["removed"] == 4
 

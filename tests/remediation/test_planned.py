@@ -259,7 +259,7 @@ async def other_rule(site: Site, _: PanelServer, made: dict[str, Any]) -> None:
 
 
 async def not_for_the_host(site: Site, _: PanelServer, made: dict[str, Any]) -> None:
-    rules = [rule(**BY_ID, hosts=["mx9"])]
+    rules = [rule(**BY_ID, hosts={"names": ["mx9"]})]
     hosts = [*made["hosts"], {**made["hosts"][0], "name": "mx9"}]
     hosts[1]["url"] = hosts[1]["url"].replace("127.0.0.1", "127.0.0.9")
     remediation = {**made["remediation"], "rules": rules}
