@@ -179,8 +179,8 @@ def purge_frozen(
 ) -> None:
     """Delete all frozen mail for good; asks first.
 
-    Whoever sent it. Takes the panel's own operation for it where that does precisely what was
-    shown, else goes message by message. To leave some out use `queue delete HOST --frozen ...`.
+    Whoever sent it. Goes message by message; takes the panel's own operation for all frozen mail
+    only where no other mail is there that might freeze meanwhile, or by id would take long. To leave some out use `queue delete HOST --frozen ...`.
 
     \b
     brainycp-exporter queue purge-frozen mx1 --config F

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from exporter.config.remediation import RemediationRule
 from exporter.config.selectors import Selector
-from exporter.identity import Sighting, change_of, other_message
+from exporter.identity import Sighting, change_of, other_message, without_guesses
 from exporter.journal.entries import Outcome
 from exporter.listing import Listing
 from exporter.remediation.actions import Answer
@@ -190,9 +190,9 @@ def held_against(
 def still_there(planned: Sequence[Message], then: float, after: Listing) -> frozenset[str]:
     """Of messages seen at Unix time `then` those that a list, which watches them, still holds.
 
-    Another message by the id of one that has gone is not it.
+    Another message by the id of one that has gone is not it; what is only guessed does not tell.
     """
-    now = {message.id: message for message in after.watched}
+    now = {message.id: without_guesses(message) for message in after.watched}
     return frozenset(
         message.id
         for message in planned
