@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from functools import partial
 
@@ -14,7 +15,7 @@ from exporter.panel.decode import decode_count_reply, decode_queue
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
-from exporter.selection import select
+from exporter.selection import sift
 from exporter.snapshot import Message, Reason, is_whole_list
 
 
@@ -31,13 +32,23 @@ class Listing:
     ids: frozenset[str]
     """Of every understood message."""
     frozen_ids: frozenset[str]
-    """Of those that are known to be frozen."""
+    """Of those that are known to be frozen; a guess is no knowledge."""
     frozen_unknown: int
     """Understood messages of which it is not known whether they are frozen."""
     matching: int
     """Messages that the selector means."""
     chosen: tuple[Message, ...]
     """These, the oldest first; no more than were asked for."""
+    host: str = field(default="", compare=False)
+    """Whose queue it is."""
+    withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By id, the messages that the selector may mean, of which that is not known since these
+    fields are only guessed."""
+
+    @property
+    def guessed(self) -> frozenset[str]:
+        """The fields that keep the selector from choosing messages."""
+        return frozenset[str]().union(*set(self.withheld.values()))
 
     @property
     def is_whole(self) -> bool:
@@ -56,6 +67,7 @@ class Listing:
             not self.unlisted
             and not self.unparsed
             and not self.frozen_unknown
+            and not self.withheld
             and self.matching == len(self.chosen) == len(self.frozen_ids)
             and all(message.id in self.frozen_ids for message in self.chosen)
         )
@@ -73,32 +85,43 @@ def read_listing(
     now: float,
     fields: dict[str, str | int],
     time_zone: tzinfo | None,
+    host: str = "",
+    guesses: bool = False,
 ) -> Listing:
     """A reply to list_msg as a Listing; pure, and fit to run in another process.
+
+    With `guesses` the selector also takes what is only guessed: to show messages, not to act.
 
     Raises:
         PanelError: as `decode_queue`.
     """
     table = decode_queue(body, now=now, fields=fields, time_zone=time_zone)
-    chosen = select(table.messages(), selector)
+    messages = [*table.messages()]
+    found = sift(messages, selector, guesses=guesses)
+    states = [None if "frozen" in message.guessed else message.frozen for message in messages]
     return Listing(
         count=count,
         listed=table.listed,
         unparsed=table.unparsed,
         ids=frozenset(table.ids),
-        frozen_ids=frozenset(
-            id_ for id_, frozen in zip(table.ids, table.frozen, strict=True) if frozen
-        ),
-        frozen_unknown=sum(frozen is None for frozen in table.frozen),
-        matching=len(chosen),
-        chosen=tuple(chosen[:most]),
+        frozen_ids=frozenset(id_ for id_, frozen in zip(table.ids, states, strict=True) if frozen),
+        frozen_unknown=states.count(None),
+        matching=len(found.chosen),
+        chosen=tuple(found.chosen[:most]),
+        host=host,
+        withheld=found.withheld,
     )
 
 
 async def ask_listing(
-    client: PanelClient, decoder: QueueDecoder, selector: Selector, *, most: int
+    client: PanelClient,
+    decoder: QueueDecoder,
+    selector: Selector,
+    *,
+    most: int,
+    guesses: bool = False,
 ) -> Listing:
-    """Ask the panel for its queue now.
+    """Ask the panel for its queue now; with `guesses` as `read_listing` takes it.
 
     A queue that is empty by count_msg is listed all the same: that all is gone must not rest on
     one number.
@@ -120,6 +143,8 @@ async def ask_listing(
         now=time.time(),
         fields=host.told_fields,
         time_zone=host.zone,
+        host=host.name,
+        guesses=guesses,
     )
 
     async def read(body: bytes) -> Listing:

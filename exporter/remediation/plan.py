@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from exporter.config.remediation import RemediationRule
 from exporter.journal.entries import Outcome
+from exporter.layout import guess_words
 from exporter.listing import Listing
 from exporter.remediation.actions import Answer
 from exporter.remediation.guards import Block, Guard
@@ -62,6 +63,9 @@ def plan_of(
             f"{integer(rule.max_messages)}.",
         )
     chosen = [m for m in listing.chosen if approved is None or m.id in approved]
+    # What may be meant and is not known to be would go with the whole queue.
+    if listing.withheld and (not chosen or rule.action == "purge_all"):
+        return Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
     if not chosen:
         seen = " and among those that were approved" if listing.chosen else ""
         return Block(Guard.NOTHING_TO_DO, f"No message is {describe(rule.selector)}{seen}.")

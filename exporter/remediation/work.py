@@ -71,13 +71,15 @@ class Bench:
         """The host's name."""
         return self.client.host.name
 
-    async def list(self, selector: Selector, *, most: int) -> Listing:
+    async def list(self, selector: Selector, *, most: int, guesses: bool = False) -> Listing:
         """The queue now; at most `most` of the messages that are meant.
+
+        With `guesses` also of those that are meant by a guess: to show them, not to act.
 
         Raises:
             PanelError: it could not be had.
         """
-        return await ask_listing(self.client, self.decoder, selector, most=most)
+        return await ask_listing(self.client, self.decoder, selector, most=most, guesses=guesses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +277,8 @@ class Work:
 async def comes_true(bench: Bench, verify: Verify, done_at: float) -> bool:
     """Whether what `verify` expects comes true in its time, which counts from `done_at`.
 
-    What cannot be told until then has not come true. The last poll begins when the time is up,
-    however long the ones before it took.
+    What cannot be told until then, or only by a guess, has not come true. The last poll begins
+    when the time is up, however long the ones before it took.
 
     Raises:
         HostGoneError: it left the config, or the daemon ends.
@@ -284,7 +286,7 @@ async def comes_true(bench: Bench, verify: Verify, done_at: float) -> bool:
     until = done_at + verify.within
     while True:
         left = until - bench.monotonic()
-        if holds(await bench.poll(bench.host), verify.expect):
+        if holds(await bench.poll(bench.host), verify.expect, certain=True):
             return True
         if left <= 0:
             return False
@@ -352,7 +354,7 @@ async def _verified(bench: Bench, intent: Entry, verdict: Verdict) -> Verdict:
         return verdict
     with suppress(ValueError):  # a figure that only another version knows
         conditions = [parse_condition(str(text)) for text in expected]
-        if holds(await bench.poll(bench.host), conditions):
+        if holds(await bench.poll(bench.host), conditions, certain=True):
             return verdict
     text = f"{verdict.text} What verify expects is not seen to hold."
     return replace(verdict, outcome=Outcome.UNKNOWN, text=text)
