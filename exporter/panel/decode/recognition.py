@@ -544,14 +544,15 @@ def _rank(key: str, name: str) -> int | None:
 def _is_marked_or_exim(value: object) -> bool:
     if not isinstance(value, str):
         return False
-    marked = value.rstrip().endswith((values.ACTIVE_MARK, values.HOLD_MARK))
-    return values.is_exim_id(value.strip()) is not None or (
-        marked and values.read_id(value) is not None
+    id_ = values.read_id(value)
+    return id_ is not None and (
+        values.is_exim_id(id_) is not None or values.read_mark(value) is not None
     )
 
 
 def _is_exim(value: object) -> bool:
-    return isinstance(value, str) and values.is_exim_id(value.strip()) is not None
+    id_ = values.read_id(value)
+    return id_ is not None and values.is_exim_id(id_) is not None
 
 
 def _mixes(value: object) -> bool:

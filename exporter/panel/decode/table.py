@@ -19,9 +19,11 @@ from exporter.panel.decode.recognition import FieldReading, Key, Layouts
 from exporter.panel.decode.values import (
     ACTIVE_MARK,
     EXIM_ID,
+    EXPIRE_MARK,
     HOLD_MARK,
     MAX_SIZE,
     POSTFIX_ID,
+    POSTFIX_MARKS,
     AgeReader,
     combine_states,
     is_epoch,
@@ -41,10 +43,9 @@ _MEMO_LIMIT = 2**16
 _PLAIN_DIGITS = 15
 """Digits of a number that is surely below MAX_SIZE."""
 
-_ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}[*!]?)\n)*+", re.ASCII)
+_ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}{POSTFIX_MARKS})\n)*+", re.ASCII)
 
-
-_MARKS = (ACTIVE_MARK, HOLD_MARK)
+_MARKS = (ACTIVE_MARK, HOLD_MARK, EXPIRE_MARK)
 
 _SURE_ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}[*!])\n)*+", re.ASCII)
 """Ids that can be nothing else."""
@@ -319,7 +320,8 @@ class ColumnReader:
         if "frozen" in columns:
             states = self.frozen(columns["frozen"])
         ids = cast("Sequence[str]", columns.get("id", ()))
-        if ACTIVE_MARK in (together := "".join(ids)) or HOLD_MARK in together:
+        together = "".join(ids)
+        if any(mark in together for mark in _MARKS):
             for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(_MARKS)]:
                 if is_on_hold(ids[row]) or not states[row]:
                     guesses[row] = guesses[row] - {"frozen"}
@@ -456,8 +458,9 @@ def read_ids(column: Sequence[object]) -> list[str | None]:
         return [read_id(value) for value in column]
     if text.count("\n") != len(column) or not _ID_LINES.fullmatch(text):
         return [read_id(value) for value in column]
-    if ACTIVE_MARK in text or HOLD_MARK in text:
-        text = text.replace(ACTIVE_MARK, "").replace(HOLD_MARK, "")
+    if any(mark in text for mark in _MARKS):
+        for mark in _MARKS:
+            text = text.replace(mark, "")
         ids: list[str | None] = [*text.split("\n")]
         ids.pop()
         return ids
