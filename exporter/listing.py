@@ -12,6 +12,7 @@ from exporter.config.selectors import Selector
 from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import decode_count_reply, decode_queue
+from exporter.panel.decode.values import Told
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
@@ -83,7 +84,7 @@ def read_listing(
     selector: Selector,
     most: int,
     now: float,
-    fields: dict[str, str | int],
+    fields: Mapping[str, Told],
     time_zone: tzinfo | None,
     host: str = "",
     guesses: bool = False,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, Condition
-from exporter.layout import in_order
-from exporter.snapshot import QUEUE, Certainty, Failure, HostSnapshot, QueueState, QueueStats
+from exporter.layout import guessed_fields, in_order
+from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState, QueueStats
 
 _STATS: Mapping[str, Callable[[QueueStats], float | None]] = {
     "queue_listed_messages": lambda stats: stats.listed,
@@ -175,11 +175,6 @@ def _verdict(known: Reading, condition: Condition) -> bool | None:
         return None if within else condition.holds(least)
     verdict = condition.holds(least)
     return verdict if condition.holds(most) is verdict else None
-
-
-def guessed_fields(stats: QueueStats) -> frozenset[str]:
-    """The fields of messages that are only guessed, in any row of a list."""
-    return frozenset(name for name, how in stats.certainty if how is Certainty.GUESSED)
 
 
 def holds(

@@ -18,6 +18,7 @@ from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from exporter.panel.decode import Layouts, QueueUpdate, decode_queue_update
+from exporter.panel.decode.values import Told
 from exporter.panel.errors import PanelError
 from exporter.snapshot import Reason
 
@@ -48,7 +49,7 @@ class QueueDecoder:
         body: bytes,
         *,
         now: float,
-        fields: Mapping[str, str | int],
+        fields: Mapping[str, Told],
         time_zone: tzinfo | None,
         previous_ids: bytes | None,
         known: Layouts | None = None,

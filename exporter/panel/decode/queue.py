@@ -30,7 +30,7 @@ from exporter.panel.decode.table import (
     mta_of,
     read_ids,
 )
-from exporter.panel.decode.values import read_id
+from exporter.panel.decode.values import Told, read_id, told_states
 from exporter.panel.protocol import LIST_EMPTY_CODE, Operation
 from exporter.snapshot import Certainty, Mta
 
@@ -68,7 +68,7 @@ def decode_queue(
     body: bytes,
     *,
     now: float,
-    fields: Mapping[str, str | int] | None = None,
+    fields: Mapping[str, Told] | None = None,
     time_zone: tzinfo | None = None,
 ) -> MessageTable:
     """The messages of a reply to list_msg.
@@ -76,7 +76,8 @@ def decode_queue(
     Args:
         body: the reply.
         now: Unix time, which dates and Unix times in the rows are compared with.
-        fields: the host's `fields`: which name or position is what; overrides recognition.
+        fields: the host's `fields`: which name or position is what, which overrides recognition,
+            and which values of `frozen` mean what.
         time_zone: the panel's, for dates that name none; without it they tell no age.
 
     Raises:
@@ -93,7 +94,7 @@ def read_queue(
     sink: Callable[[Part], None],
     *,
     now: float,
-    fields: Mapping[str, str | int] | None,
+    fields: Mapping[str, Told] | None,
     time_zone: tzinfo | None,
     known: Layouts | None = None,
 ) -> tuple[Intake, Summary]:
@@ -113,7 +114,14 @@ def read_queue(
         )
     if envelope.payload is None:
         raise unexpected(f"The reply to list_msg holds no list.{quote(envelope.text)}")
-    listing = _Listing(now, dict(fields or {}), time_zone, Intake(sink), known or {})
+    listing = _Listing(
+        now,
+        {name: key for name, key in (fields or {}).items() if not isinstance(key, tuple)},
+        time_zone,
+        Intake(sink),
+        known or {},
+        told_states(fields or {}),
+    )
     listing.read(envelope.payload, _MAX_DEPTH)
     return listing.intake, listing.summary(envelope.payload_key)
 
@@ -168,6 +176,8 @@ class _Listing:
     zone: tzinfo | None
     intake: Intake
     known: Layouts = field(default_factory=dict)
+    states: Mapping[str, bool] = field(default_factory=dict)
+    """What values of the field `frozen` mean, where `fields` tell."""
     rows: int = 0
     """Rows of the list that is read."""
     listed: int = 0
@@ -375,6 +385,7 @@ class _Listing:
                     **known.layout.certainty,
                 },
                 marked_sender=known.layout.marked_sender,
+                states=self.states if known.layout.is_told("frozen") else {},
             )
             self.forms[form] = _FormInUse(known, reader)
         return self.forms[form]

@@ -108,6 +108,10 @@ class Layout:
         keys = self.keys.get("frozen", ())
         return tuple(map(_is_flag, keys)) if len(keys) > 1 else ()
 
+    def is_told(self, name: str) -> bool:
+        """Whether the host's `fields` say where a field is."""
+        return self.why.get(name) == _TOLD
+
     @property
     def dates_without_zone(self) -> bool:
         """Whether the ages are dates that need the panel's time zone."""

@@ -13,6 +13,7 @@ from typing import cast
 from exporter.panel.decode.queue import decode_queue, read_queue
 from exporter.panel.decode.recognition import Layouts
 from exporter.panel.decode.table import CERTAINTY_FIELDS, MessageTable, Part, mta_of, worse
+from exporter.panel.decode.values import Told
 from exporter.snapshot import (
     AGE_BUCKETS,
     EMPTY_QUEUE,
@@ -57,7 +58,7 @@ def decode_queue_update(
     body: bytes,
     *,
     now: float,
-    fields: Mapping[str, str | int] | None = None,
+    fields: Mapping[str, Told] | None = None,
     time_zone: tzinfo | None = None,
     previous_ids: bytes | None = None,
     known: Layouts | None = None,

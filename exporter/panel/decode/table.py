@@ -32,6 +32,7 @@ from exporter.panel.decode.values import (
     read_frozen,
     read_id,
     read_size,
+    read_told_state,
 )
 from exporter.snapshot import MESSAGE_FIELDS, Certainty, Message, Mta
 
@@ -191,6 +192,7 @@ class ColumnReader:
         senders_read: bool = False,
         certainty: Mapping[str, Certainty] | None = None,
         marked_sender: bool = False,
+        states: Mapping[str, bool] | None = None,
     ) -> None:
         self._now = now
         self._certainty = _structural() if certainty is None else certainty
@@ -203,11 +205,15 @@ class ColumnReader:
         }
         self._sure.setdefault("frozen", Certainty.STRUCTURAL)  # by a mark behind the id
         self._marked_sender = marked_sender
-        self._flag = frozen_flag
+        self._flag = frozen_flag and not states
         self._dates = AgeReader(now, zone, bare_age_unit)
         self._ages = _Memo(self._dates.read)
         self._sizes = _Memo(read_size)
-        self._frozen = _Memo(partial(read_frozen, flag=frozen_flag))
+        self._frozen = _Memo(
+            partial(read_told_state, states=states)
+            if states
+            else partial(read_frozen, flag=frozen_flag)
+        )
         self._state_flags = state_flags
         self._states_told = _Memo(self._combine)
         self._senders_read = senders_read
