@@ -12,7 +12,6 @@ from exporter.config.selectors import Selector
 from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import decode_count_reply, decode_queue
-from exporter.panel.decode.values import Told
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
@@ -84,9 +83,9 @@ def read_listing(
     selector: Selector,
     most: int,
     now: float,
-    fields: Mapping[str, Told],
+    fields: Mapping[str, str | int],
     time_zone: tzinfo | None,
-    host: str = "",
+    frozen_values: Mapping[str, bool] | None = None,
     guesses: bool = False,
 ) -> Listing:
     """A reply to list_msg as a Listing; pure, and fit to run in another process.
@@ -96,7 +95,9 @@ def read_listing(
     Raises:
         PanelError: as `decode_queue`.
     """
-    table = decode_queue(body, now=now, fields=fields, time_zone=time_zone)
+    table = decode_queue(
+        body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
+    )
     messages = [*table.messages()]
     found = sift(messages, selector, guesses=guesses)
     states = [None if "frozen" in message.guessed else message.frozen for message in messages]
@@ -109,7 +110,6 @@ def read_listing(
         frozen_unknown=states.count(None),
         matching=len(found.chosen),
         chosen=tuple(found.chosen[:most]),
-        host=host,
         withheld=found.withheld,
     )
 
@@ -144,12 +144,12 @@ async def ask_listing(
         now=time.time(),
         fields=host.told_fields,
         time_zone=host.zone,
-        host=host.name,
+        frozen_values=host.frozen_values,
         guesses=guesses,
     )
 
     async def read(body: bytes) -> Listing:
-        return await decoder.run(decode, body)
+        return replace(await decoder.run(decode, body), host=host.name)
 
     try:
         listing = await ask(client, Operation.LIST, read)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self, cast, get_args
+from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -31,7 +31,7 @@ from exporter.config.labels import LabelName
 from exporter.config.mistakes import Mistake, tell
 from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import absolute
-from exporter.panel.decode.values import Told, state_text
+from exporter.panel.decode.values import state_word
 from exporter.panel.protocol import API_PATH, Dialect, Language
 from exporter.snapshot import COLLECTORS, PanelId
 
@@ -86,8 +86,10 @@ NameOrPosition = Annotated[
 
 
 def _state_value(value: object) -> str:
-    text = state_text(value)
-    if text is None or len(text) > _LONGEST_STATE:
+    if isinstance(value, bool):
+        value = str(value).lower()  # as JSON has it
+    text = str(value)
+    if not isinstance(value, str | int) or len(text) > _LONGEST_STATE:
         raise ValueError('must be a value as the panel shows it: a text, as F or "", or a number')
     return text
 
@@ -121,7 +123,8 @@ class Fields(TypedDict, total=False):
     frozen: NameOrPosition
     """Whether it is frozen (Exim) or on hold (Postfix)."""
     frozen_values: StateValues
-    """The values of `frozen` that mean frozen, where these are no words that are known."""
+    """The values of `frozen` that mean frozen, where these are no words that are known; without
+    regard to case, blanks at the ends, tags and stars."""
     not_frozen_values: StateValues
     """Those that mean not frozen; a value in neither list tells nothing."""
 
@@ -134,9 +137,9 @@ def mistaken_fields(fields: Fields) -> Iterator[Mistake]:
             yield (name,), "is of no use without `frozen`: say which name or position holds these"
     if lists == ["not_frozen_values"]:
         yield ("not_frozen_values",), "needs `frozen_values` beside it: which values mean frozen?"
-    frozen = fields.get("frozen_values", ())
+    frozen = {state_word(value) for value in fields.get("frozen_values", ())}
     for position, value in enumerate(fields.get("not_frozen_values", ())):
-        if value in frozen:
+        if state_word(value) in frozen:
             words = "stands in `frozen_values`, too: it cannot mean both"
             yield ("not_frozen_values", position), words
 
@@ -217,9 +220,15 @@ class HostConfig(Credentials):
         return ZoneInfo(self.time_zone) if self.time_zone else None
 
     @cached_property
-    def told_fields(self) -> dict[str, Told]:
-        """`fields` as the decoder takes them."""
-        return cast("dict[str, Told]", dict(self.fields))
+    def told_fields(self) -> dict[str, str | int]:
+        """Where each field is, by `fields`."""
+        return {name: key for name, key in self.fields.items() if isinstance(key, str | int)}
+
+    @cached_property
+    def frozen_values(self) -> dict[str, bool]:
+        """Which values of the field `frozen` mean frozen, and which not, by `fields`."""
+        told = dict.fromkeys(self.fields.get("not_frozen_values", ()), False)
+        return told | dict.fromkeys(self.fields.get("frozen_values", ()), True)
 
     @cached_property
     def secret_values(self) -> tuple[str, ...]:

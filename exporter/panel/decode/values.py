@@ -6,7 +6,7 @@ Every reader answers None for what the value does not tell; none ever answers a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
@@ -380,47 +380,18 @@ def read_frozen(value: object, *, flag: bool) -> bool | None:
         return bool(value) if flag and value in (0, 1) else None
     if not isinstance(value, str) or len(value) > 1000:
         return None
-    text = _TAG.sub(" ", value) if "<" in value else value
-    word = " ".join(text.replace("*", " ").lower().split())
-    if not word and ("*" in text or "=" in value):
+    word = state_word(value)
+    if not word and ("*" in value or "=" in value):
         return None  # half of Exim's mark; a picture, whose name or style says what it means
     state = _STATES.get(word)
     return _FLAGS.get(word) if state is None and flag else state
 
 
-Told = str | int | tuple[str, ...]
-"""What the host's `fields` say: a name or a position, or values of the field `frozen`."""
-
-STATE_LISTS = ("frozen_values", "not_frozen_values")
-"""The keys of `fields` that are no places but lists of values."""
-
-
-def state_text(value: object) -> str | None:
-    """A value of the field `frozen` as it is compared with what the host's `fields` list.
-
-    Numbers and truth values may come as texts or as themselves; None for what is none of these.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    return value.strip() if isinstance(value, str) else None
-
-
-def told_states(fields: Mapping[str, Told]) -> Mapping[str, bool]:
-    """Which values of the field `frozen` mean what, by the host's `fields`; {} by default."""
-    frozen, not_frozen = (fields.get(name, ()) for name in STATE_LISTS)
-    values = dict.fromkeys(not_frozen if isinstance(not_frozen, tuple) else (), False)
-    return values | dict.fromkeys(frozen if isinstance(frozen, tuple) else (), True)
-
-
-def read_told_state(value: object, states: Mapping[str, bool]) -> bool | None:
-    """A value of the field `frozen` where a person has said what its values mean.
-
-    One that is in no list tells nothing, be it a word that is known elsewhere.
-    """
-    text = state_text(value)
-    return None if text is None else states.get(text)
+def state_word(value: object) -> str:
+    """A value of a status as its word is looked up: small letters, without tags and stars."""
+    text = value if isinstance(value, str) else str(value)
+    text = _TAG.sub(" ", text) if "<" in text else text
+    return " ".join(text.replace("*", " ").lower().split())
 
 
 def combine_states(told: Sequence[tuple[object, bool]]) -> bool | None:
