@@ -301,7 +301,8 @@ class Daemon:
             host = record.host
             try:
                 client = self._pool.client(host)
-                return await ask_listing(client, self._decoder, selector, most=most)
+                # To be looked at: the page marks what is only guessed.
+                return await ask_listing(client, self._decoder, selector, most=most, guesses=True)
             except (PanelError, RuntimeError):
                 # A reload closes the client of a host that has changed: the new one is asked then.
                 now = self._store.get(name)

@@ -23,7 +23,13 @@ from exporter.remediation.decisions import lapse
 from exporter.remediation.follower import JournalFollower
 from exporter.remediation.guards import Block, Guard, InForce, Situation, first_block
 from exporter.remediation.notes import entry_of_block, is_news
-from exporter.remediation.run import Request, Result, run_rule, settle_what_was_left
+from exporter.remediation.run import (
+    Request,
+    Result,
+    layout_block,
+    run_rule,
+    settle_what_was_left,
+)
 from exporter.remediation.silence import KnowsSilences
 from exporter.remediation.situation import Fleet, situation_of
 from exporter.remediation.states import HostState, RuleState, follow_config
@@ -40,7 +46,7 @@ held, or for a silence: until then each poll would cost it another list."""
 _AFTER_LISTING = frozenset(
     {
         *(Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES),
-        *(Guard.UNSETTLED, Guard.SILENCE),
+        *(Guard.UNSETTLED, Guard.SILENCE, Guard.LAYOUT),
     }
 )
 
@@ -307,7 +313,7 @@ class Desk:
                     await self._answer(host, rule, state, request)
                 elif (
                     request.actor is Actor.RULE
-                    and state.clock.tripped
+                    and (state.clock.tripped or state.doubt)
                     and self._clock() >= state.rest_until
                 ):
                     await self._let(host, rule, state, request)
@@ -375,6 +381,8 @@ class Desk:
     ) -> Block | None:
         """Let a rule act if nothing speaks against it; what does."""
         block = await self._forehand(host.config.name, rule, request)
+        if block is None and request.actor is Actor.RULE and state.doubt:
+            block = layout_block(host.config.name, state.doubt, request.why)
         if block is None and not self._is_in_force(host, rule):
             return None
         if block is None:

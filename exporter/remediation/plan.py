@@ -11,6 +11,7 @@ from exporter.config.remediation import RemediationRule
 from exporter.config.selectors import Selector
 from exporter.identity import Sighting, change_of, other_message, without_guesses
 from exporter.journal.entries import Outcome
+from exporter.layout import guess_words
 from exporter.listing import Listing
 from exporter.remediation.actions import Answer
 from exporter.remediation.guards import Block, Guard
@@ -111,6 +112,9 @@ def plan_of(
             f"{integer(rule.max_messages)}.",
         )
     chosen = [m for m in listing.chosen if approved is None or approved.holds(m, listing.at)]
+    # What may be meant and is not known to be would go with the whole queue.
+    if listing.withheld and (not chosen or rule.action == "purge_all"):
+        return Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
     if not chosen:
         seen = " and among those that were approved" if listing.chosen else ""
         return Block(Guard.NOTHING_TO_DO, f"No message is {describe(rule.selector)}{seen}.")

@@ -11,7 +11,7 @@ from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.remediation.guards import Block
 from exporter.remediation.run import Request
-from exporter.rules import Clock, holds, readings
+from exporter.rules import Clock, Figures, readings
 from exporter.snapshot import HostSnapshot
 
 
@@ -20,6 +20,11 @@ class RuleState:
     """One rule on one host, as it stands now."""
 
     clock: Clock
+    """How long its conditions have held, as far as that is known for sure."""
+    guesses: Clock = field(init=False)
+    """The same where guesses count as known: a rule that would act by them says so."""
+    doubt: tuple[str, ...] = ()
+    """The fields, only guessed, by which alone it would act now."""
     block: Block | None = None
     """What kept it from acting the last time it wanted to."""
     asked: Request | None = None
@@ -37,17 +42,25 @@ class RuleState:
     """Whether what a person was asked, or has approved, is to be ended, since the rule was
     unwanted: until that is written down it does not act, though it be wanted again."""
 
+    def __post_init__(self) -> None:
+        """Let both clocks start alike."""
+        self.guesses = Clock(self.clock.needed, self.clock.longest)
+
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
         """Take in a poll at Unix time `now`; who wants the rule to act by it, None when nobody."""
-        verdict = holds(snapshot, rule.when) if rule.when else False
+        figures = Figures(snapshot)
+        verdict = figures.hold(rule.when, certain=True) if rule.when else False
         tripped = self.clock.follow(now, verdict=verdict)
+        guess = figures.hold(rule.when) if verdict is None else verdict
+        guessed = self.guesses.follow(now, verdict=guess) and verdict is None
+        self.doubt = figures.guessed(rule.when) if guessed else ()
         calm = verdict is False and self.asked is None
         self.unwanted = calm and (bool(rule.when) or self.withdrawn > 0)
         if self.asked is not None and snapshot.ok:
             return self.asked
-        if tripped:
+        if tripped or self.doubt:
             return Request(why=dict(readings(snapshot, rule.when)))
-        if calm:
+        if guess is False and self.asked is None:
             self.block = None  # nothing is held back any more
         return None
 
@@ -110,7 +123,7 @@ def follow_config(
             if state is None:
                 state = RuleState(Clock(rule.hold or 0.0, longest))
                 known.heard = False
-            state.clock.longest = longest
+            state.clock.longest = state.guesses.longest = longest
             states[rule.name] = state
         known.rules = states
         hosts[host.name] = known
