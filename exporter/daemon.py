@@ -302,7 +302,10 @@ class Daemon:
             failure, listing = None, None
             try:
                 with self._pool.lease(host) as client:
-                    listing = await ask_listing(client, self._decoder, selector, most=most)
+                    # To be looked at: the page marks what is only guessed.
+                    listing = await ask_listing(
+                        client, self._decoder, selector, most=most, guesses=True
+                    )
             except PanelError as error:
                 failure = error
             now = self._store.get(name)

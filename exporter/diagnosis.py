@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from exporter.config.models import Config, HostConfig
+from exporter.layout import LIST_FIELDS, quoted
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.decode import (
     MessageTable,
@@ -15,10 +16,11 @@ from exporter.panel.decode import (
     decode_service_reply,
     queue_stats,
 )
+from exporter.panel.decode.recognition import FieldReading, Key, show_key
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.secrecy import read_discreetly
-from exporter.snapshot import SERVICES, Failure, QueueStats
+from exporter.snapshot import SERVICES, Certainty, Failure, QueueStats
 from exporter.text import duration, integer, size
 
 
@@ -35,6 +37,21 @@ class Finding:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FieldLine:
+    """How one field of the rows was read."""
+
+    name: str
+    keys: tuple[Key, ...]
+    """Where; () where it is not read, or the rows are text of the mail server's console."""
+    certainty: Certainty | None
+    """None where it is not read."""
+    samples: tuple[object, ...] = ()
+    """Up to three values as they came: whole, so for the operator's own eyes."""
+    missing: str = ""
+    """What would have to be known; "" where nothing is missing."""
+
+
 @dataclass(slots=True)
 class Diagnosis:
     """All findings of one host."""
@@ -43,8 +60,14 @@ class Diagnosis:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What the replies say only together."""
+    fields: tuple[FieldLine, ...] = ()
+    """How each field of a row was read; () where no list of rows came."""
     proposed_fields: dict[str, str | int] = field(default_factory=dict)
-    """What to write under `fields` of the host; {} when there is nothing to propose."""
+    """What to add under `fields` of the host; {} when there is nothing to propose."""
+    verdict: str = ""
+    """Whether all that a list tells is certain, or what is still in the way."""
+    next_step: str = ""
+    """What to do about a list that cannot be read at all; "" where it could be."""
     certificate_expiry: float | None = None
     hopeless: bool = False
     """Whether the panel refused in a way that concerns every operation, so that the rest was
@@ -118,6 +141,10 @@ class _Queue:
     async def ask(self) -> None:
         await _ask(self._diagnosis, self._client, Operation.COUNT, self._read_count)
         await _ask(self._diagnosis, self._client, Operation.LIST, self._read_list)
+        finding = self._diagnosis.findings[-1]
+        failed = finding.failure is not None and finding.body is not None
+        if failed and finding.operation is Operation.LIST:
+            self._diagnosis.next_step = _next_step(self._diagnosis.host.name, rows=False)
 
     def _read_count(self, body: bytes) -> list[str]:
         self._count = decode_count_reply(body)
@@ -125,7 +152,7 @@ class _Queue:
 
     def _read_list(self, body: bytes) -> list[str]:
         host, diagnosis = self._diagnosis.host, self._diagnosis
-        table = decode_queue(body, now=time.time(), fields=host.told_fields, time_zone=host.zone)
+        table = read_table(host, body)
         stats = queue_stats(table)
         if self._count is not None and self._count != table.listed:
             diagnosis.notes.append(
@@ -133,10 +160,134 @@ class _Queue:
                 "rows. Mail may have come or gone in between; if it stays so, the list is not "
                 "whole. The queue's size is taken from count_msg."
             )
-        if stats.unparsed or stats.lacking:
-            diagnosis.understood = False
-            diagnosis.proposed_fields = dict(table.proposed_fields)
+        diagnosis.understood = not (stats.unparsed or stats.lacking)
+        diagnosis.fields = tuple(field_lines(host, table, stats))
+        diagnosis.proposed_fields = proposals(host, table, diagnosis.fields)
+        diagnosis.verdict = verdict(table, stats, diagnosis.fields)
+        if table.listed and table.unparsed == table.listed:
+            diagnosis.next_step = _next_step(host.name, rows=True)
         return [*_rows(table), *_figures(stats)]
+
+
+def read_table(host: HostConfig, body: bytes) -> MessageTable:
+    """A reply to list_msg as a host's config has it read.
+
+    Raises:
+        PanelError: it is no list.
+    """
+    return decode_queue(
+        body,
+        now=time.time(),
+        fields=host.told_fields,
+        time_zone=host.zone,
+        frozen_values=host.frozen_values,
+    )
+
+
+def _next_step(host: str, *, rows: bool) -> str:
+    """What to do about a list that says nothing."""
+    name = (
+        f"or, where you see in them what is what, name `fields` of {host} and run this again"
+        if rows
+        else "for no `fields` can be named of a reply that holds no rows"
+    )
+    return (
+        f"This shape of list_msg is not known yet. Next: `diagnose {host} --save FILE`, read FILE, "
+        f"and send it to the project, so that it becomes known; {name}. Until then the queue's "
+        "size is still told by count_msg, and nothing acts on its messages."
+    )
+
+
+def field_lines(host: HostConfig, table: MessageTable, stats: QueueStats) -> Iterator[FieldLine]:
+    """How each field was read."""
+    how, lacking = dict(stats.certainty), dict(stats.lacking)
+    understood = stats.listed - stats.unparsed
+    for reading in table.readings:
+        name = reading.field
+        certainty = how.get(name, reading.certainty if not understood else None)
+        yield FieldLine(
+            name,
+            reading.keys,
+            certainty,
+            reading.samples,
+            _missing(host, reading, certainty, lacking.get(name, 0), understood),
+        )
+
+
+def _missing(
+    host: HostConfig,
+    reading: FieldReading,
+    certainty: Certainty | None,
+    lacking: int,
+    understood: int,
+) -> str:
+    """What would have to be known of a field."""
+    name = reading.field
+    if len(reading.candidates) > 1:
+        keys = ", ".join(map(show_key, reading.candidates))
+        return f"{keys} may hold it: name one in `fields`"
+    if certainty is Certainty.GUESSED:
+        return "a person who confirms it in `fields`"
+    if certainty is None and name not in host.told_fields:
+        return reading.why or "not recognised: name it in `fields`"
+    return _missing_values(host, reading, lacking, understood) if lacking else ""
+
+
+def _missing_values(host: HostConfig, reading: FieldReading, lacking: int, understood: int) -> str:
+    """What would have to be known of a field that only some messages tell."""
+    name = reading.field
+    if name == "frozen" and name in host.told_fields:
+        return (
+            f"{integer(lacking)} values tell nothing: say what they mean in `frozen_values` and "
+            "`not_frozen_values`"
+        )
+    if name == "age" and host.zone is None and "zone" in reading.why:
+        return "the host's `time_zone`: the dates name none"
+    return f"not told by {integer(lacking)} of {integer(understood)} messages"
+
+
+def proposals(
+    host: HostConfig, table: MessageTable, lines: Sequence[FieldLine]
+) -> dict[str, str | int]:
+    """What may be added to the host's `fields`: where a field stands, if only one place can be it.
+
+    What they say already is not said again, and what is named by the panel needs no word.
+    """
+    several = {reading.field for reading in table.readings if len({*reading.candidates}) > 1}
+    sure = {line.name for line in lines if line.certainty is Certainty.NAMED}
+    found = {
+        name: key
+        for name, key in table.proposed_fields.items()
+        if name not in several | sure | host.told_fields.keys()
+    }
+    certain = {line.name for line in lines if line.certainty is Certainty.STRUCTURAL}
+    found = {name: found[name] for name in LIST_FIELDS if name in found}
+    # Of use only where it makes more certain than is certain already.
+    return found if found.keys() - certain else {}
+
+
+def verdict(table: MessageTable, stats: QueueStats, lines: Sequence[FieldLine]) -> str:
+    """Whether all that a list tells is certain, or what is still in the way."""
+    if not table.listed:
+        return "The queue is empty: what its rows look like is seen once there is mail."
+    guessed = [line.name for line in lines if line.certainty is Certainty.GUESSED]
+    untold = [line.name for line in lines if line.certainty is None]
+    parts = []
+    if guessed:
+        parts.append(f"only guessed, so that nothing acts on it: {quoted(guessed)}")
+    if untold:
+        parts.append(f"not told: {quoted(untold)}")
+    if stats.unparsed:
+        parts.append(f"{integer(stats.unparsed)} rows not understood")
+    parts += [
+        f"`{name}` is told by {integer(stats.listed - stats.unparsed - count)} of "
+        f"{integer(stats.listed - stats.unparsed)} messages"
+        for name, count in stats.lacking
+        if name not in untold
+    ]
+    if parts:
+        return f"Not certain yet: {'; '.join(parts)}."
+    return "Certain: every field is named, or follows from the mail server's own grammar."
 
 
 def _rows(table: MessageTable) -> list[str]:

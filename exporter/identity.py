@@ -8,7 +8,8 @@ not tell contradicts nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from exporter.selection import age_bounds
 from exporter.snapshot import Message
@@ -47,6 +48,16 @@ def other_message(before: Message, then: float, after: Message, now: float) -> s
         if from_ > last + ARRIVAL_SLACK or to < first - ARRIVAL_SLACK:
             return "It arrived at another time than the one before."
     return ""
+
+
+def without_guesses(message: Message) -> Message:
+    """The message without what is only guessed of it."""
+    if not message.guessed & {"age", "size", "sender", "frozen"}:
+        return message
+    known: dict[str, Any] = {
+        name: None for name in ("age", "size", "sender", "frozen") if name in message.guessed
+    }
+    return replace(message, **known)
 
 
 def change_of(before: Message, then: float, after: Message, now: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from functools import partial
@@ -14,7 +15,7 @@ from exporter.panel.decode import decode_count_reply, decode_queue
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
-from exporter.selection import select
+from exporter.selection import sift
 from exporter.snapshot import Message, Reason, is_whole_list
 
 
@@ -31,7 +32,7 @@ class Listing:
     ids: frozenset[str]
     """Of every understood message."""
     frozen_ids: frozenset[str]
-    """Of those that are known to be frozen."""
+    """Of those that are known to be frozen; a guess is no knowledge."""
     frozen_unknown: int
     """Understood messages of which it is not known whether they are frozen."""
     matching: int
@@ -46,6 +47,16 @@ class Listing:
     """Monotonic time at which it had come, for who must know how fresh it is."""
     took: float = field(default=0.0, compare=False)
     """Seconds that count_msg took: the panel's speed."""
+    host: str = field(default="", compare=False)
+    """Whose queue it is."""
+    withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By id, the messages that the selector may mean, of which that is not known since these
+    fields are only guessed."""
+
+    @property
+    def guessed(self) -> frozenset[str]:
+        """The fields that keep the selector from choosing messages."""
+        return frozenset[str]().union(*set(self.withheld.values()))
 
     @property
     def is_whole(self) -> bool:
@@ -64,6 +75,7 @@ class Listing:
             not self.unlisted
             and not self.unparsed
             and not self.frozen_unknown
+            and not self.withheld
             and self.matching == len(self.chosen) == len(self.frozen_ids)
             and all(message.id in self.frozen_ids for message in self.chosen)
         )
@@ -72,37 +84,44 @@ class Listing:
 EMPTY = Listing(0, 0, 0, frozenset(), frozenset(), 0, 0, ())
 
 
-def read_listing(
+def read_listing(  # noqa: PLR0913 - it runs in another process, with all that it needs
     body: bytes,
     *,
     count: int,
     selector: Selector,
     most: int,
     now: float,
-    fields: dict[str, str | int],
+    fields: Mapping[str, str | int],
     time_zone: tzinfo | None,
     watch: frozenset[str] = frozenset(),
+    frozen_values: Mapping[str, bool] | None = None,
+    guesses: bool = False,
 ) -> Listing:
     """A reply to list_msg as a Listing; pure, and fit to run in another process.
+
+    With `guesses` the selector also takes what is only guessed: to show messages, not to act.
 
     Raises:
         PanelError: as `decode_queue`.
     """
-    table = decode_queue(body, now=now, fields=fields, time_zone=time_zone)
-    chosen = select(table.messages(), selector)
+    table = decode_queue(
+        body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
+    )
+    messages = [*table.messages()]
+    found = sift(messages, selector, guesses=guesses)
+    states = [None if "frozen" in message.guessed else message.frozen for message in messages]
     return Listing(
         count=count,
         listed=table.listed,
         unparsed=table.unparsed,
         ids=frozenset(table.ids),
-        frozen_ids=frozenset(
-            id_ for id_, frozen in zip(table.ids, table.frozen, strict=True) if frozen
-        ),
-        frozen_unknown=sum(frozen is None for frozen in table.frozen),
-        matching=len(chosen),
-        chosen=tuple(chosen[:most]),
-        watched=tuple(m for m in table.messages() if m.id in watch) if watch else (),
+        frozen_ids=frozenset(id_ for id_, frozen in zip(table.ids, states, strict=True) if frozen),
+        frozen_unknown=states.count(None),
+        matching=len(found.chosen),
+        chosen=tuple(found.chosen[:most]),
+        watched=tuple(message for message in messages if message.id in watch) if watch else (),
         at=now,
+        withheld=found.withheld,
     )
 
 
@@ -113,8 +132,9 @@ async def ask_listing(
     *,
     most: int,
     watch: frozenset[str] = frozenset(),
+    guesses: bool = False,
 ) -> Listing:
-    """Ask the panel for its queue now.
+    """Ask the panel for its queue now; with `guesses` as `read_listing` takes it.
 
     Of the ids in `watch` the messages are told whether or not the selector means them.
 
@@ -141,10 +161,12 @@ async def ask_listing(
         fields=host.told_fields,
         time_zone=host.zone,
         watch=watch,
+        frozen_values=host.frozen_values,
+        guesses=guesses,
     )
 
     async def read(body: bytes) -> Listing:
-        return await decoder.run(decode, body)
+        return replace(await decoder.run(decode, body), host=host.name)
 
     try:
         listing = await ask(client, Operation.LIST, read)

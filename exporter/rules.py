@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, Condition
+from exporter.layout import guessed_fields, in_order
 from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState, QueueStats
 
 _STATS: Mapping[str, Callable[[QueueStats], float | None]] = {
@@ -26,6 +27,13 @@ _TOLD_BY = {
 }
 """The field of a message that a figure is made from. Where rows did not tell it, the figure says
 only how much there is at least."""
+
+_MADE_OF: Mapping[str, frozenset[str]] = {
+    "queue_unparsed_messages": frozenset({"id"}),
+    **{figure: frozenset({"id", name}) for figure, name in _TOLD_BY.items()},
+}
+"""The fields that must be known for sure where a figure is to be. Rows are messages by their ids:
+several with the same one are counted once."""
 
 _OF_A_PANEL: Mapping[str, Callable[[HostSnapshot], float | None]] = {
     "up": lambda snapshot: float(snapshot.ok),
@@ -64,7 +72,10 @@ class Figures:
     Only this poll counts: an older value that /metrics still shows may not be so any more.
     """
 
-    __slots__ = ("_beyond", "_doubtful", "_known", "_queue", "_results", "_snapshot", "_stats")
+    __slots__ = (
+        *("_beyond", "_doubtful", "_guessed", "_known", "_queue", "_results", "_snapshot"),
+        "_stats",
+    )
 
     def __init__(self, snapshot: HostSnapshot, beyond: Beyond = _NOTHING_BEYOND) -> None:
         self._snapshot = snapshot
@@ -80,6 +91,7 @@ class Figures:
             and stats is not None
             and bool(stats.unparsed or stats.lacking or queue.unlisted)
         )
+        self._guessed = frozenset[str]() if stats is None else guessed_fields(stats)
 
     def reading(self, condition: Condition) -> Reading | None:
         """What is known of a condition's figure; None when the poll does not tell.
@@ -125,10 +137,21 @@ class Figures:
         rows += self._queue.unlisted
         return math.inf if rows and FIGURES[name] != "count" else float(rows)
 
-    def hold(self, conditions: Iterable[Condition]) -> bool | None:
-        """Whether all conditions hold; None when none surely fails but one cannot be told."""
+    def guessed(self, conditions: Iterable[Condition]) -> tuple[str, ...]:
+        """The fields, only guessed, that the figures of conditions are made of."""
+        fields = [_MADE_OF.get(c.figure, frozenset()) & self._guessed for c in conditions]
+        return in_order(frozenset[str]().union(*fields))
+
+    def hold(self, conditions: Iterable[Condition], *, certain: bool = False) -> bool | None:
+        """Whether all conditions hold; None when none surely fails but one cannot be told.
+
+        With `certain` a figure that is made of a guess is not known, whatever it is.
+        """
         unsure = False
         for condition in conditions:
+            if certain and self._guessed and self.guessed([condition]):
+                unsure = True
+                continue
             known = self.reading(condition)
             if known is None:
                 unsure = True
@@ -154,9 +177,14 @@ def _verdict(known: Reading, condition: Condition) -> bool | None:
     return verdict if condition.holds(most) is verdict else None
 
 
-def holds(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> bool | None:
-    """Whether all conditions hold by one poll; None when none surely fails but one is unsure."""
-    return Figures(snapshot).hold(conditions)
+def holds(
+    snapshot: HostSnapshot, conditions: Iterable[Condition], *, certain: bool = False
+) -> bool | None:
+    """Whether all conditions hold by one poll; None when none surely fails but one is unsure.
+
+    With `certain`, as everything that acts must have it, a figure made of a guess is unsure.
+    """
+    return Figures(snapshot).hold(conditions, certain=certain)
 
 
 def failures_behind(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> tuple[Failure, ...]:

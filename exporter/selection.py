@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
 
@@ -16,16 +17,58 @@ Test = Callable[[Message], bool]
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
-def select(messages: Iterable[Message], selector: Selector) -> list[Message]:
-    """The messages that are meant, the oldest first; those of unknown age come last.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a selector means of a list."""
+
+    chosen: list[Message]
+    """The messages that are meant, the oldest first; those of unknown age come last."""
+    withheld: Mapping[str, frozenset[str]]
+    """By id, the messages that may be meant, of which it is not known since these fields are only
+    guessed."""
+
+
+def sift(messages: Iterable[Message], selector: Selector, *, guesses: bool = False) -> Selection:
+    """What is meant, and what may be.
 
     A message is meant when every criterion is known for it and holds: what the panel did not
-    tell of a message never speaks for acting on it.
+    tell of a message never speaks for acting on it, and nor does a guess. What is done to a
+    message is done by its id, so a guessed one is never meant.
+
+    Args:
+        messages: the list.
+        selector: which of them.
+        guesses: whether guesses count as known: to show messages, never to act on them.
     """
     tests = _tests(selector)
-    chosen = [message for message in messages if all(test(message) for test in tests)]
+    chosen: list[Message] = []
+    withheld: dict[str, frozenset[str]] = {}
+    needed = fields_of(selector)
+    for message in messages:
+        doubtful = message.guessed and not guesses and needed & message.guessed
+        if not doubtful:
+            if all(test(message) for _, test in tests):
+                chosen.append(message)
+        elif all(test(message) for name, test in tests if name not in doubtful):
+            withheld[message.id] = doubtful
     chosen.sort(key=lambda message: (message.age is None, -(message.age or 0.0), message.id))
-    return chosen if selector.limit is None else chosen[: selector.limit]
+    return Selection(chosen if selector.limit is None else chosen[: selector.limit], withheld)
+
+
+def select(
+    messages: Iterable[Message], selector: Selector, *, guesses: bool = False
+) -> list[Message]:
+    """The messages that are meant, as `sift` has them."""
+    return sift(messages, selector, guesses=guesses).chosen
+
+
+def fields_of(selector: Selector) -> frozenset[str]:
+    """The fields of a message that must be known for sure where a selector chooses it.
+
+    Which messages are the oldest is known by their ages alone.
+    """
+    by_age = selector.limit is not None
+    return frozenset({"id", *(name for name, _ in _tests(selector)), *(["age"] if by_age else [])})
 
 
 def describe(selector: Selector) -> str:
@@ -52,30 +95,36 @@ def describe(selector: Selector) -> str:
     return ", ".join(parts)
 
 
-def _tests(selector: Selector) -> list[Test]:
-    """One test for each criterion that is given."""
-    tests: list[Test] = []
+def _tests(selector: Selector) -> list[tuple[str, Test]]:
+    """One test for each criterion that is given, and the field that it looks at."""
+    tests: list[tuple[str, Test]] = []
     frozen, bounce = selector.frozen, selector.bounce
     if frozen is not None:
-        tests.append(lambda message: message.frozen is frozen)
+        tests.append(("frozen", lambda message: message.frozen is frozen))
     if bounce is not None:
-        tests.append(lambda message: message.bounce is bounce)
+        tests.append(("sender", lambda message: message.bounce is bounce))
     older, younger, larger = selector.older_than, selector.younger_than, selector.larger_than
     if older is not None:
-        tests.append(lambda message: message.age is not None and _least(message.age) > older)
+        tests.append(("age", _older_test(older)))
     if younger is not None:
-        tests.append(
-            lambda message: (
-                message.age is not None and message.age < younger and _most(message.age) <= younger
-            )
-        )
+        tests.append(("age", _younger_test(younger)))
     if larger is not None:
-        tests.append(lambda message: message.size is not None and message.size > larger)
+        tests.append(("size", lambda message: message.size is not None and message.size > larger))
     if selector.sender is not None:
-        tests.append(_sender_test(_glob(selector.sender)))
+        tests.append(("sender", _sender_test(_glob(selector.sender))))
     if selector.recipient is not None:
-        tests.append(_recipient_test(_glob(selector.recipient)))
+        tests.append(("recipients", _recipient_test(_glob(selector.recipient))))
     return tests
+
+
+def _older_test(older: float) -> Test:
+    return lambda message: message.age is not None and _least(message.age) > older
+
+
+def _younger_test(younger: float) -> Test:
+    return lambda message: (
+        message.age is not None and message.age < younger and _most(message.age) <= younger
+    )
 
 
 def _least(age: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from exporter.layout import guess_words, guessed_fields, in_order
 from exporter.panel.protocol import API_PATH
 from exporter.snapshot import Failure, QueueState
 from exporter.store import HostRecord
@@ -11,6 +12,10 @@ from exporter.store import HostRecord
 
 def host_view(record: HostRecord, now: float) -> dict[str, Any]:
     """A host as plain values. A figure is null when it is not known or stale.
+
+    Of a queue `certainty` says of each field how sure it is that the panel's rows hold it where it
+    is read; figures made of a field in `guessed` are guesses, and `confirm` says how to make them
+    more.
 
     `state` is `up`, `down` (no collector's last poll was good), `partial` (some were), or
     `unknown` before the first poll.
@@ -23,7 +28,7 @@ def host_view(record: HostRecord, now: float) -> dict[str, Any]:
         "state": state_of(record),
         "mta": record.mta,
         "polled_at": record.latest.at if record.latest else None,
-        "queue": None if queue is None else _queue_view(queue),
+        "queue": None if queue is None else _queue_view(queue, record.host.name),
         "services": {
             name: record.service(name, now) for name in record.host.collectors if name != "queue"
         },
@@ -40,7 +45,7 @@ def state_of(record: HostRecord) -> str:
     return "up" if all(good) else "partial" if any(good) else "down"
 
 
-def _queue_view(queue: QueueState) -> dict[str, Any]:
+def _queue_view(queue: QueueState, host: str) -> dict[str, Any]:
     stats = queue.stats
     view: dict[str, Any] = {"messages": queue.messages, "detail_skipped": stats is None}
     if stats is not None:
@@ -52,7 +57,10 @@ def _queue_view(queue: QueueState) -> dict[str, Any]:
             "size_bytes": stats.size_bytes,
             "oldest_age_seconds": stats.oldest_age,
             "incomplete": dict(stats.lacking),
+            "certainty": {name: how.value for name, how in stats.certainty},
         }
+        if guessed := guessed_fields(stats):
+            view |= {"guessed": list(in_order(guessed)), "confirm": guess_words(host, guessed)}
     return view
 
 

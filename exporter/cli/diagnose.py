@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import uvloop
 import yaml
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from exporter import __version__
+from exporter.cli.mail import printable, say
 from exporter.cli.poll import choose_hosts
 from exporter.cli.terminal import config_option, console, load_or_exit
-from exporter.diagnosis import Diagnosis, Finding, diagnose_host
-from exporter.panel.decode import anonymise_reply
+from exporter.config.loading import LoadedConfig
+from exporter.config.rewriting import (
+    HostFile,
+    RewriteError,
+    as_yaml,
+    find_host,
+    write_fields,
+)
+from exporter.diagnosis import (
+    Diagnosis,
+    FieldLine,
+    Finding,
+    diagnose_host,
+    field_lines,
+    read_table,
+    verdict,
+)
+from exporter.panel.decode import anonymise_reply, queue_stats
+from exporter.panel.decode.anonymise import anonymise_value, safe_text
+from exporter.panel.decode.recognition import show_key
+from exporter.panel.protocol import Operation
+from exporter.panel.secrecy import tells, written_forms
+from exporter.snapshot import Certainty
 from exporter.text import duration
 
 
@@ -28,33 +53,85 @@ from exporter.text import duration
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the raw replies, with addresses, ids and secrets replaced, to FILE.",
 )
-def diagnose(name: str, config_file: Path, save: Path | None) -> None:
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Add the proposed `fields` to the host's config, and change nothing else there.",
+)
+def diagnose(name: str, config_file: Path, save: Path | None, *, write: bool) -> None:
     """Ask one host every read-only operation once; show how each reply was understood.
 
-    Proposes the `fields` of the host where the shape of list_msg is not recognised.
-    Nothing is changed on the panel. Exit code 0 when everything was understood, else 1.
+    Of each field of list_msg's rows it shows where it is read, how sure that is, and three values
+    as they came. What is only guessed is shown and counted, but nothing acts on it: look at the
+    values, and confirm them with the `fields` that are proposed, by hand or with --write.
+
+    Nothing is changed on the panel. Exit code 0 when everything was understood, be it by a guess,
+    else 1; also 1 when --write could not write.
     """
-    config = load_or_exit(config_file).config
-    (host,) = choose_hosts(config, (name,))
-    if save is not None:
-        _claim(save)  # before anything is asked
-    diagnosis = uvloop.run(diagnose_host(config, host))
+    loaded = load_or_exit(config_file)
+    (host,) = choose_hosts(loaded.config, (name,))
+    place = _place(loaded, name) if write else None
+    descriptor = None if save is None else _claim(save)  # before anything is asked
+    diagnosis = uvloop.run(diagnose_host(loaded.config, host))
     out = console()
     _show(diagnosis, out)
-    if save is not None:
-        save.write_text(saved(diagnosis), encoding="utf-8")
+    if save is not None and descriptor is not None:
+        # Not by its name: by now another file may have it.
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(saved(diagnosis))
         note = f"\nThe replies are in {save}; read it before you send it to anyone."
         out.print(Text(note), soft_wrap=True)
+    if place is not None:
+        _write(loaded, place, diagnosis)
     if not diagnosis.ok:
         raise SystemExit(1)
 
 
-def _claim(file: Path) -> None:
-    """Make the file, for its owner alone; what is there already stays as it is."""
+def _claim(file: Path) -> int:
+    """Make the file, for its owner alone, and keep it open; what is there already stays as it is.
+
+    A link that stands there, or is put there later, is not followed.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        return os.open(file, flags, 0o600)
     except OSError as error:
         raise click.BadParameter(f"{file}: {error.strerror}", param_hint="--save") from None
+
+
+# --- what is written into the config ------------------------------------------------------------
+
+
+def _place(loaded: LoadedConfig, name: str) -> HostFile:
+    """Where the host stands, before anything is asked."""
+    try:
+        return find_host(loaded, name)
+    except RewriteError as error:
+        raise click.ClickException(f"--write: nothing was written. {error}.") from None
+
+
+def _write(loaded: LoadedConfig, place: HostFile, diagnosis: Diagnosis) -> None:
+    fields, host = diagnosis.proposed_fields, diagnosis.host
+    if not fields:
+        say("\nNothing was written: there is nothing to propose.")
+        return
+    try:
+        write_fields(loaded, host.name, place, fields)
+    except RewriteError as error:
+        click.echo(err=True)
+        raise click.ClickException(f"Nothing was written. {error}.") from None
+    click.echo()
+    say(f"Written into {place.file}: {as_yaml(fields)}")
+    list_reply = next(f.body for f in diagnosis.findings if f.operation is Operation.LIST)
+    assert list_reply is not None  # noqa: S101 - what is proposed comes from it
+    confirmed = host.model_copy(update={"fields": {**host.fields, **fields}})
+    table = read_table(confirmed, list_reply)
+    stats = queue_stats(table)
+    say(f"With it: {verdict(table, stats, [*field_lines(confirmed, table, stats)])}")
+    say("A daemon takes it in with a reload (SIGHUP, or POST /-/reload).")
+
+
+# --- what is shown ------------------------------------------------------------------------------
 
 
 def _show(diagnosis: Diagnosis, out: Console) -> None:
@@ -69,10 +146,55 @@ def _show(diagnosis: Diagnosis, out: Console) -> None:
         out.print("\nThe other operations were not asked: they would fail alike.")
     for note in diagnosis.notes:
         out.print(Text.assemble("\n", ("note: ", "yellow"), note))
+    if diagnosis.fields:
+        out.print("\nHow the rows of list_msg were read:\n")
+        out.print(_table(diagnosis))
+    if diagnosis.verdict:
+        out.print(Text(f"\n{diagnosis.verdict}"))
     if diagnosis.proposed_fields:
-        fields = yaml.safe_dump({"fields": diagnosis.proposed_fields}, sort_keys=False)
-        out.print("\nTo say by hand what is what in a row, write in this host's config:")
-        out.print(Text(fields.rstrip()))
+        out.print(
+            Text(
+                "\nWhere the values above are what they are said to be, confirm it: write below "
+                f"this host, or let `diagnose {host.name} --write` do so:\n"
+            )
+        )
+        out.print(Text(f"    {as_yaml(diagnosis.proposed_fields)}"), soft_wrap=True)
+    if diagnosis.next_step:
+        out.print(Text(f"\n{diagnosis.next_step}"))
+
+
+_LONGEST_VALUE = 60
+
+
+def _table(diagnosis: Diagnosis) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+    table.add_column("FIELD", no_wrap=True)
+    table.add_column("FROM", overflow="fold", max_width=14)
+    table.add_column("CERTAINTY", no_wrap=True)
+    table.add_column("VALUES", overflow="fold", max_width=26)
+    table.add_column("MISSING", overflow="fold", max_width=24)
+    secrets = diagnosis.host.secret_values
+    for line in diagnosis.fields:
+        guessed = line.certainty is Certainty.GUESSED
+        table.add_row(
+            line.name,
+            Text(", ".join(map(show_key, line.keys)) or "-"),
+            Text(line.certainty or "not told", style="yellow" if guessed else ""),
+            Text("\n".join(_shown(v, secrets) for v in line.samples) or "-"),
+            Text(printable(line.missing)),
+        )
+    return table
+
+
+def _shown(value: object, secrets: Sequence[str]) -> str:
+    """A value as it came, whole but for absurd length, on one line; a panel may echo a secret."""
+    text = printable(json.dumps(_discreet(value, secrets), ensure_ascii=False, default=str))
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _discreet(value: object, secrets: Sequence[str]) -> object:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return "<secret>" if tells(text, written_forms(secrets)) else value
 
 
 def _show_finding(finding: Finding, out: Console) -> None:
@@ -102,5 +224,20 @@ def saved(diagnosis: Diagnosis) -> str:
         )
         for finding in diagnosis.findings
     }
-    document = {"version": __version__, "dialect": diagnosis.host.dialect, "replies": replies}
+    document: dict[str, object] = {
+        "version": __version__,
+        "dialect": diagnosis.host.dialect,
+        "replies": replies,
+    }
+    if diagnosis.fields:
+        document["fields"] = [_saved_line(line, secrets) for line in diagnosis.fields]
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _saved_line(line: FieldLine, secrets: Sequence[str]) -> dict[str, object]:
+    return {
+        "field": line.name,
+        "from": [safe_text(key) if isinstance(key, str) else key for key in line.keys],
+        "certainty": line.certainty.value if line.certainty else "not told",
+        "values": [anonymise_value(_discreet(value, secrets)) for value in line.samples],
+    }

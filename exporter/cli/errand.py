@@ -29,6 +29,7 @@ from exporter.journal import Entry, Outcome
 from exporter.journal.view import entry_view, messages_view
 from exporter.remediation.actions import Answer
 from exporter.remediation.by_hand import Done, Prospect, do_by_hand
+from exporter.remediation.guards import Block
 from exporter.remediation.plan import Plan
 from exporter.remediation.work import Deed
 from exporter.text import integer
@@ -62,7 +63,10 @@ def the_host(config_file: Path, name: str) -> tuple[Config, HostConfig]:
 
 
 def run_errand(config: Config, host: HostConfig, errand: Errand) -> None:
-    """Do it; the exit code is 0 when the outcome is ok, or there was nothing to do."""
+    """Do it; the exit code is 0 when the outcome is ok, or there was nothing to do.
+
+    It is 1 where all that may be meant is left out, since what it rests on is only guessed.
+    """
     if errand.deed.action not in ON_SERVICE:
         need_a_terminal(yes=errand.yes)
     progress = Progressing()
@@ -73,7 +77,8 @@ def run_errand(config: Config, host: HostConfig, errand: Errand) -> None:
         _tell(host.name, errand, done, progress.answers)
     if progress.interrupted:
         raise SystemExit(INTERRUPTED)
-    if done.outcome is not None and done.outcome.outcome != Outcome.OK:
+    ended_well = done.outcome is None or done.outcome.outcome == Outcome.OK
+    if done.prospect.block is not None or not ended_well:
         raise SystemExit(1)
 
 
@@ -146,6 +151,9 @@ def notes_on(prospect: Prospect, host: str) -> list[str]:
         )
     if prospect.absent:
         notes.append(f"Not in the queue: {', '.join(sorted(prospect.absent))}.")
+    if prospect.withheld and prospect.plan.messages:
+        count = plural(len(prospect.withheld), "message")
+        notes.append(f"Left out, though they may be meant: {count}. {prospect.doubt}")
     if prospect.unmeant:
         ids = ", ".join(sorted(prospect.unmeant))
         notes.append(f"In the queue, but not what the other options say: {ids}.")
@@ -185,9 +193,19 @@ def _view(host: str, errand: Errand, done: Done, answers: Sequence[Answer]) -> d
         view["plan"] = plan_view(plan)
         view["ids_not_in_the_queue"] = sorted(prospect.absent)
         view["ids_not_meant"] = sorted(prospect.unmeant)
+        if prospect.withheld:
+            view["ids_only_guessed"] = sorted(prospect.withheld)
+            view["block"] = block_view(prospect.block)
         view["failures"] = failures_view(answers)
     view["outcome"] = None if done.outcome is None else entry_view(done.outcome)
     return view
+
+
+def block_view(block: Block | None) -> dict[str, Any] | None:
+    """What held it back as plain values."""
+    if block is None:
+        return None
+    return {"guard": block.guard.value, "reason": block.reason, "until": block.until}
 
 
 def plan_view(plan: Plan) -> dict[str, Any]:
@@ -210,6 +228,13 @@ def failures_view(answers: Sequence[Answer]) -> list[dict[str, str]]:
 
 
 def _tell(host: str, errand: Errand, done: Done, answers: Sequence[Answer]) -> None:
+    block = done.prospect.block
+    if block is not None:
+        for note in notes_on(done.prospect, host):
+            say(note)
+        what = errand.deed.action.replace("_", "-")
+        say(f"{what} on {host} is held back by {block.guard}: {printable(block.reason)}")
+        return
     if done.outcome is None:
         nothing = f"{host}: nothing to do, {_emptiness(errand, done.prospect)}."
         for note in (*notes_on(done.prospect, host), nothing):

@@ -20,6 +20,8 @@ WIDTH = 80
 """Columns of what is no terminal, and of a terminal at least."""
 
 _HEAD = ("ID", "AGE", "SIZE", "F", "SENDER", "RECIPIENT")
+_HEADED = ("id", "age", "size", "frozen", "sender", "recipients")
+"""The fields of a message below each."""
 _FROZEN = {True: "F", False: "", None: "?"}
 
 Row = tuple[str, str, str, str, str, str, str]
@@ -34,20 +36,25 @@ def width_of(out: Console) -> int:
 def message_lines(messages: Sequence[Message], width: int) -> Iterator[str]:
     """A heading and a line for each message; none for no messages.
 
+    The heading of a column that is only guessed, of one message at least, ends with `?`.
+
     Not by rich, which takes a minute for a queue of 100,000.
     """
     if not messages:
         return
-    rows: list[Row] = [(*_HEAD, ""), *map(_row, messages)]
-    ids, ages, sizes = (max(len(row[column]) for row in rows) for column in range(3))
-    rest = width - (ids + ages + sizes + len("        F  "))
+    guessed = frozenset[str]().union(*{message.guessed for message in messages})
+    head = [title + "?" * (name in guessed) for title, name in zip(_HEAD, _HEADED, strict=True)]
+    rows: list[Row] = [(*head, ""), *map(_row, messages)]  # type: ignore[list-item]  # six titles
+    ids, ages, sizes, marks = (max(len(row[column]) for row in rows) for column in range(4))
+    rest = width - (ids + ages + sizes + marks + len("          "))
     # What one of the two does not need the other may have.
     recipients = max(cell_len(row[5]) + len(row[6]) for row in rows)
     senders = min(max(cell_len(row[4]) for row in rows), max(rest // 2, rest - recipients))
     for id_, age, size_, mark, sender, recipient, more in rows:
         to = _cut(recipient, rest - senders - len(more)) + more
         sent_by = set_cell_size(_cut(sender, senders), senders)
-        yield f"{id_:{ids}}  {age:>{ages}}  {size_:>{sizes}}  {mark:1}  {sent_by}  {to}".rstrip()
+        start = f"{id_:{ids}}  {age:>{ages}}  {size_:>{sizes}}  {mark:{marks}}"
+        yield f"{start}  {sent_by}  {to}".rstrip()
 
 
 def _row(message: Message) -> Row:

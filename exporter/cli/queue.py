@@ -20,6 +20,7 @@ from exporter.cli.terminal import (
 )
 from exporter.config.selectors import Selector
 from exporter.journal.view import messages_view
+from exporter.layout import guess_words, in_order
 from exporter.panel.ask import ask
 from exporter.panel.decode import decode_count_reply
 from exporter.panel.protocol import Operation
@@ -86,20 +87,24 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     brainycp-exporter queue list mx1 --sender "*@shop.example.com" --config F
 
     F marks frozen mail, ? that the panel does not tell, <> the sender of a bounce; +2 stands
-    for two more recipients who wait.
+    for two more recipients who wait. A column whose heading ends with ? is only guessed, of one
+    message at least, and nothing acts on it: `diagnose` says how to confirm it.
     """  # noqa: D301
     config, host = the_host(config_file, name)
 
     async def ask_list() -> Prospect:
         async with workshop(config, host) as shop:
             # Which deed makes no odds: this one takes any selector.
-            return await prospect_of(shop.bench, Deed("retry", chosen.selector), chosen.only)
+            deed = Deed("retry", chosen.selector)
+            return await prospect_of(shop.bench, deed, chosen.only, guesses=True)
 
     with told(host.name):
         prospect = uvloop.run(ask_list())
     listing, messages = prospect.listing, prospect.plan.messages
+    guessed = frozenset[str]().union(*{message.guessed for message in messages})
     assert listing is not None  # noqa: S101 - made for messages
     if output_format == "json":
+        doubt = {"guessed": list(in_order(guessed))} if guessed else {}
         print_json(
             {
                 "host": host.name,
@@ -109,6 +114,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
                 "messages": messages_view(messages),
                 "ids_not_in_the_queue": sorted(prospect.absent),
                 "ids_not_meant": sorted(prospect.unmeant),
+                **doubt,
             }
         )
         return
@@ -120,6 +126,8 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     click.echo(f"{totals(messages)}.{of_all}" if messages or of_all else "The queue is empty.")
     for note in notes_on(prospect, host.name):
         say(note)
+    if guessed:
+        say(guess_words(host.name, guessed))
 
 
 @queue.command("retry")
@@ -179,8 +187,9 @@ def purge_frozen(
 ) -> None:
     """Delete all frozen mail for good; asks first.
 
-    Whoever sent it. Takes the panel's own operation for it where that does precisely what was
-    shown, else goes message by message. To leave some out use `queue delete HOST --frozen ...`.
+    Whoever sent it. Goes message by message; takes the panel's own operation for all frozen mail
+    only where no other mail is there that might freeze meanwhile, or by id would take long. To
+    leave some out use `queue delete HOST --frozen ...`.
 
     \b
     brainycp-exporter queue purge-frozen mx1 --config F

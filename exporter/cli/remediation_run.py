@@ -23,6 +23,7 @@ from exporter.cli.acting import (
     yes_option,
 )
 from exporter.cli.errand import (
+    block_view,
     failures_view,
     place_of_plan,
     plan_view,
@@ -170,9 +171,7 @@ def _view(wish: _Wish, result: Result, progress: Progressing) -> dict[str, Any]:
         "host": wish.host.name,
         "rule": wish.rule.name,
         "dry_run": wish.dry_run,
-        "block": None
-        if block is None
-        else {"guard": block.guard.value, "reason": block.reason, "until": block.until},
+        "block": block_view(block),
         "plan": None if plan is None else plan_view(plan),
         "failures": failures_view(progress.answers),
         "outcome": None if result.outcome is None else entry_view(result.outcome),

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+from typing_extensions import is_typeddict
 
 from exporter.config.document import Document, Path_, Problem
 from exporter.config.mistakes import did_you_mean
@@ -62,6 +63,7 @@ _PLAIN = {
     "tuple_type": "must be a list",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
+    "too_long": "holds too many values",
 }
 
 _BOUNDS = {
@@ -77,7 +79,10 @@ def explain(model: type[BaseModel], item: ErrorDetails) -> str:
     """
     kind, loc, context = item["type"], item["loc"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        return "unknown key" + _suggestion(str(loc[-1]), _keys_at(model, loc[:-1]))
+        known = _keys_at(model, loc[:-1])
+        if loc[:-1] and loc[-2] == "fields":  # few, and none is like another
+            return f"unknown key; known are {', '.join(known[:-1])} or {known[-1]}"
+        return "unknown key" + _suggestion(str(loc[-1]), known)
     if kind in _PLAIN:
         return _PLAIN[kind]
     if kind in _BOUNDS:
@@ -96,6 +101,9 @@ def _keys_at(model: type[BaseModel], loc: Path_) -> list[str]:
             continue
         info = _by_key(model).get(part)
         inner = [] if info is None else [info.annotation, *getattr(info.annotation, "__args__", ())]
+        typed = next((t for t in inner if is_typeddict(t)), None)
+        if typed is not None:
+            return list(typed.__annotations__)
         nested = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
         if not nested:
             return []

@@ -12,13 +12,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
+    with_config,
 )
+from typing_extensions import TypedDict
 from yarl import URL
 
 from exporter.config.access import BasicAuth, Credentials, TlsConfig, panel_url, plain_url
@@ -28,6 +31,7 @@ from exporter.config.labels import LabelName
 from exporter.config.mistakes import Mistake, tell
 from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import absolute
+from exporter.panel.decode.values import state_word
 from exporter.panel.protocol import API_PATH, Dialect, Language
 from exporter.snapshot import COLLECTORS, PanelId
 
@@ -56,8 +60,6 @@ HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,126}")
 CollectorName = Literal["queue", "clamav", "spamassassin"]
 assert get_args(CollectorName) == COLLECTORS  # noqa: S101 - a Literal cannot be computed
 
-MessageField = Literal["id", "age", "size", "sender", "recipients", "frozen"]
-
 
 def _name_or_position(value: object) -> str | int:
     # A bool is an int to Python, but `frozen: true` would silently mean the second column.
@@ -83,6 +85,65 @@ NameOrPosition = Annotated[
 """Where in a row of list_msg a value stands."""
 
 
+def _state_value(value: object) -> str:
+    if isinstance(value, bool):
+        value = str(value).lower()  # as JSON has it
+    text = str(value)
+    if not isinstance(value, str | int) or len(text) > _LONGEST_STATE:
+        raise ValueError('must be a value as the panel shows it: a text, as F or "", or a number')
+    return text
+
+
+_LONGEST_STATE = 200
+
+StateValue = Annotated[
+    str,
+    PlainValidator(_state_value),
+    WithJsonSchema({"type": ["string", "integer", "boolean"], "maxLength": _LONGEST_STATE}),
+]
+"""A value of the field `frozen`, as text."""
+
+StateValues = Annotated[tuple[StateValue, ...], Field(min_length=1, max_length=100)]
+
+
+@with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
+class Fields(TypedDict, total=False):
+    """Which name or position in a row of list_msg is what."""
+
+    id: NameOrPosition
+    """The message's queue id."""
+    age: NameOrPosition
+    """How long it has been in the queue, or since when."""
+    size: NameOrPosition
+    """Its size."""
+    sender: NameOrPosition
+    """Its envelope sender."""
+    recipients: NameOrPosition
+    """Its recipients."""
+    frozen: NameOrPosition
+    """Whether it is frozen (Exim) or on hold (Postfix)."""
+    frozen_values: StateValues
+    """The values of `frozen` that mean frozen, where these are no words that are known; without
+    regard to case, blanks at the ends, tags and stars."""
+    not_frozen_values: StateValues
+    """Those that mean not frozen; a value in neither list tells nothing."""
+
+
+def mistaken_fields(fields: Fields) -> Iterator[Mistake]:
+    """What is wrong with them together."""
+    lists = [name for name in ("frozen_values", "not_frozen_values") if name in fields]
+    if lists and "frozen" not in fields:
+        for name in lists:
+            yield (name,), "is of no use without `frozen`: say which name or position holds these"
+    if lists == ["not_frozen_values"]:
+        yield ("not_frozen_values",), "needs `frozen_values` beside it: which values mean frozen?"
+    frozen = {state_word(value) for value in fields.get("frozen_values", ())}
+    for position, value in enumerate(fields.get("not_frozen_values", ())):
+        if state_word(value) in frozen:
+            words = "stands in `frozen_values`, too: it cannot mean both"
+            yield ("not_frozen_values", position), words
+
+
 class HostConfig(Credentials):
     """One panel."""
 
@@ -96,7 +157,7 @@ class HostConfig(Credentials):
     """Names of the request fields: the vendor's, those of public clients, or both at once."""
     collectors: tuple[CollectorName, ...] = Field(COLLECTORS, min_length=1)  # type: ignore[arg-type]  # the assertion above
     """What is asked of this panel."""
-    fields: Mapping[MessageField, NameOrPosition] = Field(default_factory=dict)
+    fields: Fields = Field(default_factory=Fields)
     """Which name or position in a row of list_msg is what, when its shape is not recognised."""
     time_zone: str | None = None
     """IANA name of the panel's time zone; without it dates that name no zone are not used."""
@@ -128,6 +189,12 @@ class HostConfig(Credentials):
     @classmethod
     def _no_repeats(cls, value: tuple[CollectorName, ...]) -> tuple[CollectorName, ...]:
         return tuple(name for name in COLLECTORS if name in value)
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Self:
+        mistakes = mistaken_fields(self.fields)
+        tell(type(self).__name__, ((("fields", *at), words) for at, words in mistakes))
+        return self
 
     @field_validator("time_zone")
     @classmethod
@@ -174,8 +241,14 @@ class HostConfig(Credentials):
 
     @cached_property
     def told_fields(self) -> dict[str, str | int]:
-        """`fields` as the decoder takes them."""
-        return {str(name): place for name, place in self.fields.items()}
+        """Where each field is, by `fields`."""
+        return {name: key for name, key in self.fields.items() if isinstance(key, str | int)}
+
+    @cached_property
+    def frozen_values(self) -> dict[str, bool]:
+        """Which values of the field `frozen` mean frozen, and which not, by `fields`."""
+        told = dict.fromkeys(self.fields.get("not_frozen_values", ()), False)
+        return told | dict.fromkeys(self.fields.get("frozen_values", ()), True)
 
     @cached_property
     def secret_values(self) -> tuple[str, ...]:

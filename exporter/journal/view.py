@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exporter.journal.entries import Entry
+from exporter.layout import in_order
 from exporter.snapshot import Message
 
 
@@ -27,8 +28,8 @@ def entry_view(entry: Entry) -> dict[str, Any]:
 
 
 def message_view(message: Message) -> dict[str, Any]:
-    """A message; null where the panel did not tell."""
-    return {
+    """A message; null where the panel did not tell. `guessed`, where any of it is only that."""
+    view: dict[str, Any] = {
         "id": message.id,
         "age_seconds": message.age,
         "size_bytes": message.size,
@@ -37,6 +38,9 @@ def message_view(message: Message) -> dict[str, Any]:
         "delivered": list(message.delivered),
         "frozen": message.frozen,
     }
+    if message.guessed:
+        view["guessed"] = list(in_order(message.guessed))
+    return view
 
 
 def messages_view(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -63,6 +63,12 @@ QUEUE_INCOMPLETE = Family(
     "gauge",
     "Understood messages that lack a field, so that figures made from it do not cover them.",
 )
+QUEUE_LAYOUT = Family(
+    "brainycp_queue_layout_certain",
+    "gauge",
+    "1 when a field of list_msg's rows is named or follows from the mail server's own grammar, "
+    "0 when it is only guessed, so that nothing acts on it; only fields that are told.",
+)
 QUEUE_FROZEN = Family(
     "brainycp_queue_frozen_messages", "gauge", "Frozen (Exim) or held (Postfix) messages."
 )
@@ -114,6 +120,7 @@ HOST_FAMILIES = (
     QUEUE_DETAIL_SKIPPED,
     QUEUE_UNPARSED,
     QUEUE_INCOMPLETE,
+    QUEUE_LAYOUT,
     QUEUE_FROZEN,
     QUEUE_BOUNCE,
     QUEUE_SIZE,

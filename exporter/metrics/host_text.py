@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from itertools import accumulate, chain
 
 from exporter.config.models import HostConfig
+from exporter.layout import LIST_FIELDS
 from exporter.metrics import families as f
 from exporter.metrics.families import HOST_FAMILIES, Family
 from exporter.panel.protocol import API_PATH
@@ -21,6 +22,7 @@ from exporter.snapshot import (
     OTHER_DOMAIN,
     SERVICES,
     AgeHistogram,
+    Certainty,
     DomainCounts,
     QueueState,
     QueueStats,
@@ -86,6 +88,9 @@ class HostFormatter:
         )
         self._incomplete = {
             name: f'{f.QUEUE_INCOMPLETE.name}{{{label},field="{name}"}} ' for name in MESSAGE_FIELDS
+        }
+        self._layout = {
+            name: f'{f.QUEUE_LAYOUT.name}{{{label},field="{name}"}} ' for name in LIST_FIELDS
         }
         self._domain_line = {
             role: f'{f.QUEUE_DOMAIN.name}{{{label},role="{role}",domain="'.replace("%", "%%")
@@ -165,6 +170,13 @@ class HostFormatter:
         if stats.lacking:
             parts[f.QUEUE_INCOMPLETE] = "".join(
                 [f"{self._incomplete[name]}{count}\n" for name, count in stats.lacking]
+            )
+        if stats.certainty:
+            parts[f.QUEUE_LAYOUT] = "".join(
+                [
+                    f"{self._layout[name]}{0 if how is Certainty.GUESSED else 1}\n"
+                    for name, how in stats.certainty
+                ]
             )
         if stats.ages is not None:
             parts[f.QUEUE_AGE] = self._histogram(stats.ages)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from exporter.config.remediation import ON_SERVICE
 from exporter.hostlock import HostLocks
 from exporter.journal import Actor, Entry, JournalError, Kind
+from exporter.layout import guess_words
 from exporter.listing import Listing
+from exporter.remediation.guards import Block, Guard
 from exporter.remediation.plan import Plan, is_all_frozen_mail, plan_from
 from exporter.remediation.run import Declined, OnBegin, settle_what_was_left
 from exporter.remediation.work import EVERYTHING, Bench, Deed, OnAnswer, Work
@@ -34,6 +36,22 @@ class Prospect:
     """Ids that were named and that no understood row of the queue has."""
     unmeant: frozenset[str] = frozenset()
     """Ids that were named and are in the queue, but are not what the selector means."""
+    withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By id, messages that may be meant, of which that is not known since these fields are only
+    guessed: they are left out."""
+
+    @property
+    def doubt(self) -> str:
+        """What is left out for being only guessed, and how to confirm it; "" where nothing is."""
+        if self.listing is None or not self.withheld:
+            return ""
+        return guess_words(self.listing.host, frozenset[str]().union(*self.withheld.values()))
+
+    @property
+    def block(self) -> Block | None:
+        """What keeps a person from it as it would keep a rule: guesses, where all rests on them."""
+        doubt = self.doubt
+        return Block(Guard.LAYOUT, doubt) if doubt and not self.plan.messages else None
 
     @property
     def is_empty(self) -> bool:
@@ -55,23 +73,29 @@ class Done:
 
     prospect: Prospect
     outcome: Entry | None = None
-    """None when there was nothing to do."""
+    """None when there was nothing to do, or a guard spoke against it."""
 
 
-async def prospect_of(bench: Bench, deed: Deed, only: frozenset[str] | None = None) -> Prospect:
+async def prospect_of(
+    bench: Bench, deed: Deed, only: frozenset[str] | None = None, *, guesses: bool = False
+) -> Prospect:
     """What a deed would be done to now.
 
-    With `only`, of what the selector means these ids alone.
+    With `only`, of what the selector means these ids alone. With `guesses` also what it means by
+    a guess: to show it, not to act.
 
     Raises:
         PanelError: the queue cannot be listed.
     """
     if deed.action in ON_SERVICE:
         return Prospect(Plan(reason=deed.service))
-    listing = await bench.list(deed.selector, most=ALL)
-    chosen, reason = listing.chosen, describe(deed.selector)
+    # One request empties the whole queue, whatever the ids are; the plan shows what is there.
+    guesses = guesses or deed.action == "purge_all"
+    listing = await bench.list(deed.selector, most=ALL, guesses=guesses)
+    chosen, withheld, reason = listing.chosen, listing.withheld, describe(deed.selector)
     if only is not None:
         chosen = tuple(message for message in chosen if message.id in only)
+        withheld = {id_: fields for id_, fields in withheld.items() if id_ in only}
         named = "named by id"
         reason = named if deed.selector == EVERYTHING else f"{named}, {reason}"
     # Ids that a person names are these messages, not what may be frozen by then.
@@ -80,7 +104,8 @@ async def prospect_of(bench: Bench, deed: Deed, only: frozenset[str] | None = No
     plan = plan_from(listing, chosen, reason, whole=whole)
     plan = plan.by_id_where_it_costs_little(deed.action, bench.parallel)
     missing = (only or frozenset()) - plan.ids
-    return Prospect(plan, listing, missing - listing.ids, missing & listing.ids)
+    unmeant = (missing & listing.ids) - withheld.keys()
+    return Prospect(plan, listing, missing - listing.ids, unmeant, withheld)
 
 
 async def do_by_hand(
@@ -108,15 +133,6 @@ async def do_by_hand(
     with locks.hold(bench.panel.url):
         await settle_what_was_left(bench)
         prospect = await prospect_of(bench, deed, only)
-        if prospect.is_empty:
-            return Done(prospect)
-        if not await confirm(prospect):
-            raise Declined
-        if prospect.plan.as_a_whole:
-            prospect = _as_seen(deed, prospect, await prospect_of(bench, deed))
-            if prospect.is_empty:
-                return Done(prospect)
-        plan = prospect.plan
         base = Entry(
             Kind.INTENT,
             run=uuid.uuid4().hex,
@@ -126,6 +142,18 @@ async def do_by_hand(
             actor=f"{Actor.PERSON}:{who}" if who else Actor.PERSON.value,
             panel=bench.client.host.panel,
         )
+        if prospect.block is not None:
+            await _note(bench, base, prospect.block)
+            return Done(prospect)
+        if prospect.is_empty:
+            return Done(prospect)
+        if not await confirm(prospect):
+            raise Declined
+        if prospect.plan.as_a_whole:
+            prospect = _as_seen(deed, prospect, await prospect_of(bench, deed))
+            if prospect.is_empty:
+                return Done(prospect)
+        plan = prospect.plan
         work = Work(bench, deed, plan, base, on_answer=on_answer)
         on_begin(plan)
         await work.intend(f"About to {deed.describe(plan)}, by hand.", {})
@@ -134,6 +162,14 @@ async def do_by_hand(
         except JournalError as error:
             raise UnfinishedError(str(error)) from error
         return Done(prospect, outcome)
+
+
+async def _note(bench: Bench, base: Entry, block: Block) -> None:
+    """Write down what held a person back, as it is written down of a rule."""
+    entry = replace(
+        base, kind=Kind.BLOCKED, run="", mode="", outcome=block.guard.value, text=block.reason
+    )
+    await bench.journal.do(lambda journal: journal.add(entry))
 
 
 def _as_seen(deed: Deed, seen: Prospect, now: Prospect) -> Prospect:

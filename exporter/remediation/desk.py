@@ -26,7 +26,13 @@ from exporter.remediation.guards import Block, Guard, InForce, Situation, first_
 from exporter.remediation.incidents import Incident
 from exporter.remediation.notes import entry_of_block, is_news
 from exporter.remediation.orphans import close_orphans
-from exporter.remediation.run import Request, Result, run_rule, settle_what_was_left
+from exporter.remediation.run import (
+    Request,
+    Result,
+    layout_block,
+    run_rule,
+    settle_what_was_left,
+)
 from exporter.remediation.silence import KnowsSilences
 from exporter.remediation.situation import Fleet, situation_of
 from exporter.remediation.states import Asked, HostState, RuleState, follow_config, key_of
@@ -43,7 +49,7 @@ held, or for a silence: until then each poll would cost it another list."""
 _AFTER_LISTING = frozenset(
     {
         *(Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES),
-        *(Guard.UNSETTLED, Guard.SILENCE),
+        *(Guard.UNSETTLED, Guard.SILENCE, Guard.LAYOUT),
     }
 )
 
@@ -410,7 +416,7 @@ class Desk:
                     await self._answer(host, rule, state, request)
                 elif (
                     request.actor is Actor.RULE
-                    and state.clock.tripped
+                    and (state.clock.tripped or state.doubt)
                     and self._clock() >= state.rest_until
                 ):
                     await self._let(host, rule, state, request)
@@ -488,6 +494,8 @@ class Desk:
     ) -> Block | None:
         """Let a rule act if nothing speaks against it; what does."""
         block = await self._forehand(host.config, rule, request)
+        if block is None and request.actor is Actor.RULE and state.doubt:
+            block = layout_block(host.config.name, state.doubt, request.why)
         if block is None and not self._is_in_force(host, rule):
             return None
         if block is None:

@@ -9,8 +9,9 @@ from typing import Literal, Protocol
 
 from exporter.config.remediation import RemediationRule
 from exporter.config.selectors import Selector
-from exporter.identity import Sighting, change_of, other_message
+from exporter.identity import Sighting, change_of, other_message, without_guesses
 from exporter.journal.entries import Outcome
+from exporter.layout import guess_words
 from exporter.listing import Listing
 from exporter.remediation.actions import Answer
 from exporter.remediation.guards import Block, Guard
@@ -111,6 +112,9 @@ def plan_of(
             f"{integer(rule.max_messages)}.",
         )
     chosen = [m for m in listing.chosen if approved is None or approved.holds(m, listing.at)]
+    # What may be meant and is not known to be would go with the whole queue.
+    if listing.withheld and (not chosen or rule.action == "purge_all"):
+        return Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
     if not chosen:
         seen = " and among those that were approved" if listing.chosen else ""
         return Block(Guard.NOTHING_TO_DO, f"No message is {describe(rule.selector)}{seen}.")
@@ -190,9 +194,9 @@ def held_against(
 def still_there(planned: Sequence[Message], then: float, after: Listing) -> frozenset[str]:
     """Of messages seen at Unix time `then` those that a list, which watches them, still holds.
 
-    Another message by the id of one that has gone is not it.
+    Another message by the id of one that has gone is not it; what is only guessed does not tell.
     """
-    now = {message.id: message for message in after.watched}
+    now = {message.id: without_guesses(message) for message in after.watched}
     return frozenset(
         message.id
         for message in planned
@@ -242,6 +246,9 @@ class Verdict:
     text: str
     detail: Mapping[str, object]
 
+
+_TOLD_ELSEWHERE = frozenset({Guard.PAUSE, Guard.JOURNAL})
+"""Guards that the page, the log and a metric of their own tell: no outcome repeats them."""
 
 _REFUSALS = frozenset(
     {Reason.FORBIDDEN, Reason.UNSUPPORTED, Reason.BAD_REQUEST, Reason.HTTP_STATUS}
@@ -332,7 +339,7 @@ def _judged(
     good = _is_good(rule_action, seen, counted, belied, expected=expected)
     if expected is False:
         parts.append("What verify expects did not come true.")
-    if stopped is not None and stopped.guard is not Guard.PAUSE:
+    if stopped is not None and stopped.guard not in _TOLD_ELSEWHERE:
         parts.append(f"Stopped: {stopped.reason}")
     absent = {a.message_id for a in asked if a.what == "gone"}
     absent |= {omission.message_id for omission in omissions if omission.what == "left"}

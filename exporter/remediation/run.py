@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from exporter.config.remediation import ON_SERVICE, RemediationConfig, Remediati
 from exporter.hostlock import FLEET, TURN, HostBusyError, HostLocks, LockFileError
 from exporter.identity import Sighting
 from exporter.journal import Actor, Entry, JournalError, Kind, Outcome
+from exporter.layout import guess_words
 from exporter.panel.errors import PanelError
 from exporter.remediation.guards import (
     FAILED_VERIFICATIONS,
@@ -25,8 +26,8 @@ from exporter.remediation.plan import Plan, Verdict, plan_of
 from exporter.remediation.silence import silence_of
 from exporter.remediation.under_way import UnderWay
 from exporter.remediation.work import Bench, Deed, OnAnswer, Work, settle
-from exporter.rules import failures_behind, holds, readings
-from exporter.snapshot import HostGoneError
+from exporter.rules import Figures, failures_behind, readings
+from exporter.snapshot import HostGoneError, HostSnapshot
 
 TRIES_TO_BEGIN = 100
 A_MOMENT = 0.05
@@ -187,14 +188,7 @@ class _Run:
         await self._demand_no_silence()
         snapshot = await self.bench.poll(self.bench.host)
         why = readings(snapshot, self.rule.when)
-        verdict = holds(snapshot, self.rule.when)
-        if verdict is not True:
-            unsure = verdict is None
-            found = "cannot be told whether it holds" if unsure else "does not hold"
-            failures = failures_behind(snapshot, self.rule.when) if unsure else ()
-            words = " ".join(f"{failure.message} {failure.hint}" for failure in failures)
-            reason = f"Looked at again, it {found}: {shown(why)}. {words}".rstrip()
-            raise _BlockedError(Block(Guard.CONDITION, reason))
+        self._demand_that_it_holds(snapshot, why)
         plan = self.plan = await self._make_plan()
         deed = Deed.of(self.rule)
         work = self._work(deed, plan)
@@ -215,6 +209,23 @@ class _Run:
         under_way = UnderWay(self.bench, self.config, self.rule, self.look)
         on_answer = {} if self.on_answer is None else {"on_answer": self.on_answer}
         return Work(self.bench, deed, plan, self.base, before=under_way.block, **on_answer)
+
+    def _demand_that_it_holds(
+        self, snapshot: HostSnapshot, why: Mapping[str, float | None]
+    ) -> None:
+        """The rule's `when`, by a poll that is no older than the run; a guess is no knowledge."""
+        figures, when = Figures(snapshot), self.rule.when
+        verdict = figures.hold(when, certain=True)
+        if verdict is True:
+            return
+        if verdict is None and figures.hold(when) is not None:
+            raise _BlockedError(layout_block(self.bench.host, figures.guessed(when), why))
+        unsure = verdict is None
+        found = "cannot be told whether it holds" if unsure else "does not hold"
+        failures = failures_behind(snapshot, when) if unsure else ()
+        words = " ".join(f"{failure.message} {failure.hint}" for failure in failures)
+        reason = f"Looked at again, it {found}: {shown(why)}. {words}".rstrip()
+        raise _BlockedError(Block(Guard.CONDITION, reason))
 
     async def _carry_out(self, work: Work, deed: Deed, why: Mapping[str, float | None]) -> Entry:
         assert self.plan is not None  # noqa: S101 - made before
@@ -338,6 +349,12 @@ class _Run:
             if failed >= FAILED_VERIFICATIONS:
                 text = f"Stopped: {failed} verifications in a row failed."
                 await work.write(Kind.STOPPED, text=text)
+
+
+def layout_block(host: str, fields: Collection[str], why: Mapping[str, object]) -> Block:
+    """That conditions rest on fields that are only guessed, with what they would say."""
+    told = {name: value for name, value in why.items() if isinstance(value, float | int | None)}
+    return Block(Guard.LAYOUT, f"{guess_words(host, fields)} Guessed: {shown(told)}.")
 
 
 def shown(why: Mapping[str, float | None]) -> str:

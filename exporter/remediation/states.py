@@ -12,7 +12,7 @@ from exporter.config.remediation import RemediationRule
 from exporter.remediation.guards import Block
 from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
-from exporter.rules import Clock, holds, readings
+from exporter.rules import Clock, Figures, readings
 from exporter.snapshot import HostSnapshot
 
 
@@ -35,6 +35,11 @@ class RuleState:
     """One rule on one host, as it stands now."""
 
     clock: Clock
+    """How long its conditions have held, as far as that is known for sure."""
+    guesses: Clock = field(init=False)
+    """The same where guesses count as known: a rule that would act by them says so."""
+    doubt: tuple[str, ...] = ()
+    """The fields, only guessed, by which alone it would act now."""
     block: Block | None = None
     """What kept it from acting the last time it wanted to."""
     block_key: str = ""
@@ -53,6 +58,10 @@ class RuleState:
     """Whether what a person was asked, or has approved, is to be ended, since the rule was
     unwanted: until that is written down it does not act, though it be wanted again."""
 
+    def __post_init__(self) -> None:
+        """Let both clocks start alike."""
+        self.guesses = Clock(self.clock.needed, self.clock.longest)
+
     @property
     def next_request(self) -> Request | None:
         """The request that is looked at next; None when nobody asks."""
@@ -65,15 +74,19 @@ class RuleState:
 
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
         """Take in a poll at Unix time `now`; who wants the rule to act by it, None when nobody."""
-        verdict = holds(snapshot, rule.when) if rule.when else False
+        figures = Figures(snapshot)
+        verdict = figures.hold(rule.when, certain=True) if rule.when else False
         tripped = self.clock.follow(now, verdict=verdict)
+        guess = figures.hold(rule.when) if verdict is None else verdict
+        guessed = self.guesses.follow(now, verdict=guess) and verdict is None
+        self.doubt = figures.guessed(rule.when) if guessed else ()
         calm = verdict is False and not self.asked
         self.unwanted = calm and (bool(rule.when) or self.withdrawn)
         if self.asked and snapshot.ok:
             return self.next_request
-        if tripped:
+        if tripped or self.doubt:
             return Request(why=dict(readings(snapshot, rule.when)))
-        if calm:
+        if guess is False and not self.asked:
             self.block = None  # nothing is held back any more
         return None
 
@@ -141,7 +154,7 @@ def follow_config(
             if state is None:
                 state = RuleState(Clock(rule.hold or 0.0, longest))
                 known.heard = False
-            state.clock.longest = longest
+            state.clock.longest = state.guesses.longest = longest
             states[rule.name] = state
         known.rules = states
         hosts[host.name] = known

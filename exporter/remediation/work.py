@@ -92,24 +92,30 @@ class Bench:
         return self.client.host.panel
 
     async def list(
-        self, selector: Selector, *, most: int, watch: frozenset[str] = frozenset()
+        self,
+        selector: Selector,
+        *,
+        most: int,
+        watch: frozenset[str] = frozenset(),
+        guesses: bool = False,
     ) -> Listing:
         """The queue now; at most `most` of the messages that are meant, and those of these ids.
+
+        With `guesses` also of those that are meant by a guess: to show them, not to act.
 
         Raises:
             PanelError: it could not be had.
         """
-        listing = await ask_listing(self.client, self.decoder, selector, most=most, watch=watch)
+        listing = await ask_listing(
+            self.client, self.decoder, selector, most=most, watch=watch, guesses=guesses
+        )
         return replace(listing, heard=self.monotonic())
 
     async def pause(self, seconds: float) -> None:
         """Wait so long, or until it is told to end."""
         if self.ends.is_set():
             return
-        waits = [
-            asyncio.ensure_future(self.sleep(seconds)),
-            asyncio.ensure_future(self.ends.wait()),
-        ]
+        waits = [asyncio.ensure_future(each) for each in (self.sleep(seconds), self.ends.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -411,8 +417,8 @@ class Work:
 async def comes_true(bench: Bench, verify: Verify, done_at: float) -> bool:
     """Whether what `verify` expects comes true in its time, which counts from `done_at`.
 
-    What cannot be told until then has not come true. The last poll begins when the time is up,
-    however long the ones before it took.
+    What cannot be told until then, or only by a guess, has not come true. The last poll begins
+    when the time is up, however long the ones before it took.
 
     Raises:
         HostGoneError: it left the config, or the daemon ends.
@@ -422,7 +428,7 @@ async def comes_true(bench: Bench, verify: Verify, done_at: float) -> bool:
         if bench.ends.is_set():
             raise HostGoneError(bench.host)
         left = until - bench.monotonic()
-        if holds(await bench.poll(bench.host), verify.expect):
+        if holds(await bench.poll(bench.host), verify.expect, certain=True):
             return True
         if left <= 0:
             return False
@@ -546,7 +552,7 @@ async def _verified(bench: Bench, intent: Entry, verdict: Verdict) -> Verdict:
         return verdict
     with suppress(ValueError):  # a figure that only another version knows
         conditions = [parse_condition(str(text)) for text in expected]
-        if holds(await bench.poll(bench.host), conditions):
+        if holds(await bench.poll(bench.host), conditions, certain=True):
             return verdict
     text = f"{verdict.text} What verify expects is not seen to hold."
     return replace(verdict, outcome=Outcome.UNKNOWN, text=text)

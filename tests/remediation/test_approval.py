@@ -100,21 +100,21 @@ async def test_an_approval_to_retry_is_none_to_delete(
     assert await queue.count() == 8
 
 
-async def test_approved_it_takes_one_request_where_nothing_else_froze(
+async def test_approved_it_goes_by_id_though_it_is_all_frozen_mail(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     freeze(queue, 8)
     site = await start(start_site, panel)
     answer(site, Kind.APPROVED)
     await site.look()
-    assert operations(panel) == [Operation.DELETE_FROZEN]
+    assert operations(panel) == [Operation.CONTROL] * 8, "what freezes by then was not seen"
     assert await queue.count() == 0
     assert site.story() == [
         ("approval_requested", ""),
         ("blocked", "approval"),
         ("approved", ""),
         ("intent", ""),
-        ("reply", "done"),
+        *[("reply", "removed")] * 8,
         ("outcome", "ok"),
     ]
 
@@ -127,7 +127,7 @@ async def test_of_what_was_approved_only_what_is_still_meant(
     await queue.thaw(thawed)
     answer(site, Kind.APPROVED)
     await site.look()
-    assert operations(panel) == [Operation.DELETE_FROZEN]
+    assert operations(panel) == [Operation.CONTROL] * 7
     assert sorted(site.plan(site.journal(Kind.INTENT)[0])) == sorted(seen)
     assert [each.id for each in await queue.messages()] == [thawed]
 

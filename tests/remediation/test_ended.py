@@ -51,34 +51,48 @@ async def begun(start_site: StartSite, panel: PanelServer, **keys: Any) -> tuple
     return site, hold
 
 
-@pytest.mark.parametrize(
-    ("keys", "how", "text"),
-    [
-        ({}, "ok", "8 of 8 messages are gone."),
-        (
-            {"verify": VERIFY},
-            "unknown",
-            "8 of 8 messages are gone. " + UNSEEN,
-        ),
-    ],
-)
-async def test_an_action_under_way_is_ended_first(
-    start_site: StartSite,
-    panel: PanelServer,
-    queue: EximQueue,
-    keys: dict[str, Any],
-    how: str,
-    text: str,
+@pytest.mark.parametrize("keys", [{}, {"verify": {**VERIFY, "within": "1h"}}])
+async def test_an_action_under_way_sends_no_further_message_and_has_its_outcome(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, keys: dict[str, Any]
 ) -> None:
-    frozen = freeze(queue, 8)
+    freeze(queue, 8)
     site, hold = await begun(start_site, panel, **keys)
     site.running.daemon.stop()
     hold.let_go.set()
     await site.running.task
-    assert sorted(ids_asked(panel)) == sorted(frozen)
-    assert await queue.count() == 0
-    assert site.story() == [("intent", ""), *[("reply", "removed")] * 8, ("outcome", how)]
-    assert site.journal()[-1].text == text
+    assert len(ids_asked(panel)) == 4, "the one that was under way is awaited"
+    assert await queue.count() == 4
+    assert site.story() == [
+        ("intent", ""),
+        *[("reply", "removed")] * 4,
+        ("outcome", "verify_failed"),
+    ]
+    told = site.journal()[-1]
+    assert told.text.startswith(
+        "4 of 8 messages are gone (4 not asked for any more). Stopped: The exporter was told to "
+        "end."
+    )
+    assert told.detail["removed"] == 4
+
+
+async def test_what_verify_expects_is_not_waited_for_once_the_daemon_ends(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    freeze(queue, 15, first=50, frozen=False)
+    verify = {"within": "1h", "expect": ["queue_messages < 1"]}
+    site = await start_site(settings(panel, verify=verify), wait=False)
+
+    async def waits_for_what_is_expected() -> bool:
+        lists = [each for each in panel.panel.requests if each.operation is Operation.LIST]
+        return len(lists) == 5
+
+    await eventually(waits_for_what_is_expected)
+    async with asyncio.timeout(5):
+        await site.end()
+    told = site.journal()[-1]
+    assert (told.kind, told.outcome) == (Kind.OUTCOME, "unknown")
+    assert told.text == f"8 of 8 messages are gone. {UNSEEN}"
 
 
 async def test_what_is_cut_off_is_settled_by_the_next_start(

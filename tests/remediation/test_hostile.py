@@ -236,7 +236,7 @@ async def test_what_froze_meanwhile_is_told(
 
     panel.panel.interfere = meanwhile(LIST, freeze_more, skip=3)
     site = await start(start_site, panel)
-    assert operations(panel) == [Operation.DELETE_FROZEN]
+    assert operations(panel) == [Operation.CONTROL] * 8
     told = outcome(site)
     assert (told.outcome, told.detail["froze_meanwhile"]) == ("ok", 3)
     assert told.text == "8 of 8 messages are gone. 3 more froze meanwhile."

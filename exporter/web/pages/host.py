@@ -12,6 +12,7 @@ from markupsafe import Markup
 from exporter.alerting.alert import badness
 from exporter.history import Point
 from exporter.journal import Entry
+from exporter.layout import guessed_fields, in_order
 from exporter.panel.protocol import API_PATH
 from exporter.problems import problems
 from exporter.snapshot import AGE_BUCKETS, OTHER_DOMAIN, AgeHistogram, DomainCounts
@@ -69,6 +70,7 @@ def host_html(
         url=record.host.url.removesuffix(API_PATH),
         queue=queue,
         stats=stats,
+        guessed=in_order(guessed_fields(stats)) if stats is not None else (),
         now=now,
         problems=problems(record),
         charts=list(_charts(points, now, w)),

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from exporter.config.explain import explain
 from exporter.config.selectors import Selector
+from exporter.layout import in_order
 from exporter.listing import Listing
 from exporter.selection import select
 from exporter.snapshot import Message
@@ -174,6 +175,8 @@ class Shown:
     """Messages that are meant, of those that are kept."""
     page: int
     pages: int
+    guessed: tuple[str, ...] = ()
+    """The fields that are only guessed, of one of the messages at least."""
 
 
 def shown(listed: Listed, wanted: Wanted, *, mask: bool) -> Shown:
@@ -184,6 +187,8 @@ def shown(listed: Listed, wanted: Wanted, *, mask: bool) -> Shown:
     """
     chosen = list(listed.listing.chosen)
     if wanted.selector is not None:
-        chosen = select(map(masked_message, chosen) if mask else chosen, wanted.selector)
+        seen = map(masked_message, chosen) if mask else chosen
+        chosen = select(seen, wanted.selector, guesses=True)
     found = paged(chosen, wanted.page)
-    return Shown(found.items, len(chosen), found.page, found.pages)
+    guessed = frozenset[str]().union(*{message.guessed for message in chosen})
+    return Shown(found.items, len(chosen), found.page, found.pages, in_order(guessed))

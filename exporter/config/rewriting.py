@@ -1,0 +1,301 @@
+"""Writes the `fields` of one host into the file in which it stands, and changes nothing else.
+
+PyYAML tells where each value stands, and what is new is put in there: comments, order, quotes and
+blanks stay as they are, which no emitter of YAML promises. What comes out is parsed before it is
+written, and must be the old values with this change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.config.base import Model
+from exporter.config.document import ConfigError, Path_, parse_document
+from exporter.config.limits import MAX_CONFIG_BYTES
+from exporter.config.loading import LoadedConfig, load_config
+
+Fields = Mapping[str, object]
+"""As `fields` of a host are written: names and positions, and lists of values."""
+
+
+class RewriteError(Exception):
+    """It is not written; the text says why, and the file is as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFile:
+    """The file in which a host stands, as it was when it was read."""
+
+    file: Path
+    path: Path_
+    """Where in it the host is."""
+    content: bytes
+    status: os.stat_result
+
+
+def find_host(loaded: LoadedConfig, name: str) -> HostFile:
+    """The file in which a host stands: the config itself or one of its hosts files.
+
+    Raises:
+        RewriteError: it is none that may be written.
+    """
+    for file in (loaded.file, *loaded.hosts_files):
+        content, status = _read(file)
+        try:
+            data = parse_document(content, file).data
+        except ConfigError as error:
+            raise RewriteError(str(error)) from None
+        path: Path_ = ("hosts",) if file == loaded.file else ()
+        hosts = data.get("hosts") if path and isinstance(data, dict) else data
+        for position, host in enumerate(hosts if isinstance(hosts, list) else ()):
+            if isinstance(host, dict) and host.get("name") == name:
+                return HostFile(file, (*path, position), content, status)
+    raise RewriteError(f"No host {name} stands in the config's files any more.")
+
+
+def _read(file: Path) -> tuple[bytes, os.stat_result]:
+    """A file's content; what a link leads to is another file, which is not replaced."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        link = file.is_symlink()
+        why = "it is a link: write into the file that it leads to" if link else error.strerror
+        raise RewriteError(f"{file}: {why}") from None
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise RewriteError(f"{file}: it is no plain file")
+        return stream.read(MAX_CONFIG_BYTES + 1), status
+
+
+# --- the text -----------------------------------------------------------------------------------
+
+
+def with_fields(content: bytes, path: Path_, inherited: Fields, new: Fields) -> bytes:
+    """A file's content with `new` in the `fields` of the host at `path`.
+
+    Args:
+        content: the file.
+        path: where the host stands in it.
+        inherited: what `fields` holds by host_defaults, where the host has none of its own: what
+            the host says replaces all of that.
+        new: what is added.
+
+    Raises:
+        RewriteError: there is no place where this would change nothing else.
+    """
+    mark = b"\xef\xbb\xbf" if content.startswith(b"\xef\xbb\xbf") else b""
+    text = content.decode("utf-8-sig")
+    changed = mark + _spliced(text, path, inherited, new).encode()
+    before = parse_document(content, Path("config")).data
+    try:
+        after = parse_document(changed, Path("config")).data
+    except ConfigError:
+        after = None
+    if after != _expected(before, path, inherited, new):
+        raise RewriteError(
+            "there is no place for it that would leave the rest as it is (an anchor or a merge "
+            "key?): write it there by hand"
+        )
+    return changed
+
+
+def _expected(data: Any, path: Path_, inherited: Fields, new: Fields) -> Any:
+    """The values of a file with that change; shared parts elsewhere stay as they are."""
+    if not path:
+        own = data.get("fields")
+        return data | {"fields": {**(own if isinstance(own, dict) else inherited), **new}}
+    first, *rest = path
+    copy: Any = dict(data) if isinstance(data, dict) else list(data)
+    copy[first] = _expected(data[first], tuple(rest), inherited, new)
+    return copy
+
+
+def _spliced(text: str, path: Path_, inherited: Fields, new: Fields) -> str:
+    host = _node(text, path)
+    pairs = {key.value: (key, value) for key, value in host.value}
+    if "fields" in pairs:
+        at, what = _into_fields(text, pairs["fields"][1], inherited, new)
+    elif host.flow_style:
+        at, what = _after_last(host), f", fields: {_flow({**inherited, **new})}"
+    else:
+        at, what = _after_line(text, host), f"fields: {_flow({**inherited, **new})}"
+        what = _own_line(text, host, what)
+    if at is None:
+        raise RewriteError("there is no place for it in how the host is written: do it by hand")
+    return text[: at[0]] + what + text[at[1] :]
+
+
+def _node(text: str, path: Path_) -> yaml.MappingNode:
+    """The host, with the places where its keys and values stand."""
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    for part in path:
+        if isinstance(part, int):
+            node = node.value[part]
+        else:
+            node = next(value for key, value in node.value if key.value == part)
+    assert isinstance(node, yaml.MappingNode)  # noqa: S101 - it is a dict by its values
+    return node
+
+
+_Span = tuple[int, int] | None
+"""Which characters are replaced; None where there is no place."""
+
+
+def _into_fields(text: str, fields: yaml.Node, inherited: Fields, new: Fields) -> tuple[_Span, str]:
+    if not isinstance(fields, yaml.MappingNode) or not fields.value:
+        # `fields:` without a value, or {}: nothing is lost.
+        start, end = fields.start_mark.index, fields.end_mark.index
+        blank = "" if start and text[start - 1].isspace() else " "
+        given = isinstance(fields, yaml.MappingNode)
+        return (start, end), blank + _flow(dict(new) if given else {**inherited, **new})
+    if fields.flow_style:
+        return _after_last(fields), ", " + _flow(new)[1:-1]
+    lines = [f"{_scalar(name)}: {_scalar(key)}" for name, key in new.items()]
+    return _after_line(text, fields), "".join(_own_line(text, fields, line) for line in lines)
+
+
+def _after_last(mapping: yaml.MappingNode) -> _Span:
+    """Right behind the last value of a mapping in braces."""
+    if not mapping.value:
+        return None
+    end = mapping.value[-1][1].end_mark.index
+    return end, end
+
+
+def _after_line(text: str, mapping: yaml.MappingNode) -> _Span:
+    """Behind the line of one of a mapping's own keys whose value ends in it."""
+    of_choice = {"url": 0, "name": 1, "frozen": 0}
+    pairs = sorted(mapping.value, key=lambda pair: of_choice.get(pair[0].value, 2))
+    for key, value in pairs:
+        plain = isinstance(value, yaml.ScalarNode) and value.style not in {"|", ">"}
+        if not plain or key.start_mark.line != value.end_mark.line:
+            continue
+        found = text.find("\n", value.end_mark.index)
+        end = len(text) if found < 0 else found + 1
+        return end, end
+    return None
+
+
+def _own_line(text: str, mapping: yaml.MappingNode, what: str) -> str:
+    """A line of its own among a mapping's keys."""
+    ending = "\r\n" if "\r\n" in text else "\n"
+    column = mapping.value[0][0].start_mark.column
+    span = _after_line(text, mapping)
+    begun = "" if span is None or span[0] == 0 or text[span[0] - 1] == "\n" else ending
+    return f"{begun}{' ' * column}{what}{ending}"
+
+
+def _flow(fields: Mapping[str, object]) -> str:
+    """`{id: 1, age: 0}`."""
+    return "{" + ", ".join(f"{name}: {_scalar(key)}" for name, key in fields.items()) + "}"
+
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
+_NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+
+def _scalar(value: object) -> str:
+    """A value as YAML has it: JSON's quoted texts, numbers and lists are YAML, too."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_PLAIN:
+        return value
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_scalar, value)) + "]"
+    return json.dumps(value)
+
+
+def as_yaml(fields: Fields) -> str:
+    """`fields: {id: 1, age: 0}`, to be pasted below a host."""
+    return f"fields: {_flow(fields)}"
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+
+def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) -> None:
+    """Put `new` into the `fields` of a host, in place of the file as it was found.
+
+    Raises:
+        RewriteError: the file is another by now, cannot be written, or the config would not load
+            with that change alone.
+    """
+    (host,) = (host for host in loaded.config.hosts if host.name == name)
+    inherited = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in host.fields.items()
+    }
+    try:
+        content = with_fields(place.content, place.path, inherited, new)
+    except RewriteError as error:
+        raise RewriteError(f"{place.file}: {error}") from None
+    _replace(place, content)
+    problem = _loads_with(loaded, name, new)
+    if problem:
+        written, status = _read(place.file)
+        if written == content:
+            _replace(HostFile(place.file, place.path, written, status), place.content)
+        raise RewriteError(f"{place.file}: {problem}; the file is as it was")
+
+
+def _loads_with(loaded: LoadedConfig, name: str, new: Fields) -> str:
+    """Why the config is not what it was with that change; "" when it is."""
+    try:
+        after = load_config(loaded.file).config
+    except ConfigError as error:
+        return f"with it the config has mistakes: {error}"
+    hosts = tuple(
+        host.model_copy(update={"fields": {**host.fields, **new}}) if host.name == name else host
+        for host in loaded.config.hosts
+    )
+    same = [*map(_values, after.hosts)] == [*map(_values, hosts)] and (
+        _values(after) | {"hosts": ()} == _values(loaded.config) | {"hosts": ()}
+    )
+    return "" if same else "the config has changed meanwhile"
+
+
+def _values(model: Model) -> dict[str, object]:
+    """What a model holds, without what it has worked out and kept."""
+    return {name: getattr(model, name) for name in type(model).model_fields}
+
+
+def _replace(place: HostFile, content: bytes) -> None:
+    """Another content for a file, at once, with its mode and owner, unless it has changed."""
+    file, before = place.file, place.status
+    if before.st_nlink > 1:
+        raise RewriteError(f"{file}: it has another name (a hard link): write it by hand")
+    folder = os.open(file.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    made = f".{file.name}.{uuid.uuid4().hex[:12]}"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(made, flags, 0o600, dir_fd=folder)
+        with os.fdopen(descriptor, "wb") as stream:
+            own = os.fstat(descriptor)
+            if (own.st_uid, own.st_gid) != (before.st_uid, before.st_gid):
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            stream.write(content)
+            stream.flush()
+            os.fsync(descriptor)
+        now, status = _read(file)
+        same_file = (status.st_dev, status.st_ino) == (before.st_dev, before.st_ino)
+        if now != place.content or not same_file:
+            raise RewriteError(f"{file}: it has changed meanwhile; try again")
+        os.replace(made, file.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    except OSError as error:
+        raise RewriteError(f"{file}: it cannot be written as it is: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            os.unlink(made, dir_fd=folder)
+        os.close(folder)

@@ -1,0 +1,37 @@
+"""What is said of fields that are only guessed. Pure: the same words for rules and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from exporter.snapshot import MESSAGE_FIELDS, Certainty, QueueStats
+
+LIST_FIELDS = ("id", *MESSAGE_FIELDS)
+"""The fields of a message, in the order in which they are told."""
+
+
+def in_order(fields: Collection[str]) -> tuple[str, ...]:
+    """Fields in the order in which they are told."""
+    return tuple(name for name in LIST_FIELDS if name in fields)
+
+
+def guessed_fields(stats: QueueStats) -> frozenset[str]:
+    """The fields of messages that are only guessed, in any row of a list."""
+    return frozenset(name for name, how in stats.certainty if how is Certainty.GUESSED)
+
+
+def quoted(fields: Collection[str]) -> str:
+    """`id`, `age` and `frozen`."""
+    names = [f"`{name}`" for name in in_order(fields)]
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def guess_words(host: str, fields: Collection[str]) -> str:
+    """Which fields of which host are only guessed, and how a person confirms them."""
+    are = "is" if len(in_order(fields)) == 1 else "are"
+    them = "it" if are == "is" else "them"
+    return (
+        f"On {host} {quoted(fields)} {are} only guessed from what the list looks like, and nothing "
+        f"acts on a guess: see `diagnose {host}`, then name {them} under `fields` of the host "
+        f"(`diagnose {host} --write` does)."
+    )

@@ -1,0 +1,78 @@
+"""One queue id, one message or two."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from exporter.identity import Sighting, change_of, other_message
+from tests.builders import message
+
+THEN = 1_700_000_000.0
+HOUR, DAY = 3600.0, 86400.0
+FIRST = message("3F2A91C0B4", age=5000.5, size=900, sender="ann@example.org", frozen=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "later", "words"),
+    [
+        ({}, 0, ""),
+        ({"age": 5000.5 + 7000}, 7000, ""),
+        ({"age": 5000.5 + 7030}, 7000, ""),  # within what a panel's delay may make
+        ({"age": 5000.5}, 7000, "another time"),
+        ({"age": 100.5}, 0, "another time"),
+        ({"age": 5000.5 + 900}, 0, "another time"),
+        ({"age": None}, 7000, ""),
+        ({"sender": "bob@example.org"}, 0, "another sender"),
+        ({"sender": ""}, 0, "another sender"),
+        ({"sender": None}, 0, ""),
+        ({"size": 901}, 0, "another size"),
+        ({"size": None}, 0, ""),
+        ({"id": "3F2A91C0B5"}, 0, "another id"),
+    ],
+)
+def test_a_message_is_its_id_with_sender_size_and_arrival(
+    changes: dict[str, Any], later: float, words: str
+) -> None:
+    after = replace(FIRST, **changes)
+    told = other_message(FIRST, THEN, after, THEN + later)
+    assert words in told
+    assert bool(told) is bool(words)
+    assert bool(other_message(after, THEN + later, FIRST, THEN)) is bool(words)
+    assert Sighting(THEN, {FIRST.id: FIRST}).holds(after, THEN + later) is not bool(words)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "later"),
+    [
+        (2 * HOUR, 3 * HOUR, 20 * 60.0),  # `2h` may be 2 h 20 min, `3h` 2 h 40 min
+        (71 * HOUR, 3 * DAY, HOUR),
+        (3 * DAY, 4 * DAY, 30 * 60.0),
+        (25 * 60.0, 26 * 60.0, 1.0),
+    ],
+)
+def test_exims_rounded_ages_make_no_other_message(
+    before: float, after: float, later: float
+) -> None:
+    first, second = replace(FIRST, age=before), replace(FIRST, age=after)
+    assert other_message(first, THEN, second, THEN + later) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (True, True, ""),
+        (True, False, "It was thawed meanwhile."),
+        (False, True, "It has frozen meanwhile."),
+        (None, True, ""),
+        (True, None, ""),
+    ],
+)
+def test_a_state_that_has_changed_is_told(
+    before: bool | None, after: bool | None, words: str
+) -> None:
+    first, second = replace(FIRST, frozen=before), replace(FIRST, frozen=after)
+    assert change_of(first, THEN, second, THEN) == words
+    assert other_message(first, THEN, second, THEN) == ""
