@@ -279,19 +279,12 @@ class Desk:
         """
         host = self._hosts.get(host_name)
         state = host.rules.get(rule_name) if host else None
-        if host is None or state is None:
-            return
-        alert = host_name, rule_name, incident.alert
-        before = self._ended.get(alert)
-        if before is None or not incident.is_over_with(before):
-            self._ended[alert] = incident
-        for key, asked in [*state.asked.items()]:
-            if Incident.of(asked.request.why).is_over_with(incident):
-                del state.asked[key]
+        if state is not None:
+            self._forget(host_name, rule_name, state, incident)
         entry = Entry(
             Kind.WITHDRAWN,
             host=host_name,
-            panel=host.config.panel,
+            panel=host.config.panel if host is not None else PanelId(),
             rule=rule_name,
             actor=f"{Actor.ALERTMANAGER}:{who}" if who else Actor.ALERTMANAGER.value,
             text="The alert that asks for it was resolved.",
@@ -299,13 +292,27 @@ class Desk:
         )
 
         def write(journal: Journal) -> bool:
-            known = journal.withdrawn(host_name, rule_name, incident.alert)
-            if all(Incident.of(each.detail).key != incident.key for each in known):
+            ended = journal.withdrawn(host_name, rule_name, incident.alert)
+            known = any(Incident.of(each.detail).key == incident.key for each in ended)
+            asked = journal.asked(host_name, rule_name, incident.key, since=0.0)
+            # A rule may be away for a while; but nobody fills the journal with what never was.
+            if not known and (state is not None or asked is not None):
                 journal.add(entry)
             return _open_requests(journal, host_name, rule_name, self._clock())
 
-        if not await self.journal.do(write) and not state.asked:
+        if state is None and not await self._follower.in_use():
+            return
+        if not await self.journal.do(write) and state is not None and not state.asked:
             state.withdrawn = True
+
+    def _forget(self, host: str, rule: str, state: RuleState, ended: Incident) -> None:
+        """Forget at once what an alert has asked for that is over."""
+        before = self._ended.get((host, rule, ended.alert))
+        if before is None or not ended.is_over_with(before):
+            self._ended[host, rule, ended.alert] = ended
+        for key, asked in [*state.asked.items()]:
+            if Incident.of(asked.request.why).is_over_with(ended):
+                del state.asked[key]
 
     def _find(self, host_name: str, rule_name: str) -> tuple[HostState, RuleState]:
         """A rule on a host.

@@ -453,6 +453,23 @@ async def test_the_end_of_an_alert_that_was_never_heard_of_is_kept_too(
     assert changing(panel) == []
 
 
+async def test_the_end_of_an_alert_is_kept_also_while_its_host_is_away(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, other: PanelServer
+) -> None:
+    freeze(queue, 8)
+    keys = pointed(panel, rule(**ON_DEMAND))
+    site = await start_site(keys)
+    await post(site.running, alert())
+    await reload(site, pointed(other, rule(**ON_DEMAND), name="mx2"))
+    await post(site.running, alert(status="resolved"), alert(host="never", status="resolved"))
+    await site.end()
+    site = await start_site(keys)
+    assert results(await post(site.running, alert())) == ["resolved before"]
+    await site.look()
+    assert changing(panel) == []
+    assert site.story() == [("asked", ""), ("withdrawn", "")]
+
+
 async def test_a_late_end_does_not_end_what_began_after_it(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
