@@ -32,6 +32,7 @@ from exporter.journal import (
     Kind,
     RuleFacts,
 )
+from exporter.journal.subjects import concerns
 from exporter.remediation.decisions import request_of
 from exporter.remediation.guards import Guard, cooldown_until, effective_mode, is_open
 from exporter.remediation.lost import Lost, lost_facts
@@ -105,13 +106,9 @@ def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostCon
         return Standing(FleetFacts(0, ""), untold, has_journal=False)
     try:
         unsettled = [left.intent for left in journal.unsettled()]
-        begun = {(intent.rule, intent.panel.url) for intent in unsettled}
         return Standing(
             journal.fleet_facts(),
-            tuple(
-                _read(journal, rule, host, unsettled=(rule.name, host.panel.url) in begun)
-                for rule, host in rules
-            ),
+            tuple(_read(journal, rule, host, unsettled) for rule, host in rules),
             tuple(intent for intent in unsettled if not intent.rule),
             lost=tuple(lost_facts(journal, config, time.time())),
         )
@@ -120,7 +117,7 @@ def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostCon
 
 
 def _read(
-    journal: Journal, rule: RemediationRule, host: HostConfig, *, unsettled: bool
+    journal: Journal, rule: RemediationRule, host: HostConfig, unsettled: Sequence[Entry]
 ) -> RuleOnHost:
     facts = journal.rule_facts(host.name, rule.name, host.panel)
     last = journal.newest(host.name, rule.name, host.panel, Kind.OUTCOME)
@@ -132,7 +129,10 @@ def _read(
         facts,
         last,
         planned if isinstance(planned, int) else 0,
-        unsettled,
+        any(
+            intent.rule == rule.name and concerns(intent, host.name, host.panel)
+            for intent in unsettled
+        ),
         _block(journal, rule, host, facts),
     )
 
