@@ -19,6 +19,8 @@ from typing import Any, Self
 
 import yaml
 
+from tests.daemon.conftest import with_shared_panels
+
 SECRET = "correct-battery"
 PATIENCE = 60.0
 
@@ -45,7 +47,9 @@ def write_config(folder: Path, *hosts: Mapping[str, Any], **sections: Any) -> Pa
     """A config file with the journal beside it."""
     file = folder / "config.yaml"
     file.write_text(
-        yaml.safe_dump({"hosts": list(hosts), "state": {"path": "journal.db"}, **sections})
+        yaml.safe_dump(
+            {"hosts": with_shared_panels(hosts), "state": {"path": "journal.db"}, **sections}
+        )
     )
     file.chmod(0o600)
     return file

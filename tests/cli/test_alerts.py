@@ -29,7 +29,7 @@ from tests.daemon.conftest import host
 from tests.fixtures.alertmanager import NewAlertmanager
 from tests.fixtures.receiver import Receive
 
-HOSTS = [host(name, "http://127.0.0.1:1") for name in ("mx1", "mx2")]
+HOSTS = [host("mx1", "http://127.0.0.1:1"), host("mx2", "http://[::1]:1")]
 RULE = {"name": "MailQueueFrozen", "when": ["queue_frozen_messages > 5"], "for": "10m"}
 WHEN = "queue_frozen_messages > 5"
 

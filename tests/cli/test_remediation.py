@@ -16,8 +16,8 @@ from exporter.cli.acting import who_asks
 from exporter.cli.journal import local_time
 from exporter.hostlock import HostLocks
 from exporter.journal import Entry, Journal, Kind, Outcome
-from exporter.panel.protocol import Operation
-from exporter.snapshot import Message
+from exporter.panel.protocol import API_PATH, Operation
+from exporter.snapshot import Message, PanelId
 from exporter.standin.exim import EximQueue
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions
@@ -26,7 +26,8 @@ from exporter.standin.traffic import EMPTY
 from tests.cli.shell import SECRET, AtTerminal, run, write_config
 from tests.daemon.conftest import host
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
-from tests.journal.builders import entry, intent, outcome, plan
+from tests.journal import builders
+from tests.journal.builders import intent, outcome, plan
 from tests.remediation.conftest import freeze, ids_asked, message, operations, spool_files
 from tests.remediation.mischief import Hold, does_nothing, meanwhile, of
 
@@ -46,10 +47,19 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+UNASKED = {"mx1": "http://127.0.0.1:1", "mx2": "http://[::1]:1"}
+
+
+def entry(kind: Kind, run: str = "r1", *, host: str = "mx1", **keys: Any) -> Entry:
+    """An entry about one of these panels."""
+    panel = PanelId(f"{UNASKED[host]}{API_PATH}")
+    return builders.entry(kind, run, host=host, **{"panel": panel} | keys)
+
+
 def offline(folder: Path, **keys: Any) -> Path:
     """A config for two hosts that nobody asks."""
     section = {"mode": "enforce", "rules": RULES} | keys
-    hosts = (host(name, "http://127.0.0.1:1", password=SECRET) for name in ("mx1", "mx2"))
+    hosts = (host(name, url, password=SECRET) for name, url in UNASKED.items())
     return write_config(folder, *hosts, remediation=section)
 
 
