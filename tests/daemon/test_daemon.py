@@ -175,7 +175,7 @@ async def test_changed_hosts_files_are_re_read(
     )
     more = running.file.parent / "more"
     more.mkdir()
-    (more / "a.yaml").write_text(json.dumps([host("mx2", unused_url)]))
+    (more / "a.yaml").write_text(json.dumps([host("mx2", unused_url, shares_panel_with="mx1")]))
 
     async def there() -> bool:
         return await running.value("up", host="mx2") == 0

@@ -106,7 +106,8 @@ async def test_it_ends_well_when_asked(process: Process, number: int) -> None:
 async def test_sighup_reloads(process: Process, tmp_path: Path, panel: PanelServer) -> None:
     file = tmp_path / "config.yaml"
     config = yaml.safe_load(file.read_text())
-    config["hosts"].append(host("mx2", panel.url, password="correct-battery"))
+    more = {"password": "correct-battery", "shares_panel_with": "mx1"}
+    config["hosts"].append(host("mx2", panel.url, **more))
     file.write_text(yaml.safe_dump(config))
     process.process.send_signal(signal.SIGHUP)
     while (states := await process.states())[0] != "RELOADING=1":
