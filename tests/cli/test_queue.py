@@ -480,7 +480,8 @@ async def test_ctrl_c_at_the_question_does_nothing(site: Site) -> None:
     assert site.journal() == []
 
 
-async def test_ctrl_c_before_anything_was_asked_for_does_nothing(site: Site) -> None:
+async def test_ctrl_c_before_anything_was_asked_for_does_nothing(make_site: MakeSite) -> None:
+    site = await make_site(in_memory(bounce(1), bounce(2)))
     hold = site.panel.interfere = Hold(of(Operation.LIST), skip=1)
     with site.at_terminal("purge-frozen", "mx1", "--yes") as person:
         await hold.wait()
