@@ -125,6 +125,10 @@ class AtTerminal:
         """What Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
 
+    def terminate(self) -> None:
+        """What `kill` does, or a service manager."""
+        self._process.send_signal(signal.SIGTERM)
+
     async def end(self) -> int:
         """Its exit code once it has ended."""
         code = await asyncio.to_thread(self._process.wait, PATIENCE)

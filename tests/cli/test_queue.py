@@ -480,7 +480,8 @@ async def test_ctrl_c_at_the_question_does_nothing(site: Site) -> None:
     assert site.journal() == []
 
 
-async def test_ctrl_c_before_anything_was_asked_for_does_nothing(site: Site) -> None:
+async def test_ctrl_c_before_anything_was_asked_for_does_nothing(make_site: MakeSite) -> None:
+    site = await make_site(in_memory(bounce(1), bounce(2)))
     hold = site.panel.interfere = Hold(of(Operation.LIST), skip=1)
     with site.at_terminal("purge-frozen", "mx1", "--yes") as person:
         await hold.wait()
@@ -492,7 +493,8 @@ async def test_ctrl_c_before_anything_was_asked_for_does_nothing(site: Site) -> 
     assert site.journal() == []
 
 
-async def test_ctrl_c_over_one_request_for_all_waits_for_its_answer(site: Site) -> None:
+async def test_ctrl_c_over_one_request_for_all_waits_for_its_answer(make_site: MakeSite) -> None:
+    site = await make_site(in_memory(bounce(1), bounce(2)))
     hold = site.panel.interfere = Hold(of(Operation.DELETE_FROZEN))
     with site.at_terminal("purge-frozen", "mx1", "--yes", whole=True) as person:
         await hold.wait()
@@ -503,7 +505,8 @@ async def test_ctrl_c_over_one_request_for_all_waits_for_its_answer(site: Site) 
     assert "2 of 2 messages are gone." in person.shown
 
 
-async def test_a_second_ctrl_c_over_one_request_for_all(site: Site) -> None:
+async def test_a_second_ctrl_c_over_one_request_for_all(make_site: MakeSite) -> None:
+    site = await make_site(in_memory(bounce(1), bounce(2)))
     hold = site.panel.interfere = Hold(of(Operation.DELETE_FROZEN))
     with site.at_terminal("purge-frozen", "mx1", "--yes") as person:
         await hold.wait()
@@ -516,14 +519,17 @@ async def test_a_second_ctrl_c_over_one_request_for_all(site: Site) -> None:
     assert "mx1: cut off. Known so far: no answer yet. The next action on mx1 finds out" in said
 
 
-async def test_ctrl_c_in_the_middle_stops_before_the_next_message(make_site: MakeSite) -> None:
+@pytest.mark.parametrize("how", ["interrupt", "terminate"])
+async def test_ctrl_c_in_the_middle_stops_before_the_next_message(
+    make_site: MakeSite, how: str
+) -> None:
     site = await make_site(
         in_memory(*(bounce(n) for n in range(1, 31))), poll={"requests_per_host": 1}
     )
     hold = site.panel.interfere = Hold(of(Operation.CONTROL), skip=4)
     with site.at_terminal("delete", "mx1", "--frozen", "--yes", whole=True) as person:
         await hold.wait()
-        person.interrupt()
+        getattr(person, how)()
         await person.until("Stopping: no further message is asked for.")
         hold.let_go.set()
         assert await person.end() == 130
@@ -565,7 +571,7 @@ async def test_a_second_ctrl_c_cuts_it_off_and_the_next_action_settles_it(
 # --- the other actions --------------------------------------------------------------------------
 
 
-async def test_purge_frozen_takes_one_request_for_all_frozen_mail(
+async def test_purge_frozen_goes_by_id_where_other_mail_might_freeze(
     make_site: MakeSite, exim_queue: NewEximQueue
 ) -> None:
     queue = await exim_queue()
@@ -573,9 +579,24 @@ async def test_purge_frozen_takes_one_request_for_all_frozen_mail(
     other = exim_mail(queue, 9)
     queue.put([*frozen, other])
     site = await make_site(queue)
-    with unharmed(queue, other.id):
-        code, out, _ = await site.queue("purge-frozen", "mx1", "--yes")
+    site.panel.interfere = meanwhile(of(Operation.CONTROL), lambda: queue.freeze(other.id))
+    code, out, _ = await site.queue("purge-frozen", "mx1", "--yes")
     assert code == 0
+    assert "each by its id" in out
+    assert sorted(site.asked()) == sorted(m.id for m in frozen)
+    assert [each.id for each in await queue.messages()] == [other.id]
+
+
+async def test_purge_frozen_takes_one_request_where_all_mail_is_frozen(
+    make_site: MakeSite, exim_queue: NewEximQueue
+) -> None:
+    queue = await exim_queue()
+    frozen = [exim_mail(queue, n, frozen=True) for n in range(1, 6)]
+    queue.put(frozen)
+    site = await make_site(queue)
+    code, out, _ = await site.queue("purge-frozen", "mx1", "--yes")
+    assert code == 0
+    assert await queue.count() == 0
     assert "by one request for all frozen" in out
     assert site.asked() == ["delete_frozen_msg"]
     assert sorted(site.planned()) == sorted(m.id for m in frozen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,28 @@ async def test_a_dry_run_has_done_nothing(
     site = await start_site(config(panel, rules=[rule()]))
     (told,) = site.journal(Kind.OUTCOME)
     assert (told.outcome, told.detail) == ("dry_run", {"settled": True})
+
+
+async def test_only_what_was_asked_for_was_removed(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    """Of ten messages three were removed, one had gone, one was left out; one was under way."""
+    freeze(queue, 1)
+    begin(tmp_path, "delete", *GONE[:10], as_a_whole=False)
+    with closing(Journal.open(tmp_path / "journal.db")) as journal:
+        (intent,) = journal.entries(kinds=[Kind.INTENT])
+        for number, what in enumerate(("removed", "removed", "removed", "gone", "left_out")):
+            reply = replace(
+                intent, kind=Kind.REPLY, outcome=what, detail={"id": GONE[number].id}, id=0
+            )
+            journal.add(reply)
+    made = config(panel, rules=[rule()])
+    made["poll"]["requests_per_host"] = 1
+    site = await start_site(made)
+    (told,) = site.journal(Kind.OUTCOME)
+    assert told.text.endswith(": 9 of 9 messages are gone.")
+    assert told.detail == {
+        "planned": 10, "gone": 9, "left_out": 1, "removed": 4, "settled": True
+    }  # fmt: skip
+    assert await site.metric("removed_messages_total", host="mx1", rule="purge") == 4
+    assert changing(panel) == []

@@ -21,6 +21,7 @@ from exporter.remediation.plan import (
     Aftermath,
     Plan,
     aftermath,
+    held_against,
     plan_of,
     verdict_on_messages,
 )
@@ -524,3 +525,79 @@ def test_an_action_ends_well_only_as_the_list_shows(
         assert expected or action == "retry" or not seen.still
     nothing_done = set(replies) <= {"failed", "not_asked"}
     assert (verdict.outcome is Outcome.FAILED) is nothing_done
+
+
+# --- held against a fresh list ------------------------------------------------------------------
+
+BY_ID = Plan(BOUNCES, "frozen, bounce", at=1000.0)
+
+
+def fresh(*messages: Message, at: float = 1000.0, **keys: Any) -> Listing:
+    return listing(DELETE, *messages, watched=messages, at=at, **keys)
+
+
+@pytest.mark.parametrize(
+    ("changed", "what", "why"),
+    [
+        (replace(BOUNCES[0], frozen=False), "left_out", "thawed"),
+        (replace(BOUNCES[0], sender="ann@example.org"), "left_out", "another sender"),
+        (replace(BOUNCES[0], size=(BOUNCES[0].size or 0) + 1), "left_out", "another size"),
+        (replace(BOUNCES[0], age=60.5), "left_out", "another time"),
+        (replace(BOUNCES[0], frozen=None), "left_out", "not frozen, bounce any more"),
+        (replace(BOUNCES[0], sender=None), "left_out", "not frozen, bounce any more"),
+        (replace(BOUNCES[0], guessed=frozenset({"frozen"})), "left_out", "any more"),
+        (None, "left", "left the queue by itself"),
+    ],
+)
+def test_what_is_not_as_planned_any_more_is_not_asked_for(
+    changed: Message | None, what: str, why: str
+) -> None:
+    now = [*([] if changed is None else [changed]), *BOUNCES[1:]]
+    kept, omitted = held_against(BOUNCES, BY_ID, DELETE.selector, fresh(*now))
+    assert kept == list(BOUNCES[1:])
+    (omission,) = omitted
+    assert (omission.message_id, omission.what) == (BOUNCES[0].id, what)
+    assert why in omission.why
+
+
+@pytest.mark.parametrize("hidden", [{"count": 4}, {"unparsed": 1, "listed": 4, "count": 4}])
+def test_a_list_that_lacks_a_part_does_not_tell_what_has_left(hidden: dict[str, int]) -> None:
+    _, omitted = held_against(BOUNCES, BY_ID, DELETE.selector, fresh(*BOUNCES[1:], **hidden))
+    assert [omission.what for omission in omitted] == ["left_out"]
+
+
+def test_a_limit_does_not_leave_out_what_was_planned_by_it() -> None:
+    limited = rule("delete", select={"frozen": True, "limit": 2}).selector
+    kept, omitted = held_against(BOUNCES, BY_ID, limited, fresh(*BOUNCES))
+    assert (kept, omitted) == (list(BOUNCES), [])
+
+
+@pytest.mark.parametrize(
+    ("other", "gone"),
+    [
+        ({"sender": "ann@example.org"}, True),
+        ({"age": 5.5}, True),
+        ({"frozen": False}, False),
+        # What is only guessed proves nothing gone.
+        ({"sender": "ann@example.org", "guessed": frozenset({"sender"})}, False),
+    ],
+)
+def test_another_message_by_the_id_of_one_that_has_gone_is_not_it(
+    other: dict[str, Any], gone: bool
+) -> None:
+    seen = aftermath(BY_ID, fresh(replace(BOUNCES[0], **other), *BOUNCES[1:]))
+    assert seen is not None
+    assert (BOUNCES[0].id in seen.gone) is gone
+    assert (BOUNCES[0].id in seen.still) is not gone
+
+
+@pytest.mark.parametrize(
+    ("took", "others", "whole"), [(0.001, True, False), (20.0, True, True), (0.001, False, True)]
+)
+def test_all_frozen_mail_goes_as_a_whole_where_by_id_costs_much_or_nothing_else_is_there(
+    took: float, others: bool, whole: bool
+) -> None:
+    listed = ids(*BOUNCES, *([PLAIN] if others else []))
+    made = Plan(BOUNCES, "frozen", as_a_whole=True, listed=listed, took=took)
+    assert made.by_id_where_it_costs_little("purge_frozen", 2).as_a_whole is whole
+    assert made.by_id_where_it_costs_little("purge_all", 2).as_a_whole
