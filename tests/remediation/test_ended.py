@@ -169,7 +169,12 @@ async def test_a_host_that_leaves_the_config_in_the_middle(
     await site.look()
     assert ids_asked(panel) == asked
     (outcome,) = site.journal(Kind.OUTCOME)
-    assert (outcome.outcome, outcome.detail["gone"]) == ("unknown", 8 - await queue.count())
+    assert outcome.outcome != "ok"
+    assert outcome.detail["gone"] == 8 - await queue.count()
+    stopped = outcome.detail["stopped_by"]
+    assert isinstance(stopped, dict)
+    assert stopped["reason"] == "mx1 has left the config, or is another panel."
+    assert "settled" not in outcome.detail, "the action itself tells, by the client that it has"
 
 
 LATER: dict[str, Any] = {

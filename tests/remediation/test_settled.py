@@ -140,7 +140,7 @@ async def test_only_what_was_asked_for_was_removed(
 ) -> None:
     """Of ten messages three were removed, one had gone, one was left out; one was under way."""
     freeze(queue, 1)
-    begin(tmp_path, "delete", *GONE[:10], as_a_whole=False)
+    begin(tmp_path, panel_of(panel), "delete", *GONE[:10], as_a_whole=False)
     with closing(Journal.open(tmp_path / "journal.db")) as journal:
         (intent,) = journal.entries(kinds=[Kind.INTENT])
         for number, what in enumerate(("removed", "removed", "removed", "gone", "left_out")):
