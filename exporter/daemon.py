@@ -269,7 +269,7 @@ class Daemon:
         for warning in loaded.warnings:
             log.warning(warning.message, path=warning.path, file=warning.file, line=warning.line)
         self._watch.follow(files=usable.web.files, globs=usable.hosts_globs)
-        panels = {record.host.name: record.host.url for record in self._store}
+        panels = {record.host.name: record.host.panel for record in self._store}
         self._store.configure(
             ((host, config.interval_of(host)) for host in config.hosts), config.poll.stale_after
         )
@@ -280,7 +280,7 @@ class Daemon:
         for name in list(self._histories):
             record = self._store.get(name)
             # What another panel said is not the past of this one.
-            if record is None or record.host.url != panels.get(name):
+            if record is None or record.host.panel != panels.get(name):
                 del self._histories[name]
         for name in self._transitions:
             self._histories.setdefault(name, History())
@@ -299,20 +299,26 @@ class Daemon:
         """The queue of a host now, for who looks at its messages."""
         while (record := self._store.get(name)) is not None:
             host = record.host
+            failure, listing = None, None
             try:
-                client = self._pool.client(host)
-                # To be looked at: the page marks what is only guessed.
-                return await ask_listing(client, self._decoder, selector, most=most, guesses=True)
-            except (PanelError, RuntimeError):
-                # A reload closes the client of a host that has changed: the new one is asked then.
-                now = self._store.get(name)
-                if now is not None and now.host == host:
-                    raise
+                with self._pool.lease(host) as client:
+                    # To be looked at: the page marks what is only guessed.
+                    listing = await ask_listing(
+                        client, self._decoder, selector, most=most, guesses=True
+                    )
+            except PanelError as error:
+                failure = error
+            now = self._store.get(name)
+            if now is None or not now.host.is_asked_like(host):
+                continue  # a reload has given it another url or password: it is asked by these
+            if listing is None:
+                raise failure or HostGoneError(name)
+            return listing
         raise HostGoneError(name)
 
     def _on_snapshot(self, host: HostConfig, snapshot: HostSnapshot) -> None:
         record = self._store.get(host.name)
-        if record is None or record.host != host:
+        if record is None or not record.host.is_asked_like(host):
             return  # the host left the config while it was polled
         record.add(snapshot)
         self._page.refresh(record)

@@ -15,7 +15,7 @@ from exporter.config.models import Config, HostConfig
 from exporter.panel.client import PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.schedule import first_poll, next_poll, slot
-from exporter.snapshot import HostGoneError, HostSnapshot
+from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
 
 OnSnapshot = Callable[[HostConfig, HostSnapshot], None]
 
@@ -33,19 +33,23 @@ class Poller:
         self._stopped = False
 
     async def configure(self, config: Config) -> None:
-        """Follow a config: unchanged hosts keep their schedule, memory and connections.
+        """Follow a config: hosts that are asked as before keep their schedule, memory, connections.
 
         Does nothing once the poller was stopped.
         """
         if self._stopped:
             return
         wanted = {host.name: host for host in config.hosts}
-        gone = [p for name, p in self._hosts.items() if wanted.get(name) != p.host]
+        gone = [
+            poller
+            for name, poller in self._hosts.items()
+            if name not in wanted or not wanted[name].is_asked_like(poller.host)
+        ]
         for poller in gone:
             del self._hosts[poller.host.name]
             self._pool.forget(poller.host)
-        for poller in self._hosts.values():
-            poller.configure(config)
+        for name, poller in self._hosts.items():
+            poller.configure(wanted[name], config)
         new = [host for host in config.hosts if host.name not in self._hosts]
         for position, host in enumerate(new):
             poller = _HostPoller(host, config, self._pool, self._decoder, self._emit)
@@ -66,19 +70,29 @@ class Poller:
             raise HostGoneError(name)
         return await poller.poll()
 
-    async def poll_anew(self, name: str) -> HostSnapshot:
+    async def poll_anew(self, name: str, panel: PanelId | None = None) -> HostSnapshot:
         """Poll a host, for who must not go by what a panel said before: no earlier poll is joined.
 
+        One that is cut off since the host is asked in another way now is begun once more. With
+        `panel` only that one is asked: the name may have been given to another.
+
         Raises:
-            HostGoneError: as `poll`.
+            HostGoneError: as `poll`, or the host has another panel now.
         """
-        poller = self._hosts.get(name)
-        earlier = None if poller is None else poller.under_way
-        if earlier is not None:
-            await asyncio.wait([earlier])
-            if earlier.cancelled():
+        while True:
+            poller = self._hosts.get(name)
+            if poller is None or panel not in {None, poller.host.panel}:
                 raise HostGoneError(name)
-        return await self.poll(name)
+            earlier = poller.under_way
+            if earlier is not None:
+                await asyncio.wait([earlier])
+            if self._hosts.get(name) is not poller:
+                continue
+            try:
+                return await poller.poll()
+            except HostGoneError:
+                if self._hosts.get(name) is poller:
+                    raise
 
     async def stop(self, grace: float) -> None:
         """Start no more polls; give those under way `grace` seconds, then cancel them."""
@@ -110,6 +124,7 @@ class _HostPoller:
         emit: OnSnapshot,
     ) -> None:
         self._emit = emit
+        self._pool = pool
         self._context = PollContext(
             host, pool.client(host), decoder, QueueMemory(), config.poll.queue_detail_limit
         )
@@ -126,9 +141,11 @@ class _HostPoller:
     def host(self) -> HostConfig:
         return self._context.host
 
-    def configure(self, config: Config) -> None:
-        """Take over settings that do not concern the host itself."""
-        self._context = replace(self._context, detail_limit=config.poll.queue_detail_limit)
+    def configure(self, host: HostConfig, config: Config) -> None:
+        """Take over settings that do not concern how the panel is asked."""
+        self._pool.client(host)  # it is the same, and its host's labels may be others
+        limit = config.poll.queue_detail_limit
+        self._context = replace(self._context, host=host, detail_limit=limit)
         interval = config.interval_of(self.host)
         if interval != self._interval:
             self._interval = interval

@@ -80,7 +80,7 @@ class PanelId:
     """What tells a panel from another: not its name in the config, which may be given anew."""
 
     url: str = ""
-    """The API's URL; "" where it is not known."""
+    """The API's URL as `exporter.config.access.panel_url` writes it; "" where it is not known."""
     pin: str = ""
     """SHA-256 of the pinned certificate; "" where none is pinned."""
 

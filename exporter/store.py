@@ -113,7 +113,7 @@ class Store:
         records: dict[str, HostRecord] = {}
         for host, interval in hosts:
             record = self._records.get(host.name)
-            if record is None or record.host.url != host.url:
+            if record is None or record.host.panel != host.panel:
                 record = HostRecord(host, interval, stale_after)
             record.host, record.interval, record.stale_after = host, interval, stale_after
             record.keep_only(host.collectors)

@@ -8,7 +8,7 @@ import pwd
 import signal
 import sys
 import termios
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -31,10 +31,11 @@ from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation.actions import Answer
 from exporter.remediation.by_hand import UnfinishedError
+from exporter.remediation.orphans import close_orphans
 from exporter.remediation.plan import Plan
 from exporter.remediation.run import Declined
 from exporter.remediation.work import Bench
-from exporter.snapshot import HostSnapshot
+from exporter.snapshot import HostSnapshot, PanelId
 from exporter.text import integer
 
 T = TypeVar("T")
@@ -58,6 +59,16 @@ class Workshop:
     bench: Bench
     locks: HostLocks
     journal: JournalThread
+    panels: Mapping[str, PanelId]
+    """Of all hosts of the config, by name."""
+
+    async def close_orphans(self) -> None:
+        """Give an outcome to what was left on panels that are none of the config's any more.
+
+        Raises:
+            JournalError: it could not be read or written.
+        """
+        await close_orphans(self.journal, self.locks, self.panels)
 
 
 @asynccontextmanager
@@ -88,7 +99,8 @@ async def workshop(
                 alertmanagers=alertmanagers,
                 ends=ends if ends is not None else asyncio.Event(),
             )
-            yield Workshop(bench, HostLocks(config.state.path), journal)
+            panels = {each.name: each.panel for each in config.hosts}
+            yield Workshop(bench, HostLocks(config.state.path), journal, panels)
     finally:
         for alertmanager in alertmanagers:
             await alertmanager.close()

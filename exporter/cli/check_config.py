@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
+from exporter.cli.mail import printable
 from exporter.cli.terminal import exit_on_config_error
 from exporter.config.document import ConfigError
+from exporter.config.models import Config
 from exporter.config.schema import schema_text
+from exporter.journal import Journal, JournalError, JournalMissingError
+from exporter.remediation.lost import lost_facts
 from exporter.startup import load_everything
 
 
@@ -20,6 +25,8 @@ def check_config(file: Path | None, *, schema: bool) -> None:
 
     Reads the hosts_files, the secrets' files and the web config too, as `run` does
     before it polls. No panel is asked. Exit code 0 when all is well, 2 when not.
+    Where there is a journal it warns of stops, approvals and cooldowns that a rule or
+    a host loses by another name or url.
     """
     if schema:
         click.echo(schema_text(), nl=False)
@@ -32,5 +39,23 @@ def check_config(file: Path | None, *, schema: bool) -> None:
         exit_on_config_error(error)
     for warning in usable.loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
+    for words in _of_the_journal(usable.loaded.config):
+        click.echo(f"warning: {file}: {words}", err=True)
     count = len(usable.loaded.config.hosts)
     click.echo(f"{file}: good, {count} {'host' if count == 1 else 'hosts'}.")
+
+
+def _of_the_journal(config: Config) -> list[str]:
+    """What the journal holds that this config goes by no more; the journal is only read."""
+    try:
+        journal = Journal.open_to_read(config.state.path)
+    except JournalMissingError:
+        return []
+    except JournalError as error:
+        return [f"the journal cannot be read, so that nothing would act. {error}"]
+    try:
+        return [printable(str(lost)) for lost in lost_facts(journal, config, time.time())]
+    except JournalError as error:
+        return [f"the journal cannot be read, so that nothing would act. {error}"]
+    finally:
+        journal.close()

@@ -99,6 +99,7 @@ async def _carry_out(
         return errand.yes or await agreed("Go on?")
 
     async with workshop(config, host, progress.ends) as shop:
+        await shop.close_orphans()
         return await do_by_hand(
             shop.bench,
             shop.locks,

@@ -34,7 +34,7 @@ from exporter.cli.terminal import (
 )
 from exporter.config.document import ConfigError
 from exporter.config.loading import journal_path
-from exporter.config.models import Config
+from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import ON_SERVICE, RemediationRule
 from exporter.files import file_exists
 from exporter.journal import Entry, Journal, Kind
@@ -75,11 +75,19 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
         path = journal_path(config_file)  # on a bad night the rest of the config may be wrong
     except ConfigError as error:
         exit_on_config_error(error)
-    text = in_journal(
-        path,
-        lambda journal: decisions.pause(journal, signature(), who_asks(), " ".join(reason)),
-    )
+
+    def write(journal: Journal) -> tuple[str, bool]:
+        text = decisions.pause(journal, signature(), who_asks(), " ".join(reason))
+        return text, journal.is_used_otherwise()
+
+    text, unheard = in_journal(path, write)
     say(f"{text} `remediation resume` ends it.")
+    if unheard:
+        raise click.ClickException(
+            f"But a running exporter has another journal open than the one at {path}: the file, "
+            "or what stands beside it (-wal, -shm), was moved, removed or replaced meanwhile. It "
+            "does not see this pause. It ends what it does once it looks at its files; restart it."
+        )
 
 
 @remediation.command("resume")
@@ -102,10 +110,10 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
         return
     if name is None:
         raise click.UsageError("Name the host too, as: remediation resume RULE HOST")
-    rule, _ = rule_on_host(config, rule_name, name)
+    rule, host = rule_on_host(config, rule_name, name)
     stopped = in_journal(
         config.state.path,
-        lambda journal: decisions.resume_rule(journal, name, rule.name, signature(), who_asks()),
+        lambda journal: decisions.resume_rule(journal, host, rule.name, signature(), who_asks()),
     )
     if stopped:
         say(f"{rule.name} may act on {name} again. It was: {stopped}")
@@ -143,10 +151,10 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
     brainycp-exporter remediation approve purge-frozen-storm mx1 --config F
     """  # noqa: D301
     config = load_or_exit(config_file).config
-    rule, _ = rule_on_host(config, rule_name, name)
+    rule, host = rule_on_host(config, rule_name, name)
 
     def look(journal: Journal) -> tuple[Entry, Plan, str]:
-        request, standing = _the_request(journal, rule, name)
+        request, standing = _the_request(journal, rule, host)
         return request, Plan(tuple(journal.messages(request.id))), standing
 
     request, plan, standing = from_journal(config, look)
@@ -161,7 +169,7 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
     if not yes and not click.confirm("Approve it?", err=True):
         click.echo("Nothing was approved.", err=True)
         raise SystemExit(1)
-    _decide(config, rule, request, Kind.APPROVED)
+    _decide(config, rule, host, request, Kind.APPROVED)
     limits = "" if rule.action in ON_SERVICE else " to these messages and no others"
     say(f"Approved{limits}: the daemon acts at its next poll of {name}, if no guard objects.")
 
@@ -179,26 +187,26 @@ def reject(rule_name: str, name: str, config_file: Path) -> None:
     brainycp-exporter remediation reject purge-frozen-storm mx1 --config F
     """  # noqa: D301
     config = load_or_exit(config_file).config
-    rule, _ = rule_on_host(config, rule_name, name)
-    request, standing = from_journal(config, lambda journal: _the_request(journal, rule, name))
+    rule, host = rule_on_host(config, rule_name, name)
+    request, standing = from_journal(config, lambda journal: _the_request(journal, rule, host))
     if standing == "rejected":
         say(f"{rule.name} on {name} is rejected already.")
         return
-    _decide(config, rule, request, Kind.REJECTED)
+    _decide(config, rule, host, request, Kind.REJECTED)
     say(f"Rejected: {rule.name} does not act on {name}; it may ask again after 24 hours.")
 
 
-def _the_request(journal: Journal, rule: RemediationRule, host: str) -> tuple[Entry, str]:
+def _the_request(journal: Journal, rule: RemediationRule, host: HostConfig) -> tuple[Entry, str]:
     """What a rule asks a person for, and how that stands.
 
     Raises:
         click.ClickException: it asks for nothing.
         JournalError: the journal cannot be read.
     """
-    facts = journal.rule_facts(host, rule.name)
-    request = decisions.request_of(journal, host, rule.name, facts)
+    facts = journal.rule_facts(host.name, rule.name, host.panel)
+    request = decisions.request_of(journal, rule.name, facts)
     if request is None:
-        raise _nothing_asked(rule, host)
+        raise _nothing_asked(rule, host.name)
     return request, facts.approval
 
 
@@ -209,9 +217,9 @@ def _nothing_asked(rule: RemediationRule, host: str) -> click.ClickException:
     )
 
 
-def _decide(config: Config, rule: RemediationRule, request: Entry, kind: Kind) -> None:
-    host = request.host
-
+def _decide(
+    config: Config, rule: RemediationRule, host: HostConfig, request: Entry, kind: Kind
+) -> None:
     def write(journal: Journal) -> None:
         # A person may think for long: what is decided must be what still stands.
         decisions.decide(journal, host, rule, request.run, kind, signature(), who_asks())
@@ -221,4 +229,4 @@ def _decide(config: Config, rule: RemediationRule, request: Entry, kind: Kind) -
     except decisions.AskedAnewError as error:
         raise click.ClickException(f"Nothing was decided: {error}") from None
     except decisions.NothingAskedError:
-        raise _nothing_asked(rule, host) from None
+        raise _nothing_asked(rule, host.name) from None

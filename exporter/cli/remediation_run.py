@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ from exporter.cli.terminal import (
 )
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
-from exporter.journal import WELL, Actor
+from exporter.journal import WELL, Actor, JournalError
 from exporter.journal.view import entry_view
 from exporter.remediation.guards import Block, Guard, Situation, effective_mode
 from exporter.remediation.notes import entry_of_block
@@ -131,13 +132,16 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
             return await situation_of(
                 shop.journal,
                 wish.config.remediation,
-                wish.host.name,
+                wish.host,
                 wish.rule,
                 Fleet(len(wish.config.hosts)),
                 now=time.time(),
                 actor=Actor.PERSON,
             )
 
+        # A journal that fails is for the run to tell.
+        with suppress(JournalError):
+            await shop.close_orphans()
         result = await run_rule(
             shop.bench,
             shop.locks,
@@ -157,7 +161,7 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
 async def _note(shop: Workshop, wish: _Wish, request: Request, block: Block) -> None:
     """Write down what held it back, as the daemon does."""
     if block.guard is not Guard.JOURNAL:
-        entry = entry_of_block(wish.host.name, wish.rule, request, block)
+        entry = entry_of_block(wish.host, wish.rule, request, block)
         await shop.journal.do(lambda journal: journal.add(entry))
 
 

@@ -32,8 +32,10 @@ from exporter.journal import (
     Kind,
     RuleFacts,
 )
+from exporter.journal.subjects import concerns
 from exporter.remediation.decisions import request_of
 from exporter.remediation.guards import Guard, cooldown_until, effective_mode, is_open
+from exporter.remediation.lost import Lost, lost_facts
 from exporter.remediation.tally import is_bad_news
 from exporter.text import duration
 
@@ -86,6 +88,8 @@ class Standing:
     by_hand: tuple[Entry, ...] = ()
     """Intents of persons without an outcome."""
     has_journal: bool = True
+    lost: tuple[Lost, ...] = ()
+    """What held rules back, or let them act, that are not in the config by that name."""
 
 
 def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostConfig]]) -> Standing:
@@ -102,44 +106,48 @@ def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostCon
         return Standing(FleetFacts(0, ""), untold, has_journal=False)
     try:
         unsettled = [left.intent for left in journal.unsettled()]
-        begun = {(intent.rule, intent.host) for intent in unsettled}
         return Standing(
             journal.fleet_facts(),
-            tuple(
-                _read(journal, rule, host.name, unsettled=(rule.name, host.name) in begun)
-                for rule, host in rules
-            ),
+            tuple(_read(journal, rule, host, unsettled) for rule, host in rules),
             tuple(intent for intent in unsettled if not intent.rule),
+            lost=tuple(lost_facts(journal, config, time.time())),
         )
     finally:
         journal.close()
 
 
-def _read(journal: Journal, rule: RemediationRule, host: str, *, unsettled: bool) -> RuleOnHost:
-    facts = journal.rule_facts(host, rule.name)
-    last = journal.entries(host=host, rule=rule.name, kinds=[Kind.OUTCOME], newest=1)
-    request = request_of(journal, host, rule.name, facts)
+def _read(
+    journal: Journal, rule: RemediationRule, host: HostConfig, unsettled: Sequence[Entry]
+) -> RuleOnHost:
+    facts = journal.rule_facts(host.name, rule.name, host.panel)
+    last = journal.newest(host.name, rule.name, host.panel, Kind.OUTCOME)
+    request = request_of(journal, rule.name, facts)
     planned = request.detail.get("planned") if request else None
     return RuleOnHost(
         rule,
-        host,
+        host.name,
         facts,
-        last[0] if last else None,
+        last,
         planned if isinstance(planned, int) else 0,
-        unsettled,
+        any(
+            intent.rule == rule.name and concerns(intent, host.name, host.panel)
+            for intent in unsettled
+        ),
         _block(journal, rule, host, facts),
     )
 
 
-def _block(journal: Journal, rule: RemediationRule, host: str, facts: RuleFacts) -> Entry | None:
+def _block(
+    journal: Journal, rule: RemediationRule, host: HostConfig, facts: RuleFacts
+) -> Entry | None:
     """The block that was written down last, unless it is old, or the rule has acted since."""
-    blocks = journal.entries(host=host, rule=rule.name, kinds=[Kind.BLOCKED], newest=1)
-    if not blocks or blocks[0].outcome in _TOLD_OTHERWISE:
+    block = journal.newest(host.name, rule.name, host.panel, Kind.BLOCKED)
+    if block is None or block.outcome in _TOLD_OTHERWISE:
         return None
-    age, begun = time.time() - blocks[0].at, facts.last_begun
-    if age > BLOCK_SHOWN or (begun is not None and begun > blocks[0].at):
+    age, begun = time.time() - block.at, facts.last_begun
+    if age > BLOCK_SHOWN or (begun is not None and begun > block.at):
         return None
-    return blocks[0]
+    return block
 
 
 @click.command("status")
@@ -239,6 +247,8 @@ def _fleet_lines(config: Config, standing: Standing, now: float) -> Iterator[str
             f"{intent.host}: {intent.action} by {printable(intent.actor)} has no outcome yet: it "
             "is under way, or was cut off and is settled by the next action there."
         )
+    for lost in standing.lost:
+        yield printable(f"lost:      {lost}")
     yield ""
 
 
@@ -329,6 +339,16 @@ def _view(config: Config, standing: Standing, now: float) -> dict[str, Any]:
         "actions_this_hour": standing.fleet.begun_this_hour,
         "actions_per_hour": section.limits.actions_per_hour,
         "journal": str(config.state.path),
+        "lost": [
+            {
+                "rule": lost.rule,
+                "host": lost.host,
+                "panel": lost.panel or None,
+                "what": lost.what,
+                "why": lost.why,
+            }
+            for lost in standing.lost
+        ],
         "rules": [_rule_view(row, now) for row in standing.rules],
     }
 

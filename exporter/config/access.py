@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -96,6 +97,21 @@ def plain_url(value: str) -> str:
     if url.query_string or url.fragment:
         raise ValueError("must not hold a query or fragment")
     return value
+
+
+@lru_cache(4096)
+def panel_url(url: str) -> str:
+    """The URL by which a panel is known, however it was written.
+
+    Case and a dot at the end of the host, the scheme's own port and slashes that mean nothing
+    tell no panel from another. Names are not looked up: two that lead to one address differ.
+    """
+    told = URL(url)
+    host = (told.raw_host or "").rstrip(".").lower()
+    host = f"[{host}]" if ":" in host else host
+    port = "" if told.is_default_port() else f":{told.port}"
+    path = re.sub("/+", "/", told.raw_path).rstrip("/")
+    return f"{told.scheme}://{host}{port}{path}"
 
 
 _URL_FORM = "must be http://HOST:PORT or https://HOST:PORT"

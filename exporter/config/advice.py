@@ -30,7 +30,6 @@ def advise(config: Config, main: Document, hosts: Hosts) -> tuple[Problem, ...]:
         *_half_paths(hosts),
         *_interval_warnings(config, main, hosts),
         *_capacity_warnings(config, main, hosts),
-        *_repeated_panels(hosts),
         *_open_password_files(hosts),
         *_open_configs(hosts),
         *_idle_rules(config, main),
@@ -114,17 +113,6 @@ def _capacity_warnings(config: Config, main: Document, hosts: Hosts) -> Iterator
             f"{config.poll.concurrency} are allowed, so polls would come late; "
             "raise concurrency or the interval",
         )
-
-
-def _repeated_panels(hosts: Hosts) -> Iterator[Problem]:
-    first_of: dict[tuple[str, str], Problem] = {}
-    for entry, host in hosts:
-        here = entry.problem(("url",), "")
-        first = first_of.setdefault((host.url, host.username), here)
-        if first != here:
-            where = f"{first.path.removesuffix('.url')} ({first.file}:{first.line})"
-            message = f"is the same panel and account as {where}; was it copied?"
-            yield entry.problem(("url",), message)
 
 
 def _open_password_files(hosts: Hosts) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,4 +131,42 @@ def validate_hosts(
                 problems.append(entry.problem(("name",), f"is already the name of {where}"))
         if host is not None:
             hosts.append((entry, host))
+    problems += _panels_alike(hosts, first_of_name.keys())
     return hosts
+
+
+def _panels_alike(
+    hosts: Sequence[tuple[HostEntry, HostConfig]], names: Collection[str]
+) -> Iterator[Problem]:
+    """Hosts of one panel that do not say so, and hosts that say so and are not.
+
+    A rule would take both for panels of their own: twice the limits, and alerts and figures of
+    one queue twice. `names` holds those of hosts that are wrong elsewhere, too.
+    """
+    by_name = {host.name: host for _, host in reversed(hosts)}
+    first_of: dict[str, Problem] = {}
+    for entry, host in hosts:
+        if (other := host.shares_panel_with) is not None:
+            if words := _not_shared(host, by_name.get(other), known=other in names):
+                yield entry.problem(("shares_panel_with",), words)
+            continue
+        here = entry.problem(("url",), "")
+        first = first_of.setdefault(host.panel.url, here)
+        if first != here:
+            where = f"{first.path.removesuffix('.url')} ({first.file}:{first.line})"
+            yield entry.problem(
+                ("url",),
+                f"is the panel of {where}, too; was it copied? "
+                "If two names for one panel are meant, say so with shares_panel_with",
+            )
+
+
+def _not_shared(host: HostConfig, other: HostConfig | None, *, known: bool) -> str:
+    """Why a host does not share the panel of the one that it names; "" when it does."""
+    if other is None:
+        return "" if known else "names no host of this config"
+    if other is host or other.name == host.name:
+        return "must name another host"
+    if other.panel.url != host.panel.url:
+        return f"names {other.name}, which has another url"
+    return ""

@@ -24,7 +24,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 from yarl import URL
 
-from exporter.config.access import BasicAuth, Credentials, TlsConfig, plain_url
+from exporter.config.access import BasicAuth, Credentials, TlsConfig, panel_url, plain_url
 from exporter.config.alerting import AlertingConfig
 from exporter.config.base import Count, Duration, Model, Size
 from exporter.config.labels import LabelName
@@ -169,6 +169,8 @@ class HostConfig(Credentials):
     """How the panel's certificate is checked."""
     interval: Duration | None = None
     """Overrides poll.interval."""
+    shares_panel_with: str | None = None
+    """Name of another host with the same url, where two names for one panel are meant."""
 
     @field_validator("name")
     @classmethod
@@ -212,7 +214,25 @@ class HostConfig(Credentials):
     @property
     def panel(self) -> PanelId:
         """Which panel this is, whatever it is called."""
-        return PanelId(self.url, self.tls.fingerprint_sha256 or "")
+        return PanelId(panel_url(self.url), self.tls.fingerprint_sha256 or "")
+
+    def is_asked_like(self, other: HostConfig) -> bool:
+        """Whether the two are asked the same in the same way: the client of one does for both."""
+        return self._is_like(other, _NOT_ASKED_WITH)
+
+    def is_seen_like(self, other: HostConfig) -> bool:
+        """Whether the figures of one say the same of the other.
+
+        It is the same panel, and the same is collected and read in the same way. A password
+        that was changed shows no other queue; another user may.
+        """
+        return self._is_like(other, _NOT_ASKED_WITH | _PASSWORDS)
+
+    def _is_like(self, other: HostConfig, beside: frozenset[str]) -> bool:
+        if self is other:
+            return True
+        keys = type(self).model_fields.keys() - beside
+        return all(getattr(self, key) == getattr(other, key) for key in keys)
 
     @property
     def zone(self) -> ZoneInfo | None:
@@ -235,6 +255,12 @@ class HostConfig(Credentials):
         """Every secret of this host, for what must be kept out of a saved reply."""
         given = [self.password, self.basic_auth and self.basic_auth.password]
         return tuple(secret.get_secret_value() for secret in given if secret)
+
+
+_NOT_ASKED_WITH = frozenset({"labels", "interval", "shares_panel_with"})
+"""Keys of a host that change neither what its panel is asked nor how its replies are read."""
+
+_PASSWORDS = frozenset({"password", "password_file", "password_env", "basic_auth"})
 
 
 def split_address(text: str) -> tuple[str | None, int]:

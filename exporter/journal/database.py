@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from exporter.journal import file
 from exporter.journal.file import explained
+from exporter.journal.soundness import verify
 
 T = TypeVar("T")
+
+CHEAP = 0.05
+"""Seconds that a look at all entries may take, for it to be done at every change by another
+process: those may come by the hundred a second."""
+
+VERIFIES_FOR = 0.1
+"""Share of the time that dearer ones may take; before something begins there is always one."""
+
+
+_State = tuple[int, file.Stamp]
 
 
 class Database:
@@ -38,6 +51,15 @@ class Database:
         self._files = files
         self._still = still
         self._writing = False
+        self._trusted: _State | None = None
+        """How the file was when its content was found to be as it was written."""
+        self._verified: tuple[float, float] = (0.0, 0.0)
+        """Monotonic time at which that was looked at last, and the seconds that it took."""
+        self._lock: int | None = None
+        """The file of the locks, held open so that no other file gets its number."""
+        self._pin_lock()
+        self._refused = False
+        """Whether something could not be written that nobody has tried again since."""
 
     @classmethod
     def open(cls, path: Path) -> Database:
@@ -53,10 +75,23 @@ class Database:
             connection, still = file.open_to_read(path)
         return cls(path, connection, still=still)
 
+    @property
+    def files(self) -> str:
+        """What tells the files that are open from others at their places, but for the locks'."""
+        return repr((self._files or ())[:-1])
+
+    @property
+    def writing(self) -> bool:
+        """Whether a transaction is under way."""
+        return self._writing
+
     def close(self) -> None:
         """Close the file."""
         with suppress(sqlite3.Error):
             self.connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def rows(self, query: str, *parameters: object) -> list[Any]:
         """Every row of an answer."""
@@ -91,19 +126,94 @@ class Database:
             yield
             return
         with explained(self.path, "written"):
+            self._refused = True  # unless it comes to its end
             self.connection.execute("BEGIN IMMEDIATE")
             self._writing = True
             try:
-                if self._files is not None:
-                    file.demand_identity(self.path, self._files)
+                self._demand_identity()
+                alone = self._trusted is not None and self._trusted == self._state()
                 yield
                 # A full disk shows only here.
                 self.connection.execute("COMMIT")
+            except sqlite3.Error:
+                self._roll_back()
+                raise
             except BaseException:
                 self._roll_back()
+                self._refused = False  # it was not the journal that failed
                 raise
             finally:
                 self._writing = False
+            self._refused = False
+            if alone:
+                self._trusted = self._state()
+
+    def checkpoint(self) -> None:
+        """Bring what stands in the log into the file, so that a copy of that alone has it.
+
+        What another process reads just now, or the disk has no room for, is left to the next
+        time: it is on the disk already.
+        """
+        with suppress(sqlite3.Error, OSError):
+            alone = self._trusted is not None and self._trusted == self._state()
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            if alone:
+                self._trusted = self._state()
+
+    def demand_sound(
+        self, aim: Literal["read", "written"] = "read", *, begins: bool = False
+    ) -> None:
+        """See that the files are those that were opened, and hold what was written into them.
+
+        While nobody else writes, this costs a few looks at the files' dates; after a change by
+        another, a look at every entry: with `begins` always, else unless there was one just
+        before.
+
+        Raises:
+            JournalError: they are not, or do not; what they say must not be relied on.
+        """
+        if self._writing:
+            return  # it was seen when the transaction began
+        with explained(self.path, aim):
+            self._look_anew()
+            state = self._state()
+            self._demand_identity()
+            if state != self._trusted and (begins or not self._waits_to_verify(state)):
+                began = time.monotonic()
+                self._trusted = None
+                verify(self.path)
+                self._trusted = state
+                now = time.monotonic()
+                self._verified = now, now - began
+        if self._refused:
+            with self.transaction():
+                self.connection.execute("UPDATE horizon SET before = NULL")
+
+    def _waits_to_verify(self, state: _State) -> bool:
+        """Whether another process is at it, and all was looked at just before.
+
+        What is written in the orderly way goes to the log.
+        """
+        at, took = self._verified
+        orderly = self._trusted is not None and self._trusted[1] == state[1]
+        return orderly and took > CHEAP and time.monotonic() < at + took / VERIFIES_FOR
+
+    def _state(self) -> _State:
+        """What changes with whatever is written by another connection, or to the file itself."""
+        version = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return version, file.content_stamp(self.path)
+
+    def _demand_identity(self) -> None:
+        if self._files is not None:
+            self._files = file.demand_identity(self.path, self._files)
+            self._pin_lock()
+
+    def _pin_lock(self) -> None:
+        if self._files is not None and self._lock is None:
+            with suppress(FileNotFoundError):
+                self._lock = os.open(
+                    file.lock_file(self.path), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+                )
 
     def _look_anew(self) -> None:
         """Open a file again that stood still when it was opened, and does no more."""

@@ -22,6 +22,8 @@ class Kind(StrEnum):
     """A guard kept a rule from acting; written when the guard changes, not at each poll."""
     ASKED = "asked"
     """An Alertmanager or a person asked for a rule."""
+    WITHDRAWN = "withdrawn"
+    """The alert that asks for a rule was resolved; a later repeat of it asks for nothing."""
     APPROVAL_REQUESTED = "approval_requested"
     """A rule waits for a person; the messages that it would act on stand with it."""
     APPROVED = "approved"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from exporter.journal.database import Database
 from exporter.journal.entries import STANDING
 from exporter.journal.rows import LARGEST_INTEGER
+from exporter.journal.subjects import SUBJECT
 
 DAY = 86400.0
 
@@ -44,16 +47,51 @@ def prune(database: Database, before: float, now: float) -> int:
         bounds["id"] = rows[-1][0]
 
 
-_FIRST_YOUNG = "SELECT id FROM entries NOT INDEXED WHERE at >= ? AND at < ? ORDER BY id LIMIT 1"
+_FIRST_YOUNG = """
+    SELECT id FROM entries NOT INDEXED WHERE at >= ?
+        -- What is dated far ahead holds up nothing, but for a word on an approval: it counts once
+        -- its time comes, unless what ended it is still there.
+        AND (at < ? OR kind IN ('approval_requested', 'approved', 'rejected'))
+    ORDER BY id LIMIT 1
+"""
+
+
+def _same(one: str, other: str) -> tuple[str, str]:
+    """Two entries of one rule: by the name of the host, and by whom they are about.
+
+    Facts are asked for by either.
+    """
+    rule = f"{one}.rule = {other}.rule"
+    return (
+        f"{one}.host = {other}.host AND {rule}",
+        f"{_subject(one)} = {_subject(other)} AND {rule}",
+    )
+
+
+def _subject(name: str) -> str:
+    return re.sub(r"\b(panel_url|host)\b(?! ')", rf"{name}.\1", SUBJECT)
 
 
 def _last_of_its_rule(name: str) -> str:
-    return f"""
-        {name}.kind = 'intent' AND {name}.rule != '' AND NOT EXISTS (SELECT 1 FROM entries later
-            WHERE later.kind = 'intent' AND later.host = {name}.host AND later.rule = {name}.rule
-                AND (later.at, later.id) > ({name}.at, {name}.id))
-    """  # noqa: S608 - constants
+    lasts = (
+        f"""NOT EXISTS (SELECT 1 FROM entries later
+            WHERE later.kind = 'intent' AND {same}
+                AND (later.at, later.id) > ({name}.at, {name}.id))"""  # noqa: S608 - constants
+        for same in _same("later", name)
+    )
+    return f"{name}.kind = 'intent' AND {name}.rule != '' AND ({' OR '.join(lasts)})"
 
+
+def _after(what: str, condition: str) -> str:
+    """Whether an entry of the old one's rule came after it, by its name and by whom it is about."""
+    return " AND ".join(
+        f"EXISTS (SELECT 1 FROM entries {what} WHERE {condition} AND {what}.id > old.id AND {same})"  # noqa: S608 - constants
+        for same in _same(what, "old")
+    )
+
+
+_GOOD_LATER = _after("good", "good.kind = 'outcome' AND good.outcome = 'ok'")
+_RESUMED_LATER = _after("resumed", "resumed.kind = 'rule_resumed'")
 
 _OLD = f"""
     SELECT old.id,
@@ -68,12 +106,9 @@ _OLD = f"""
                 AND (its.at >= :before OR {_last_of_its_rule("its")})))
         -- A failed verification of a row that has not ended.
         OR (old.kind = 'outcome' AND old.rule != '' AND old.outcome = 'verify_failed'
-            AND NOT EXISTS (SELECT 1 FROM entries good
-                WHERE good.kind = 'outcome' AND good.host = old.host AND good.rule = old.rule
-                    AND good.outcome = 'ok' AND good.id > old.id)
-            AND NOT EXISTS (SELECT 1 FROM entries resumed
-                WHERE resumed.kind = 'rule_resumed' AND resumed.host = old.host
-                    AND resumed.rule = old.rule AND resumed.id > old.id))
+            AND NOT ({_GOOD_LATER}) AND NOT ({_RESUMED_LATER}))
+        -- What ended the last row: failed ones before it may stay for another reason.
+        OR (old.kind = 'outcome' AND old.rule != '' AND old.outcome = 'ok' AND NOT ({_GOOD_LATER}))
     FROM entries old WHERE old.id > :id AND old.id < :end AND old.at < :before
     ORDER BY old.id LIMIT {_AT_ONCE}
 """  # noqa: S608 - constants

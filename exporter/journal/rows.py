@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from exporter.journal.entries import Entry, Kind
@@ -31,24 +33,39 @@ def state_of(row: Sequence[Any]) -> tuple[str, Any]:
     try:
         return key, json.loads(text)
     except ValueError as error:
-        raise DamagedError(f"a state is no JSON: {error}") from None
+        raise DamagedError("a state is no JSON") from error
+
+
+def checksum_of(entry: Sequence[object], messages: Iterable[Sequence[object]]) -> str:
+    """The checksum of an entry's ENTRY_COLUMNS and the MESSAGE_COLUMNS of its messages.
+
+    Against damage, not against forgery: BLAKE2 with 8 bytes takes a microsecond a row, which is
+    less than SQLite takes to fetch it, and unlike a CRC of 4 bytes misses none of a fleet's
+    millions of rows.
+    """
+    hashed = blake2b(repr(tuple(entry)).encode("utf-8", "surrogatepass"), digest_size=8)
+    for row in messages:
+        hashed.update(repr(tuple(row)).encode("utf-8", "surrogatepass"))
+    return hashed.hexdigest()
 
 
 def message_row(message: Message) -> tuple[object, ...]:
-    """The MESSAGE_COLUMNS of a message."""
+    """The MESSAGE_COLUMNS of a message, just as SQLite gives them back."""
     return (
         message.id,
-        message.age,
+        None if message.age is None or math.isnan(message.age) else float(message.age),
         None if message.size is None else min(message.size, LARGEST_INTEGER),
         None if message.sender is None else encodable(message.sender),
         None if message.recipients is None else json.dumps([*map(encodable, message.recipients)]),
-        message.frozen,
+        None if message.frozen is None else int(message.frozen),
     )
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
     """The entry of a row of ENTRY_COLUMNS; raises DamagedError."""
     number, at, kind, run, host, rule, action, mode, actor, outcome, text, detail, *panel = row
+    texts = (kind, run, host, rule, action, mode, actor, outcome, text, detail, *panel)
+    sound = isinstance(at, float) and all(isinstance(value, str) for value in texts)
     try:
         return Entry(
             kind=Kind(kind),
@@ -60,18 +77,29 @@ def entry_of(row: Sequence[Any]) -> Entry:
             actor=actor,
             outcome=outcome,
             text=text,
-            detail={**json.loads(detail)},
+            detail={**json.loads(detail if sound else "")},
             at=at,
             id=number,
             panel=PanelId(*panel),
         )
-    except (TypeError, ValueError) as error:
-        raise DamagedError(f"entry {number}: {error}") from None
+    except (TypeError, ValueError, RecursionError):
+        # Not the error, which quotes what it stumbled on: addresses, or worse.
+        raise DamagedError(f"entry {number} cannot be read") from None
+
+
+def readable_entry(row: Sequence[Any]) -> Entry | None:
+    """The same of a row with its texts as bytes; None of one that cannot be read."""
+    try:
+        return entry_of([v.decode() if isinstance(v, bytes) else v for v in row])
+    except (DamagedError, UnicodeDecodeError):
+        return None
 
 
 def message_of(row: Sequence[Any]) -> Message:
     """The message of a row of MESSAGE_COLUMNS; raises DamagedError."""
     message_id, age, size, sender, recipients, frozen = row
+    sound = isinstance(message_id, str) and isinstance(sender, str | None)
+    recipients = recipients if sound else ""
     try:
         return Message(
             message_id,
@@ -81,5 +109,5 @@ def message_of(row: Sequence[Any]) -> Message:
             None if recipients is None else tuple(json.loads(recipients)),
             frozen=None if frozen is None else bool(frozen),
         )
-    except (TypeError, ValueError) as error:
-        raise DamagedError(f"message {message_id}: {error}") from None
+    except (TypeError, ValueError, RecursionError):
+        raise DamagedError("a message of an entry cannot be read") from None

@@ -105,6 +105,15 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE entries ADD COLUMN panel_pin TEXT NOT NULL DEFAULT '';
     -- Of the entry and its messages; '' in entries of versions that wrote none.
     ALTER TABLE entries ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
+    -- By whom an entry is about, in the very words of exporter.journal.subjects.
+    CREATE INDEX entries_of_a_panel ON entries (
+        (CASE panel_url WHEN '' THEN 'host ' || host ELSE panel_url END), rule, kind);
+    CREATE INDEX intents_of_a_panel ON entries (
+        (CASE panel_url WHEN '' THEN 'host ' || host ELSE panel_url END), rule, at)
+        WHERE kind = 'intent';
+    CREATE INDEX outcomes_of_a_panel ON entries (
+        (CASE panel_url WHEN '' THEN 'host ' || host ELSE panel_url END), rule, outcome)
+        WHERE kind = 'outcome';
     """,
 )
 """Each brings a journal of the version before it to the next; SQLite's user_version counts."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from exporter.hostlock import others_announce
 from exporter.journal.database import Database
 from exporter.journal.entries import (
     Entry,
@@ -19,18 +20,21 @@ from exporter.journal.entries import (
     Unsettled,
     ends_approval,
 )
-from exporter.journal.file import JournalError, JournalMissingError
+from exporter.journal.file import JournalError, JournalMissingError, lock_file
 from exporter.journal.pruning import prune
 from exporter.journal.rows import (
     ENTRY_COLUMNS,
     MESSAGE_COLUMNS,
+    checksum_of,
     encodable,
     entry_of,
     message_of,
     message_row,
+    readable_entry,
     state_of,
 )
-from exporter.snapshot import Message
+from exporter.journal.subjects import AUTHORISING, SUBJECT, concerns, last_word, subjects
+from exporter.snapshot import Message, PanelId
 
 __all__ = ["Journal", "JournalError", "JournalMissingError"]
 
@@ -81,26 +85,55 @@ class Journal:
         Raises:
             JournalError: it was not written.
         """
-        at = self._clock()
+        if entry.kind in _LETTING:
+            self._database.demand_sound("written", begins=True)
+        at = float(self._clock())
         texts = (
             *(entry.kind.value, entry.run, entry.host, entry.rule, entry.action, entry.mode),
             *(entry.actor, entry.outcome, entry.text, json.dumps(entry.detail)),
             *(entry.panel.url, entry.panel.pin),
         )
+        told = [message_row(message) for message in messages]
         with self._database.transaction():
-            cursor = self._database.connection.execute(
-                "INSERT INTO entries (at, kind, run, host, rule, action, mode, actor, outcome, "
-                "text, detail, panel_url, panel_pin) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (at, *map(encodable, texts)),
+            ((last,),) = self._database.rows(_LAST_ID)
+            number = int(last) + 1
+            row = (number, at, *map(encodable, texts))
+            self._database.connection.execute(
+                f"INSERT INTO entries ({ENTRY_COLUMNS}, checksum) "  # noqa: S608 - constants
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, checksum_of(row, told)),
             )
-            number = int(cursor.lastrowid or 0)
             self._database.connection.executemany(
                 f"INSERT INTO messages (entry, position, {MESSAGE_COLUMNS}) "  # noqa: S608 - constants
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((number, position, *message_row(m)) for position, m in enumerate(messages)),
+                ((number, position, *message) for position, message in enumerate(told)),
             )
+        if entry.kind not in _OF_THE_MOMENT and not self._database.writing:
+            self._database.checkpoint()
+        if entry.kind is Kind.REPLY:
+            self.demand_sound()  # or there is no next message
         return replace(entry, id=number, at=at)
+
+    @property
+    def files(self) -> str:
+        """What tells the files that are open from others at their places."""
+        return self._database.files
+
+    def is_used_otherwise(self) -> bool:
+        """Whether a process goes by other files, which were at the places of these before.
+
+        It sees nothing of what is written here, until it looks at its files, and then it ends
+        what it does.
+        """
+        return others_announce(lock_file(self.path), self.files)
+
+    def demand_sound(self) -> None:
+        """See that the files are those that were opened, and hold what was written into them.
+
+        Raises:
+            JournalError: nothing may be done by what they say.
+        """
+        self._database.demand_sound()
 
     def alone(self) -> AbstractContextManager[None]:
         """Let no other process write between what is read here and what is written for it.
@@ -132,6 +165,7 @@ class Journal:
         since: float = 0.0,
         after: int = 0,
         newest: int | None = None,
+        readable: bool = False,
     ) -> list[Entry]:
         """Entries in the order in which they were written.
 
@@ -143,6 +177,7 @@ class Journal:
             since: Unix time; none before it.
             after: an entry's id; none up to it.
             newest: at most so many, the last ones.
+            readable: leave out what cannot be read, for who only shows it.
 
         Raises:
             JournalError: it cannot be read.
@@ -158,20 +193,50 @@ class Journal:
         if since:
             wheres.append("at >= ?")
             parameters.append(since)
-        return self._entries(
-            f"WHERE {' AND '.join(wheres)} ORDER BY id DESC LIMIT ?",
-            *(*parameters, -1 if newest is None else newest),
-        )[::-1]
+        rest = f"WHERE {' AND '.join(wheres)} ORDER BY id DESC LIMIT ?"
+        parameters.append(-1 if newest is None else newest)
+        return self._entries(rest, *parameters, readable=readable)[::-1]
 
-    def asked(self, host: str, rule: str, key: str, *, since: float) -> Entry | None:
+    def asked(
+        self, host: str, rule: str, key: str, *, since: float, panel: PanelId | None = None
+    ) -> Entry | None:
         """The last time that a rule was asked for on a host with this `key`.
 
-        None when it was not, at Unix time `since` or later.
+        None when it was not, at Unix time `since` or later. `panel` as in `rule_facts`.
 
         Raises:
             JournalError: it cannot be read.
         """
-        return next(iter(self._entries(_ASKED, host, rule, since, key)), None)
+        asked = (
+            entry
+            for whose, subject in _whose(host, panel)
+            for entry in self._entries(_ASKED.format(whose=whose), subject, rule, since, key)
+        )
+        return max(asked, key=lambda entry: entry.id, default=None)
+
+    def newest(self, host: str, rule: str, panel: PanelId, kind: Kind) -> Entry | None:
+        """The last entry of a kind that concerns a rule and a panel which is called `host` now.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._newest(_whose(host, panel), rule, [kind])
+
+    def rules_known(self) -> list[Entry]:
+        """The last entry of each rule on each panel that ever acted, was stopped or asked a person.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._entries(_RULES_KNOWN)
+
+    def withdrawn(self, host: str, rule: str, alert: str) -> list[Entry]:
+        """The ends of an alert that asked for a rule on a host; `alert` is in their detail `of`.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return self._entries(_WITHDRAWN, host, rule, alert)
 
     def messages(self, entry: int) -> list[Message]:
         """The messages that were written with an entry.
@@ -182,27 +247,37 @@ class Journal:
         query = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE entry = ? ORDER BY position"  # noqa: S608 - constants
         return self._database.read(message_of, query, entry)
 
-    def rule_facts(self, host: str, rule: str) -> RuleFacts:
+    def rule_facts(self, host: str, rule: str, panel: PanelId | None = None) -> RuleFacts:
         """What the guards of a rule on a host go by.
+
+        Args:
+            host: its name.
+            rule: the rule's.
+            panel: the panel that the host is now. What restrains counts of it under any name,
+                and of the name where entries tell no panel; what authorises counts of the very
+                same url and pin alone. Without it, all that was ever written of the name.
 
         Raises:
             JournalError: it cannot be read; then no guard can be sure.
         """
+        self.demand_sound()
         now = self._clock()
+        whose = _whose(host, panel)
         with self._database.snapshot():
-            ((last_begun,),) = self._database.rows(_LAST_BEGUN, host, rule)
+            begun = self._figures(_LAST_BEGUN, whose, rule)
             # What lies ahead of the clock, which was set back, still counts.
-            ((begun_today,),) = self._database.rows(_BEGUN_SINCE, host, rule, now - DAY)
-            ((failed,),) = self._database.rows(_FAILED_IN_A_ROW, *(host, rule) * 3)
-            standing = self._newest(host, rule, _STOPS)
-            approval = self._approval(host, rule, now)
+            begun_today = self._figures(_BEGUN_SINCE, whose, rule, now - DAY)
+            ends = (*self._figures(_LAST_GOOD, whose, rule), *self._figures(_RESUMED, whose, rule))
+            failed = self._figures(_FAILED_SINCE, whose, rule, max(ends, default=0))
+            standing = self._newest(whose, rule, _STOPS)
+            approval = self._approval(host, rule, panel, now)
             requests = self._approved(approval)
             approved = tuple(m for r in requests for m in self.messages(r.id))
             return RuleFacts(
-                last_begun=last_begun,
-                begun_today=begun_today,
+                last_begun=max(begun, default=None),
+                begun_today=sum(begun_today),
                 stopped=_unless(standing, Kind.RULE_RESUMED),
-                failed_verifications=failed,
+                failed_verifications=sum(failed),
                 approval="" if approval is None else _APPROVALS[approval.kind],
                 approval_run="" if approval is None else approval.run,
                 approval_at=0.0 if approval is None else approval.at,
@@ -218,6 +293,7 @@ class Journal:
         Raises:
             JournalError: it cannot be read; then no guard can be sure.
         """
+        self.demand_sound()
         now = self._clock()
         with self._database.snapshot():
             ((begun,),) = self._database.rows(_BEGUN_BY_RULES_SINCE, now - HOUR)
@@ -229,8 +305,11 @@ class Journal:
         newest = max(pauses, key=lambda entry: entry.id, default=None)
         return FleetFacts(begun, _unless(newest, Kind.RESUMED))
 
-    def unsettled(self, host: str | None = None) -> list[Unsettled]:
+    def unsettled(self, host: str | None = None, panel: PanelId | None = None) -> list[Unsettled]:
         """Intents without an outcome: of a process that ended, or of one that is still at it.
+
+        Of all hosts, or of one. With `panel`, those that concern it: of its url under any name
+        (`intent.panel` tells the pin), and of the name where they tell no panel.
 
         Raises:
             JournalError: it cannot be read.
@@ -240,10 +319,10 @@ class Journal:
             return [
                 Unsettled(intent, tuple(self.messages(intent.id)))
                 for intent in intents
-                if host is None or intent.host == host
+                if host is None or concerns(intent, host, panel)
             ]
 
-    def _approval(self, host: str, rule: str, now: float) -> Entry | None:
+    def _approval(self, host: str, rule: str, panel: PanelId | None, now: float) -> Entry | None:
         """The last word on the last request.
 
         None when an action ended it, or it has lapsed, or its age is out of bounds.
@@ -251,35 +330,63 @@ class Journal:
         One that lies far ahead of the clock, which was set back, is no more to be relied on than
         one that is too old.
         """
-        last = self._newest(host, rule, (*_APPROVALS, Kind.LAPSED))
+        whose = _whose(host, panel)
+        words = [
+            self._entries(_WORD.format(whose=one, pinned=pinned), subject, rule, kind.value, *pin)
+            for one, subject in whose
+            for kind in (*_APPROVALS, Kind.LAPSED)
+            for pinned, pin in (_pinned(kind, panel),)
+        ]
+        last = last_word((entry for found in words for entry in found), panel)
         if last is None or last.kind is Kind.LAPSED or abs(now - last.at) >= APPROVAL_LASTS:
             return None
-        later = self.entries(host=host, rule=rule, kinds=[Kind.INTENT], after=last.id)
+        later = (
+            intent
+            for one, subject in whose
+            for intent in self._entries(_INTENTS_AFTER.format(whose=one), subject, rule, last.id)
+        )
         return None if any(ends_approval(last.kind, intent) for intent in later) else last
 
     def _approved(self, approval: Entry | None) -> list[Entry]:
-        """The request that was approved, if any was."""
+        """The request that was approved, if any was: of the very panel that the approval names."""
         if approval is None or approval.kind is not Kind.APPROVED:
             return []
-        return self.entries(
-            host=approval.host,
-            rule=approval.rule,
-            run=approval.run,
-            kinds=[Kind.APPROVAL_REQUESTED],
-            newest=1,
+        requests = self.entries(
+            rule=approval.rule, run=approval.run, kinds=[Kind.APPROVAL_REQUESTED]
         )
+        same = [
+            request
+            for request in requests
+            if request.panel == approval.panel
+            and (request.panel.url or request.host == approval.host)
+        ]
+        return same[-1:]
 
-    def _newest(self, host: str, rule: str, kinds: Iterable[Kind]) -> Entry | None:
+    def _figures(self, query: str, whose: Whose, rule: str, *more: object) -> list[Any]:
+        """What a query tells of each subject that counts, where it does."""
+        asked = (
+            self._database.rows(query.format(whose=one), subject, rule, *more)
+            for one, subject in whose
+        )
+        return [figure for ((figure,),) in asked if figure is not None]
+
+    def _newest(self, whose: Whose, rule: str, kinds: Iterable[Kind]) -> Entry | None:
         # One look each: for several kinds at once SQLite would sort all that there are.
         found = [
             entry
+            for one, subject in whose
             for kind in kinds
-            for entry in self.entries(host=host, rule=rule, kinds=[kind], newest=1)
+            for entry in self._entries(
+                _WORD.format(whose=one, pinned=""), subject, rule, kind.value
+            )
         ]
         return max(found, key=lambda entry: entry.id, default=None)
 
-    def _entries(self, rest: str, *parameters: object) -> list[Entry]:
+    def _entries(self, rest: str, *parameters: object, readable: bool = False) -> list[Entry]:
         query = f"SELECT {ENTRY_COLUMNS} FROM entries {rest}"  # noqa: S608 - constants
+        if readable:
+            rows = self._database.rows(query.replace(ENTRY_COLUMNS, _AS_BYTES), *parameters)
+            return [entry for entry in map(readable_entry, rows) if entry is not None]
         return self._database.read(entry_of, query, *parameters)
 
     # --- what stands now -----------------------------------------------------------------------
@@ -320,30 +427,75 @@ _APPROVALS = {
     Kind.APPROVED: "approved",
     Kind.REJECTED: "rejected",
 }
+_AS_BYTES = ", ".join(
+    name if name in {"id", "at"} else f"CAST({name} AS BLOB)" for name in ENTRY_COLUMNS.split(", ")
+)
+"""The columns of an entry in a form that SQLite can give of any text."""
+
+_LETTING = frozenset({Kind.INTENT, Kind.APPROVED, Kind.RULE_RESUMED, Kind.RESUMED})
+"""Kinds that let something be done: not written into a journal that is not sound."""
+
+_OF_THE_MOMENT = frozenset({Kind.REPLY, Kind.BLOCKED, Kind.ASKED})
+"""Kinds that no limit and no stop rests on: they wait in the log. Others are brought into the
+file at once, so that a copy of it alone knows them."""
+
+_LAST_ID = """
+    SELECT max(ifnull((SELECT max(id) FROM entries), 0),
+        ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'entries'), 0))
+"""
 _STOPS = (Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED)
 
 _ASKED = (
-    "WHERE kind = 'asked' AND host = ? AND rule = ? AND at >= ? "
+    "WHERE kind = 'asked' AND {whose} = ? AND rule = ? AND at >= ? "
     "AND json_extract(detail, '$.key') = ? ORDER BY id DESC LIMIT 1"
 )
-_LAST_BEGUN = "SELECT max(at) FROM entries WHERE kind = 'intent' AND host = ? AND rule = ?"
+_RULES_KNOWN = (
+    "WHERE id IN (SELECT max(id) FROM entries WHERE rule != '' AND kind IN ("
+    "'intent', 'stopped', 'disabled', 'approval_requested', 'approved', 'rejected') "
+    "GROUP BY rule, host, panel_url, panel_pin) ORDER BY id DESC"
+)
+_WITHDRAWN = (
+    "WHERE kind = 'withdrawn' AND host = ? AND rule = ? AND json_extract(detail, '$.of') = ? "
+    "ORDER BY id"
+)
+_LAST_BEGUN = "SELECT max(at) FROM entries WHERE kind = 'intent' AND {whose} = ? AND rule = ?"
 _BEGUN_SINCE = (
-    "SELECT count(*) FROM entries WHERE kind = 'intent' AND host = ? AND rule = ? AND at > ?"
+    "SELECT count(*) FROM entries WHERE kind = 'intent' AND {whose} = ? AND rule = ? AND at > ?"
 )
 _BEGUN_BY_RULES_SINCE = (
     "SELECT count(*) FROM entries INDEXED BY intents_of_rules "
     "WHERE kind = 'intent' AND rule != '' AND at > ?"
 )
-_FAILED_IN_A_ROW = """
-    SELECT count(*) FROM entries
-    WHERE kind = 'outcome' AND host = ? AND rule = ? AND outcome = 'verify_failed' AND id > max(
-        ifnull((SELECT max(id) FROM entries
-            WHERE kind = 'outcome' AND host = ? AND rule = ? AND outcome = 'ok'), 0),
-        ifnull((SELECT max(id) FROM entries
-            WHERE kind = 'rule_resumed' AND host = ? AND rule = ?), 0))
-"""
-"""Only a good verification or a person ends the row: a run that did not come to verify, or was
-not seen to, says nothing."""
+# Only a good verification or a person ends a row of failed ones: a run that did not come to
+# verify, or was not seen to, says nothing.
+_LAST_GOOD = (
+    "SELECT max(id) FROM entries "
+    "WHERE kind = 'outcome' AND {whose} = ? AND rule = ? AND outcome = 'ok'"
+)
+_RESUMED = "SELECT max(id) FROM entries WHERE {whose} = ? AND rule = ? AND kind = 'rule_resumed'"
+_FAILED_SINCE = (
+    "SELECT count(*) FROM entries "
+    "WHERE kind = 'outcome' AND {whose} = ? AND rule = ? AND outcome = 'verify_failed' AND id > ?"
+)
+_WORD = "WHERE {whose} = ? AND rule = ? AND kind = ?{pinned} ORDER BY id DESC LIMIT 1"
+_INTENTS_AFTER = "WHERE {whose} = ? AND rule = ? AND kind = 'intent' AND id > ?"
+
+Whose = Sequence[tuple[str, str]]
+"""What is looked at in an entry, and what it must be."""
+
+
+def _whose(host: str, panel: PanelId | None) -> Whose:
+    """By what the entries are found that count for a host; an index each for one look."""
+    if panel is None:
+        return (("host", host),)
+    return tuple((SUBJECT, subject) for subject in subjects(host, panel))
+
+
+def _pinned(kind: Kind, panel: PanelId | None) -> tuple[str, tuple[str, ...]]:
+    """The rest of a query for a word on an approval: what authorises is of the very panel."""
+    if panel is None or kind not in AUTHORISING:
+        return "", ()
+    return " AND panel_url = ? AND panel_pin = ?", (panel.url, panel.pin)
 
 
 def _listed_at(entry: Entry) -> float:

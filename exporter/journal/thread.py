@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from exporter.hostlock import LockFileError, announce
+from exporter.journal.file import lock_file
 from exporter.journal.store import Journal, JournalError
 
 T = TypeVar("T")
@@ -27,6 +31,9 @@ class JournalThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal: Journal | None = None
         self._failed: tuple[float, JournalError] | None = None
+        self._announced: int | None = None
+        self.problem = ""
+        """Why the journal cannot be used, by what was tried last; "" while it can."""
 
     async def do(self, work: Callable[[Journal], T]) -> T:
         """`work(journal)` on the journal's thread, one after the other.
@@ -44,7 +51,20 @@ class JournalThread:
         return await done
 
     def _do(self, work: Callable[[Journal], T]) -> T:
-        return work(self._opened())
+        try:
+            return work(self._opened())
+        except JournalError as error:
+            self.problem = str(error)
+            raise
+
+    async def demand_usable(self) -> None:
+        """See that the journal can be relied on, and written where it could not be before.
+
+        Raises:
+            JournalError: it cannot.
+        """
+        await self.do(Journal.demand_sound)
+        self.problem = ""
 
     def _opened(self) -> Journal:
         if self._journal is None:
@@ -56,6 +76,8 @@ class JournalThread:
                 self._failed = time.monotonic(), error
                 raise
             self._failed = None
+            with suppress(LockFileError):  # whoever wants to act says so
+                self._announced = announce(lock_file(self.path), self._journal.files)
         return self._journal
 
     async def close(self) -> None:
@@ -66,3 +88,6 @@ class JournalThread:
     def _close(self) -> None:
         if self._journal is not None:
             self._journal.close()
+        if self._announced is not None:
+            os.close(self._announced)
+            self._announced = None

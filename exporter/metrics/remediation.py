@@ -23,6 +23,12 @@ class RemediationCollector(Collector):
         """Every family, also those without a sample yet."""
         tally = self._tally
         yield GaugeMetricFamily(
+            "brainycp_state_usable",
+            "0 while the journal, or a file beside it, cannot be read, written or trusted, so that "
+            "nothing acts.",
+            value=float(not tally.problem()),
+        )
+        yield GaugeMetricFamily(
             "brainycp_remediation_paused",
             "1 while a pause file exists or a person has paused remediation.",
             value=float(tally.paused),
@@ -77,7 +83,7 @@ class RemediationCollector(Collector):
                 "1 while a rule has stopped itself on a host, or cannot act there.",
                 labels=["host", "rule"],
             ),
-            (((host, rule), 1) for host, rules in tally.stopped.items() for rule in rules),
+            ((key, 1) for key in tally.all_stopped()),
         )
         last = [
             (host, rule, at, outcome)

@@ -10,8 +10,9 @@ import resource
 import socket
 import time
 from base64 import b64encode
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -85,6 +86,11 @@ _LONG_SENTENCE = PanelError(
 )
 
 
+_CLOSED = PanelError(
+    Reason.CONNECT, "The exporter has closed its connections to this panel; nothing was sent."
+)
+
+
 class PanelPool:
     """What the clients of all panels share: limits, name look-ups, TLS contexts.
 
@@ -105,6 +111,8 @@ class PanelPool:
             observe=observe or _observe_nothing,
         )
         self._clients: dict[str, PanelClient] = {}
+        self._leases: Counter[PanelClient] = Counter()
+        """How many hold a client; one that is wanted no more is closed when nobody does."""
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -119,12 +127,32 @@ class PanelPool:
         await self.close()
 
     def client(self, host: HostConfig) -> PanelClient:
-        """The client for a panel; the same one for the same config of it."""
+        """The client for a host of the config in force; the same one while it is asked alike."""
         client = self._clients.get(host.name)
-        if client is None or client.host != host:
+        if client is None or not client.host.is_asked_like(host):
             self._retire(client)
             client = self._clients[host.name] = PanelClient(host, self._shared)
+        client.host = host  # its labels may be others now
         return client
+
+    @contextmanager
+    def lease(self, host: HostConfig) -> Iterator[PanelClient]:
+        """A client that lasts as long as the block, whatever becomes of the host meanwhile.
+
+        It is the host's client unless the host is asked otherwise now, or has left.
+        """
+        client = self._clients.get(host.name)
+        if client is None or not client.host.is_asked_like(host):
+            client = PanelClient(host, self._shared)
+        self._leases[client] += 1
+        try:
+            yield client
+        finally:
+            self._leases[client] -= 1
+            if self._leases[client] <= 0:  # less: the pool was closed meanwhile
+                del self._leases[client]
+                if self._clients.get(client.host.name) is not client:
+                    self._retire(client)
 
     def update(self, poll: PollConfig) -> None:
         """Follow a reloaded config, and files of authorities that changed.
@@ -135,30 +163,32 @@ class PanelPool:
         self._shared.timeout = _client_timeout(poll.timeout)
         self._shared.slots.resize(poll.concurrency)
         self._shared.contexts.refresh()
-        for client in self._clients.values():
+        for client in {*self._clients.values(), *self._leases}:
             client.slots.resize(poll.requests_per_host)
 
     def forget(self, host: HostConfig) -> None:
         """Drop what is kept for a panel that was removed or changed: connections, sessions.
 
-        A request that is still under way fails.
+        A request that is still under way fails, unless whoever asked holds a lease.
         """
         client = self._clients.get(host.name)
-        if client is not None and client.host == host:
+        if client is not None and client.host.is_asked_like(host):
             del self._clients[host.name]
             self._retire(client)
 
     def _retire(self, client: PanelClient | None) -> None:
-        if client is not None:
+        if client is not None and client not in self._leases:
             closing = asyncio.create_task(client.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close every connection; requests that are still under way fail."""
-        for client in self._clients.values():
-            self._retire(client)
+        left = {*self._clients.values(), *self._leases}
         self._clients.clear()
+        self._leases.clear()
+        for client in left:
+            self._retire(client)
         await asyncio.gather(*self._closing)
         await self._shared.resolver.close()
 
@@ -243,6 +273,8 @@ class PanelClient:
                 that fails because the panel had just dropped the idle connection was repeated
                 on a new one before; any other is sent once.
         """
+        if self._session.closed:
+            raise _CLOSED
         form = self._form(operation, message_id, command, force=force)
         read_only = operation in _READ_ONLY or command is ServiceCommand.STATUS
         deadline = None if timeout is None else time.monotonic() + timeout

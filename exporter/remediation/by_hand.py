@@ -130,7 +130,7 @@ async def do_by_hand(
         UnfinishedError: the journal failed in the middle; what came of it is settled later.
         JournalError: it cannot be written down, so that nothing was done.
     """
-    with locks.hold(bench.host):
+    with locks.hold(bench.panel.url):
         await settle_what_was_left(bench)
         prospect = await prospect_of(bench, deed, only)
         base = Entry(

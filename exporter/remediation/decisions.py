@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor, Entry, Journal, Kind, RuleFacts
 
@@ -19,7 +20,7 @@ class AskedAnewError(NothingAskedError):
     """A rule does not ask any more for what was decided, but for something else."""
 
 
-def request_of(journal: Journal, host: str, rule: str, facts: RuleFacts) -> Entry | None:
+def request_of(journal: Journal, rule: str, facts: RuleFacts) -> Entry | None:
     """The request that a rule's approval is about; None when there is none.
 
     Raises:
@@ -27,14 +28,21 @@ def request_of(journal: Journal, host: str, rule: str, facts: RuleFacts) -> Entr
     """
     if not facts.approval:
         return None
+    # Whatever the host was called then: the facts are those of the panel.
     found = journal.entries(
-        host=host, rule=rule, run=facts.approval_run, kinds=[Kind.APPROVAL_REQUESTED], newest=1
+        rule=rule, run=facts.approval_run, kinds=[Kind.APPROVAL_REQUESTED], newest=1
     )
     return found[0] if found else None
 
 
 def decide(
-    journal: Journal, host: str, rule: RemediationRule, run: str, kind: Kind, actor: str, who: str
+    journal: Journal,
+    host: HostConfig,
+    rule: RemediationRule,
+    run: str,
+    kind: Kind,
+    actor: str,
+    who: str,
 ) -> None:
     """Approve or reject what a rule asked for with the request of number `run`.
 
@@ -46,19 +54,20 @@ def decide(
         JournalError: it was not written down.
     """
     with journal.alone():
-        facts = journal.rule_facts(host, rule.name)
-        request = request_of(journal, host, rule.name, facts)
+        facts = journal.rule_facts(host.name, rule.name, host.panel)
+        request = request_of(journal, rule.name, facts)
         if request is None:
-            raise NothingAskedError(f"{rule.name} asks for nothing on {host}.")
+            raise NothingAskedError(f"{rule.name} asks for nothing on {host.name}.")
         if request.run != run:
-            raise AskedAnewError(f"{rule.name} has asked anew on {host} meanwhile.")
+            raise AskedAnewError(f"{rule.name} has asked anew on {host.name} meanwhile.")
         if facts.approval == kind.value:
             return
         word = "Approved" if kind is Kind.APPROVED else "Rejected"
         entry = Entry(
             kind,
             run=run,
-            host=host,
+            host=host.name,
+            panel=host.panel,
             rule=rule.name,
             action=request.action,
             actor=actor,
@@ -67,7 +76,7 @@ def decide(
         journal.add(entry)
 
 
-def lapse(journal: Journal, host: str, rule: RemediationRule) -> None:
+def lapse(journal: Journal, host: HostConfig, rule: RemediationRule) -> None:
     """End what a rule asks a person for, or was approved to do: nobody wants it to act any more.
 
     Of the next trouble a person hears anew. A rejection stays: it holds the rule back.
@@ -76,13 +85,14 @@ def lapse(journal: Journal, host: str, rule: RemediationRule) -> None:
         JournalError: it was not written down.
     """
     with journal.alone():
-        facts = journal.rule_facts(host, rule.name)
+        facts = journal.rule_facts(host.name, rule.name, host.panel)
         if facts.approval not in {"requested", "approved"}:
             return
         entry = Entry(
             Kind.LAPSED,
             run=facts.approval_run,
-            host=host,
+            host=host.name,
+            panel=host.panel,
             rule=rule.name,
             action=rule.action,
             actor=Actor.RULE.value,
@@ -117,14 +127,21 @@ def resume(journal: Journal, actor: str, who: str) -> str:
     return paused
 
 
-def resume_rule(journal: Journal, host: str, rule: str, actor: str, who: str) -> str:
+def resume_rule(journal: Journal, host: HostConfig, rule: str, actor: str, who: str) -> str:
     """Let a stopped rule go on; why it was stopped, "" when it was not.
 
     Raises:
         JournalError: it was not written down.
     """
-    stopped = journal.rule_facts(host, rule).stopped
+    stopped = journal.rule_facts(host.name, rule, host.panel).stopped
     if stopped:
-        text = f"Resumed by {who}."
-        journal.add(Entry(Kind.RULE_RESUMED, host=host, rule=rule, actor=actor, text=text))
+        entry = Entry(
+            Kind.RULE_RESUMED,
+            host=host.name,
+            panel=host.panel,
+            rule=rule,
+            actor=actor,
+            text=f"Resumed by {who}.",
+        )
+        journal.add(entry)
     return stopped

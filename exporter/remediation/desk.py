@@ -7,22 +7,25 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any
 
 import structlog
 
-from exporter.config.models import Config
+from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.hostlock import HostBusyError, HostLocks, LockFileError
 from exporter.journal import Actor, Entry, Journal, JournalError, Kind
 from exporter.journal.thread import JournalThread
-from exporter.panel.client import PanelPool
+from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation.decisions import lapse
 from exporter.remediation.follower import JournalFollower
 from exporter.remediation.guards import Block, Guard, InForce, Situation, first_block
+from exporter.remediation.incidents import Incident
 from exporter.remediation.notes import entry_of_block, is_news
+from exporter.remediation.orphans import close_orphans
 from exporter.remediation.run import (
     Request,
     Result,
@@ -32,10 +35,10 @@ from exporter.remediation.run import (
 )
 from exporter.remediation.silence import KnowsSilences
 from exporter.remediation.situation import Fleet, situation_of
-from exporter.remediation.states import HostState, RuleState, follow_config
+from exporter.remediation.states import Asked, HostState, RuleState, follow_config, key_of
 from exporter.remediation.tally import Tally
 from exporter.remediation.work import Bench
-from exporter.snapshot import HostGoneError, HostSnapshot
+from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
 
 log = structlog.get_logger(__name__)
 
@@ -60,15 +63,48 @@ _STANDS: Mapping[Guard, float] = {
 themselves, or by a person's word. What any other says is the answer to it."""
 
 
+class Taken(StrEnum):
+    """What becomes of a request."""
+
+    NEW = "asked"
+    """It is looked at with the host's next poll."""
+    BEFORE = "asked before"
+    """It was made before, and answered, or waits for its answer, or was of another panel."""
+    OVER = "resolved before"
+    """The alert that asks was resolved, as was told before."""
+
+
 def _was_answered(journal: Journal, asked: Entry) -> bool:
     """Whether what was asked for was acted on, or something spoke against it for good."""
+    incident = Incident.of(asked.detail)
     later = journal.entries(
         host=asked.host, rule=asked.rule, kinds=[Kind.INTENT, Kind.BLOCKED], after=asked.id
     )
     return any(
         entry.kind is Kind.INTENT or entry.outcome not in _STANDS
         for entry in later
-        if entry.actor == asked.actor
+        if _incident_of(entry).key == incident.key
+    )
+
+
+def _incident_of(entry: Entry) -> Incident:
+    """The incident for which a rule acted, or was held back."""
+    why = entry.detail.get("why") if entry.kind is Kind.INTENT else entry.detail
+    return Incident.of(why if isinstance(why, Mapping) else {})
+
+
+def _is_over(journal: Journal, host: str, rule: str, incident: Incident) -> bool:
+    ended = journal.withdrawn(host, rule, incident.alert)
+    return any(incident.is_over_with(Incident.of(entry.detail)) for entry in ended)
+
+
+def _open_requests(journal: Journal, host: str, rule: str, now: float) -> bool:
+    """Whether anything that was asked for within the time for which it stands is unanswered."""
+    since = now - max(_STANDS.values())
+    return any(
+        not _was_answered(journal, asked)
+        and not _is_over(journal, host, rule, Incident.of(asked.detail))
+        for asked in journal.entries(host=host, rule=rule, kinds=[Kind.ASKED], since=since)
     )
 
 
@@ -84,7 +120,7 @@ class Desk:
         journal: JournalThread,
         pool: PanelPool,
         decoder: QueueDecoder,
-        poll: Callable[[str], Awaitable[HostSnapshot]],
+        poll: Callable[[str, PanelId], Awaitable[HostSnapshot]],
         *,
         tally: Tally | None = None,
         alertmanagers: Callable[[], Sequence[KnowsSilences]] = tuple,
@@ -98,7 +134,8 @@ class Desk:
             journal: where everything is written down.
             pool: the panels' clients.
             decoder: decodes their lists.
-            poll: polls a host now; what it tells is no older than the call.
+            poll: polls a host now if it is that panel still; what it tells is no older than
+                the call.
             tally: counts what is written into the journal, and the blocks.
             alertmanagers: who is asked about silences.
             clock: tells the Unix time.
@@ -114,7 +151,14 @@ class Desk:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
-        self._began = clock()
+        self._before: int | None = None
+        """The last entry of the journal before this process was first asked for a rule."""
+        self._ended: dict[tuple[str, str, str], Incident] = {}
+        """By host, rule and alert, its last incident that is known to be over."""
+        self._panels: Mapping[str, PanelId] = {}
+        """Of the hosts of the config, by name."""
+        self._orphans = True
+        """Whether actions may have no outcome yet of which the panel has left the config."""
         self._config = RemediationConfig()
         self._locks = HostLocks(journal.path)
         self._hosts: dict[str, HostState] = {}
@@ -129,11 +173,10 @@ class Desk:
     # --- the config ----------------------------------------------------------------------------
 
     def configure(self, config: Config) -> None:
-        """Follow a config: rules and hosts that are as they were keep their clocks.
-
-        What is under way goes on by the config that it began with.
-        """
+        """Follow a config: rules and hosts that are as they were keep their clocks."""
         self._hosts = follow_config(self._hosts, self._config.rules, config)
+        self._panels = self.tally.panels = {host.name: host.panel for host in config.hosts}
+        self._orphans = True
         self._config = config.remediation
         self._parallel = config.poll.requests_per_host
         self._follower.configure(config.remediation)
@@ -162,66 +205,126 @@ class Desk:
             if state.lapses:
                 lapsed.append(rule)
         free = host.task is None or host.task.done()
-        if free and (wanted or lapsed or (host.unsettled and snapshot.ok)):
+        open_ends = self._orphans or (host.unsettled and snapshot.ok)
+        if free and (wanted or lapsed or open_ends):
             host.task = asyncio.create_task(
                 self._consider(host, wanted, lapsed), name=f"remediation {snapshot.host}"
             )
             self._tasks.add(host.task)
             host.task.add_done_callback(self._tasks.discard)
 
-    async def ask(self, host_name: str, rule_name: str, request: Request) -> bool:
+    async def ask(self, host_name: str, rule_name: str, request: Request) -> Taken:
         """Let a rule be looked at with the host's next poll, though it has not tripped.
 
         The request is written down first, and one that was written down before is not taken
         again: who asks may repeat himself. But what an earlier process left without an answer
-        is, since with that process it was forgotten.
-
-        Returns:
-            Whether it is new.
+        is, since with that process it was forgotten; unless the host was another panel then, or
+        the alert that asks was resolved.
 
         Raises:
             UnknownRuleError: there is no such rule for this host.
             JournalError: it could not be written down.
         """
-        host = self._hosts.get(host_name)
-        state = host.rules.get(rule_name) if host else None
-        if state is None:
-            raise UnknownRuleError(f"There is no rule {rule_name} for a host {host_name}.")
+        host, _ = self._find(host_name, rule_name)
         entry = Entry(
             Kind.ASKED,
             host=host_name,
+            panel=host.config.panel,
             rule=rule_name,
             actor=request.signature,
             text=f"Asked for by {request.signature}.",
             detail=request.why,
         )
-        key = request.why.get("key")
-        withdrawn = state.withdrawn
+        incident = Incident.of(request.why)
 
-        def write(journal: Journal) -> bool:
-            if key is not None:
-                since = self._clock() - self._config.journal_keep
-                before = journal.asked(host_name, rule_name, str(key), since=since)
-                if before and (before.at >= self._began or _was_answered(journal, before)):
-                    return False
+        def write(journal: Journal) -> Taken:
+            if self._before is None:
+                newest = journal.entries(newest=1)
+                self._before = newest[0].id if newest else 0
+            if incident.key:
+                if _is_over(journal, host_name, rule_name, incident):
+                    return Taken.OVER
+                before = journal.asked(host_name, rule_name, incident.key, since=0.0)
+                if before is not None and (
+                    before.id > self._before
+                    or before.panel != entry.panel
+                    or _was_answered(journal, before)
+                ):
+                    return Taken.BEFORE
             journal.add(entry)
-            return True
+            return Taken.NEW
 
-        if not await self.journal.do(write):
-            return False
-        # The journal may take its time, and the alert may be resolved meanwhile.
-        if state.withdrawn == withdrawn:
-            state.asked, state.asked_at = request, self._clock()
+        taken = await self.journal.do(write)
+        if taken is not Taken.NEW:
+            return taken
+        # The journal may take its time: the alert may be resolved meanwhile, the host re-pointed.
+        host, state = self._find(host_name, rule_name)
+        ended = self._ended.get((host_name, rule_name, incident.alert))
+        if ended is not None and incident.is_over_with(ended):
+            return Taken.OVER
+        if host.config.panel == entry.panel:
+            state.asked[incident.key] = Asked(request, self._clock())
             state.block = None  # what held others back was not said to this one yet
-        return True
+        return taken
 
-    def withdraw(self, host_name: str, rule_name: str) -> None:
-        """Forget a request that was not answered yet: its alert was resolved."""
+    async def withdraw(
+        self, host_name: str, rule_name: str, incident: Incident, who: str = ""
+    ) -> None:
+        """An alert was resolved: forget what it asked for, now and when it is told again late.
+
+        What other alerts ask for stays.
+
+        Raises:
+            JournalError: it could not be written down; a later process may take a late repeat.
+        """
         host = self._hosts.get(host_name)
         state = host.rules.get(rule_name) if host else None
         if state is not None:
-            state.asked = None
-            state.withdrawn += 1
+            self._forget(host_name, rule_name, state, incident)
+        entry = Entry(
+            Kind.WITHDRAWN,
+            host=host_name,
+            panel=host.config.panel if host is not None else PanelId(),
+            rule=rule_name,
+            actor=f"{Actor.ALERTMANAGER}:{who}" if who else Actor.ALERTMANAGER.value,
+            text="The alert that asks for it was resolved.",
+            detail={"alert": who, **incident.detail},
+        )
+
+        def write(journal: Journal) -> bool:
+            ended = journal.withdrawn(host_name, rule_name, incident.alert)
+            known = any(Incident.of(each.detail).key == incident.key for each in ended)
+            asked = journal.asked(host_name, rule_name, incident.key, since=0.0)
+            # A rule may be away for a while; but nobody fills the journal with what never was.
+            if not known and (state is not None or asked is not None):
+                journal.add(entry)
+            return _open_requests(journal, host_name, rule_name, self._clock())
+
+        if state is None and not await self._follower.in_use():
+            return
+        if not await self.journal.do(write) and state is not None and not state.asked:
+            state.withdrawn = True
+
+    def _forget(self, host: str, rule: str, state: RuleState, ended: Incident) -> None:
+        """Forget at once what an alert has asked for that is over."""
+        before = self._ended.get((host, rule, ended.alert))
+        if before is None or not ended.is_over_with(before):
+            self._ended[host, rule, ended.alert] = ended
+        for key, asked in [*state.asked.items()]:
+            if Incident.of(asked.request.why).is_over_with(ended):
+                del state.asked[key]
+
+    def _find(self, host_name: str, rule_name: str) -> tuple[HostState, RuleState]:
+        """A rule on a host.
+
+        Raises:
+            UnknownRuleError: there is no such rule for this host.
+        """
+        host = self._hosts.get(host_name)
+        state = host.rules.get(rule_name) if host else None
+        if host is None or state is None:
+            raise UnknownRuleError(f"There is no rule {rule_name} for a host {host_name}.")
+        return host, state
 
     async def run(self) -> None:
         """Follow the journal, and prune it now and then; ends only by being cancelled."""
@@ -258,6 +361,11 @@ class Desk:
         await asyncio.gather(*under_way, return_exceptions=True)
 
     # --- what is shown -------------------------------------------------------------------------
+
+    def host(self, name: str) -> HostConfig | None:
+        """The host of this name; None when there is none."""
+        known = self._hosts.get(name)
+        return known.config if known is not None else None
 
     def is_for(self, host: str, rule: str) -> bool:
         """Whether there is such a rule for this host."""
@@ -302,6 +410,8 @@ class Desk:
     ) -> None:
         try:
             await self._lapse(host, lapsed)
+            if self._orphans:
+                await self._close_orphans()
             if host.unsettled:
                 await self._settle(host)
             for rule, request in wanted:
@@ -309,7 +419,7 @@ class Desk:
                 state = host.rules.get(rule.name)
                 if state is None or not self._is_in_force(host, rule):
                     continue
-                if request is state.asked:
+                if state.is_asked(request):
                     await self._answer(host, rule, state, request)
                 elif (
                     request.actor is Actor.RULE
@@ -322,13 +432,10 @@ class Desk:
             log.exception("a bug in the exporter ended a remediation", host=host.config.name)
 
     def _is_in_force(self, host: HostState, rule: RemediationRule | None = None) -> bool:
-        """Whether the config still has the host, and the rule, just as they are here.
-
-        The client of a host that has changed must not be made anew: that would close the one
-        which the host is polled with now.
-        """
-        current = self._hosts.get(host.config.name) is host
-        return current and (rule is None or rule in self._config.rules)
+        """Whether the config still has the host, be it with other labels, and the rule for it."""
+        if self._hosts.get(host.config.name) is not host:
+            return False
+        return rule is None or (rule.name in host.rules and rule in self._config.rules)
 
     async def _lapse(self, host: HostState, rules: Sequence[RemediationRule]) -> None:
         """End what rules ask a person for; tried again with the next poll, whatever that tells."""
@@ -337,7 +444,7 @@ class Desk:
 
         def write(journal: Journal) -> None:
             for rule in rules:
-                lapse(journal, host.config.name, rule)
+                lapse(journal, host.config, rule)
 
         with suppress(JournalError):
             await self.journal.do(write)
@@ -346,17 +453,29 @@ class Desk:
                     state.lapses = False
             await self.read_journal()
 
+    async def _close_orphans(self) -> None:
+        """What was left on panels that have left the config; tried again with the next poll."""
+        self._orphans = False
+        try:
+            if await self._follower.in_use():
+                self._orphans = not await close_orphans(self.journal, self._locks, self._panels)
+                await self.read_journal()
+        except JournalError:
+            self._orphans = True
+
     async def _settle(self, host: HostState) -> None:
         """What an earlier process left; tried again with the next poll when it cannot be told."""
-        name = host.config.name
         try:
             if not await self._follower.in_use():
                 host.unsettled = False
                 return
             if not self._is_in_force(host):
                 return
-            with self._locks.hold(name):
-                settled = await settle_what_was_left(self._bench(host))
+            with (
+                self._locks.hold(host.config.panel.url),
+                self._pool.lease(host.config) as client,
+            ):
+                settled = await settle_what_was_left(self._bench(host, client))
             if settled:
                 await self.read_journal()
         except (HostBusyError, LockFileError, PanelError, HostGoneError, JournalError):
@@ -371,16 +490,17 @@ class Desk:
         try:
             block = await self._let(host, rule, state, request)
             lasts = 0.0 if block is None else _STANDS.get(block.guard, 0.0)
-            stands = self._clock() < state.asked_at + lasts
+            asked = state.asked.get(key_of(request))
+            stands = asked is not None and self._clock() < asked.at + lasts
         finally:
-            if not stands and state.asked is request:
-                state.asked = None
+            if not stands and state.is_asked(request):
+                del state.asked[key_of(request)]
 
     async def _let(
         self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
     ) -> Block | None:
         """Let a rule act if nothing speaks against it; what does."""
-        block = await self._forehand(host.config.name, rule, request)
+        block = await self._forehand(host.config, rule, request)
         if block is None and request.actor is Actor.RULE and state.doubt:
             block = layout_block(host.config.name, state.doubt, request.why)
         if block is None and not self._is_in_force(host, rule):
@@ -397,7 +517,7 @@ class Desk:
         config = self._config
 
         async def look() -> Situation:
-            situation = await self._situation(host.config.name, rule, request.actor, running=0)
+            situation = await self._situation(host.config, rule, request.actor, running=0)
             withdrawn = self._withdrawn(state, request)
             if not self._is_in_force(host, rule) or self._config != config:
                 # What has begun goes on by its config; what has not might do more than the new
@@ -409,7 +529,9 @@ class Desk:
         self._acting += 1
         before, host.unsettled = host.unsettled, True
         try:
-            result = await run_rule(self._bench(host), self._locks, config, rule, request, look)
+            with self._pool.lease(host.config) as client:
+                bench = self._bench(host, client)
+                result = await run_rule(bench, self._locks, config, rule, request, look)
         finally:
             self._acting -= 1
         # Without the journal what it has begun may have no outcome.
@@ -433,13 +555,15 @@ class Desk:
         """Why a request counts no more, so that it must not begin; "" while it does."""
         if self._stopped:
             return "The daemon is ending."
-        if request.actor is Actor.ALERTMANAGER and state.asked is not request:
+        if request.actor is Actor.ALERTMANAGER and not state.is_asked(request):
             return "The alert that asked for it was resolved, or asks anew."
         if state.lapses:
             return "It was unwanted meanwhile, so that what a person has said of it counts no more."
         return ""
 
-    async def _forehand(self, host: str, rule: RemediationRule, request: Request) -> Block | None:
+    async def _forehand(
+        self, host: HostConfig, rule: RemediationRule, request: Request
+    ) -> Block | None:
         """The guards, before anything is asked of the panel; this is done at each poll."""
         situation = await self._situation(host, rule, request.actor, running=self._acting)
         # Whether an approval is missing is for the run, which asks for it.
@@ -455,12 +579,17 @@ class Desk:
             return Block(Guard.ACTIONS_PER_HOUR, reason)
         return None
 
-    def _bench(self, host: HostState) -> Bench:
+    def _bench(self, host: HostState, client: PanelClient) -> Bench:
+        panel = host.config.panel
+
+        async def poll(name: str) -> HostSnapshot:
+            return await self._poll(name, panel)
+
         return Bench(
             self.journal,
-            self._pool.client(host.config),
+            client,
             self._decoder,
-            self._poll,
+            poll,
             self._parallel,
             self._sleep,
             self._monotonic,
@@ -469,7 +598,7 @@ class Desk:
         )
 
     async def _situation(
-        self, host: str, rule: RemediationRule, actor: Actor, *, running: int
+        self, host: HostConfig, rule: RemediationRule, actor: Actor, *, running: int
     ) -> Situation:
         hosts = self._hosts.values()
         fleet = Fleet(
@@ -504,7 +633,9 @@ class Desk:
         block: Block | None,
     ) -> None:
         """Count a block; write it down, and log it, unless it is as before."""
-        before, state.block = state.block, block
+        key = key_of(request)
+        before = state.block if state.block_key == key else None
+        state.block, state.block_key = block, key
         if block is None or (self._stopped and request.actor is not Actor.RULE):
             return  # that the daemon ends is no answer to who asked
         if block.guard in _AFTER_LISTING:
@@ -520,7 +651,7 @@ class Desk:
             guard=block.guard.value,
             reason=block.reason,
         )
-        entry = entry_of_block(name, rule, request, block)
+        entry = entry_of_block(host.config, rule, request, block)
         try:
             await self.journal.do(lambda journal: journal.add(entry))
         except JournalError as error:

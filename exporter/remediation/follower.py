@@ -37,6 +37,7 @@ class JournalFollower:
     ) -> None:
         self.journal = journal
         self.tally = tally
+        tally.problem = lambda: journal.problem
         self._clock = clock
         self._sleep = sleep
         self._config = RemediationConfig()
@@ -54,6 +55,7 @@ class JournalFollower:
                 if await self.in_use():
                     await self.read_journal()
                     self.tally.known = True
+                    await self.journal.demand_usable()
                     if self._clock() >= prune_at:
                         prune_at = self._clock() + PRUNE_EVERY
                         await self._prune()
@@ -72,16 +74,19 @@ class JournalFollower:
     async def read_journal(self) -> None:
         """Take in what was written since the last time, by this process or by another.
 
+        What can be read is shown, also of a journal that nothing may be done by.
+
         Raises:
-            JournalError: it cannot be read.
+            JournalError: it cannot be read, or nothing may be done by it.
         """
         after = self.tally.last_entry
         news = await self.journal.do(
-            lambda journal: (journal.entries(after=after, kinds=COUNTED), journal.fleet_facts())
+            lambda journal: journal.entries(after=after, kinds=COUNTED, readable=True)
         )
-        self.tally.add(news[0])
+        self.tally.add(news)
         pause_file = await asyncio.to_thread(file_exists, self._config.pause_file)
-        self.tally.paused = bool(news[1].paused) or pause_file is not False
+        facts = await self.journal.do(lambda journal: journal.fleet_facts())
+        self.tally.paused = bool(facts.paused) or pause_file is not False
 
     async def _prune(self) -> None:
         before = self._clock() - self._config.journal_keep
@@ -96,18 +101,22 @@ class JournalFollower:
     async def entries(self, **filters: Any) -> list[Entry]:
         """Entries of the journal, as `Journal.entries` takes the filters; none without one.
 
+        For who shows them: what cannot be read is left out, as `tally.problem` says.
+
         Raises:
             JournalError: it cannot be read.
         """
         if not await self.in_use():
             return []
-        return await self.journal.do(lambda journal: journal.entries(**filters))
+        return await self.journal.do(lambda journal: journal.entries(**filters, readable=True))
 
     async def paused(self) -> str:
         """Why nothing acts by a person's will; "" when that is not so."""
         exists = await asyncio.to_thread(file_exists, self._config.pause_file)
         if exists is not False:
             return f"The pause file {self._config.pause_file} exists, or cannot be looked for."
+        if not await self.in_use():
+            return ""
         try:
             return (await self.journal.do(lambda journal: journal.fleet_facts())).paused
         except JournalError as error:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Entry, Kind
 from exporter.remediation.guards import Block, Guard
 from exporter.remediation.run import Request
 
 
-def entry_of_block(host: str, rule: RemediationRule, request: Request, block: Block) -> Entry:
+def entry_of_block(
+    host: HostConfig, rule: RemediationRule, request: Request, block: Block
+) -> Entry:
     """The entry that tells of a block."""
     return Entry(
         Kind.BLOCKED,
-        host=host,
+        host=host.name,
+        panel=host.panel,
         rule=rule.name,
         action=rule.action,
         actor=request.signature,

@@ -109,7 +109,7 @@ async def run_rule(
     run = _Run(bench, locks, config, rule, request, look)
     run.on_begin, run.on_answer = on_begin, on_answer
     try:
-        with locks.hold(bench.host):
+        with locks.hold(bench.panel.url):
             return await run.to_its_end(confirm)
     except HostBusyError:
         return Result(Block(Guard.HOST_BUSY, "Another action is under way on this host."))
@@ -124,9 +124,9 @@ async def run_rule(
 
 
 async def settle_what_was_left(bench: Bench) -> bool:
-    """Find out what became of actions on a host whose process ended in the middle.
+    """Find out what became of actions on a panel whose process ended in the middle.
 
-    Only for who holds the host's lock: then every intent without an outcome is such a one.
+    Only for who holds the panel's lock: then every intent without an outcome is such a one.
 
     Returns:
         Whether there was any.
@@ -136,7 +136,7 @@ async def settle_what_was_left(bench: Bench) -> bool:
         HostGoneError: the host left the config, or the daemon ends.
         JournalError: the journal cannot be read or written.
     """
-    left = await bench.journal.do(lambda journal: journal.unsettled(bench.host))
+    left = await bench.journal.do(lambda journal: journal.unsettled(bench.host, bench.panel))
     for unsettled in left:
         await settle(bench, unsettled)
     return bool(left)
@@ -341,8 +341,10 @@ class _Run:
             )
             await work.write(Kind.STOPPED, text=text)
         elif verdict.outcome is Outcome.UNVERIFIED:
-            name, host = self.rule.name, self.bench.host
-            facts = await self.bench.journal.do(lambda journal: journal.rule_facts(host, name))
+            name, host, panel = self.rule.name, self.bench.host, self.bench.panel
+            facts = await self.bench.journal.do(
+                lambda journal: journal.rule_facts(host, name, panel)
+            )
             failed = facts.failed_verifications + 1
             if failed >= FAILED_VERIFICATIONS:
                 text = f"Stopped: {failed} verifications in a row failed."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.files import file_exists
 from exporter.journal import Actor, JournalError
@@ -25,7 +26,7 @@ class Fleet:
 async def situation_of(
     journal: JournalThread,
     config: RemediationConfig,
-    host: str,
+    host: HostConfig,
     rule: RemediationRule,
     fleet: Fleet,
     *,
@@ -37,7 +38,10 @@ async def situation_of(
     facts = None
     try:
         facts = await journal.do(
-            lambda journal: (journal.rule_facts(host, rule.name), journal.fleet_facts())
+            lambda journal: (
+                journal.rule_facts(host.name, rule.name, host.panel),
+                journal.fleet_facts(),
+            )
         )
     except JournalError as error:
         errors.append(str(error))

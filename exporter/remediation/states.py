@@ -10,9 +10,24 @@ from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.remediation.guards import Block
+from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
 from exporter.rules import Clock, Figures, readings
 from exporter.snapshot import HostSnapshot
+
+
+def key_of(request: Request) -> str:
+    """What makes a request the same when it is made again."""
+    return Incident.of(request.why).key
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that waits for its answer."""
+
+    request: Request
+    at: float
+    """Unix time at which it was made."""
 
 
 @dataclass(slots=True)
@@ -27,12 +42,13 @@ class RuleState:
     """The fields, only guessed, by which alone it would act now."""
     block: Block | None = None
     """What kept it from acting the last time it wanted to."""
-    asked: Request | None = None
-    """Somebody asks for it; it is looked at with the host's next poll."""
-    withdrawn: int = 0
-    """How often whoever asks took it back; what was asked before that counts no more."""
-    asked_at: float = 0.0
-    """Unix time at which that was."""
+    block_key: str = ""
+    """The request to which that was said; "" when the rule wanted to act by itself."""
+    asked: dict[str, Asked] = field(default_factory=dict)
+    """Who asks for it, by what makes two requests the same, the first one first: with the host's
+    next poll that one is looked at, and the others when it has its answer."""
+    withdrawn: bool = False
+    """Whether all that is known to have asked for it took it back."""
     rest_until: float = 0.0
     """Unix time before which the panel is not asked again for it."""
     unwanted: bool = False
@@ -46,6 +62,16 @@ class RuleState:
         """Let both clocks start alike."""
         self.guesses = Clock(self.clock.needed, self.clock.longest)
 
+    @property
+    def next_request(self) -> Request | None:
+        """The request that is looked at next; None when nobody asks."""
+        return next((asked.request for asked in self.asked.values()), None)
+
+    def is_asked(self, request: Request) -> bool:
+        """Whether a request still waits for its answer."""
+        asked = self.asked.get(key_of(request))
+        return asked is not None and asked.request is request
+
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
         """Take in a poll at Unix time `now`; who wants the rule to act by it, None when nobody."""
         figures = Figures(snapshot)
@@ -54,13 +80,13 @@ class RuleState:
         guess = figures.hold(rule.when) if verdict is None else verdict
         guessed = self.guesses.follow(now, verdict=guess) and verdict is None
         self.doubt = figures.guessed(rule.when) if guessed else ()
-        calm = verdict is False and self.asked is None
-        self.unwanted = calm and (bool(rule.when) or self.withdrawn > 0)
-        if self.asked is not None and snapshot.ok:
-            return self.asked
+        calm = verdict is False and not self.asked
+        self.unwanted = calm and (bool(rule.when) or self.withdrawn)
+        if self.asked and snapshot.ok:
+            return self.next_request
         if tripped or self.doubt:
             return Request(why=dict(readings(snapshot, rule.when)))
-        if guess is False and self.asked is None:
+        if guess is False and not self.asked:
             self.block = None  # nothing is held back any more
         return None
 
@@ -89,7 +115,7 @@ class HostState:
         others' time is up, too.
         """
         return any(
-            state.asked
+            bool(state.asked)
             or (state.clock.last is not None and state.clock.remaining() <= self.interval)
             for state in self.rules.values()
         )
@@ -107,12 +133,17 @@ class HostState:
 def follow_config(
     before: Mapping[str, HostState], old_rules: tuple[RemediationRule, ...], config: Config
 ) -> dict[str, HostState]:
-    """The states of a config's hosts: rules and hosts that are as they were keep their clocks."""
+    """The states of a config's hosts: rules that are as they were keep their clocks.
+
+    A host does whose figures say the same as before: with other labels, another interval or
+    another password it is the same one still.
+    """
     hosts: dict[str, HostState] = {}
     for host in config.hosts:
         known = before.get(host.name)
-        if known is None or known.config != host:
+        if known is None or not known.config.is_seen_like(host):
             known = HostState(host, task=known.task if known else None)
+        known.config = host
         known.interval = config.interval_of(host)
         longest = config.poll.stale_after * known.interval
         states: dict[str, RuleState] = {}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from exporter.journal.entries import WELL, Entry, Kind, ends_approval
 from exporter.journal.store import APPROVAL_LASTS
+from exporter.journal.subjects import last_word, subject_of, subjects
 from exporter.remediation.guards import Guard
+from exporter.snapshot import PanelId
 
 COUNTED = (
     *(Kind.OUTCOME, Kind.INTENT),
@@ -27,10 +29,40 @@ def is_bad_news(outcome: str, at: float, now: float) -> bool:
     return outcome not in WELL and now - at < FAILURE_COUNTS
 
 
+@dataclass(slots=True)
+class _Known:
+    """What the entries of one rule say of one subject: what the journal's own facts rest on."""
+
+    begun: float | None = None
+    """When the last action began."""
+    standing: Entry | None = None
+    """The last stop, or what ended it."""
+    words: dict[tuple[Kind, PanelId], Entry] = field(default_factory=dict)
+    """The last word on an approval, by its kind and the panel that it names."""
+    ends: dict[Kind, int] = field(default_factory=dict)
+    """The last action that ends a request, or a decision, by the kind of that word."""
+
+    def add(self, entry: Entry) -> None:
+        """Take in an entry."""
+        match entry.kind:
+            case Kind.INTENT:
+                self.begun = max(entry.at, entry.at if self.begun is None else self.begun)
+                for word in (Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED):
+                    if ends_approval(word, entry):
+                        self.ends[word] = entry.id
+            case Kind.STOPPED | Kind.DISABLED | Kind.RULE_RESUMED:
+                self.standing = entry
+            case Kind.APPROVAL_REQUESTED | Kind.APPROVED | Kind.REJECTED | Kind.LAPSED:
+                self.words[entry.kind, entry.panel] = entry
+            case _:
+                pass
+
+
 class Tally:
     """What the metrics of remediation are made from.
 
-    It starts with all that the journal holds, so that the counters outlive a restart.
+    It starts with all that the journal holds, so that the counters outlive a restart. What it
+    says of a rule on a host is what `Journal.rule_facts` says of the panel that the host is now.
     """
 
     def __init__(self) -> None:
@@ -44,21 +76,20 @@ class Tally:
         """Since the start, by rule and guard."""
         self.last: dict[str, dict[str, tuple[float, str]]] = {}
         """By host and rule, when the last action ended and its outcome."""
-        self.begun: dict[tuple[str, str], float] = {}
-        """When the last action of a rule on a host began: its cooldown counts from there."""
         self.planned: dict[tuple[str, str], int] = {}
         """Messages in the last plan, by host and rule."""
-        self._requests: dict[tuple[str, str], tuple[float, int]] = {}
-        """By host and rule, when it asked a person to approve, and how many messages."""
-        self.stopped: dict[str, dict[str, str]] = {}
-        """By host and rule, why it has stopped itself or cannot act, until a person resumes it."""
+        self.panels: Mapping[str, PanelId] = {}
+        """The panel that each host of the config is; of others all counts that has their name."""
+        self._subjects: dict[tuple[str, str], _Known] = {}
+        """By whom it is about and rule."""
+        self._names: dict[tuple[str, str], _Known] = {}
+        """By host and rule, whichever panel that was."""
+        self._of_interest: dict[str, set[str]] = {}
+        """Rules that have ever asked a person, or stopped, by whom that was about."""
         self.known = False
         """Whether what the journal holds was counted in, if there is one."""
-        self._decisions: dict[tuple[str, str], Entry] = {}
-        """By host and rule, what a person has decided; until an action uses it, it asks anew, or
-        it has lapsed."""
-        self.waiting_runs: dict[tuple[str, str], str] = {}
-        """The numbers of the requests that wait."""
+        self.problem: Callable[[], str] = str
+        """Tells why the journal cannot be used, so that nothing acts; "" while it can."""
         self.paused = False
         """Whether a person has paused remediation by command."""
 
@@ -77,55 +108,101 @@ class Tally:
 
     def _add(self, entry: Entry) -> None:
         key = entry.host, entry.rule
-        match entry.kind:
-            case Kind.OUTCOME:
-                self.outcomes[*key, entry.action, entry.outcome] += 1
-                self.removed[key] += _number(entry, "removed")
-                self.last.setdefault(entry.host, {})[entry.rule] = entry.at, entry.outcome
-            case Kind.INTENT:
-                self.planned[key] = _number(entry, "planned")
-                self.begun[key] = entry.at
-                if ends_approval(Kind.APPROVAL_REQUESTED, entry):
-                    self._requests.pop(key, None)
-                decision = self._decisions.get(key)
-                if decision is not None and ends_approval(decision.kind, entry):
-                    del self._decisions[key]
-            case Kind.APPROVAL_REQUESTED:
-                self._requests[key] = entry.at, _number(entry, "planned")
-                self._decisions.pop(key, None)
-                self.waiting_runs[key] = entry.run
-            case Kind.APPROVED | Kind.REJECTED:
-                self._requests.pop(key, None)
-                self._decisions[key] = entry
-            case Kind.LAPSED:
-                self._requests.pop(key, None)
-                self._decisions.pop(key, None)
-            case Kind.STOPPED | Kind.DISABLED:
-                self.stopped.setdefault(entry.host, {})[entry.rule] = entry.text
-            case Kind.RULE_RESUMED:
-                self.stopped.get(entry.host, {}).pop(entry.rule, None)
-            case _:
-                pass
+        if entry.kind is Kind.OUTCOME:
+            self.outcomes[*key, entry.action, entry.outcome] += 1
+            self.removed[key] += _number(entry, "removed")
+            self.last.setdefault(entry.host, {})[entry.rule] = entry.at, entry.outcome
+            return
+        if entry.kind is Kind.INTENT:
+            self.planned[key] = _number(entry, "planned")
+        elif entry.kind is not Kind.BLOCKED:
+            for whose in (subject_of(entry), f"name {entry.host}"):
+                self._of_interest.setdefault(whose, set()).add(entry.rule)
+        self._subjects.setdefault((subject_of(entry), entry.rule), _Known()).add(entry)
+        self._names.setdefault(key, _Known()).add(entry)
+
+    def _known(self, key: tuple[str, str]) -> list[_Known]:
+        """What counts of a rule on a host."""
+        host, rule = key
+        panel = self.panels.get(host)
+        if panel is None:
+            found = [self._names.get(key)]
+        else:
+            found = [self._subjects.get((whose, rule)) for whose in subjects(host, panel)]
+        return [known for known in found if known is not None]
+
+    def begun(self, key: tuple[str, str]) -> float | None:
+        """When the last action of a rule on a host began: its cooldown counts from there."""
+        told = (known.begun for known in self._known(key))
+        return max((at for at in told if at is not None), default=None)
+
+    def stopped(self, key: tuple[str, str]) -> str | None:
+        """Why a rule has stopped itself on a host or cannot act there; None when it has not."""
+        told = (known.standing for known in self._known(key))
+        last = max(filter(None, told), key=lambda entry: entry.id, default=None)
+        return None if last is None or last.kind is Kind.RULE_RESUMED else last.text
+
+    def all_stopped(self) -> Iterator[tuple[str, str]]:
+        """Every host and rule of which `stopped` tells why."""
+        return (key for key in self._candidates() if self.stopped(key) is not None)
+
+    def _candidates(self) -> Iterator[tuple[str, str]]:
+        """Hosts and rules of which there may be more to tell than when they acted."""
+        if not self._of_interest:
+            return
+        names = {host for host, _ in self._names} | self.panels.keys()
+        for host in sorted(names):
+            for rule in sorted(self._rules_of_interest(host)):
+                yield host, rule
+
+    def _rules_of_interest(self, host: str) -> set[str]:
+        panel = self.panels.get(host)
+        whose = (f"name {host}",) if panel is None else subjects(host, panel)
+        return set().union(*(self._of_interest.get(one, ()) for one in whose))
+
+    def _word(self, key: tuple[str, str], now: float) -> Entry | None:
+        """The last word on what a rule on a host asks a person for; None when it counts no more."""
+        all_known = self._known(key)
+        words = (word for known in all_known for word in known.words.values())
+        last = last_word(words, self.panels.get(key[0]))
+        if last is None or last.kind is Kind.LAPSED or abs(now - last.at) >= APPROVAL_LASTS:
+            return None
+        ended = any(known.ends.get(last.kind, 0) > last.id for known in all_known)
+        return None if ended else last
 
     def waits(self, key: tuple[str, str], now: float) -> int | None:
         """The messages that a rule on a host waits for a person to approve; None when it does not.
 
         As the guards have it: a request that nobody answered within a day stands no more.
         """
-        at, count = self._requests.get(key, (math.inf, 0))
-        return count if abs(now - at) < APPROVAL_LASTS else None
+        word = self._word(key, now)
+        if word is None or word.kind is not Kind.APPROVAL_REQUESTED:
+            return None
+        return _number(word, "planned")
 
     def waiting(self, now: float) -> dict[tuple[str, str], int]:
-        """Every rule and host of which `waits` tells messages."""
-        told = {key: self.waits(key, now) for key in self._requests}
+        """Every host and rule of which `waits` tells messages."""
+        told = {key: self.waits(key, now) for key in self._candidates()}
         return {key: count for key, count in told.items() if count is not None}
+
+    def waiting_runs(self, now: float) -> dict[tuple[str, str], str]:
+        """The numbers of the requests that wait, by host and rule."""
+        words = {key: self._word(key, now) for key in self._candidates()}
+        return {
+            key: word.run
+            for key, word in words.items()
+            if word is not None and word.kind is Kind.APPROVAL_REQUESTED
+        }
 
     def decided(self, key: tuple[str, str], now: float) -> Kind | None:
         """What a person has decided of a rule on a host, for as long as the guards go by it."""
-        decision = self._decisions.get(key)
-        if decision is None or abs(now - decision.at) >= APPROVAL_LASTS:
-            return None
-        return decision.kind
+        decision = self.decision(key, now)
+        return None if decision is None else decision.kind
+
+    def decision(self, key: tuple[str, str], now: float) -> Entry | None:
+        """The entry that tells it."""
+        word = self._word(key, now)
+        return None if word is None or word.kind is Kind.APPROVAL_REQUESTED else word
 
     def may_lapse(self, key: tuple[str, str], now: float) -> bool:
         """Whether a rule on a host waits for a person, or was approved and has not acted yet."""
@@ -147,7 +224,8 @@ class Tally:
 
     def stopped_on(self, host: str) -> bool:
         """Whether any rule has stopped itself on a host, or cannot act there."""
-        return bool(self.stopped.get(host))
+        rules = self._rules_of_interest(host)
+        return any(self.stopped((host, rule)) is not None for rule in rules)
 
 
 def _number(entry: Entry, name: str) -> int:

@@ -25,6 +25,7 @@ from exporter.remediation import actions
 from exporter.remediation.actions import Answer, Sender
 from exporter.remediation.by_id import ById
 from exporter.remediation.guards import Block, Guard
+from exporter.remediation.orphans import outcome_unseen
 from exporter.remediation.plan import (
     Aftermath,
     Omission,
@@ -38,7 +39,7 @@ from exporter.remediation.plan import (
 )
 from exporter.remediation.silence import KnowsSilences
 from exporter.rules import holds
-from exporter.snapshot import HostGoneError, HostSnapshot, Message, Reason
+from exporter.snapshot import HostGoneError, HostSnapshot, Message, PanelId, Reason
 from exporter.text import integer
 
 LIST_AGAIN_AFTER = 5.0
@@ -84,6 +85,11 @@ class Bench:
     def host(self) -> str:
         """The host's name."""
         return self.client.host.name
+
+    @property
+    def panel(self) -> PanelId:
+        """Which panel it is, whatever its name."""
+        return self.client.host.panel
 
     async def list(
         self,
@@ -447,6 +453,10 @@ async def settle(bench: Bench, unsettled: Unsettled) -> Entry:
         HostGoneError: it left the config, or the daemon ends.
         JournalError: the outcome could not be written.
     """
+    if unsettled.intent.panel != bench.panel:
+        # Another panel's list says nothing of what was done to that one.
+        entry = outcome_unseen(unsettled.intent, _not_here(unsettled.intent.panel, bench))
+        return await bench.journal.do(lambda journal: journal.add(entry))
     verdict = await _settled(bench, unsettled)
     if verdict.outcome is Outcome.OK:
         verdict = await _verified(bench, unsettled.intent, verdict)
@@ -458,6 +468,14 @@ async def settle(bench: Bench, unsettled: Unsettled) -> Entry:
         detail={**verdict.detail, "settled": True},
     )
     return await bench.journal.do(lambda journal: journal.add(entry))
+
+
+def _not_here(panel: PanelId, bench: Bench) -> str:
+    if not panel.url:
+        return "an earlier version did not write down which panel it was"
+    if panel.url != bench.panel.url:
+        return f"it was on {panel.url}, and {bench.host} is {bench.panel.url} now"
+    return f"{bench.host} has another certificate pinned now, so that it may be another server"
 
 
 async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from exporter.config.units import parse_duration
 from exporter.journal import Actor, JournalError
 from exporter.journal.view import entry_view
 from exporter.remediation.desk import Desk, UnknownRuleError
+from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
 from exporter.web.answers import json_answer, text_answer
 
@@ -118,16 +118,16 @@ class RemediationRoutes:
             return told | {"result": "ignored", "why": "it has no label remediation"}
         if not host:
             return told | {"result": "unknown", "why": "it has no label host"}
+        name, incident = alert.labels.get("alertname", ""), _incident(alert)
         if alert.status != "firing":
-            self.desk.withdraw(host, rule)
+            await self.desk.withdraw(host, rule, incident, name)
             return told | {"result": "withdrawn", "why": f"it is {alert.status or 'not firing'}"}
-        name = alert.labels.get("alertname", "")
-        why = {"alert": name, "key": _key(alert), "since": alert.startsAt}
+        request = Request(Actor.ALERTMANAGER, name, {"alert": name, **incident.detail})
         try:
-            new = await self.desk.ask(host, rule, Request(Actor.ALERTMANAGER, name, why))
+            taken = await self.desk.ask(host, rule, request)
         except UnknownRuleError as error:
             return told | {"result": "unknown", "why": str(error)}
-        return told | {"result": "asked" if new else "asked before"}
+        return told | {"result": taken.value}
 
     async def journal(self, request: web.Request) -> web.Response:
         """The newest entries; `host`, `rule` and `since` (as 24h) narrow them down."""
@@ -142,11 +142,9 @@ class RemediationRoutes:
         return json_answer([entry_view(entry) for entry in entries])
 
 
-def _key(alert: _Alert) -> str:
-    """What makes an incident: the alert and when it began."""
+def _incident(alert: _Alert) -> Incident:
     labels = "\0".join(f"{name}={value}" for name, value in sorted(alert.labels.items()))
-    text = f"{alert.fingerprint or labels}\0{alert.startsAt}"
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+    return Incident.made(alert.fingerprint or labels, alert.startsAt)
 
 
 def _filters(request: web.Request, now: float) -> Iterator[tuple[str, Any]]:

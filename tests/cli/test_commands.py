@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from click.testing import CliRunner
 
 from exporter import __version__
 from exporter.cli import main
+from exporter.journal import Entry, Journal, Kind
+from exporter.snapshot import PanelId
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions
 from exporter.standin.replies import ReplyStyle
@@ -131,6 +135,80 @@ async def test_check_config_tells_every_mistake(tmp_path: Path) -> None:
 
 async def test_check_config_of_a_good_one(config: Path) -> None:
     assert await run("check-config", config) == (0, f"{config}: good, 2 hosts.\n", "")
+
+
+def lost(folder: Path) -> None:
+    """A journal of rules that were stopped, approved and at work on panels of other days."""
+    here, gone = PanelId("https://mx1.example.com/api/api.php"), PanelId("https://gone/api/api.php")
+
+    def entry(kind: Kind, rule: str, panel: PanelId, **keys: Any) -> Entry:
+        return Entry(kind, run="r" * 32, host="mx1", rule=rule, panel=panel, **keys)
+
+    with closing(Journal.open(folder / "journal.db")) as journal:
+        journal.add(entry(Kind.STOPPED, "old", here, text="Stopped: three failed."))
+        journal.add(entry(Kind.APPROVAL_REQUESTED, "purge", gone))
+        journal.add(entry(Kind.APPROVED, "purge", gone))
+        journal.add(entry(Kind.INTENT, "narrow", here))
+        # What is as it was: the host alone has got another name.
+        journal.add(entry(Kind.STOPPED, "purge", here, text="Stopped here."))
+        # And what was resumed holds nothing back.
+        journal.add(entry(Kind.STOPPED, "older", here, text="Stopped."))
+        journal.add(entry(Kind.RULE_RESUMED, "older", here))
+
+
+HERE = "https://mx1.example.com/api/api.php"
+LOST = (
+    (
+        f"narrow on mx1 ({HERE}) acted a moment ago, for which its cooldown and max_per_day count. "
+        "That counts no more, since narrow is not for renamed by its `hosts`"
+    ),
+    (
+        f"old on mx1 ({HERE}) is stopped (Stopped: three failed). "
+        "That counts no more, since the config has no remediation rule old"
+    ),
+    (
+        "purge on mx1 (https://gone/api/api.php) is approved. "
+        "That counts no more, since no host of the config has the url https://gone/api/api.php"
+    ),
+)
+
+
+async def test_what_a_rename_loses_is_told(tmp_path: Path) -> None:
+    rule = {"name": "purge", "when": "queue_messages > 5", "action": "purge_frozen"}
+    narrow = {**rule, "name": "narrow", "hosts": {"names": ["mx*"]}}
+    file = tmp_path / "config.yaml"
+    config = {
+        "hosts": [host("renamed", "https://mx1.example.com:443/"), host("mx2", "https://mx2")],
+        "state": {"path": "journal.db"},
+        "remediation": {"mode": "enforce", "rules": [rule, narrow]},
+    }
+    file.write_text(yaml.safe_dump(config))
+    file.chmod(0o600)
+    assert (await run("check-config", file))[0] == 0
+    assert not (tmp_path / "journal.db").exists()
+
+    lost(tmp_path)
+    code, out, err = await run("check-config", file)
+    assert (code, out) == (0, f"{file}: good, 2 hosts.\n")
+    err = re.sub(r"acted \d+s ago", "acted a moment ago", err)
+    told = [line.partition(": to what was renamed")[0] for line in err.splitlines()]
+    assert told == [f"warning: {file}: {words}" for words in LOST]
+
+    code, out, _ = await run("remediation", "status", "--config", file)
+    out = re.sub(r"acted \d+s ago", "acted a moment ago", " ".join(out.split()))
+    assert [words for words in LOST if words not in out] == []
+    code, out, _ = await run("remediation", "status", "--format", "json", "--config", file)
+    assert [(e["rule"], e["panel"]) for e in json.loads(out)["lost"]] == [
+        ("narrow", "https://mx1.example.com/api/api.php"),
+        ("old", "https://mx1.example.com/api/api.php"),
+        ("purge", "https://gone/api/api.php"),
+    ]
+    (stopped,) = [e for e in json.loads(out)["rules"] if e["stopped"]]
+    assert (stopped["rule"], stopped["host"], stopped["stopped"]) == (
+        "purge",
+        "renamed",
+        "Stopped here.",
+    )
 
 
 async def test_check_config_reads_the_web_config_too(config: Path) -> None:

@@ -513,12 +513,73 @@ def test_more_hosts_than_the_concurrency_can_keep_fresh_are_a_warning(tmp_path: 
     assert load(tmp_path, poll={"concurrency": 17}, hosts=hosts).warnings == ()
 
 
-def test_the_same_panel_and_account_twice_is_a_warning(tmp_path: Path) -> None:
+def test_two_names_for_one_panel_are_allowed_where_they_are_meant(tmp_path: Path) -> None:
     url = "https://mx1.example.com:8002"
-    hosts = [host("mx1"), host("mx2", url=url), host("mx3", url=url, username="other")]
-    (warning,) = warnings(load(tmp_path, hosts=hosts))
-    assert warning.startswith("hosts[1].url: is the same panel and account as hosts[0] (")
-    assert warning.endswith("config.yaml:3); was it copied?")
+    hosts = [
+        host("mx3", url=f"{url}/", shares_panel_with="mx2"),
+        host("mx1", url=url),
+        host("mx2", url=url.upper().replace("HTTPS", "https"), shares_panel_with="mx1"),
+    ]
+    loaded = load(tmp_path, hosts=hosts)
+    assert warnings(loaded) == []
+    assert len({each.panel for each in loaded.config.hosts}) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://mx1.example.com", "https://MX1.Example.COM:443/", True),
+        ("http://mx1.example.com", "http://mx1.example.com:80/api/api.php/", True),
+        ("https://mx1.example.com", "https://mx1.example.com./api//api.php", True),
+        ("https://[::1]:8002", "https://[0:0:0:0:0:0:0:1]:8002", True),
+        ("https://mx1.example.com:8002", "https://mx1.example.com", False),
+        ("https://mx1.example.com", "http://mx1.example.com", False),
+        ("https://mx1.example.com/a/api.php", "https://mx1.example.com/A/api.php", False),
+        # Names are not looked up.
+        ("http://localhost:8002", "http://127.0.0.1:8002", False),
+    ],
+)
+def test_a_panel_is_its_url_however_that_is_written(
+    tmp_path: Path, one: str, other: str, same: bool
+) -> None:
+    hosts = load(tmp_path, hosts=[host("mx1", url=one)]).config.hosts
+    hosts += load(tmp_path, hosts=[host("mx2", url=other)]).config.hosts
+    assert (hosts[0].panel == hosts[1].panel) is same
+
+
+def test_a_panel_is_its_pin_too(tmp_path: Path) -> None:
+    pins = [None, "0" * 64, "1" * 64]
+    hosts = [
+        load(tmp_path, hosts=[host(tls={} if pin is None else {"fingerprint_sha256": pin})])
+        for pin in pins
+    ]
+    panels = [each.config.hosts[0].panel for each in hosts]
+    assert len(set(panels)) == 3
+    assert len({panel.url for panel in panels}) == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "asked", "seen"),
+    [
+        ({}, True, True),
+        ({"labels": {"dc": "msk1"}, "interval": "30s"}, True, True),
+        ({"password": "another"}, False, True),
+        ({"basic_auth": {"username": "u", "password": "p"}}, False, True),
+        ({"username": "another"}, False, False),
+        ({"url": "https://elsewhere"}, False, False),
+        ({"tls": {"fingerprint_sha256": "0" * 64}}, False, False),
+        ({"fields": {"id": 0}}, False, False),
+        ({"collectors": ["queue"]}, False, False),
+        ({"time_zone": "Europe/Moscow"}, False, False),
+        ({"language": "ru"}, False, False),
+    ],
+)
+def test_what_of_a_host_matters_to_who_asks_and_who_counts(
+    tmp_path: Path, keys: dict[str, Any], asked: bool, seen: bool
+) -> None:
+    (before,) = load(tmp_path, hosts=[host()]).config.hosts
+    (after,) = load(tmp_path, hosts=[host(**keys)]).config.hosts
+    assert (after.is_asked_like(before), after.is_seen_like(before)) == (asked, seen)
 
 
 def test_a_password_file_that_everybody_can_read_is_one_warning(open_folder: Path) -> None:

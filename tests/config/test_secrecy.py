@@ -164,7 +164,7 @@ def test_a_secret_in_a_usable_config_is_not_in_its_warnings(tmp_path: Path) -> N
     file = tmp_path / "config.yaml"
     rule = {"name": CANARY, "action": "purge_all", "hosts": {"names": [f"no-{CANARY}"]}}
     config = {
-        "hosts": [host, {**host, "name": "mx2"}],
+        "hosts": [host, {**host, "name": "mx2", "shares_panel_with": CANARY}],
         "hosts_files": [CANARY],
         "remediation": {"mode": "enforce", "rules": [rule]},
     }
@@ -230,13 +230,14 @@ def test_no_secret_is_in_the_repr_of_what_was_loaded(
     (tmp_path / "password").write_text(f"{CANARY}-file")
     auth = {"username": "ops", "password": f"{CANARY}-auth"}
     base = {"url": "https://mx.example.com", "username": "u"}
+    shared = {**base, "shares_panel_with": "mx1"}
     config = {
         "host_defaults": {"password": f"{CANARY}-default", "basic_auth": auth},
         "hosts": [
             {**base, "name": "mx1"},
-            {**base, "name": "mx2", "password": f"{CANARY}-own"},
-            {**base, "name": "mx3", "password_env": "SECRET"},
-            {**base, "name": "mx4", "password_file": "password"},
+            {**shared, "name": "mx2", "password": f"{CANARY}-own"},
+            {**shared, "name": "mx3", "password_env": "SECRET"},
+            {**shared, "name": "mx4", "password_file": "password"},
         ],
     }
     file = tmp_path / "config.yaml"

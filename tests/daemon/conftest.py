@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,20 @@ class RunningDaemon:
 
 def write_config(file: Path, config: Mapping[str, Any]) -> None:
     """Write a config whose daemon listens on a free port, unless it says otherwise."""
-    file.write_text(yaml.safe_dump({"web": {"listen": "127.0.0.1:0"}, **config}))
+    hosts = with_shared_panels(config.get("hosts", []))
+    more = {"hosts": hosts} if "hosts" in config else {}
+    file.write_text(yaml.safe_dump({"web": {"listen": "127.0.0.1:0"}, **config, **more}))
+
+
+def with_shared_panels(hosts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Hosts that say of which other ones they share the panel, as a config must."""
+    first_of: dict[Any, Any] = {}
+    told = [{**host} for host in hosts]
+    for host in told:
+        first = first_of.setdefault(host.get("url"), host["name"])
+        if first != host["name"]:
+            host.setdefault("shares_panel_with", first)
+    return told
 
 
 def host(name: str, url: str, **keys: Any) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def test_a_full_disk_is_told_and_once_there_is_room_it_goes_on(small_disk: Path)
     filler = fill(small_disk)
     for _ in range(3):
         with pytest.raises(JournalError) as caught:
-            journal.add(intent("r1"), plan(500))
+            # More than the log has room for that was brought into the file.
+            journal.add(intent("r1"), plan(5000))
         assert str(caught.value) == (
             f"The journal {path} cannot be written: the disk is full. Make room on it."
         )

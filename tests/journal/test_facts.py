@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.journal import Entry, FleetFacts, Journal, Kind, Outcome, RuleFacts
+from exporter.remediation.tally import COUNTED, Tally
+from exporter.snapshot import PanelId
 from tests.builders import NOW
 from tests.journal.builders import entry, intent, outcome, plan
 from tests.journal.conftest import Clock, Opens
@@ -354,38 +356,173 @@ def test_facts_are_the_same_after_a_restart(journal: Journal, open_journal: Open
     )
 
 
+# --- one panel, and what it is called -----------------------------------------------------------
+
+HERE = PanelId("https://a.example.com:8000/api/api.php", "aa")
+RENEWED = replace(HERE, pin="bb")
+"""The same address, and another certificate: perhaps another machine."""
+ELSEWHERE = PanelId("https://b.example.com:8000/api/api.php", "aa")
+
+RESTRAINING: dict[str, tuple[list[Entry], RuleFacts]] = {
+    "an action": ([intent()], RuleFacts(last_begun=NOW - 60, begun_today=1)),
+    "a failed verification": ([outcome(how=BAD)], RuleFacts(failed_verifications=1)),
+    "a stop": ([STOPPED], RuleFacts(stopped=STOPPED.text)),
+    "what it cannot do": ([DISABLED], RuleFacts(stopped=DISABLED.text)),
+    "a rejection": (
+        [entry(Kind.REJECTED, "a")],
+        RuleFacts(approval="rejected", approval_run="a", approval_at=NOW - 60),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", RESTRAINING)
+@pytest.mark.parametrize(
+    ("name", "panel", "counts"),
+    [
+        ("mx1", HERE, True),
+        ("mx1", RENEWED, True),
+        # Two names for one panel, or one that was renamed.
+        ("was-called-so", HERE, True),
+        ("was-called-so", RENEWED, True),
+        # Of a version that wrote no panel down.
+        ("mx1", PanelId(), True),
+        ("was-called-so", PanelId(), False),
+        # The name was another panel's.
+        ("mx1", ELSEWHERE, False),
+    ],
+)
+def test_what_restrains_is_of_the_panel_under_whatever_name(
+    tell: Tell, what: str, name: str, panel: PanelId, counts: bool
+) -> None:
+    story, known = RESTRAINING[what]
+    journal = tell((60, replace(told, host=name, panel=panel)) for told in story)
+    found = journal.rule_facts("mx1", "purge", HERE)
+    assert found == (known if counts else RuleFacts())
+    assert projected(journal.entries(), "mx1", "purge", HERE) == in_memory(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "counts"),
+    [
+        ("mx1", HERE, True),
+        ("was-called-so", HERE, True),
+        ("mx1", RENEWED, False),
+        ("mx1", ELSEWHERE, False),
+        ("mx1", PanelId(), False),
+        ("mx1", replace(HERE, pin=""), False),
+    ],
+)
+def test_what_authorises_is_of_the_very_same_url_and_pin(
+    journal: Journal, name: str, panel: PanelId, counts: bool
+) -> None:
+    journal.add(replace(entry(REQUESTED, "a"), host=name, panel=panel), plan())
+    asked = journal.rule_facts("mx1", "purge", HERE)
+    journal.add(replace(entry(APPROVED, "a"), host=name, panel=panel))
+    approved = journal.rule_facts("mx1", "purge", HERE)
+    assert (asked.approval, approved.approval) == (
+        ("requested", "approved") if counts else ("", "")
+    )
+    assert approved.approved_ids == (frozenset(m.id for m in plan()) if counts else frozenset())
+    assert projected(journal.entries(), "mx1", "purge", HERE) == in_memory(approved)
+
+
+@pytest.mark.parametrize("asked_of", [RENEWED, ELSEWHERE, PanelId()])
+def test_an_approval_of_another_panels_request_approves_no_message(
+    journal: Journal, asked_of: PanelId
+) -> None:
+    journal.add(replace(entry(REQUESTED, "a"), panel=asked_of), plan())
+    journal.add(replace(entry(APPROVED, "a"), panel=HERE))
+    assert journal.rule_facts("mx1", "purge", HERE).approved_ids == frozenset()
+
+
+def test_an_action_under_another_name_uses_the_panels_approval_up(journal: Journal) -> None:
+    journal.add(replace(entry(REQUESTED, "a"), panel=HERE), plan())
+    journal.add(replace(entry(APPROVED, "a"), panel=HERE))
+    journal.add(replace(used("a"), host="mx2", panel=RENEWED))
+    assert journal.rule_facts("mx1", "purge", HERE).approval == ""
+
+
+def test_an_unfinished_intent_is_the_panels_and_knows_which_that_was(journal: Journal) -> None:
+    told = {
+        "here": replace(intent("r1"), panel=HERE),
+        "under another name": replace(intent("r2"), host="mx2", panel=RENEWED),
+        "of the name elsewhere": replace(intent("r3"), panel=ELSEWHERE),
+        "of a version before": intent("r4"),
+    }
+    for one in told.values():
+        journal.add(one, plan())
+
+    def left(host: str, panel: PanelId | None) -> list[tuple[str, PanelId]]:
+        return [(u.intent.run, u.intent.panel) for u in journal.unsettled(host, panel)]
+
+    assert left("mx1", HERE) == [("r1", HERE), ("r2", RENEWED), ("r4", PanelId())]
+    assert left("mx1", ELSEWHERE) == [("r3", ELSEWHERE), ("r4", PanelId())]
+    assert left("mx2", HERE) == [("r1", HERE), ("r2", RENEWED)]
+    assert left("mx2", None) == [("r2", RENEWED)]
+
+
+def test_what_was_asked_for_is_the_panels(journal: Journal) -> None:
+    said = replace(entry(Kind.ASKED, detail={"key": "k"}), host="mx2", panel=HERE)
+    told = journal.add(said)
+    assert journal.asked("mx1", "purge", "k", since=0.0, panel=RENEWED) == told
+    assert journal.asked("mx1", "purge", "k", since=0.0, panel=ELSEWHERE) is None
+    assert journal.asked("mx1", "purge", "k", since=0.0) is None
+    assert journal.asked("mx2", "purge", "k", since=0.0) == told
+
+
 # --- any story ----------------------------------------------------------------------------------
+
+PANELS = [PanelId(), HERE, HERE, RENEWED, ELSEWHERE]
 
 STEPS = st.tuples(
     # Mostly forward; now and then the clock is set, by a lot or a little.
-    st.one_of(st.floats(0, 2 * HOUR), st.floats(0, DAY), st.floats(-3 * DAY, 100 * DAY)),
-    st.sampled_from(list(Kind)),
-    st.sampled_from(list(Outcome)),
+    st.one_of(
+        st.floats(0, 2 * HOUR),
+        st.floats(0, DAY),
+        st.floats(-3 * DAY, 100 * DAY),
+        st.floats(-100 * DAY, 0),
+    ),
+    st.one_of(st.sampled_from([Kind.INTENT, Kind.OUTCOME]), st.sampled_from(list(Kind))),
+    st.one_of(st.sampled_from([OK, BAD]), st.sampled_from(list(Outcome))),
     st.sampled_from(["a", "b", "c"]),
     st.sampled_from(["mx1", "mx1", "mx2"]),
     st.sampled_from(["purge", "purge", "retry"]),
+    st.sampled_from(PANELS),
 )
+Step = tuple[float, Kind, Outcome, str, str, str, PanelId]
 
 
-def told_of(step: tuple[float, Kind, Outcome, str, str, str]) -> Entry:
-    _, kind, how, run, host, rule = step
+def told_of(step: Step) -> Entry:
+    _, kind, how, run, host, rule, panel = step
     by = {"approval": run} if kind is Kind.INTENT and how is OK else {}
     mode = "dry_run" if how is BAD else "enforce"
-    return Entry(kind, run, host, rule, mode=mode, outcome=how, text=f"{kind}", detail=by)
+    return Entry(
+        kind, run, host, rule, mode=mode, outcome=how, text=f"{kind}", detail=by, panel=panel
+    )
 
 
-def by_reading_all(entries: list[Entry], now: float) -> RuleFacts:
+def by_reading_all(
+    entries: list[Entry], now: float, host: str, rule: str, panel: PanelId | None
+) -> RuleFacts:
     """The facts as one would work them out by hand, but for the messages approved."""
-    begun = [e.at for e in entries if e.kind is Kind.INTENT]
-    stops = [e for e in entries if e.kind in {Kind.STOPPED, Kind.DISABLED, RESUMED}]
+    own = [
+        e
+        for e in entries
+        if e.rule == rule
+        and (e.host == host if panel is None or not e.panel.url else e.panel.url == panel.url)
+    ]
+    begun = [e.at for e in own if e.kind is Kind.INTENT]
+    stops = [e for e in own if e.kind in {Kind.STOPPED, Kind.DISABLED, RESUMED}]
     row = 0
-    for e in entries:
+    for e in own:
         if e.kind is RESUMED or (e.kind is Kind.OUTCOME and e.outcome == OK):
             row = 0
         row += e.kind is Kind.OUTCOME and e.outcome == BAD
     approval: Entry | None = None
-    for e in entries:
-        if e.kind in {REQUESTED, APPROVED, REJECTED}:
+    for e in own:
+        if e.kind is REJECTED or (
+            e.kind in {REQUESTED, APPROVED} and (panel is None or e.panel == panel)
+        ):
             approval = e
         elif e.kind is Kind.LAPSED or (e.kind is Kind.INTENT and e.detail):
             approval = None
@@ -405,44 +542,107 @@ def by_reading_all(entries: list[Entry], now: float) -> RuleFacts:
     )
 
 
+InMemory = tuple[float | None, str, str, str]
+"""Of the facts what a Tally knows: the last action, why it is stopped, the approval and its run."""
+
+
+def in_memory(known: RuleFacts) -> InMemory:
+    return known.last_begun, known.stopped, known.approval, known.approval_run
+
+
+def projected(
+    entries: list[Entry] | Tally, host: str, rule: str, panel: PanelId | None, now: float = NOW
+) -> InMemory:
+    """The same by a Tally that has read all."""
+    tally, key = entries if isinstance(entries, Tally) else counted(entries), (host, rule)
+    tally.panels = {} if panel is None else {host: panel}
+    decided = tally.decided(key, now)
+    waits = tally.waits(key, now) is not None
+    assert not (decided and waits)
+    word = {None: "", APPROVED: "approved", REJECTED: "rejected"}[decided]
+    run = tally.waiting_runs(now).get(key, "")
+    assert waits is (key in tally.waiting(now)) is (key in tally.waiting_runs(now))
+    stopped = tally.stopped(key) or ""
+    assert tally.stopped_on(host) >= bool(stopped)
+    assert (key in tally.all_stopped()) is bool(stopped)
+    decision = tally.decision(key, now)
+    return (
+        tally.begun(key),
+        stopped,
+        "requested" if waits else word,
+        decision.run if decision else run,
+    )
+
+
+def counted(entries: list[Entry]) -> Tally:
+    tally = Tally()
+    tally.add(entry for entry in entries if entry.kind in COUNTED)
+    return tally
+
+
+WHOSE = [
+    (host, rule, panel)
+    for host in ("mx1", "mx2")
+    for rule in ("purge", "retry")
+    for panel in (None, HERE, RENEWED, ELSEWHERE)
+]
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     story=st.lists(STEPS, max_size=25),
     later=st.floats(0, 30 * DAY),
-    keep=st.sampled_from([0.0, DAY, 90 * DAY]),
+    keep=st.sampled_from([0.0, 0.0, DAY, 90 * DAY]),
+    afterwards=st.lists(st.floats(0, 100 * DAY), max_size=3),
 )
 def test_facts_are_those_of_all_entries_and_pruning_changes_none(
     tmp_path_factory: pytest.TempPathFactory,
-    story: list[tuple[float, Kind, Outcome, str, str, str]],
+    story: list[Step],
     later: float,
     keep: float,
+    afterwards: list[float],
 ) -> None:
+    """Neither what is known now, nor what will be, of every panel under every name."""
     clock = Clock()
     journal = Journal.open(tmp_path_factory.mktemp("any") / "journal", clock=clock)
     journal._database.connection.execute("PRAGMA synchronous = OFF")
+
+    def known() -> list[RuleFacts]:
+        facts = (journal.rule_facts(host, rule, panel) for host, rule, panel in WHOSE)
+        return [replace(fact, approved_ids=frozenset()) for fact in facts]
+
+    def others() -> tuple[object, ...]:
+        unsettled = [journal.unsettled(host, panel) for host, _, panel in WHOSE]
+        return journal.fleet_facts().paused, journal.unsettled(), unsettled
+
     try:
         for step in story:
             clock.now += step[0]
             journal.add(told_of(step))
         clock.now += later
+        everything = journal.entries()
 
-        def known() -> list[RuleFacts]:
-            return [
-                replace(journal.rule_facts(host, rule), approved_ids=frozenset())
-                for host in ("mx1", "mx2")
-                for rule in ("purge", "retry")
-            ]
+        def expected() -> list[RuleFacts]:
+            return [by_reading_all(everything, clock.now, *whose) for whose in WHOSE]
 
-        before = (known(), journal.fleet_facts(), journal.unsettled())
-        assert before[0] == [
-            by_reading_all(journal.entries(host=host, rule=rule), clock.now)
-            for host in ("mx1", "mx2")
-            for rule in ("purge", "retry")
+        assert known() == expected()
+        tally = counted(everything)
+        assert [projected(tally, *whose, clock.now) for whose in WHOSE] == [
+            in_memory(fact) for fact in known()
         ]
-        count = len(journal.entries())
+        before, hour = others(), journal.fleet_facts()
         deleted = journal.prune(clock.now - keep)
-        assert len(journal.entries()) == count - deleted
-        assert (known(), journal.fleet_facts(), journal.unsettled()) == before
+        assert len(journal.entries()) == len(everything) - deleted
+        assert (known(), others(), journal.fleet_facts()) == (expected(), before, hour)
         assert journal.prune(clock.now - keep) == 0
+        for step_on in afterwards:
+            clock.now += step_on
+            assert known() == expected()
+            journal.prune(clock.now - keep)
+            assert (known(), others()) == (expected(), before)
+            tally = counted(journal.entries())
+            assert [projected(tally, *whose, clock.now) for whose in WHOSE] == [
+                in_memory(fact) for fact in expected()
+            ]
     finally:
         journal.close()

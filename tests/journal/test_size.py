@@ -82,10 +82,12 @@ GOES: dict[str, tuple[list[Entry], list[int]]] = {
     ),
     "actions without a rule": ([intent("r1", rule=""), outcome("r1", rule="")], []),
     "replies": ([intent("r1"), entry(Kind.REPLY, "r1"), outcome("r1")], [1, 3]),
+    # The good one stays: a failed one may stay for another reason, and would count anew.
     "failed verifications before a good one": (
         [outcome("r1", Outcome.UNVERIFIED), outcome("r2", Outcome.OK)],
-        [],
+        [2],
     ),
+    "good ones before the last": ([outcome("r1"), outcome("r2"), outcome("r3")], [3]),
     "failed verifications before a person's resume": (
         [outcome("r1", Outcome.UNVERIFIED), entry(Kind.RULE_RESUMED)],
         [2],

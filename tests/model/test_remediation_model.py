@@ -34,11 +34,12 @@ from exporter.journal import Actor, Entry, Journal, JournalError, Kind
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation import desk as desk_module
-from exporter.remediation.desk import Desk
+from exporter.remediation.desk import Desk, Taken
 from exporter.remediation.guards import Situation
+from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request, run_rule
 from exporter.remediation.work import Bench
-from exporter.snapshot import HostSnapshot
+from exporter.snapshot import HostSnapshot, PanelId
 from exporter.standin.queue import QueuedMessage
 from tests.model.watch import HOUR, MINUTE, RULES, Told, Watcher
 from tests.model.world import (
@@ -181,6 +182,8 @@ class Remediation(RuleBasedStateMachine):
         return self.runner.run(self.journal.surely(work))
 
     def _write(self, kind: Kind, **keys: Any) -> None:
+        if "host" in keys:
+            keys["panel"] = self.panels[keys["host"]].host.panel
         entry = Entry(kind, **{"actor": "person:eve", "text": f"It is {kind.value}."} | keys)
         self._surely(lambda journal: journal.add(entry))
 
@@ -194,8 +197,9 @@ class Remediation(RuleBasedStateMachine):
         self.watch.told(told)
         return snapshot, told
 
-    async def _poll(self, name: str) -> HostSnapshot:
+    async def _poll(self, name: str, panel: PanelId | None = None) -> HostSnapshot:
         """A poll of the daemon's, which the desk gets to know of."""
+        assert panel in {None, self.panels[name].host.panel}
         snapshot, told = await self._look_at(name)
         self.watch.polled(name, told)
         host = self.desk._hosts[name]
@@ -362,11 +366,11 @@ class Remediation(RuleBasedStateMachine):
         self, names: Sequence[str], rule_name: str, incident: int, resolved: bool
     ) -> None:
         for name in names:
-            request = Request(Actor.ALERTMANAGER, "QueueFull", {"key": str(incident)})
+            which = Incident(str(incident), f"alert {incident}", "")
+            request = Request(Actor.ALERTMANAGER, "QueueFull", which.detail)
             self._drive([self._ask(name, rule_name, request)])
             if resolved:
-                self.desk.withdraw(name, rule_name)
-                self.watch.withdrawn((name, rule_name))
+                self._drive([self._resolve(name, rule_name, which)])
 
     async def _ask(self, name: str, rule_name: str, request: Request) -> None:
         known = {
@@ -374,13 +378,28 @@ class Remediation(RuleBasedStateMachine):
             for e in self.watch.entries
             if (e.kind, e.host, e.rule) == (Kind.ASKED, name, rule_name)
         }
+        key = str(request.why["key"])
+        over = self.watch.over.get((name, rule_name, key))
         try:
-            new = await self.desk.ask(name, rule_name, request)
+            taken = await self.desk.ask(name, rule_name, request)
         except JournalError:
             return
-        assert new is (request.why["key"] not in known)
-        if new:
-            self.watch.asked((name, rule_name))
+        if over is True:
+            assert taken is Taken.OVER
+        elif over is None and key not in known:
+            assert taken is Taken.NEW
+        # What an earlier process has left without an answer is taken again.
+        assert taken is not Taken.OVER or over is not None
+        if taken is Taken.NEW:
+            self.watch.asked((name, rule_name), key)
+
+    async def _resolve(self, name: str, rule_name: str, incident: Incident) -> None:
+        try:
+            await self.desk.withdraw(name, rule_name, incident)
+        except JournalError:
+            self.watch.withdrawn((name, rule_name), incident.key, surely=False)
+        else:
+            self.watch.withdrawn((name, rule_name), incident.key)
 
     @rule(
         name=hosts,

@@ -185,8 +185,10 @@ class Watcher:
         """By run, what it was told in its last poll."""
         self.pending: set[Key] = set()
         """Asked for, and not looked at yet."""
-        self._asked: dict[Key, float] = {}
-        """When what was asked for and not answered was: some guards let it stand for a while."""
+        self._asked: defaultdict[Key, dict[str, float]] = defaultdict(dict)
+        """When what was asked for and not answered was, by incident: some guards let it stand."""
+        self.over: dict[tuple[str, str, str], bool] = {}
+        """By host, rule and incident, whether it was surely written down that it is over."""
         self._taken: dict[object, tuple[str, frozenset[str]]] = {}
         """By run: its host, and the rules that were asked for."""
         self._samples: defaultdict[object, list[Sample]] = defaultdict(list)
@@ -220,15 +222,17 @@ class Watcher:
         """The run at hand gets to know of a poll."""
         self._last_told[RUN.get()] = told
 
-    def asked(self, key: Key) -> None:
+    def asked(self, key: Key, incident: str) -> None:
         """Somebody asks for a rule on a host."""
         self.pending.add(key)
-        self._asked[key] = self._world.now
+        self._asked[key][incident] = self._world.now
 
-    def withdrawn(self, key: Key) -> None:
+    def withdrawn(self, key: Key, incident: str, *, surely: bool = True) -> None:
         """What was asked for is taken back."""
-        self.pending.discard(key)
-        self._asked.pop(key, None)
+        self.over[*key, incident] = surely or self.over.get((*key, incident), False)
+        self._asked[key].pop(incident, None)
+        if not self._asked[key]:
+            self.pending.discard(key)
 
     def considers(self, run: object, host: str, asked: Iterable[str]) -> None:
         """The daemon looks at a host's rules, some of them because somebody asked."""
@@ -464,7 +468,9 @@ class Watcher:
                     yield f"it has not tripped: {self._streaks.get(key)}"
             case Actor.ALERTMANAGER:
                 # No guard lets it stand for more than a day.
-                if entry.at - self._asked.pop(key, -DAY) >= DAY:
+                why = entry.detail["why"]
+                assert isinstance(why, dict)
+                if entry.at - self._asked[key].pop(why["key"], -DAY) >= DAY:
                     yield "nobody has asked for it"
         if self._rules[entry.rule].approval == "required" and actor != Actor.PERSON:
             yield from self._against_approval(entry)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -311,8 +312,9 @@ class Pool:
     def __init__(self, panels: dict[str, Panel]) -> None:
         self._panels = panels
 
-    def client(self, host: HostConfig) -> Panel:
-        return self._panels[host.name]
+    @contextmanager
+    def lease(self, host: HostConfig) -> Iterator[Panel]:
+        yield self._panels[host.name]
 
 
 class Inline(ThreadPoolExecutor):

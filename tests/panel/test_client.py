@@ -422,6 +422,54 @@ async def test_only_that_very_host_is_forgotten(
     assert panel.connections == 1
 
 
+async def test_other_labels_need_no_other_client(pool: PanelPool, host: MakeHost) -> None:
+    panel = RawPanel(silent, url="http://127.0.0.1:1")
+    client = pool.client(host(panel))
+    labelled = host(panel, labels={"dc": "msk1"}, interval="30s")
+    assert pool.client(labelled) is client
+    assert client.host is labelled
+    with pool.lease(labelled) as leased:
+        assert leased is client
+
+
+@pytest.mark.parametrize("how", ["forget", "replace"])
+async def test_a_client_lives_as_long_as_who_uses_it(
+    serve: ServeRaw, pool: PanelPool, host: MakeHost, how: str
+) -> None:
+    panel = await serve(answering(http()))
+    pool.client(host(panel))
+    with pool.lease(host(panel)) as client, pool.lease(host(panel)) as again:
+        assert again is client
+        await client.request(Operation.COUNT)
+        if how == "forget":
+            pool.forget(host(panel))
+        else:
+            assert pool.client(host(panel, language="ru")) is not client
+        await client.request(Operation.COUNT)
+        assert not panel.left.is_set()
+        with pool.lease(host(panel)) as third:
+            assert third is not client, "the host is asked otherwise now, or not at all"
+            await third.request(Operation.COUNT)
+        await client.request(Operation.COUNT)
+        panel.left.clear()
+    await panel.left.wait()
+    with pytest.raises(PanelError, match="has closed its connections") as told:
+        await client.request(Operation.COUNT)
+    assert not told.value.lost
+
+
+async def test_a_closed_pool_keeps_no_lease(
+    serve: ServeRaw, pool: PanelPool, host: MakeHost
+) -> None:
+    panel = await serve(answering(http()))
+    with pool.lease(host(panel)) as client:
+        await client.request(Operation.COUNT)
+        await pool.close()
+        await panel.left.wait()
+        with pytest.raises(PanelError):
+            await client.request(Operation.COUNT)
+
+
 async def test_a_reload_changes_timeout_and_size(
     serve: ServeRaw, pool: PanelPool, host: MakeHost
 ) -> None:

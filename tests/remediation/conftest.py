@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import pytest
 
+from exporter.config.access import panel_url
 from exporter.journal import Entry, Journal, JournalError, Kind
 from exporter.panel.protocol import Operation, ServiceCommand
-from exporter.snapshot import Message
+from exporter.snapshot import Message, PanelId
 from exporter.standin.exim import EximQueue
 from exporter.standin.panel import RecordedRequest
 from exporter.standin.queue import QueuedMessage
@@ -99,6 +100,11 @@ def planned(path: Path, entry: Entry) -> list[Message]:
     """The messages that were written with an entry."""
     with closing(Journal.open_to_read(path)) as journal:
         return journal.messages(entry.id)
+
+
+def panel_of(server: PanelServer) -> PanelId:
+    """Which panel entries of the journal say that it is."""
+    return PanelId(panel_url(server.url))
 
 
 def write_journal(path: Path, entry: Entry) -> None:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from yarl import URL
 
 import exporter.web.remediation
 from exporter.hostlock import TURN, HostLocks
-from exporter.journal import Actor, Entry, Kind
+from exporter.journal import Actor, Kind
 from exporter.panel.protocol import Operation
+from exporter.remediation.desk import Taken
+from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
 from exporter.standin.exim import EximQueue
 from exporter.web.remediation import MOST_AT_ONCE
@@ -34,6 +37,7 @@ from tests.remediation.conftest import (
     config,
     freeze,
     operations,
+    panel_of,
     rule,
     write_journal,
     written_so_far,
@@ -176,7 +180,7 @@ async def test_a_resolved_alert_withdraws_what_it_asked_for(
     assert results(told) == ["withdrawn"]
     await site.look()
     assert changing(panel) == []
-    assert site.story() == [("asked", "")]
+    assert site.story() == [("asked", ""), ("withdrawn", "")]
 
 
 async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
@@ -186,14 +190,22 @@ async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
     desk, busy = site.running.daemon._desk, threading.Event()
     slow = asyncio.create_task(desk.journal.do(lambda _: busy.wait()))
-    asking = asyncio.create_task(desk.ask("mx1", "purge", Request(Actor.ALERTMANAGER, "A")))
+    incident = Incident.made(alert()["fingerprint"], alert()["startsAt"])
+    request = Request(Actor.ALERTMANAGER, "FrozenStorm", incident.detail)
+    asking = asyncio.create_task(desk.ask("mx1", "purge", request))
     await asyncio.sleep(0)  # it waits for the journal now
-    assert results(await post(site.running, alert(status="resolved"))) == ["withdrawn"]
+    ending = asyncio.create_task(post(site.running, alert(status="resolved")))
+
+    async def ended() -> bool:
+        return bool(desk._ended)
+
+    await eventually(ended)
     busy.set()
-    await asyncio.gather(slow, asking)
+    taken, told, _ = await asyncio.gather(asking, ending, slow)
+    assert (taken, results(told)) == (Taken.OVER, ["withdrawn"])
     await site.look()
     assert changing(panel) == []
-    assert site.story() == [("asked", "")]
+    assert site.story() == [("asked", ""), ("withdrawn", "")]
 
 
 async def test_a_page_in_a_browser_asks_for_nothing(
@@ -220,7 +232,7 @@ async def test_an_alert_that_is_resolved_while_its_plan_is_made_begins_nothing(
     hold.let_go.set()
     await site.quiet()
     assert changing(panel) == []
-    assert site.story() == [("asked", ""), ("blocked", "condition")]
+    assert site.story() == [("asked", ""), ("withdrawn", ""), ("blocked", "condition")]
 
 
 async def test_what_is_asked_for_waits_for_a_good_poll(
@@ -245,7 +257,7 @@ async def test_a_resolved_alert_asks_for_nothing(
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
     assert results(await post(site.running, alert(status="resolved"))) == ["withdrawn"]
     await site.look()
-    assert (changing(panel), site.journal()) == ([], [])
+    assert (changing(panel), site.story()) == ([], [("withdrawn", "")])
 
 
 async def test_what_it_asks_for_must_hold_by_the_panel_too(
@@ -453,10 +465,11 @@ async def test_what_an_alert_asked_for_and_a_person_approved_is_done(
     await site.look()
     (request,) = site.journal(Kind.APPROVAL_REQUESTED)
     assert changing(panel) == []
-    approved = Entry(Kind.APPROVED, request.run, host="mx1", rule="purge", actor="person:ann")
+    approved = replace(request, kind=Kind.APPROVED, actor="person:ann")
     write_journal(site.path, approved)
     await site.look()
-    assert operations(panel) == [Operation.DELETE_FROZEN]
+    assert set(operations(panel)) == {Operation.CONTROL}, "by id: what the person has seen"
+    assert await queue.count() == 0
     assert site.story()[-1] == ("outcome", "ok")
 
 
@@ -487,13 +500,14 @@ async def test_what_was_not_answered_before_a_restart_is_asked_for_by_its_repeat
     site = await start_site(keys)
     await site.look()
     assert not site.journal(Kind.LAPSED), "the alert may still fire"
-    approved = Entry(Kind.APPROVED, request.run, host="mx1", rule="purge", actor="person:ann")
+    approved = replace(request, kind=Kind.APPROVED, actor="person:ann")
     write_journal(site.path, approved)
     await site.look()
     assert changing(panel) == [], "or not: that is not known before it says so again"
     assert results(await post(site.running, alert(), alert())) == ["asked", "asked before"]
     await site.look()
-    assert operations(panel) == [Operation.DELETE_FROZEN]
+    assert set(operations(panel)) == {Operation.CONTROL}, "by id: what the person has seen"
+    assert await queue.count() == 0
     assert results(await post(site.running, alert())) == ["asked before"]
 
 
@@ -519,7 +533,7 @@ async def test_a_request_does_not_wait_for_ever(
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
     now = time.time()
     site.running.daemon._desk._clock = lambda: now
-    with HostLocks(site.path).hold("mx1"):
+    with HostLocks(site.path).hold(panel_of(panel).url):
         await post(site.running, alert())
         await site.look()
         now += 3500
@@ -713,9 +727,9 @@ async def test_a_real_alertmanager_withdraws_what_is_resolved(
     state = site.running.daemon._desk._hosts["mx1"].rules["purge"]
 
     async def withdrawn() -> bool:
-        return state.asked is None
+        return not state.asked
 
     await eventually(withdrawn, seconds=30)
     await site.look()
     assert changing(panel) == []
-    assert site.story() == [("asked", "")]
+    assert site.story() == [("asked", ""), ("withdrawn", "")]

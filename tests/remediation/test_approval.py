@@ -25,6 +25,7 @@ from tests.remediation.conftest import (
     freeze,
     ids_asked,
     operations,
+    panel_of,
     rule,
     write_journal,
 )
@@ -40,7 +41,7 @@ async def start(start_site: StartSite, panel: PanelServer, **keys: Any) -> Site:
 def answer(site: Site, kind: Kind) -> None:
     """What a person says to the last request."""
     request = site.journal(Kind.APPROVAL_REQUESTED)[-1]
-    said = Entry(kind, request.run, host="mx1", rule="purge", actor="person:ann", text="By Ann.")
+    said = replace(request, kind=kind, actor="person:ann", text="By Ann.")
     write_journal(site.path, said)
 
 
@@ -196,7 +197,14 @@ async def test_an_approval_that_was_used_while_the_plan_was_made_counts_no_more(
     hold = panel.panel.interfere = Hold(of(Operation.LIST), skip=2)
     await site.running.poll("mx1")
     await hold.wait()
-    used = Entry(Kind.INTENT, "a" * 32, host="mx1", rule="purge", detail={"approval": True})
+    used = Entry(
+        Kind.INTENT,
+        "a" * 32,
+        panel=panel_of(panel),
+        host="mx1",
+        rule="purge",
+        detail={"approval": True},
+    )
     write_journal(site.path, used)
     write_journal(site.path, replace(used, kind=Kind.OUTCOME, outcome="ok", detail={}))
     hold.let_go.set()
@@ -212,7 +220,9 @@ async def test_it_asks_anew_once_a_person_has_let_it_act_by_hand(
     """What it asked for was done, and of another storm a person must hear."""
     freeze(queue, 8)
     site = await start(start_site, panel, cooldown="1ms")
-    by_hand = Entry(Kind.INTENT, "a" * 32, host="mx1", rule="purge", mode="enforce")
+    by_hand = Entry(
+        Kind.INTENT, "a" * 32, panel=panel_of(panel), host="mx1", rule="purge", mode="enforce"
+    )
     write_journal(site.path, by_hand)
     write_journal(site.path, replace(by_hand, kind=Kind.OUTCOME, outcome="ok"))
     assert await site.metric("waiting_approval_messages", **LABELS) is None

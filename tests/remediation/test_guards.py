@@ -32,6 +32,7 @@ from tests.remediation.conftest import (
     ids_asked,
     message,
     operations,
+    panel_of,
     rule,
     write_journal,
     written_so_far,
@@ -373,7 +374,7 @@ def busy(path: Path, host: str) -> Iterator[None]:
 async def test_another_process_is_at_work_on_the_host(
     start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
 ) -> None:
-    with busy(tmp_path / "journal.db", "mx1"):
+    with busy(tmp_path / "journal.db", panel_of(panel).url):
         site = await start_site(config(panel, rules=[rule()]))
         await assert_held_back(site, panel, "host_busy")
     await site.look()
@@ -383,7 +384,7 @@ async def test_another_process_is_at_work_on_the_host(
 async def test_another_host_is_not_held_back(
     start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
 ) -> None:
-    with busy(tmp_path / "journal.db", "mx2"):
+    with busy(tmp_path / "journal.db", "http://mx2.example.com/api/api.php"):
         site = await start_site(config(panel, rules=[rule()]))
         assert site.story() == [("intent", ""), ("reply", "done"), ("outcome", "ok")]
 

@@ -14,12 +14,12 @@ from aiohttp import web
 
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel.protocol import Operation
-from exporter.snapshot import Message
+from exporter.snapshot import Message, PanelId
 from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, Interfere, RecordedRequest
 from exporter.standin.services import MemoryServices
 from tests.fixtures.standin import PanelServer, ServePanel
-from tests.remediation.conftest import StartSite, changing, config, freeze, rule
+from tests.remediation.conftest import StartSite, changing, config, freeze, panel_of, rule
 from tests.remediation.mischief import counts
 
 GONE = tuple(Message(f"1goneAA-{number:06d}-AA", sender="", frozen=True) for number in range(20))
@@ -29,13 +29,19 @@ UNSEEN = "the queue could not be listed as a whole."
 
 
 def begin(
-    folder: Path, action: str, *messages: Message, mode: str = "enforce", **detail: Any
+    folder: Path,
+    panel: PanelId,
+    action: str,
+    *messages: Message,
+    mode: str = "enforce",
+    **detail: Any,
 ) -> None:
     """What a process leaves that is killed right after it has begun."""
     intent = Entry(
         Kind.INTENT,
         run="f" * 32,
         host="mx1",
+        panel=panel,
         rule="purge",
         action=action,
         mode=mode,
@@ -84,7 +90,7 @@ async def test_messages_are_gone_when_a_whole_list_does_not_hold_them(
     text: str,
 ) -> None:
     freeze(queue, 1)
-    begin(tmp_path, "delete", *GONE[:planned])
+    begin(tmp_path, panel_of(panel), "delete", *GONE[:planned])
     panel.panel.interfere = None if interfere is None else interfere()
     site = await start_site(config(panel, rules=[rule()]))
     (told,) = site.journal(Kind.OUTCOME)
@@ -112,8 +118,8 @@ async def test_a_service_is_as_it_was_to_be_or_it_is_not_known(
     outcome: str,
     text: str,
 ) -> None:
-    begin(tmp_path, action, service="clamav")
     panel = await serve_panel(queue, services=MemoryServices(stopped=[] if runs else ["clamav"]))
+    begin(tmp_path, panel_of(panel), action, service="clamav")
     site = await start_site(config(panel, rules=[rule()]))
     (told,) = site.journal(Kind.OUTCOME)
     assert (told.outcome, told.text.partition(": ")[2]) == (outcome, text)
@@ -123,7 +129,7 @@ async def test_a_service_is_as_it_was_to_be_or_it_is_not_known(
 async def test_a_dry_run_has_done_nothing(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
 ) -> None:
-    begin(tmp_path, "delete", *GONE, mode="dry_run")
+    begin(tmp_path, panel_of(panel), "delete", *GONE, mode="dry_run")
     site = await start_site(config(panel, rules=[rule()]))
     (told,) = site.journal(Kind.OUTCOME)
     assert (told.outcome, told.detail) == ("dry_run", {"settled": True})
@@ -134,7 +140,7 @@ async def test_only_what_was_asked_for_was_removed(
 ) -> None:
     """Of ten messages three were removed, one had gone, one was left out; one was under way."""
     freeze(queue, 1)
-    begin(tmp_path, "delete", *GONE[:10], as_a_whole=False)
+    begin(tmp_path, panel_of(panel), "delete", *GONE[:10], as_a_whole=False)
     with closing(Journal.open(tmp_path / "journal.db")) as journal:
         (intent,) = journal.entries(kinds=[Kind.INTENT])
         for number, what in enumerate(("removed", "removed", "removed", "gone", "left_out")):

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from exporter.hostlock import HostBusyError, HostLocks, LockFileError
+from exporter.hostlock import HostBusyError, HostLocks, LockFileError, place_of
 
 HOLDER = """
 import sys
@@ -92,6 +93,18 @@ def test_hosts_do_not_wait_for_each_other(journal: Path) -> None:
             stack.enter_context(locks.hold(host))
         assert [is_free(journal, host) for host in hosts] == [False] * len(hosts)
         assert is_free(journal, "mx3")
+
+
+def test_no_two_panels_share_a_byte(journal: Path) -> None:
+    """These two have the same CRC-32, which told them apart before."""
+    one, other = "plumless", "buckeroo"
+    assert zlib.crc32(one.encode()) == zlib.crc32(other.encode())
+    with HostLocks(journal).hold(one):
+        assert is_free(journal, other)
+        assert not is_free(journal, one)
+    places = [place_of(f"https://mx{number}.example.com/api/api.php") for number in range(10_000)]
+    assert len(set(places)) == len(places)
+    assert 2**32 < max(places) < 2**62
 
 
 def test_a_lock_ends_with_what_was_done_under_it_however_that_ended(journal: Path) -> None:

@@ -11,7 +11,7 @@ from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor
 from exporter.remediation.guards import Block, Guard
 from exporter.remediation.run import Request
-from exporter.remediation.states import HostState, RuleState, follow_config
+from exporter.remediation.states import Asked, HostState, RuleState, follow_config
 from exporter.rules import Clock
 from exporter.snapshot import HostSnapshot
 from tests import builders
@@ -37,8 +37,9 @@ def poll(frozen: int | None) -> HostSnapshot:
     return snapshot(good("queue", queue(stats=stats(frozen=frozen))), good("clamav"))
 
 
-def state(rule: RemediationRule, **keys: Any) -> RuleState:
-    return RuleState(Clock(rule.hold or 0.0, longest=180.0), **keys)
+def state(rule: RemediationRule, *, asked: Request | None = None, **keys: Any) -> RuleState:
+    waiting = {} if asked is None else {"": Asked(asked, NOW)}
+    return RuleState(Clock(rule.hold or 0.0, longest=180.0), asked=waiting, **keys)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +103,8 @@ def test_what_held_a_rule_back_is_forgotten_once_nobody_wants_it(
         (STORM, {"asked": ASKED}, 3, False),
         # Whether somebody asked an earlier process for it is not known.
         (ON_DEMAND, {}, 3, False),
-        (ON_DEMAND, {"withdrawn": 1}, 3, True),
-        (ON_DEMAND, {"withdrawn": 1, "asked": ASKED}, 3, False),
+        (ON_DEMAND, {"withdrawn": True}, 3, True),
+        (ON_DEMAND, {"withdrawn": True, "asked": ASKED}, 3, False),
     ],
 )
 def test_when_surely_nobody_wants_a_rule_to_act(

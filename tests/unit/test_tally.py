@@ -112,7 +112,8 @@ def test_a_stopped_rule_is_stopped_until_it_is_resumed() -> None:
     stopped = Entry(Kind.STOPPED, host="mx1", rule="purge", text="Why.", id=1)
     disabled = Entry(Kind.DISABLED, host="mx2", rule="purge", text="Cannot.", id=2)
     told = tally(stopped, disabled)
-    assert told.stopped == {"mx1": {"purge": "Why."}, "mx2": {"purge": "Cannot."}}
+    assert (told.stopped(KEY), told.stopped(("mx2", "purge"))) == ("Why.", "Cannot.")
+    assert list(told.all_stopped()) == [KEY, ("mx2", "purge")]
     told.add([Entry(Kind.RULE_RESUMED, host="mx1", rule="purge", id=3)])
     assert (told.stopped_on("mx1"), told.stopped_on("mx2")) == (False, True)
 

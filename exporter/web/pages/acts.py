@@ -83,14 +83,15 @@ class Acts:
             resume(journal, actor, user)
             return
         rule = self.desk.config.rule(rule_name)
-        if rule is None or not self.desk.is_for(host, rule_name):
+        panel = self.desk.host(host)
+        if rule is None or panel is None or not self.desk.is_for(host, rule_name):
             raise RefusedError(f"There is no rule {rule_name!r:.80} for a host {host!r:.80}.")
         if what == "resume":
-            resume_rule(journal, host, rule_name, actor, user)
+            resume_rule(journal, panel, rule_name, actor, user)
             return
         kind = {"approve": Kind.APPROVED, "reject": Kind.REJECTED}[what]
         try:
-            decide(journal, host, rule, values.get("run", ""), kind, actor, user)
+            decide(journal, panel, rule, values.get("run", ""), kind, actor, user)
         except NothingAskedError as error:
             raise RefusedError(str(error)) from None
 

@@ -29,9 +29,9 @@ class Headline:
     well: bool
 
 
-def headline_of(totals: Totals, w: Words, *, paused: bool) -> Headline:
+def headline_of(totals: Totals, w: Words, *, paused: bool, usable: bool = True) -> Headline:
     """All is well, or what is wrong, the worst first."""
-    if not totals.hosts:
+    if not totals.hosts and usable:
         return Headline(w.t("headline_none"), well=False)
     state = totals.by_state
     counts = (
@@ -43,7 +43,8 @@ def headline_of(totals: Totals, w: Words, *, paused: bool) -> Headline:
         ("headline_rules_stopped", totals.stopped_rules),
         ("headline_unknown", state.get("unknown", 0)),
     )
-    parts = [w.t(key, n=count) for key, count in counts if count]
+    parts = [] if usable else [w.t("headline_unusable")]
+    parts += [w.t(key, n=count) for key, count in counts if count]
     if paused:
         parts.append(w.t("headline_paused"))
     if not parts:
@@ -66,6 +67,8 @@ class FleetView:
     now: float
     """Unix time."""
     paused: bool
+    usable: bool
+    """Whether the journal can be relied on."""
 
     @classmethod
     def of(cls, board: Board) -> FleetView:
@@ -79,6 +82,7 @@ class FleetView:
             totals_of(rows),
             sources.clock(),
             sources.tally.paused,
+            not sources.tally.problem(),
         )
 
     @cached_property
@@ -134,7 +138,7 @@ class Fleet:
             here="nav_fleet",
             watched="fleet",
             seen=view.position,
-            headline=headline_of(view.totals, w, paused=view.paused),
+            headline=headline_of(view.totals, w, paused=view.paused, usable=view.usable),
             summary=self.summary(view, w),
             rows=[html for _, html in rows],
             choice=choice,
@@ -161,7 +165,7 @@ class Fleet:
         """The headline and the totals of a view."""
         known = self._summaries.get(w.language)
         if known is None or known[0] is not view:
-            headline = headline_of(view.totals, w, paused=view.paused)
+            headline = headline_of(view.totals, w, paused=view.paused, usable=view.usable)
             html = self._renderer.macro(
                 "parts.html", "summary", headline, view.worst, view.totals, w, view.now
             )

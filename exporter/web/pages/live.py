@@ -156,7 +156,7 @@ class Live:
         """What changed after change `seen`; `order` is what the page knows, and is kept up."""
         changed = self._board.since(seen)
         rows = [row for row in view.rows if row.name in changed]
-        headline = headline_of(view.totals, words, paused=view.paused)
+        headline = headline_of(view.totals, words, paused=view.paused, usable=view.usable)
         news: dict[str, object] = {
             "rows": dict(await self._fleet.markup(rows, words, view.now)),
             "summary": self._fleet.summary(view, words),

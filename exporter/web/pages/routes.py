@@ -242,7 +242,7 @@ class Pages:
             token=self._acts.token(user) if user else "",
             busy=[s for s in stand if s.word != "calm" or s.last is not None],
             calm=sum(s.word == "calm" and s.last is None for s in stand),
-            runs=dict(sources.tally.waiting_runs),
+            runs=sources.tally.waiting_runs(now),
             describe=describe,
         )
 

@@ -76,7 +76,7 @@ def deeds_on(tally: Tally, host: str, rules: Collection[str], now: float) -> Dee
     """That of the rules that are for a host; others may have left the config unanswered."""
     return Deeds(
         waiting=tuple(rule for rule in rules if tally.waits((host, rule), now) is not None),
-        stopped=tuple(rule for rule in tally.stopped.get(host, ()) if rule in rules),
+        stopped=tuple(rule for rule in rules if tally.stopped((host, rule)) is not None),
         last=tally.last_on(host),
     )
 

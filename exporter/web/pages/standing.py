@@ -54,8 +54,8 @@ def _word(
 ) -> tuple[str, dict[str, Any]]:
     """What a rule is at, and the values that belong to it: what a person must do comes first."""
     key, block = (host, rule.name), state.block
-    until = cooldown_until(rule, tally.begun.get(key), now)
-    stopped = tally.stopped.get(host, {}).get(rule.name)
+    until = cooldown_until(rule, tally.begun(key), now)
+    stopped = tally.stopped(key)
     waits = tally.waits(key, now)
     asks_no_more = block is not None and block.guard is Guard.APPROVAL
     decided = tally.decided(key, now)
@@ -71,7 +71,7 @@ def _word(
             block is not None,
             lambda: {"reason": block.reason if block else "", "until": block and block.until},
         ),
-        ("asked", state.asked is not None, lambda: {"reason": _asker(state)}),
+        ("asked", bool(state.asked), lambda: {"reason": _asker(state)}),
         (
             "counting",
             state.clock.last is not None,
@@ -85,7 +85,8 @@ def _word(
 
 
 def _asker(state: RuleState) -> str:
-    return state.asked.signature if state.asked is not None else ""
+    request = state.next_request
+    return request.signature if request is not None else ""
 
 
 def standings(

@@ -8,7 +8,7 @@ from exporter.config.remediation import RemediationRule
 from exporter.journal import Entry, Kind
 from exporter.remediation.guards import Block, Guard
 from exporter.remediation.run import Request
-from exporter.remediation.states import RuleState
+from exporter.remediation.states import Asked, RuleState
 from exporter.remediation.tally import Tally
 from exporter.rules import Clock
 from exporter.web.pages.standing import Standing, standing_of, standings
@@ -103,7 +103,7 @@ def test_a_stop_comes_before_everything_else() -> None:
 
 
 def test_somebody_asks_for_it() -> None:
-    asked = state(asked=Request(who="ann"))
+    asked = state(asked={"": Asked(Request(who="ann"), NOW)})
     assert stand(asked, tally()).word == "asked"
 
 
