@@ -11,16 +11,18 @@ from exporter.layout import LIST_FIELDS, quoted
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.decode import (
     MessageTable,
-    decode_count_reply,
+    decode_blank_count_reply,
     decode_queue,
     decode_service_reply,
+    known_beside_a_count,
+    no_count,
     queue_stats,
 )
 from exporter.panel.decode.recognition import FieldReading, Key, show_key
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.secrecy import read_discreetly
-from exporter.snapshot import SERVICES, Certainty, Failure, QueueStats
+from exporter.snapshot import SERVICES, Certainty, Failure, QueueStats, Reason
 from exporter.text import duration, integer, size
 
 
@@ -137,22 +139,35 @@ class _Queue:
         self._diagnosis = diagnosis
         self._client = client
         self._count: int | None = None
+        self._blank = False
+        """Whether count_msg answered an empty text for the number."""
 
     async def ask(self) -> None:
         await _ask(self._diagnosis, self._client, Operation.COUNT, self._read_count)
         await _ask(self._diagnosis, self._client, Operation.LIST, self._read_list)
         finding = self._diagnosis.findings[-1]
-        failed = finding.failure is not None and finding.body is not None
-        if failed and finding.operation is Operation.LIST:
+        failure = finding.failure
+        unread = failure is not None and failure.reason in {Reason.UNEXPECTED, Reason.NOT_JSON}
+        # An empty body is no shape: that the panel could not encode its list is told as such.
+        if unread and finding.body and finding.operation is Operation.LIST:
             self._diagnosis.next_step = _next_step(self._diagnosis.host.name, rows=False)
 
     def _read_count(self, body: bytes) -> list[str]:
-        self._count = decode_count_reply(body)
+        self._count = decode_blank_count_reply(body)
+        self._blank = self._count is None
+        if self._count is None:
+            return ["an empty text, which is 0 beside an empty list"]
         return [f"{integer(self._count)} messages"]
 
     def _read_list(self, body: bytes) -> list[str]:
         host, diagnosis = self._diagnosis.host, self._diagnosis
-        table = read_table(host, body)
+        try:
+            table = read_table(host, body)
+        except PanelError as error:
+            answered = self._blank or self._count is not None
+            raise (known_beside_a_count(error) if answered else error) from None
+        if self._blank and table.listed:
+            raise no_count()
         stats = queue_stats(table)
         if self._count is not None and self._count != table.listed:
             diagnosis.notes.append(
