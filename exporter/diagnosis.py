@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from exporter.config.models import Config, HostConfig
-from exporter.layout import LIST_FIELDS, quoted
+from exporter.layout import quoted
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.decode import (
     MessageTable,
@@ -22,7 +22,7 @@ from exporter.panel.decode.recognition import FieldReading, Key, show_key
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.secrecy import read_discreetly
-from exporter.snapshot import SERVICES, Certainty, Failure, QueueStats, Reason
+from exporter.snapshot import LIST_FIELDS, SERVICES, Certainty, Failure, QueueStats, Reason
 from exporter.text import duration, integer, size
 
 

@@ -20,10 +20,11 @@ from exporter.cli.terminal import (
 )
 from exporter.config.selectors import Selector
 from exporter.journal.view import messages_view
-from exporter.layout import guess_words, in_order
+from exporter.layout import guess_words
 from exporter.listing import ask_count
 from exporter.remediation.by_hand import Prospect, prospect_of
 from exporter.remediation.work import EVERYTHING, Deed
+from exporter.snapshot import in_order
 from exporter.text import integer
 
 
