@@ -287,7 +287,7 @@ def proposals(
     """
     several = {*_candidates(table)}
     untold = {line.name for line in lines if line.certainty is None}
-    if _ROLES <= untold:
+    if untold >= _ROLES:
         several |= _ROLES  # one column of addresses may be either
     sure = {line.name for line in lines if line.certainty is Certainty.NAMED}
     found = {
