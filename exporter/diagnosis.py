@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from exporter.config.models import Config, HostConfig
-from exporter.layout import LIST_FIELDS, quoted
+from exporter.layout import quoted
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.decode import (
     MessageTable,
-    decode_count_reply,
+    decode_blank_count_reply,
     decode_queue,
     decode_service_reply,
+    known_beside_a_count,
+    no_count,
     queue_stats,
 )
 from exporter.panel.decode.recognition import FieldReading, Key, show_key
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.secrecy import read_discreetly
-from exporter.snapshot import SERVICES, Certainty, Failure, QueueStats
+from exporter.snapshot import LIST_FIELDS, SERVICES, Certainty, Failure, QueueStats, Reason
 from exporter.text import duration, integer, size
 
 
@@ -137,22 +139,35 @@ class _Queue:
         self._diagnosis = diagnosis
         self._client = client
         self._count: int | None = None
+        self._blank = False
+        """Whether count_msg answered an empty text for the number."""
 
     async def ask(self) -> None:
         await _ask(self._diagnosis, self._client, Operation.COUNT, self._read_count)
         await _ask(self._diagnosis, self._client, Operation.LIST, self._read_list)
         finding = self._diagnosis.findings[-1]
-        failed = finding.failure is not None and finding.body is not None
-        if failed and finding.operation is Operation.LIST:
+        failure = finding.failure
+        unread = failure is not None and failure.reason in {Reason.UNEXPECTED, Reason.NOT_JSON}
+        # An empty body is no shape: that the panel could not encode its list is told as such.
+        if unread and finding.body and finding.operation is Operation.LIST:
             self._diagnosis.next_step = _next_step(self._diagnosis.host.name, rows=False)
 
     def _read_count(self, body: bytes) -> list[str]:
-        self._count = decode_count_reply(body)
+        self._count = decode_blank_count_reply(body)
+        self._blank = self._count is None
+        if self._count is None:
+            return ["an empty text, which is 0 beside an empty list"]
         return [f"{integer(self._count)} messages"]
 
     def _read_list(self, body: bytes) -> list[str]:
         host, diagnosis = self._diagnosis.host, self._diagnosis
-        table = read_table(host, body)
+        try:
+            table = read_table(host, body)
+        except PanelError as error:
+            answered = self._blank or self._count is not None
+            raise (known_beside_a_count(error) if answered else error) from None
+        if self._blank and table.listed:
+            raise no_count()
         stats = queue_stats(table)
         if self._count is not None and self._count != table.listed:
             diagnosis.notes.append(
@@ -202,35 +217,52 @@ def field_lines(host: HostConfig, table: MessageTable, stats: QueueStats) -> Ite
     """How each field was read."""
     how, lacking = dict(stats.certainty), dict(stats.lacking)
     understood = stats.listed - stats.unparsed
-    for reading in table.readings:
+    candidates = _candidates(table)
+    for reading in table.readings if table.listed else ():
         name = reading.field
         certainty = how.get(name, reading.certainty if not understood else None)
-        yield FieldLine(
-            name,
-            reading.keys,
-            certainty,
-            reading.samples,
-            _missing(host, reading, certainty, lacking.get(name, 0), understood),
-        )
+        missing = _missing(host, reading, certainty, candidates.get(name, ()))
+        if not missing and lacking.get(name):
+            missing = _missing_values(host, reading, lacking[name], understood)
+        yield FieldLine(name, reading.keys, certainty, reading.samples, missing)
+
+
+_ROLES = frozenset({"sender", "recipients"})
+_BY_ORDER = "nothing but their order tells the sender from the recipients"
+"""As recognition says it in a table's shape."""
+
+
+def _candidates(table: MessageTable) -> dict[str, tuple[Key, ...]]:
+    """The keys that may hold a field, of fields for which there are several."""
+    found = {
+        reading.field: tuple(dict.fromkeys([*reading.candidates, *reading.keys]))
+        for reading in table.readings
+        if len({*reading.candidates, *reading.keys}) > 1 and reading.candidates
+    }
+    if _BY_ORDER in table.shape:
+        roles = [r for r in table.readings if r.field in _ROLES]
+        both = tuple(key for reading in roles for key in reading.keys)
+        found |= {r.field: both for r in roles if r.certainty is Certainty.GUESSED}
+    return found
 
 
 def _missing(
     host: HostConfig,
     reading: FieldReading,
     certainty: Certainty | None,
-    lacking: int,
-    understood: int,
+    candidates: tuple[Key, ...],
 ) -> str:
-    """What would have to be known of a field."""
-    name = reading.field
-    if len(reading.candidates) > 1:
-        keys = ", ".join(map(show_key, reading.candidates))
-        return f"{keys} may hold it: name one in `fields`"
+    """What would have to be known of a field to be sure of it."""
+    told = host.told_fields.get(reading.field)
+    if told is not None and str(told).lower() not in {str(key).lower() for key in reading.keys}:
+        return f"`fields` names {show_key(told)}, which no row has"
+    if candidates:
+        return f"{' and '.join(map(show_key, candidates))} may hold it: name one in `fields`"
     if certainty is Certainty.GUESSED:
         return "a person who confirms it in `fields`"
-    if certainty is None and name not in host.told_fields:
+    if certainty is None:
         return reading.why or "not recognised: name it in `fields`"
-    return _missing_values(host, reading, lacking, understood) if lacking else ""
+    return ""
 
 
 def _missing_values(host: HostConfig, reading: FieldReading, lacking: int, understood: int) -> str:
@@ -253,7 +285,10 @@ def proposals(
 
     What they say already is not said again, and what is named by the panel needs no word.
     """
-    several = {reading.field for reading in table.readings if len({*reading.candidates}) > 1}
+    several = {*_candidates(table)}
+    untold = {line.name for line in lines if line.certainty is None}
+    if untold >= _ROLES:
+        several |= _ROLES  # one column of addresses may be either
     sure = {line.name for line in lines if line.certainty is Certainty.NAMED}
     found = {
         name: key
@@ -272,13 +307,15 @@ def verdict(table: MessageTable, stats: QueueStats, lines: Sequence[FieldLine]) 
         return "The queue is empty: what its rows look like is seen once there is mail."
     guessed = [line.name for line in lines if line.certainty is Certainty.GUESSED]
     untold = [line.name for line in lines if line.certainty is None]
+    named = "told by `fields`" in table.shape
     parts = []
     if guessed:
         parts.append(f"only guessed, so that nothing acts on it: {quoted(guessed)}")
     if untold:
         parts.append(f"not told: {quoted(untold)}")
     if stats.unparsed:
-        parts.append(f"{integer(stats.unparsed)} rows not understood")
+        told = ", perhaps since a value is not what `fields` say" if named else ""
+        parts.append(f"{integer(stats.unparsed)} rows not understood{told}")
     parts += [
         f"`{name}` is told by {integer(stats.listed - stats.unparsed - count)} of "
         f"{integer(stats.listed - stats.unparsed)} messages"

@@ -4,20 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from exporter.snapshot import MESSAGE_FIELDS, Certainty, QueueStats
-
-LIST_FIELDS = ("id", *MESSAGE_FIELDS)
-"""The fields of a message, in the order in which they are told."""
-
-
-def in_order(fields: Collection[str]) -> tuple[str, ...]:
-    """Fields in the order in which they are told."""
-    return tuple(name for name in LIST_FIELDS if name in fields)
-
-
-def guessed_fields(stats: QueueStats) -> frozenset[str]:
-    """The fields of messages that are only guessed, in any row of a list."""
-    return frozenset(name for name, how in stats.certainty if how is Certainty.GUESSED)
+from exporter.snapshot import in_order
 
 
 def quoted(fields: Collection[str]) -> str:

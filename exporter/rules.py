@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, Condition
-from exporter.layout import guessed_fields, in_order
-from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState, QueueStats
+from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState, QueueStats, in_order
 
 _STATS: Mapping[str, Callable[[QueueStats], float | None]] = {
     "queue_listed_messages": lambda stats: stats.listed,
@@ -91,7 +90,7 @@ class Figures:
             and stats is not None
             and bool(stats.unparsed or stats.lacking or queue.unlisted)
         )
-        self._guessed = frozenset[str]() if stats is None else guessed_fields(stats)
+        self._guessed = frozenset[str]() if stats is None else stats.guessed
 
     def reading(self, condition: Condition) -> Reading | None:
         """What is known of a condition's figure; None when the poll does not tell.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -140,6 +141,14 @@ class AgeHistogram:
 MESSAGE_FIELDS = ("age", "size", "sender", "recipients", "frozen")
 """The values of a message that a row may lack without being useless."""
 
+LIST_FIELDS = ("id", *MESSAGE_FIELDS)
+"""The fields of a message, in the order in which they are told."""
+
+
+def in_order(fields: Collection[str]) -> tuple[str, ...]:
+    """Fields in the order in which they are told."""
+    return tuple(name for name in LIST_FIELDS if name in fields)
+
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
@@ -167,6 +176,11 @@ class QueueStats:
     certainty: tuple[tuple[str, Certainty], ...] = ()
     """(field, `id` among them; how sure it is, in the row where it is least so), for the fields
     that any row tells."""
+
+    @property
+    def guessed(self) -> frozenset[str]:
+        """The fields that are only guessed, in any row."""
+        return frozenset(name for name, how in self.certainty if how is Certainty.GUESSED)
 
 
 EMPTY_QUEUE = QueueStats()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from exporter.layout import guess_words, guessed_fields, in_order
+from exporter.layout import guess_words
 from exporter.panel.protocol import API_PATH
-from exporter.snapshot import Failure, QueueState
+from exporter.snapshot import Failure, QueueState, in_order
 from exporter.store import HostRecord
 
 
@@ -59,7 +59,7 @@ def _queue_view(queue: QueueState, host: str) -> dict[str, Any]:
             "incomplete": dict(stats.lacking),
             "certainty": {name: how.value for name, how in stats.certainty},
         }
-        if guessed := guessed_fields(stats):
+        if guessed := stats.guessed:
             view |= {"guessed": list(in_order(guessed)), "confirm": guess_words(host, guessed)}
     return view
 

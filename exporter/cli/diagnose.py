@@ -124,7 +124,7 @@ def _write(loaded: LoadedConfig, place: HostFile, diagnosis: Diagnosis) -> None:
     say(f"Written into {place.file}: {as_yaml(fields)}")
     list_reply = next(f.body for f in diagnosis.findings if f.operation is Operation.LIST)
     assert list_reply is not None  # noqa: S101 - what is proposed comes from it
-    confirmed = host.model_copy(update={"fields": {**host.fields, **fields}})
+    (confirmed,) = choose_hosts(load_or_exit(loaded.file).config, (host.name,))
     table = read_table(confirmed, list_reply)
     stats = queue_stats(table)
     say(f"With it: {verdict(table, stats, [*field_lines(confirmed, table, stats)])}")

@@ -20,12 +20,11 @@ from exporter.cli.terminal import (
 )
 from exporter.config.selectors import Selector
 from exporter.journal.view import messages_view
-from exporter.layout import guess_words, in_order
-from exporter.panel.ask import ask
-from exporter.panel.decode import decode_count_reply
-from exporter.panel.protocol import Operation
+from exporter.layout import guess_words
+from exporter.listing import ask_count
 from exporter.remediation.by_hand import Prospect, prospect_of
 from exporter.remediation.work import EVERYTHING, Deed
+from exporter.snapshot import in_order
 from exporter.text import integer
 
 
@@ -57,15 +56,12 @@ def count(name: str, config_file: Path, output_format: str) -> None:
     """  # noqa: D301
     config, host = the_host(config_file, name)
 
-    async def read(body: bytes) -> int:
-        return decode_count_reply(body)
-
-    async def ask_count() -> int:
+    async def ask() -> int:
         async with workshop(config, host) as shop:
-            return await ask(shop.bench.client, Operation.COUNT, read)
+            return await ask_count(shop.bench.client)
 
     with told(host.name):
-        messages = uvloop.run(ask_count())
+        messages = uvloop.run(ask())
     if output_format == "json":
         print_json({"host": host.name, "messages": messages})
     else:

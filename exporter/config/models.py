@@ -31,7 +31,6 @@ from exporter.config.labels import LabelName
 from exporter.config.mistakes import Mistake, tell
 from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import absolute
-from exporter.panel.decode.values import state_word
 from exporter.panel.protocol import API_PATH, Dialect, Language
 from exporter.snapshot import COLLECTORS, PanelId
 
@@ -129,6 +128,11 @@ class Fields(TypedDict, total=False):
     """Those that mean not frozen; a value in neither list tells nothing."""
 
 
+def _compared(value: str) -> str:
+    """A state as the decoder compares it."""
+    return " ".join(value.replace("*", " ").lower().split())
+
+
 def mistaken_fields(fields: Fields) -> Iterator[Mistake]:
     """What is wrong with them together."""
     lists = [name for name in ("frozen_values", "not_frozen_values") if name in fields]
@@ -137,9 +141,9 @@ def mistaken_fields(fields: Fields) -> Iterator[Mistake]:
             yield (name,), "is of no use without `frozen`: say which name or position holds these"
     if lists == ["not_frozen_values"]:
         yield ("not_frozen_values",), "needs `frozen_values` beside it: which values mean frozen?"
-    frozen = {state_word(value) for value in fields.get("frozen_values", ())}
+    frozen = {_compared(value) for value in fields.get("frozen_values", ())}
     for position, value in enumerate(fields.get("not_frozen_values", ())):
-        if state_word(value) in frozen:
+        if _compared(value) in frozen:
             words = "stands in `frozen_values`, too: it cannot mean both"
             yield ("not_frozen_values", position), words
 

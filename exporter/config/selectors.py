@@ -43,7 +43,7 @@ class Selector(Model):
     larger_than: Size | None = None
     """Of more bytes than this."""
     limit: Count | None = Field(None, ge=1)
-    """At most so many messages, the oldest first."""
+    """At most so many messages, the oldest first; none of those whose age is only guessed."""
     everything: bool = False
     """Said in so many words: every message that was understood."""
 

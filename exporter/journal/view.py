@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exporter.journal.entries import Entry
-from exporter.layout import in_order
-from exporter.snapshot import Message
+from exporter.snapshot import Message, in_order
 
 
 def entry_view(entry: Entry) -> dict[str, Any]:

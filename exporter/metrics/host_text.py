@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from itertools import accumulate, chain
 
 from exporter.config.models import HostConfig
-from exporter.layout import LIST_FIELDS
 from exporter.metrics import families as f
 from exporter.metrics.families import HOST_FAMILIES, Family
 from exporter.panel.protocol import API_PATH
 from exporter.snapshot import (
     AGE_BUCKETS,
     COLLECTORS,
+    LIST_FIELDS,
     MESSAGE_FIELDS,
     OTHER_DOMAIN,
     SERVICES,

@@ -14,13 +14,14 @@ from exporter.metrics.host_text import HostFormatter
 from exporter.metrics.page import join_hosts
 from exporter.snapshot import (
     EMPTY_QUEUE,
+    Certainty,
     HostSnapshot,
     Mta,
     QueueStats,
     Reason,
 )
 from exporter.store import HostRecord
-from tests.builders import NOW, bad, failure, good, host, queue, snapshot
+from tests.builders import NOW, bad, failure, good, host, queue, snapshot, stats
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -129,6 +130,17 @@ def test_what_no_row_told_is_left_out_and_what_some_lack_is_counted() -> None:
         assert f"brainycp_queue_{missing}" not in names
     assert not any("age_seconds" in name for name in names)
     assert only(read, "brainycp_queue_incomplete_messages") == {("age",): 3, ("size",): 1}
+
+
+def test_what_is_certain_is_told_of_the_fields_that_are_told() -> None:
+    sure = (
+        ("id", Certainty.STRUCTURAL),
+        ("sender", Certainty.NAMED),
+        ("frozen", Certainty.GUESSED),
+    )
+    read = samples(snapshot(good("queue", queue(5, stats=stats(certainty=sure)))))
+    told = only(read, "brainycp_queue_layout_certain")
+    assert told == {("id",): 1, ("sender",): 1, ("frozen",): 0}
 
 
 def test_a_list_not_asked_is_visible() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.remediation import RemediationRule
+from exporter.config.selectors import Selector
 from exporter.identity import Sighting
 from exporter.journal import Outcome
 from exporter.listing import Listing
@@ -25,7 +26,7 @@ from exporter.remediation.plan import (
     plan_of,
     verdict_on_messages,
 )
-from exporter.selection import select
+from exporter.selection import select, sift
 from exporter.snapshot import Message
 from tests.builders import message
 
@@ -601,3 +602,46 @@ def test_all_frozen_mail_goes_as_a_whole_where_by_id_costs_much_or_nothing_else_
     made = Plan(BOUNCES, "frozen", as_a_whole=True, listed=listed, took=took)
     assert made.by_id_where_it_costs_little("purge_frozen", 2).as_a_whole is whole
     assert made.by_id_where_it_costs_little("purge_all", 2).as_a_whole
+
+
+# --- guesses ------------------------------------------------------------------------------------
+
+
+def _guessed(*fields: str, selector: Selector) -> Listing:
+    mail = [
+        replace(message(f"1sAbCd-{n:06d}-2X", frozen=True), guessed=frozenset(fields))
+        for n in range(3)
+    ]
+    found = sift(mail, selector)
+    all_ids = frozenset(m.id for m in mail)
+    return Listing(
+        3,
+        3,
+        0,
+        all_ids,
+        all_ids - set(found.withheld),
+        0,
+        len(found.chosen),
+        tuple(found.chosen),
+        host="mx1",
+        withheld=found.withheld,
+    )
+
+
+@pytest.mark.parametrize("action", ["delete", "retry", "purge_frozen", "purge_all"])
+def test_a_plan_that_rests_on_a_guess_is_none(action: str) -> None:
+    keys: dict[str, Any] = {} if action.startswith("purge") else {"select": {"frozen": True}}
+    if action == "purge_all":
+        keys["approval"] = "required"
+    values = {"name": "r", "when": [], "action": action, **keys}
+    made = RemediationRule.model_validate(values)
+    for field in ("frozen", "id"):
+        needed = field == "id" or action != "purge_all"
+        plan = plan_of(made, _guessed(field, selector=made.selector))
+        if not needed:
+            assert isinstance(plan, Plan)
+            continue
+        assert isinstance(plan, Block)
+        assert plan.guard is Guard.LAYOUT
+        assert f"On mx1 `{field}` is only guessed" in plan.reason
+        assert "`diagnose mx1`" in plan.reason

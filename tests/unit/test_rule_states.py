@@ -13,7 +13,7 @@ from exporter.remediation.guards import Block, Guard
 from exporter.remediation.run import Request
 from exporter.remediation.states import Asked, HostState, RuleState, follow_config
 from exporter.rules import Clock
-from exporter.snapshot import HostSnapshot
+from exporter.snapshot import Certainty, HostSnapshot
 from tests import builders
 from tests.builders import NOW, bad, good, queue, snapshot, stats
 
@@ -189,3 +189,45 @@ def test_a_host_is_heard_by_all_of_its_rules(
     hosts["mx1"].follow(old.remediation.rules, poll(3), NOW)
     again = follow_config(hosts, old.remediation.rules, config(*after))
     assert again["mx1"].heard is heard
+
+
+# --- guesses ------------------------------------------------------------------------------------
+
+
+def guess(frozen: int, certainty: Certainty = Certainty.GUESSED) -> HostSnapshot:
+    told = stats(frozen=frozen, certainty=(("id", Certainty.NAMED), ("frozen", certainty)))
+    return snapshot(good("queue", queue(stats=told)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "polls", "doubts"),
+    [
+        (STORM, [guess(60)], [True]),
+        (STORM, [guess(60), guess(3)], [True, False]),
+        (FOR, [guess(60), guess(60), guess(60)], [False, False, True]),
+        (STORM, [guess(60), guess(60, Certainty.NAMED)], [True, False]),
+        (STORM, [guess(60, Certainty.NAMED), guess(60)], [False, True]),
+        # What was a guess counts for nothing once it is known.
+        (FOR, [guess(60), guess(60), guess(60, Certainty.NAMED)], [False, False, False]),
+    ],
+)
+def test_a_rule_that_would_act_by_a_guess_says_so_and_has_not_tripped(
+    rule: RemediationRule, polls: list[HostSnapshot], doubts: list[bool]
+) -> None:
+    held = state(rule)
+    for number, (poll_, doubt) in enumerate(zip(polls, doubts, strict=True)):
+        wanted = held.follow(rule, poll_, NOW + 30 * number)
+        assert bool(held.doubt) is doubt
+        assert held.doubt in ((), ("frozen",))
+        known = dict(poll_.results[0].value.stats.certainty)["frozen"]  # type: ignore[union-attr]
+        tripped = known is Certainty.NAMED and rule is STORM
+        assert (wanted is not None) is (doubt or tripped)
+    assert not held.unwanted, "a guess does not say that nobody wants it, either"
+
+
+def test_a_host_that_wants_by_a_guess_is_none_of_a_storm() -> None:
+    host = HostState(builders.host(), rules={STORM.name: state(STORM)})
+    host.follow([STORM], guess(60), NOW)
+    assert not host.wants
+    host.follow([STORM], guess(60, Certainty.NAMED), NOW + 30)
+    assert host.wants

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, parse_condition
 from exporter.rules import Clock, Figures, Reading, failures_behind, holds, readings
-from exporter.snapshot import UNTOLD, Failure, HostSnapshot, Reason
+from exporter.snapshot import UNTOLD, Certainty, Failure, HostSnapshot, Reason
 from tests.builders import NOW, bad, good, queue, snapshot, stats
 
 UP = 'service_up{service="clamav"} == 1'
@@ -396,3 +396,41 @@ def test_a_trip_is_fresh(moves: Verdicts, needed: float, longest: float) -> None
         assert not tripped or verdict_ is True
         if verdict_ is False:
             assert clock == Clock(needed, longest)
+
+
+# --- guesses ------------------------------------------------------------------------------------
+
+MADE_OF = {
+    "queue_unparsed_messages": {"id"},
+    "queue_frozen_messages": {"id", "frozen"},
+    "queue_bounce_messages": {"id", "sender"},
+    "queue_size_bytes": {"id", "size"},
+    OLDEST: {"id", "age"},
+}
+
+
+@pytest.mark.parametrize("figure", OF_THE_LIST)
+@pytest.mark.parametrize("field", ["id", "age", "size", "sender", "recipients", "frozen"])
+def test_a_figure_made_of_a_guess_is_unknown_to_what_acts(figure: str, field: str) -> None:
+    fields = ("id", "age", "size", "sender", "recipients", "frozen")
+    certainty = tuple(
+        (name, Certainty.GUESSED if name == field else Certainty.NAMED) for name in fields
+    )
+    poll = of_queue(certainty=certainty)
+    for text in (f"{figure} >= 0", f"{figure} < 0"):
+        condition = parse_condition(text)
+        known = holds(poll, [condition])
+        assert known is (">=" in text), "alerts inform by guesses, too"
+        guessed = field in MADE_OF.get(figure, set())
+        assert holds(poll, [condition], certain=True) is (None if guessed else known)
+        assert Figures(poll).guessed([condition]) == ((field,) if guessed else ())
+
+
+def test_what_surely_fails_fails_beside_a_guess() -> None:
+    poll = of_queue(messages=5, certainty=(("frozen", Certainty.GUESSED),))
+    frozen, empty = (
+        parse_condition("queue_frozen_messages > 0"),
+        parse_condition("queue_messages < 1"),
+    )
+    assert holds(poll, [frozen, empty], certain=True) is False
+    assert holds(poll, [empty, frozen], certain=True) is False

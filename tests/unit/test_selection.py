@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.config.selectors import Selector
-from exporter.selection import describe, select
+from exporter.selection import describe, fields_of, select, sift
 from exporter.snapshot import Message
 from tests.builders import message
 
@@ -295,3 +295,57 @@ def test_the_order_of_the_list_does_not_matter(
     queue: list[Message], selector: Selector, data: st.DataObject
 ) -> None:
     assert select(data.draw(st.permutations(queue)), selector) == select(queue, selector)
+
+
+# --- guesses ------------------------------------------------------------------------------------
+
+ALL_FIELDS = frozenset({"id", "age", "size", "sender", "recipients", "frozen"})
+
+
+@pytest.mark.parametrize(
+    ("criteria", "needed"),
+    [
+        ({"frozen": True}, {"frozen"}),
+        ({"frozen": False}, {"frozen"}),
+        ({"bounce": True}, {"sender"}),
+        ({"bounce": False}, {"sender"}),
+        ({"sender": "*@example.com"}, {"sender"}),
+        ({"recipient": "*@example.net"}, {"recipients"}),
+        ({"older_than": "1h"}, {"age"}),
+        ({"younger_than": "3d"}, {"age"}),
+        ({"larger_than": "1B"}, {"size"}),
+        ({"everything": True}, set()),
+        # Which are the oldest is a guess where ages are.
+        ({"everything": True, "limit": 5}, {"age"}),
+        ({"frozen": True, "bounce": True, "limit": 5}, {"frozen", "sender", "age"}),
+    ],
+)
+def test_no_selector_on_a_guessed_field_chooses_a_message(
+    criteria: dict[str, Any], needed: set[str]
+) -> None:
+    selector = Selector.model_validate(criteria)
+    assert fields_of(selector) == needed | {"id"}
+    frozen, sender = criteria.get("frozen", True), "" if criteria.get("bounce") else "a@example.com"
+    meant = message("1sAbCd-000001-2X", age=DAY, sender=sender, frozen=frozen)
+    assert select([meant], selector) == [meant], "or the test would prove nothing"
+    for field in ALL_FIELDS:
+        guess = replace(meant, guessed=frozenset({field}))
+        certain = field not in needed | {"id"}
+        found = sift([guess], selector)
+        assert found.chosen == ([guess] if certain else [])
+        assert found.withheld == ({} if certain else {guess.id: {field}})
+        assert select([guess], selector, guesses=True) == [guess], "it may be shown"
+
+
+def test_what_is_surely_not_meant_is_not_withheld() -> None:
+    guess = message(age=DAY, frozen=False, guessed=frozenset({"sender"}))
+    assert sift([guess], Selector(frozen=True, bounce=True)).withheld == {}
+    assert sift([guess], Selector(frozen=False, bounce=True)).withheld == {guess.id: {"sender"}}
+
+
+def test_certain_messages_beside_guessed_ones_are_chosen() -> None:
+    sure, guess = message("sure", frozen=True), message("guess", frozen=True)
+    guess = replace(guess, guessed=frozenset({"frozen"}))
+    found = sift([guess, sure], Selector(frozen=True))
+    assert found.chosen == [sure]
+    assert found.withheld == {"guess": {"frozen"}}

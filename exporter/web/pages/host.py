@@ -12,10 +12,9 @@ from markupsafe import Markup
 from exporter.alerting.alert import badness
 from exporter.history import Point
 from exporter.journal import Entry
-from exporter.layout import guessed_fields, in_order
 from exporter.panel.protocol import API_PATH
 from exporter.problems import problems
-from exporter.snapshot import AGE_BUCKETS, OTHER_DOMAIN, AgeHistogram, DomainCounts
+from exporter.snapshot import AGE_BUCKETS, OTHER_DOMAIN, AgeHistogram, DomainCounts, in_order
 from exporter.store import HostRecord
 from exporter.web.pages.board import Board
 from exporter.web.pages.charts import Line, bars, chart, count_axis, duration_axis
@@ -70,7 +69,7 @@ def host_html(
         url=record.host.url.removesuffix(API_PATH),
         queue=queue,
         stats=stats,
-        guessed=in_order(guessed_fields(stats)) if stats is not None else (),
+        guessed=in_order(stats.guessed) if stats is not None else (),
         now=now,
         problems=problems(record),
         charts=list(_charts(points, now, w)),

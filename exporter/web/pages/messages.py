@@ -12,10 +12,9 @@ from pydantic import ValidationError
 
 from exporter.config.explain import explain
 from exporter.config.selectors import Selector
-from exporter.layout import in_order
 from exporter.listing import Listing
 from exporter.selection import select
-from exporter.snapshot import Message
+from exporter.snapshot import Message, in_order
 from exporter.web.pages.masking import masked_message
 from exporter.web.pages.paging import page_of, paged
 
