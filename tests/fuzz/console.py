@@ -84,8 +84,10 @@ def _postfix(letter: Letter, console: Console) -> Block:
     for address, reason in zip(letter.recipients, letter.reasons, strict=False):
         if console.reasons and reason != said:
             said = reason
-            lines.append(f"{'':{max(0, 76 - len(reason or 'reason unavailable'))}}"
-                         f"({reason or 'reason unavailable'})")
+            lines.append(
+                f"{'':{max(0, 76 - len(reason or 'reason unavailable'))}}"
+                f"({reason or 'reason unavailable'})"
+            )
         lines.append(indent + address)
     return lines
 

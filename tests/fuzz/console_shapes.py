@@ -18,8 +18,6 @@ WARNINGS = (
     "postqueue: warning: /etc/postfix/main.cf, line 12: overriding earlier entry: mynetworks=x",
     "mailq: warning: inet_protocols: disabling IPv6 name/address support: Address family not"
     " supported by protocol",
-    "LOG: MAIN PANIC",
-    "  Failed to open file /var/spool/exim/input: Permission denied",
     "exim: warning: purging the environment.",
     "2026-11-30 11:59:00 WARNING: purging the environment.",
     "2026-11-30 11:59:00 Warning: purging the environment.\n  Suggested action: use keep_environment.",
@@ -27,7 +25,16 @@ WARNINGS = (
     "bash: warning: setlocale: LC_ALL: cannot change locale (en_US.UTF-8)",
 )
 
-_RECIPIENT = re.compile(r"\s*(?:\+?D )?\S*@\S*")
+NOISE = (
+    *WARNINGS,
+    "LOG: MAIN PANIC",
+    "  Failed to open file /var/spool/exim/input: Permission denied",
+    "Total messages: 12",
+    "root@mx1:~#",
+    "==================================",
+    "Статус очереди",
+)
+"""Lines that say nothing of being warnings, too."""
 
 
 def _console(letters: Sequence[Letter], pick: Random) -> Console:
@@ -132,7 +139,9 @@ def _text_of_messages(lines: list[str], _pick: Random) -> Any:
 def _flat_messages(lines: list[str], pick: Random) -> Any:
     """A line for each message."""
     glue = pick.choice((" ", "  ", "\n "))
-    return [glue.join(piece.split("\n")) for piece in "\n".join(lines).split("\n\n") if piece.strip()]
+    return [
+        glue.join(piece.split("\n")) for piece in "\n".join(lines).split("\n\n") if piece.strip()
+    ]
 
 
 def _numbered(lines: list[str], _pick: Random) -> Any:
@@ -376,8 +385,18 @@ def _noise_between(letters: Sequence[Letter], pick: Random) -> Shown:
     for block in blocks(letters, _console(letters, pick)):
         lines += [*block, ""]
         if pick.random() < 0.5:
-            lines += [pick.choice(WARNINGS)] + [""] * (pick.random() < 0.5)
+            lines += [pick.choice(NOISE)] + [""] * (pick.random() < 0.5)
     return Shown("\n".join(lines), letters, _exact(letters))
+
+
+def _empty(_letters: Sequence[Letter], pick: Random) -> Shown:
+    """What the commands print of an empty queue."""
+    lines = [
+        *([pick.choice(WARNINGS)] if pick.random() < 0.4 else []),
+        pick.choice(("Mail queue is empty", "Mail queue is empty", "", heading(Console()))),
+    ]
+    show = WHOLE[pick.choice([*WHOLE])]
+    return Shown(show(lines, pick), (), separable=True)
 
 
 SHAPES: Mapping[str, Shape] = {
@@ -391,4 +410,5 @@ SHAPES: Mapping[str, Shape] = {
     "console spread": _spread,
     "console with blanks within": _blank_above_recipients,
     "console with noise between": _noise_between,
+    "console of an empty queue": _empty,
 }

@@ -18,6 +18,7 @@ from typing import Any
 from exporter.panel.decode import decode_queue, decode_queue_update
 from exporter.panel.errors import PanelError
 from tests.fuzz import console_shapes, row_shapes, runner
+from tests.fuzz.answers import check_answer, make_answer
 from tests.fuzz.shown import Shape, Shown
 from tests.fuzz.truth import NOW, Letter, queue
 from tests.fuzz.verdict import Wrong, wrongs
@@ -25,7 +26,10 @@ from tests.fuzz.verdict import Wrong, wrongs
 SHAPES: Mapping[str, Shape] = {**console_shapes.SHAPES, **row_shapes.SHAPES}
 _NAMES = [*SHAPES]
 
-MAX_SHRINKS = 3
+ANSWERS = 8
+"""One input of so many is of a count or of a service."""
+
+MAX_SHRINKS = 1
 """Violations of one kind in a batch that are made smaller."""
 
 
@@ -46,7 +50,7 @@ class Input:
 def make_input(seed: int, number: int) -> Input:
     """The input of this number."""
     pick = random.Random(f"{seed}:{number}")
-    return Input(_NAMES[number % len(_NAMES)], tuple(queue(pick)), f"{seed}:{number}:shape")
+    return Input(pick.choice(_NAMES), tuple(queue(pick)), f"{seed}:{number}:shape")
 
 
 def body_of(payload: Any, salt: str) -> bytes:
@@ -97,7 +101,9 @@ def shrink(given: Input, wrong: Wrong) -> Input:
     for number in range(len(smallest.letters)):
         for simpler in _simpler(smallest.letters[number]):
             letters = smallest.letters
-            smaller = replace(smallest, letters=(*letters[:number], simpler, *letters[number + 1 :]))
+            smaller = replace(
+                smallest, letters=(*letters[:number], simpler, *letters[number + 1 :])
+            )
             if fails(smaller):
                 smallest = smaller
     return smallest
@@ -131,6 +137,15 @@ def run_batch(seed: int, numbers: range) -> list[runner.Violation]:
     violations = []
     shrunk: dict[str, int] = {}
     for number in numbers:
+        if number % ANSWERS == 0:
+            answer = make_answer(f"{seed}:{number}")
+            violations += [
+                runner.Violation(
+                    seed, number, wrong.what, f"{answer.body.decode()}\n{wrong.sentence}"
+                )
+                for wrong in check_answer(answer)
+            ]
+            continue
         given = make_input(seed, number)
         try:
             found = check(given)

@@ -132,14 +132,28 @@ def _age(pick: random.Random) -> int:
 
 
 def _size(pick: random.Random) -> int:
-    return pick.choice((0, 1, 512, 1023, 1024, 10239, 10240, 7 * 2**20)) if (
-        pick.random() < 0.2
-    ) else int(10 ** pick.uniform(1.5, 7.6))
+    return (
+        pick.choice((0, 1, 512, 1023, 1024, 10239, 10240, 7 * 2**20))
+        if (pick.random() < 0.2)
+        else int(10 ** pick.uniform(1.5, 7.6))
+    )
 
 
 _LOCALS = (
     *("alice", "bob", "carol", "dave", "erin", "info", "no-reply", "r&d", "o'brien", "a.b+c"),
-    *("D", "frozen", "deferred", "active", "12345", "25m", "2.9K", "a=b", "a/b", "#1", "MAILER-DAEMON"),
+    *(
+        "D",
+        "frozen",
+        "deferred",
+        "active",
+        "12345",
+        "25m",
+        "2.9K",
+        "a=b",
+        "a/b",
+        "#1",
+        "MAILER-DAEMON",
+    ),
     *("1kXpJb-0004Uv-7Q", "3F2A91C0B4", "bounce-12=bob=example.net", "a%b", "x!y", "иван", "*"),
     *('"a b"', '"a (b) c"', '"x> *** frozen ***"', '"a@b"', '"a, b"', '"q\\"q"', '"(frozen)"'),
     "prvs=1234abcd=very.long.local-part.of.a.verp.address.made.by.some.mailing.list",
