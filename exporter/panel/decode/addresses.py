@@ -23,11 +23,20 @@ _QUOTED = r'"(?:[^"\\]|\\.){0,200}+"'
 _ADDRESS = re.compile(rf"(?:{_QUOTED}|[^\s<>\"(),;])++")
 _BRACKETED = re.compile(rf"[^<>]{{0,200}}<((?:{_QUOTED}|[^<>\"]){{0,{_MAX_ADDRESS}}}+)>")
 _TOKEN = re.compile(rf"(?:{_QUOTED}|[^\s,;\"]){{1,{_MAX_ADDRESS}}}+|\"")
-_REASON = re.compile(r"\([^()]{0,2000}\)")
+_QUOTED_PART = re.compile(_QUOTED)
+_PARENTHESIS = re.compile(rf"{_QUOTED}|[()]")
+_ANY_PARENTHESIS = re.compile(r"[()]")
+_BREAK = re.compile(r"<br\s{0,5}/?>", re.IGNORECASE)
+_DELIVERED_MARKS = ("D", "+D")
+"""Before addresses that are delivered: of Exim's list, and of those that `-bpa` adds to it."""
 _MORE = re.compile(
     r"\(\s{0,9}(?:[^\W\d]{1,9}\s{0,9}){0,2}+\+?\s{0,9}\d{1,9}(?:\s{0,9}[^\W\d]{1,20}){0,2}\s{0,9}\)"
+    r"|\(\s{0,9}(?:(?:and|и|та|і|還有|还有)\s{0,9})?"
+    r"(?:more|others?|etc|ещ[её]|други[ех]|др|інші|ще|其他|等|[.…+]{1,3})\s{0,9}\.?\s{0,9}\)",
+    re.IGNORECASE,
 )
-"""`(+3)`, `(and 3 more)`: recipients that are not named. A reason has more words, or a colon."""
+"""`(+3)`, `(and 3 more)`, `(...)`: recipients that are not named. A reason has more words, or a
+colon."""
 UNTOLD_WORDS = frozenset(
     {
         *("-", "—", "null", "none", "n/a", "unknown", "undefined", "0"),
@@ -169,17 +178,23 @@ def _plain_address(text: str) -> str | None:
     return text if _ADDRESS.fullmatch(text) else None
 
 
+def without_quoted(text: str) -> str:
+    """The text with empty quotes for quoted ones, whose signs are part of an address."""
+    return _QUOTED_PART.sub('""', text) if '"' in text else text
+
+
 def _recipients_from_text(value: str) -> Recipients | None:
     text = unescape(value)
-    if "(" in text:
-        if _MORE.search(text):
-            return None
-        text = _REASON.sub(" ", text)
+    if "<" in text:
+        text = _BREAK.sub("\n", text)
+    bare = _without_reasons(text) if "(" in text else text
+    if bare is None:
+        return None
     waiting: list[str] = []
     delivered: list[str] = []
     mark = False
-    for word in _TOKEN.findall(text):
-        if word == "D" and not mark:
+    for word in _TOKEN.findall(bare):
+        if word in _DELIVERED_MARKS and not mark:
             mark = True
             continue
         address = word[1:-1] if word[0] == "<" and word[-1] == ">" else word
@@ -192,6 +207,39 @@ def _recipients_from_text(value: str) -> Recipients | None:
     if mark or not everything or (len(everything) > 1 and not all("@" in a for a in everything)):
         return None
     return tuple(waiting), tuple(delivered)
+
+
+def _without_reasons(text: str) -> str | None:
+    """The text without what stands in parentheses outside quotes: why messages wait.
+
+    None where they do not match, or where a line has several of them: the words inside come from
+    other servers, so that a part of one might stand between two for an address. None also where
+    one tells that there are more recipients.
+    """
+    lines = [_without_reason(line) for line in text.split("\n")]
+    return None if None in lines else "\n".join(filter(None, lines))
+
+
+def _without_reason(line: str) -> str | None:
+    start, end = _next_parenthesis(line, 0), -1
+    if start < 0:
+        return line
+    depth = 0
+    # Quotes inside are another server's words, and need not match.
+    for match in _ANY_PARENTHESIS.finditer(line, start):
+        depth += 1 if match[0] == "(" else -1
+        if depth <= 0:
+            end = match.end()
+            break
+    if depth or _next_parenthesis(line, end) >= 0 or _MORE.fullmatch(line, start, end):
+        return None
+    return f"{line[:start]} {line[end:]}"
+
+
+def _next_parenthesis(line: str, start: int) -> int:
+    """Where the next one outside quotes stands; -1 for none."""
+    found = (match for match in _PARENTHESIS.finditer(line, start) if match[0] in ("(", ")"))
+    return next((match.start() for match in found), -1)
 
 
 # --- whole columns -----------------------------------------------------------------------------

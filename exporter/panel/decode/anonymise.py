@@ -18,6 +18,8 @@ from exporter.panel.decode.lenient_json import PARSE_ERRORS, embedded_objects
 from exporter.panel.decode.values import (
     EXIM_ID,
     POSTFIX_ID,
+    POSTFIX_MARKS,
+    SPOOL_SUFFIX,
     as_number,
     has_size_unit,
     is_date,
@@ -42,8 +44,8 @@ _FILE_TYPES = ("php", "service", "conf", "cfg", "log", "sock", "socket", "txt", 
 _TOKEN = re.compile(r"""(?:[^\s<>"'(),;\[\]{}|\\=&]|&(?!(?:lt|gt|amp|quot|nbsp|#\d{1,4});))+""")
 """A word with all that may belong to an address; what HTML escapes is no part of it."""
 _QUOTED_LOCAL = re.compile(r'"(?:[^"\\\n]|\\.){0,200}+"(?=@)')
-_EXIM = re.compile(rf"(?<![\w-]){EXIM_ID}(?![\w-])", re.ASCII)
-_POSTFIX = re.compile(rf"{POSTFIX_ID}(?=[*!]?\Z)", re.ASCII)
+_EXIM = re.compile(rf"(?<![\w-]){EXIM_ID}(?={SPOOL_SUFFIX}(?![\w-]))", re.ASCII)
+_POSTFIX = re.compile(rf"{POSTFIX_ID}(?={POSTFIX_MARKS}\Z)", re.ASCII)
 _IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)", re.ASCII)
 _IPV6 = re.compile(
     r"(?<![\w:])(?=[0-9A-Fa-f:]*(?:::|(?::[0-9A-Fa-f]+){4}))[0-9A-Fa-f:]{3,45}(?![\w:])"

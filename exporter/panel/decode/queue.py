@@ -32,7 +32,7 @@ from exporter.panel.decode.table import (
 )
 from exporter.panel.decode.values import read_id
 from exporter.panel.protocol import LIST_EMPTY_CODE, Operation
-from exporter.snapshot import Mta
+from exporter.snapshot import Certainty, Mta
 
 SAMPLE_ROWS = 100
 """Rows, spread over the list, by which its layout is recognised."""
@@ -369,6 +369,12 @@ class _Listing:
                 bare_age_unit=known.layout.bare_age_unit,
                 frozen_flag=known.layout.frozen_flag,
                 state_flags=known.layout.state_flags,
+                certainty={
+                    # Ids that are keys of the list are guessed like those at a position.
+                    **({"id": Certainty.GUESSED} if keyed else {}),
+                    **known.layout.certainty,
+                },
+                marked_sender=known.layout.marked_sender,
             )
             self.forms[form] = _FormInUse(known, reader)
         return self.forms[form]

@@ -16,6 +16,7 @@ from exporter.panel.decode.addresses import (
     split_frozen_mark,
 )
 from exporter.panel.decode.anonymise import safe_text
+from exporter.snapshot import Certainty
 
 Key = str | int
 """A name in an object or a position in an array."""
@@ -90,6 +91,9 @@ class Layout:
     states, which objects may tell under several names."""
     why: Mapping[str, str]
     """By field, what speaks for it."""
+    certainty: Mapping[str, Certainty] = field(default_factory=dict)
+    """By field of `keys`. An id that is only guessed is structural in the rows whose id can be
+    nothing else, and so are a sender and the mark behind it."""
     bare_age_unit: float | None = None
     frozen_flag: bool = False
     marked_sender: bool = False
@@ -120,6 +124,23 @@ class Layout:
         if missing:
             parts.append(f"not recognised: {', '.join(missing)}")
         return "; ".join([*parts, *self.doubts])
+
+
+@dataclass(frozen=True, slots=True)
+class FieldReading:
+    """How one field of the rows was read: a line of what `diagnose` shows."""
+
+    field: str
+    keys: tuple[Key, ...] = ()
+    """Where it is read from; empty where it is not, or where rows are lines of text."""
+    certainty: Certainty | None = None
+    """In the row where it is least sure; None where it is not read."""
+    samples: tuple[object, ...] = ()
+    """Up to three values as they came."""
+    why: str = ""
+    """What speaks for the keys, or what is in doubt."""
+    candidates: tuple[Key, ...] = ()
+    """Keys that may hold it as well as those that were taken, or as well as each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +220,20 @@ class _Recognition:
         return Layout(
             self.keys,
             self.why,
+            {name: self._certainty(name) for name in self.keys},
             self.bare_age_unit,
             self.frozen_flag,
             self.marked_sender,
             {name: key for name, key in (self.likely | proposed).items() if name in FIELDS},
             tuple(self.doubts),
         )
+
+    def _certainty(self, name: str) -> Certainty:
+        if self.why[name] == _TOLD or all(
+            isinstance(key, str) and _rank(key, name) is not None for key in self.keys[name]
+        ):
+            return Certainty.NAMED
+        return Certainty.GUESSED
 
     # --- bookkeeping -------------------------------------------------------------------------
 
@@ -515,14 +544,15 @@ def _rank(key: str, name: str) -> int | None:
 def _is_marked_or_exim(value: object) -> bool:
     if not isinstance(value, str):
         return False
-    marked = value.rstrip().endswith((values.ACTIVE_MARK, values.HOLD_MARK))
-    return values.is_exim_id(value.strip()) is not None or (
-        marked and values.read_id(value) is not None
+    id_ = values.read_id(value)
+    return id_ is not None and (
+        values.is_exim_id(id_) is not None or values.read_mark(value) is not None
     )
 
 
 def _is_exim(value: object) -> bool:
-    return isinstance(value, str) and values.is_exim_id(value.strip()) is not None
+    id_ = values.read_id(value)
+    return id_ is not None and values.is_exim_id(id_) is not None
 
 
 def _mixes(value: object) -> bool:

@@ -12,13 +12,14 @@ from typing import cast
 
 from exporter.panel.decode.queue import decode_queue, read_queue
 from exporter.panel.decode.recognition import Layouts
-from exporter.panel.decode.table import MessageTable, Part, mta_of
+from exporter.panel.decode.table import CERTAINTY_FIELDS, MessageTable, Part, mta_of, worse
 from exporter.snapshot import (
     AGE_BUCKETS,
     EMPTY_QUEUE,
     MESSAGE_FIELDS,
     TOP_DOMAINS,
     AgeHistogram,
+    Certainty,
     DomainCounts,
     Mta,
     QueueStats,
@@ -120,9 +121,11 @@ class _Figures:
         self._age_total = 0.0
         self._senders: Counter[str] = Counter()
         self._recipients: Counter[str] = Counter()
+        self._certainty: dict[str, Certainty] = {}
 
     def add(self, part: Part | MessageTable) -> None:
         """Count in some messages."""
+        missing = dict(self._missing)
         self._rows += len(part.ids)
         self._missing["size"] += part.sizes.count(None)
         self._missing["sender"] += part.senders.count(None)
@@ -133,6 +136,20 @@ class _Figures:
         self._add_ages(part.ages)
         _count_domains(self._senders, filter(None, part.senders))
         self._add_recipients(part.recipients)
+        told = [name for name in missing if self._missing[name] - missing[name] < len(part.ids)]
+        self._add_certainty(part, ["id", *told] if part.ids else [])
+
+    def _add_certainty(self, part: Part | MessageTable, told: Sequence[str]) -> None:
+        """How sure the fields are that rows of the part tell, in the row where they are least."""
+        guessed = frozenset[str]()
+        if part.guessed and part.guessed.count(part.guessed[0]) == len(part.guessed):
+            guessed = part.guessed[0]
+        elif part.guessed:
+            guessed = _guessed_and_told(part)
+        for name in told:
+            sure = Certainty.GUESSED if name in guessed else part.certainty.get(name)
+            if sure is not None:
+                self._certainty[name] = worse(self._certainty.get(name, sure), sure)
 
     def stats(self, listed: int, mta: Mta | None) -> QueueStats:
         """The figures of all that was counted in."""
@@ -152,6 +169,11 @@ class _Figures:
             recipient_domains=_largest(self._recipients) if "recipients" in told else None,
             lacking=tuple((name, n) for name, n in self._missing.items() if n),
             mta=mta,
+            certainty=tuple(
+                (name, self._certainty[name])
+                for name in CERTAINTY_FIELDS
+                if name in self._certainty and (name == "id" or name in told)
+            ),
         )
 
     def _add_ages(self, ages: Sequence[float | None]) -> None:
@@ -175,6 +197,26 @@ class _Figures:
         _count_domains(self._recipients, [to[0] for to in told if len(to) == 1])
         for several in (to for to in told if len(to) > 1):
             self._recipients.update({_written_domain(address) for address in several})
+
+
+def _guessed_and_told(part: Part | MessageTable) -> frozenset[str]:
+    """The fields that some row both guesses and tells."""
+    columns: dict[str, Sequence[object]] = {
+        "id": part.ids,
+        "age": part.ages,
+        "size": part.sizes,
+        "sender": part.senders,
+        "recipients": part.recipients,
+        "frozen": part.frozen,
+    }
+    return frozenset(
+        name
+        for name, column in columns.items()
+        if any(
+            name in guesses and value is not None
+            for guesses, value in zip(part.guessed, column, strict=True)
+        )
+    )
 
 
 def _ascii(name: str) -> str:

@@ -15,13 +15,15 @@ from exporter.panel.decode.addresses import (
     read_recipient_column,
     read_senders,
 )
-from exporter.panel.decode.recognition import Key, Layouts
+from exporter.panel.decode.recognition import FieldReading, Key, Layouts
 from exporter.panel.decode.values import (
     ACTIVE_MARK,
     EXIM_ID,
+    EXPIRE_MARK,
     HOLD_MARK,
     MAX_SIZE,
     POSTFIX_ID,
+    POSTFIX_MARKS,
     AgeReader,
     combine_states,
     is_epoch,
@@ -31,7 +33,7 @@ from exporter.panel.decode.values import (
     read_id,
     read_size,
 )
-from exporter.snapshot import Message, Mta
+from exporter.snapshot import MESSAGE_FIELDS, Certainty, Message, Mta
 
 _T = TypeVar("_T")
 
@@ -41,10 +43,16 @@ _MEMO_LIMIT = 2**16
 _PLAIN_DIGITS = 15
 """Digits of a number that is surely below MAX_SIZE."""
 
-_ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}[*!]?)\n)*+", re.ASCII)
+_ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}{POSTFIX_MARKS})\n)*+", re.ASCII)
 
+_MARKS = (ACTIVE_MARK, HOLD_MARK, EXPIRE_MARK)
 
-_MARKS = (ACTIVE_MARK, HOLD_MARK)
+_SURE_ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}[*!])\n)*+", re.ASCII)
+"""Ids that can be nothing else."""
+
+CERTAINTY_FIELDS = ("id", *MESSAGE_FIELDS)
+
+_NOTHING_GUESSED: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class Summary:
     """Whether rows hold nothing but addresses: recipients of some message before."""
     unread: int = 0
     """Rows without a valid id: a message may be in each."""
+    readings: tuple[FieldReading, ...] = ()
+    """How each field was read, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,12 @@ class MessageTable:
     """Up to three rows that were not understood, shortened and anonymised."""
     proposed_fields: Mapping[str, Key] = field(default_factory=dict)
     """What the host's `fields` may say, as far as it can be told."""
+    guessed: Sequence[frozenset[str]] = ()
+    """By message, the fields that are only guessed; parallel to the columns."""
+    certainty: Mapping[str, Certainty] = field(default_factory=dict)
+    """How sure a field is in the messages that do not guess it."""
+    readings: tuple[FieldReading, ...] = ()
+    """How each field was read, in the order of FIELDS."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,11 +123,12 @@ class MessageTable:
     def messages(self) -> Iterator[Message]:
         """The messages one by one."""
         columns = (self.ids, self.ages, self.sizes, self.senders, self.recipients, self.frozen)
-        for row, (id_, age, size, sender, recipients, frozen) in enumerate(
-            zip(*columns, strict=True)
+        guessed = self.guessed or [_NOTHING_GUESSED] * len(self.ids)
+        for row, (id_, age, size, sender, recipients, frozen, guesses) in enumerate(
+            zip(*columns, guessed, strict=True)
         ):
             delivered = self.delivered.get(row, ())
-            yield Message(id_, age, size, sender, recipients, delivered, frozen)
+            yield Message(id_, age, size, sender, recipients, delivered, frozen, guesses)
 
 
 def mta_of(ids: Iterable[str]) -> Mta | None:
@@ -134,6 +151,10 @@ class Part:
     """Texts when every message waits for exactly one recipient, as most queues' do."""
     delivered: dict[int, tuple[str, ...]]
     frozen: list[bool | None]
+    guessed: list[frozenset[str]]
+    """By message, the fields that are only guessed."""
+    certainty: Mapping[str, Certainty] = field(default_factory=dict)
+    """How sure a field is in the messages that do not guess it."""
 
 
 class _Memo(dict[object, _T], Generic[_T]):
@@ -168,8 +189,20 @@ class ColumnReader:
         frozen_flag: bool = False,
         state_flags: Sequence[bool] = (),
         senders_read: bool = False,
+        certainty: Mapping[str, Certainty] | None = None,
+        marked_sender: bool = False,
     ) -> None:
         self._now = now
+        self._certainty = _structural() if certainty is None else certainty
+        self._guessed = frozenset(
+            name for name, sure in self._certainty.items() if sure is Certainty.GUESSED
+        )
+        self._sure = {
+            name: Certainty.STRUCTURAL if sure is Certainty.GUESSED else sure
+            for name, sure in self._certainty.items()
+        }
+        self._sure.setdefault("frozen", Certainty.STRUCTURAL)  # by a mark behind the id
+        self._marked_sender = marked_sender
         self._flag = frozen_flag
         self._dates = AgeReader(now, zone, bare_age_unit)
         self._ages = _Memo(self._dates.read)
@@ -242,6 +275,7 @@ class ColumnReader:
         recipients = RecipientColumn(untold, {})
         if "recipients" in columns:
             recipients = read_recipient_column(columns["recipients"])
+        guesses = self._guesses(count, columns)
         return Part(
             ids,
             self.ages(columns["age"]) if "age" in columns else [None] * count,
@@ -249,17 +283,48 @@ class ColumnReader:
             self.senders(columns["sender"]) if "sender" in columns else [None] * count,
             recipients.waiting,
             recipients.delivered,
-            self._states(count, columns),
+            self._states(count, columns, guesses),
+            guesses,
+            self._sure,
         )
 
-    def _states(self, count: int, columns: Mapping[str, Sequence[object]]) -> list[bool | None]:
-        """The states that a column tells, and the marks that postqueue appends to ids."""
+    def _guesses(self, count: int, columns: Mapping[str, Sequence[object]]) -> list[frozenset[str]]:
+        """What is guessed of each row: the grammar of some values leaves nothing to guess."""
+        guesses = [self._guessed] * count
+        if "id" in self._guessed:
+            ids = cast("Sequence[str]", columns.get("id", ()))
+            if _SURE_ID_LINES.fullmatch("\n".join(ids) + "\n"):
+                guesses = [self._guessed - {"id"}] * count
+            else:
+                without = self._guessed - {"id"}
+                sure = map(_SURE_ID_LINES.fullmatch, (f"{id_.strip()}\n" for id_ in ids))
+                guesses = [without if one else self._guessed for one in sure]
+        if self._marked_sender:
+            states = columns.get("frozen", ())
+            for row, marked in enumerate(states):
+                if marked is True:
+                    guesses[row] = guesses[row] - {"sender", "frozen"}
+        return guesses
+
+    def _states(
+        self,
+        count: int,
+        columns: Mapping[str, Sequence[object]],
+        guesses: list[frozenset[str]],
+    ) -> list[bool | None]:
+        """The states that a column tells, and the marks that postqueue appends to ids.
+
+        Such a mark is no guess.
+        """
         states: list[bool | None] = [None] * count
         if "frozen" in columns:
             states = self.frozen(columns["frozen"])
         ids = cast("Sequence[str]", columns.get("id", ()))
-        if ACTIVE_MARK in (together := "".join(ids)) or HOLD_MARK in together:
+        together = "".join(ids)
+        if any(mark in together for mark in _MARKS):
             for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(_MARKS)]:
+                if is_on_hold(ids[row]) or not states[row]:
+                    guesses[row] = guesses[row] - {"frozen"}
                 states[row] = is_on_hold(ids[row]) or states[row] or False
         return states
 
@@ -319,7 +384,8 @@ class TableBuilder:
     """Puts parts together to a table."""
 
     def __init__(self) -> None:
-        self._whole = Part([], [], [], [], [], {}, [])
+        self._whole = Part([], [], [], [], [], {}, [], [])
+        self._certainty: dict[str, Certainty] = {}
         self._recipients: list[tuple[str, ...] | None] = []
 
     def add(self, part: Part) -> None:
@@ -332,6 +398,9 @@ class TableBuilder:
         whole.senders.extend(part.senders)
         whole.delivered.update({start + row: to for row, to in part.delivered.items()})
         whole.frozen.extend(part.frozen)
+        whole.guessed.extend(part.guessed)
+        for name, sure in part.certainty.items():
+            self._certainty[name] = worse(self._certainty.get(name, sure), sure)
 
     def build(self, summary: Summary, repeated: Collection[str] = ()) -> MessageTable:
         """The table; who waits for a message that further rows tell of is not known."""
@@ -353,7 +422,22 @@ class TableBuilder:
             summary.shape,
             summary.samples,
             summary.proposed_fields,
+            whole.guessed,
+            self._certainty,
+            summary.readings,
         )
+
+
+_WORST_FIRST = (Certainty.GUESSED, Certainty.NAMED, Certainty.STRUCTURAL)
+
+
+def worse(one: Certainty, other: Certainty) -> Certainty:
+    """The less sure of two."""
+    return min(one, other, key=_WORST_FIRST.index)
+
+
+def _structural() -> dict[str, Certainty]:
+    return dict.fromkeys(CERTAINTY_FIELDS, Certainty.STRUCTURAL)
 
 
 def _are_plain_numbers(texts: Sequence[str]) -> bool:
@@ -374,8 +458,9 @@ def read_ids(column: Sequence[object]) -> list[str | None]:
         return [read_id(value) for value in column]
     if text.count("\n") != len(column) or not _ID_LINES.fullmatch(text):
         return [read_id(value) for value in column]
-    if ACTIVE_MARK in text or HOLD_MARK in text:
-        text = text.replace(ACTIVE_MARK, "").replace(HOLD_MARK, "")
+    if any(mark in text for mark in _MARKS):
+        for mark in _MARKS:
+            text = text.replace(mark, "")
         ids: list[str | None] = [*text.split("\n")]
         ids.pop()
         return ids

@@ -35,25 +35,47 @@ is_exim_id = re.compile(EXIM_ID, re.ASCII).fullmatch
 is_postfix_id = re.compile(POSTFIX_ID, re.ASCII).fullmatch
 is_id = re.compile(f"(?:{EXIM_ID}|{POSTFIX_ID})", re.ASCII).fullmatch
 
+SPOOL_SUFFIX = r"(?:-[HDJ])?"
+"""What stands behind an Exim id that is the name of a spool file. Exim 4.97 also prints the `-H`
+behind ids of messages that an older Exim queued (its bug 3050)."""
+
 ACTIVE_MARK = "*"
 HOLD_MARK = "!"
-"""What postqueue appends to an id."""
+EXPIRE_MARK = "#"
+"""Forced to expire, since Postfix 3.5: behind one of the two others, or alone."""
+
+POSTFIX_MARKS = r"[*!]?#?"
+"""What postqueue appends to an id (showq_compat.c)."""
+
+_ID_WITH_SUFFIX = re.compile(
+    rf"({EXIM_ID}){SPOOL_SUFFIX}|({POSTFIX_ID}){POSTFIX_MARKS}", re.ASCII
+).fullmatch
 
 
 def read_id(value: object) -> str | None:
-    """A queue id without postqueue's mark; None for anything that has not the form of one."""
-    if not isinstance(value, str):
+    """A queue id without a mark of postqueue or the suffix of Exim's spool files.
+
+    None for anything that has not the form of one. A number is none: a short Postfix id may
+    have digits alone, but whoever made a number of it may have lost zeros before them.
+    """
+    match = _ID_WITH_SUFFIX(value.strip()) if isinstance(value, str) else None
+    return None if match is None else match[1] or match[2]
+
+
+def read_mark(value: object) -> bool | None:
+    """Whether postqueue's mark behind an id says that the message is on hold; None without one.
+
+    The one of a message that is forced to expire stands behind that of one on hold.
+    """
+    mark = value.rstrip()[-2:] if isinstance(value, str) else ""
+    if not mark.endswith((ACTIVE_MARK, HOLD_MARK, EXPIRE_MARK)):
         return None
-    text = value.strip()
-    if text.endswith((ACTIVE_MARK, HOLD_MARK)):
-        text = text[:-1]
-        return text if is_postfix_id(text) else None
-    return text if is_id(text) else None
+    return HOLD_MARK in mark
 
 
 def is_on_hold(value: object) -> bool:
     """Whether an id carries postqueue's mark of a message on hold."""
-    return isinstance(value, str) and value.rstrip().endswith(HOLD_MARK)
+    return read_mark(value) is True
 
 
 # --- sizes -----------------------------------------------------------------------------------
