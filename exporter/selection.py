@@ -71,7 +71,9 @@ def _tests(selector: Selector) -> list[Test]:
             )
         )
     if larger is not None:
-        tests.append(lambda message: message.size is not None and _least_size(message.size) > larger)
+        tests.append(
+            lambda message: message.size is not None and _least_size(message.size) > larger
+        )
     if selector.sender is not None:
         tests.append(_sender_test(_glob(selector.sender)))
     if selector.recipient is not None:

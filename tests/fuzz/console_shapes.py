@@ -16,11 +16,10 @@ from tests.fuzz.truth import Letter
 WARNINGS = (
     "postqueue: warning: Mail system is down -- accessing queue directly",
     "postqueue: warning: /etc/postfix/main.cf, line 12: overriding earlier entry: mynetworks=x",
-    "mailq: warning: inet_protocols: disabling IPv6 name/address support: Address family not"
-    " supported by protocol",
+    "mailq: warning: inet_protocols: disabling IPv6 name/address support: Address family not",
     "exim: warning: purging the environment.",
     "2026-11-30 11:59:00 WARNING: purging the environment.",
-    "2026-11-30 11:59:00 Warning: purging the environment.\n  Suggested action: use keep_environment.",
+    "2026-11-30 11:59:00 Warning: purging the environment.\n  Suggested action: use keep_env.",
     "PHP Warning:  Module 'imap' already loaded in Unknown on line 0",
     "bash: warning: setlocale: LC_ALL: cannot change locale (en_US.UTF-8)",
 )

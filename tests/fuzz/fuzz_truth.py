@@ -71,7 +71,7 @@ def check(given: Input) -> list[Wrong]:
     """What is wrong about the decoded list; none when it is refused as a whole."""
     shown = given.show()
     body = body_of(shown.payload, given.salt)
-    arguments: dict[str, Any] = {"now": NOW, "fields": shown.fields, "time_zone": UTC}
+    arguments: dict[str, Any] = {"now": NOW + shown.ahead, "fields": shown.fields, "time_zone": UTC}
     try:
         table = decode_queue(body, **arguments)
         update = decode_queue_update(body, **arguments)

@@ -6,10 +6,16 @@ import html
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
-from exporter.standin.console import exim_age, exim_size
+from exporter.panel.protocol import Language
+from exporter.snapshot import Message
+from exporter.standin import replies
+from exporter.standin.console import exim_age, exim_listing, exim_size, postfix_listing
+from exporter.standin.queue import QueuedMessage
+from tests.decode import rendering
 from tests.fuzz.console import Console, blocks, postfix_date, postfix_id
 from tests.fuzz.shown import Shape, Shown
 from tests.fuzz.truth import NOW, Letter
@@ -579,7 +585,64 @@ def _mixed(letters: Sequence[Letter], pick: Random) -> Shown:
     return Shown(rows, letters, exact & exact_arrays, damaged=True)
 
 
+# --- the shapes that other tests know ---------------------------------------------------------
+
+
+def _rendered(render: rendering.Render, *, shows_delivered: bool) -> Shape:
+    """A shape of the decoders' round trips: ages are whole minutes or seconds there."""
+
+    def shape(letters: Sequence[Letter], _pick: Random) -> Shown:
+        whole = [
+            replace(letter, age=letter.age // 60 * 60, generated=(), fault="")
+            for letter in letters
+            if letter.recipients
+        ]
+        messages = [
+            Message(r.id, r.age, r.size, r.sender, r.recipients, r.delivered, r.frozen)
+            for r in whole
+        ]
+        if not shows_delivered:
+            messages = [replace(message, delivered=()) for message in messages]
+        # Its ages are relative to another moment.
+        ahead = NOW - rendering.NOW
+        return Shown(render(messages), whole, _POSTQUEUE_EXACT, ahead=-ahead)
+
+    return shape
+
+
+def _stood_in(shape_name: replies.ListShape) -> Shape:
+    """A shape of the stand-in panel."""
+
+    def shape(letters: Sequence[Letter], pick: Random) -> Shown:
+        queued = [
+            QueuedMessage(
+                r.id, r.age, r.size, r.sender, r.delivered + r.recipients, r.delivered, r.frozen
+            )
+            for r in letters
+            if r.recipients and not (r.delivered and shape_name in _DELIVERED_TOO)
+        ]
+        whole = [letter for letter in letters if letter.id in {message.id for message in queued}]
+        if shape_name in replies.CONSOLE_SHAPES:
+            exim = letters[0].is_exim
+            console = exim_listing(queued) if exim else postfix_listing(queued, NOW)
+            payload = replies.console_payload(shape_name, console)
+        else:
+            language: Language = pick.choice(("en", "ru"))
+            payload = replies.list_payload(shape_name, queued, now=NOW, language=language)
+        return Shown(payload, [replace(letter, fault="") for letter in whole])
+
+    return shape
+
+
+_DELIVERED_TOO: frozenset[replies.ListShape] = frozenset({"objects", "page_arrays", "exim_arrays"})
+"""Shapes that list those that were delivered among those that wait, without a mark."""
+
 SHAPES: Mapping[str, Shape] = {
+    **{
+        f"rendered {name}": _rendered(render, shows_delivered=name in rendering.TELLS_DELIVERED)
+        for name, render in {**rendering.EXIM, **rendering.POSTFIX}.items()
+    },
+    **{f"stand-in's {name}": _stood_in(name) for name in get_args(replies.ListShape)},
     "objects": _as_objects,
     "more objects": _as_objects,
     "numbered objects": _as_numbered_objects,

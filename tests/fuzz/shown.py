@@ -28,6 +28,8 @@ class Shown:
     """Whether a wrong guess, marked as such, can be pardoned."""
     without_id: bool = False
     """Whether what remains of an id may look like another."""
+    ahead: float = 0.0
+    """Seconds by which the moment of the poll is after truth.NOW."""
     fields: Mapping[str, str | int] | None = field(default=None)
     """The host's `fields`."""
 

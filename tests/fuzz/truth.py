@@ -168,13 +168,16 @@ _LOGINS = ("www-data", "root", "apache", "frozen", "user1")
 REASONS = (
     "",
     "connect to mx.example.net[192.0.2.1]:25: Connection timed out",
-    "host mx.example.net[192.0.2.5] said: 450 4.7.1 <bob@example.net>: Recipient address rejected:"
-    " Greylisted (in reply to RCPT TO command)",
-    "host mx[192.0.2.5] said: 451 (a (nested (reason)) here) try again (in reply to end of DATA"
-    " command)",
+    (
+        "host mx.example.net[192.0.2.5] said: 450 4.7.1 <bob@example.net>: Recipient address"
+        " rejected: Greylisted (in reply to RCPT TO command)"
+    ),
+    "host mx[192.0.2.5] said: 451 (a (nested (reason)) here) try again (in reply to DATA command)",
     "host mx[192.0.2.5] said: 452 too many (((( open, one ) closed",
-    "delivery temporarily suspended: lost connection with mx.example.net[192.0.2.9] while"
-    " receiving the initial server greeting",
+    (
+        "delivery temporarily suspended: lost connection with mx.example.net[192.0.2.9] while"
+        " receiving the initial server greeting"
+    ),
     "mail for example.net loops back to myself",
     "frozen",
     "deferred transport",
