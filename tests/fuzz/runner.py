@@ -62,7 +62,7 @@ def main(
         print(f"tolerated {times} times: {kind}")
     took = time.monotonic() - started
     print(
-        f"{name}: {options.inputs} inputs of seed {options.seed}, {len(failures)} violations, "
+        f"{name}: {options.inputs if options.number is None else 1} inputs of seed {options.seed}, {len(failures)} violations, "
         f"{tolerated.total()} tolerated, {took:.0f} s"
     )
     return 1 if failures else 0
