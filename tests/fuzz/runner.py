@@ -61,8 +61,9 @@ def main(
     for kind, times in tolerated.most_common():
         print(f"tolerated {times} times: {kind}")
     took = time.monotonic() - started
+    inputs = options.inputs if options.number is None else 1
     print(
-        f"{name}: {options.inputs if options.number is None else 1} inputs of seed {options.seed}, {len(failures)} violations, "
+        f"{name}: {inputs} inputs of seed {options.seed}, {len(failures)} violations, "
         f"{tolerated.total()} tolerated, {took:.0f} s"
     )
     return 1 if failures else 0

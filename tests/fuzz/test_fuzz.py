@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.panel.decode import decode_queue, decode_queue_update
+from exporter.panel.decode import decode_queue, queue_stats
 from exporter.panel.protocol import Operation
 from exporter.snapshot import Message
 from tests.decode import rendering
@@ -68,7 +68,7 @@ def _told(letter: Letter, **arguments: Any) -> list[str]:
     )
     body = rendering.reply(shown.payload)
     table = decode_queue(body, now=NOW)
-    return [wrong.what for wrong in wrongs(shown, table, decode_queue_update(body, now=NOW))]
+    return [wrong.what for wrong in wrongs(shown, table, queue_stats(table))]
 
 
 def test_the_judge_finds_nothing_where_all_is_right() -> None:
@@ -100,7 +100,7 @@ def test_the_judge_sees_rows_that_are_no_messages() -> None:
     shown = Shown("  3m   5 1kXpJb-0004Uv-7Q <>\n          a@b.example\n", [], separable=True)
     body = rendering.reply(shown.payload)
     table = decode_queue(body, now=NOW)
-    told = [w.what for w in wrongs(shown, table, decode_queue_update(body, now=NOW))]
+    told = [w.what for w in wrongs(shown, table, queue_stats(table))]
     assert told == ["id", "listed"]
 
 

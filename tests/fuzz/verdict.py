@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.config.selectors import Selector
-from exporter.panel.decode import MessageTable, QueueUpdate
+from exporter.panel.decode import MessageTable, queue_stats
 from exporter.selection import select
-from exporter.snapshot import Message
+from exporter.snapshot import Message, QueueStats
 from exporter.standin.console import exim_age
 from tests.fuzz.shown import Shown
 from tests.fuzz.truth import Letter
@@ -27,7 +27,7 @@ class Wrong(NamedTuple):
     """It was marked as a guess."""
 
 
-def wrongs(shown: Shown, table: MessageTable, update: QueueUpdate) -> Iterator[Wrong]:
+def wrongs(shown: Shown, table: MessageTable, stats: QueueStats) -> Iterator[Wrong]:
     """All that is wrong about a decoded list."""
     truth = {letter.id: letter for letter in shown.letters}
     messages = [*table.messages()]
@@ -40,7 +40,7 @@ def wrongs(shown: Shown, table: MessageTable, update: QueueUpdate) -> Iterator[W
             yield from _message(message, letter, shown.exact)
     if shown.separable and not shown.cut and table.listed > len(shown.letters):
         yield Wrong("listed", f"{table.listed} listed of {len(shown.letters)} messages")
-    yield from _figures(messages, table, update)
+    yield from _figures(messages, table, stats)
     if not shown.cut:
         yield from _selected(messages, truth)
 
@@ -90,18 +90,17 @@ def _precision(size: int) -> float:
 
 
 def _figures(
-    messages: Sequence[Message], table: MessageTable, update: QueueUpdate
+    messages: Sequence[Message], table: MessageTable, stats: QueueStats
 ) -> Iterator[Wrong]:
-    """The figures are those of what is told."""
-    stats = update.stats
-    figures: Mapping[str, tuple[object, object]] = {
-        "frozen": (stats.frozen, sum(m.frozen is True for m in messages)),
-        "bounces": (stats.bounces, sum(m.sender == "" for m in messages)),
-        "size_bytes": (stats.size_bytes, sum(m.size or 0 for m in messages)),
-        "oldest_age": (stats.oldest_age, max((m.age or 0.0 for m in messages), default=0.0)),
-        "listed": (stats.listed, table.listed),
-        "unparsed": (stats.unparsed, table.listed - len(messages)),
-    }
+    """The figures are those of what is told; what is remembered may tell less, never other."""
+    figures: dict[str, tuple[object, object]] = {"listed": (stats.listed, table.listed)}
+    if stats.unparsed == table.unparsed and stats.lacking == queue_stats(table).lacking:
+        figures |= {
+            "frozen": (stats.frozen, sum(m.frozen is True for m in messages)),
+            "bounces": (stats.bounces, sum(m.sender == "" for m in messages)),
+            "size_bytes": (stats.size_bytes, sum(m.size or 0 for m in messages)),
+            "oldest_age": (stats.oldest_age, max((m.age or 0.0 for m in messages), default=0.0)),
+        }
     for name, (told, right) in figures.items():
         if told is not None and told != right:
             yield Wrong(f"figure {name}", f"{name} {told!r}, of what is told {right!r}")
