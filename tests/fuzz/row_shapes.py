@@ -433,6 +433,30 @@ def _numbered_arrays(letters: Sequence[Letter], pick: Random) -> Shown:
     return Shown(payload, letters, exact, damaged=True)
 
 
+def _by_fields(letters: Sequence[Letter], pick: Random) -> Shown:
+    """A person told which position is what; some rows may be shifted."""
+    cells, exact = _cells(letters, pick)
+    salt = pick.randrange(10**9)
+    names = [*_array_columns(pick, odd=True), *pick.sample([*EXTRAS], pick.choice((0, 1, 2)))]
+    pick.shuffle(names)
+    rows = [
+        [_cell(cells.get(name) or EXTRAS[name], letter, name, salt) for name in names]
+        for letter in letters
+    ]
+    fields: dict[str, str | int] = {
+        name: names.index(name) for name in _PAGE if name in names and pick.random() < 0.8
+    }
+    fields["id"] = names.index("id")
+    if pick.random() < 0.3 and letters[0].is_exim:  # a size may look like a short id of Postfix
+        rows = [["", *row] if pick.random() < 0.5 else row for row in rows]
+    elif pick.random() < 0.5:
+        keys = [f"k{number}" for number in range(len(names))]
+        fields = {name: f"k{number}" for name, number in fields.items()}
+        payload = [dict(zip(keys, row, strict=True)) for row in rows]
+        return Shown(payload, letters, exact, damaged=True, fields=fields)
+    return Shown(rows, letters, exact, damaged=True, fields=fields)
+
+
 def _shifted_arrays(letters: Sequence[Letter], pick: Random) -> Shown:
     """Some rows have a column more at their beginning, or lack an empty one."""
     rows, exact = _arrays(letters, pick, odd=pick.random() < 0.3)
@@ -653,6 +677,7 @@ SHAPES: Mapping[str, Shape] = {
     "arrays": _as_arrays,
     "odd arrays": _odd_arrays,
     "numbered arrays": _numbered_arrays,
+    "arrays by fields": _by_fields,
     "shifted arrays": _shifted_arrays,
     "a column for each recipient": _spread_recipients,
     "a row for each recipient": _rows_of_recipients,
