@@ -135,7 +135,7 @@ TRUTHS = (
         "exim_bp_spool_format_errors",
         [
             Letter("1xY415-0006B9-2r", 0, 15, ALICE, (CAROL,), (BOB,), frozen=True),
-            Letter("1xY415-0006BB-2s", 0, 242, "", ("dave@example.net",), frozen=True),
+            Letter("1xY415-0006BB-2s", 0, 242, "", (DAVE,), frozen=True),
             Letter("1xY415-0006BG-2w", 0, 0, "", (), fault="format"),
         ],
     ),

@@ -202,7 +202,8 @@ def _service(pick: random.Random) -> Answer:
     word = pick.choice(_STATES[truth])
     if pick.random() < 0.2:
         word = pick.choice((word.upper(), word.lower(), word.capitalize()))
-    text = pick.choice(_LABELS).format(word)
+    label = pick.choice(_LABELS)
+    text = word if "ctive:" in label and "ctive" in word else label.format(word)
     payloads: Sequence[Callable[[], Any]] = (
         lambda: text,
         lambda: text,
