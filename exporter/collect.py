@@ -14,7 +14,6 @@ from exporter.config.models import HostConfig
 from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
-    Layouts,
     QueueUpdate,
     decode_count_reply,
     decode_service_reply,
@@ -48,8 +47,6 @@ class QueueMemory:
     unread: int = 0
     """Rows of it without an id that is understood."""
     mta: Mta | None = None
-    layouts: Layouts = field(default_factory=dict)
-    """How the rows of its lists are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,6 @@ async def _queue(context: PollContext) -> QueueState:
             fields=context.host.told_fields,
             time_zone=context.host.zone,
             previous_ids=context.memory.ids,
-            known=context.memory.layouts,
         )
 
     try:
@@ -160,7 +156,6 @@ async def _queue(context: PollContext) -> QueueState:
         # next one is compared with the one before.
         return QueueState(messages, UNTOLD, shape=update.shape, samples=update.samples)
     memory = context.memory
-    memory.layouts = update.layouts
     memory.mta = update.stats.mta or memory.mta
     entered = left = None
     if is_whole_list(messages, update.stats.listed):

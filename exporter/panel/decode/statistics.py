@@ -6,12 +6,11 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import tzinfo
 from typing import cast
 
 from exporter.panel.decode.queue import decode_queue, read_queue
-from exporter.panel.decode.recognition import Layouts
 from exporter.panel.decode.table import CERTAINTY_FIELDS, MessageTable, Part, mta_of, worse
 from exporter.snapshot import (
     AGE_BUCKETS,
@@ -49,8 +48,6 @@ class QueueUpdate:
     """Rows without a valid id: a message may be in each."""
     samples: tuple[str, ...] = ()
     shape: str = ""
-    layouts: Layouts = field(default_factory=dict)
-    """For `known` next time; empty unless every row was understood alike."""
 
 
 def decode_queue_update(
@@ -60,45 +57,47 @@ def decode_queue_update(
     fields: Mapping[str, str | int] | None = None,
     time_zone: tzinfo | None = None,
     previous_ids: bytes | None = None,
-    known: Layouts | None = None,
+    frozen_values: Mapping[str, bool] | None = None,
 ) -> QueueUpdate:
     """`decode_queue` and `queue_stats` at once, and what changed since `previous_ids`.
 
-    Made to run in another process: bytes come in, a few figures go out. `known` layouts spare
-    recognising them again; they are dropped when one row is understood less well than others.
+    Made to run in another process: bytes come in, a few figures go out.
 
     Raises:
         PanelError: as `decode_queue`.
     """
     figures = _Figures()
     intake, summary = read_queue(
-        body, figures.add, now=now, fields=fields, time_zone=time_zone, known=known
+        body,
+        figures.add,
+        now=now,
+        fields=fields,
+        time_zone=time_zone,
+        frozen_values=frozen_values,
     )
-    stats = figures.stats(summary.listed, mta_of(intake.ids))
-    # What no row tells is not in the layout; what only some tell casts doubt on it.
-    whole = not stats.unparsed and all(count == stats.listed for _, count in stats.lacking)
-    if known and not whole:
-        return decode_queue_update(
-            body, now=now, fields=fields, time_zone=time_zone, previous_ids=previous_ids
-        )
+    ids: Sequence[str] = intake.ids
+    unread = summary.unread
     if intake.repeated or summary.continued:
-        # Whose recipients further rows tell of is known at the end alone, and seldom needed.
-        stats = queue_stats(decode_queue(body, now=now, fields=fields, time_zone=time_zone))
+        # What further rows tell of a message is known at the end alone, and seldom needed.
+        table = decode_queue(
+            body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
+        )
+        stats, ids, unread = queue_stats(table), table.ids, table.unread
+    else:
+        stats = figures.stats(summary.listed, mta_of(ids))
     entered = left = None
     if previous_ids is not None:
         before = previous_ids.decode().split()
-        entered = len(intake.known.difference(before))
-        left = len(before) - (len(intake.ids) - entered)
+        entered = len(set(ids).difference(before))
+        left = len(before) - (len(ids) - entered)
     return QueueUpdate(
         stats,
-        "\n".join(intake.ids).encode(),
+        "\n".join(ids).encode(),
         entered,
         left,
-        summary.unread,
+        unread,
         summary.samples,
         summary.shape,
-        # An empty list tells nothing of the shape, so what was known stays known.
-        dict(summary.layouts or known or {}) if whole else {},
     )
 
 

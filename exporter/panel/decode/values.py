@@ -380,12 +380,18 @@ def read_frozen(value: object, *, flag: bool) -> bool | None:
         return bool(value) if flag and value in (0, 1) else None
     if not isinstance(value, str) or len(value) > 1000:
         return None
-    text = _TAG.sub(" ", value) if "<" in value else value
-    word = " ".join(text.replace("*", " ").lower().split())
-    if not word and ("*" in text or "=" in value):
+    word = state_word(value)
+    if not word and ("*" in value or "=" in value):
         return None  # half of Exim's mark; a picture, whose name or style says what it means
     state = _STATES.get(word)
     return _FLAGS.get(word) if state is None and flag else state
+
+
+def state_word(value: object) -> str:
+    """A value of a status as its word is looked up: small letters, without tags and stars."""
+    text = value if isinstance(value, str) else str(value)
+    text = _TAG.sub(" ", text) if "<" in text else text
+    return " ".join(text.replace("*", " ").lower().split())
 
 
 def combine_states(told: Sequence[tuple[object, bool]]) -> bool | None:

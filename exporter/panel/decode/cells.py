@@ -1,0 +1,225 @@
+"""What the cells of a column look like: all that recognition knows of values.
+
+A cell is looked at once and then is a few bits; a column is which bits some, half or all of its
+cells have. So much tells the fields apart, and so little repeats from poll to poll: what is
+concluded from it can be remembered without ever being out of date.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple, cast
+
+from exporter.panel.decode import values
+from exporter.panel.decode.addresses import (
+    SIMPLE_ADDRESS,
+    UNTOLD_WORDS,
+    is_address_like,
+    is_many,
+    is_null_sender,
+    split_frozen_mark,
+    unescape,
+)
+
+SURE_ID = 1
+"""An id that can be nothing else: of Exim, or with a mark of postqueue."""
+MIXED_ID = 2
+"""Of the form of an id, with letters and digits, as no number and no word has it."""
+ANY_ID = 4
+DURATION = 8
+DATE = 16
+ZONED_DATE = 32
+NUMBER = 64
+EPOCH = 128
+SIZE = 256
+"""Also one whose number is not known, such as Exim's of 2 GiB and more."""
+SIZE_UNIT = 512
+ADDRESS = 1024
+NULL_SENDER = 2048
+"""Written out."""
+MANY = 4096
+"""What can only be recipients."""
+MARKED_SENDER = 8192
+"""A sender with Exim's mark of frozen messages behind it."""
+BRACKETED = 16384
+STATE = 32768
+FLAG = 65536
+BLANK = 131072
+"""Nothing, or a word for nothing: says nothing of its column."""
+
+_BITS = tuple(1 << bit for bit in range(18))
+_LONGEST = 300
+"""Characters of a text that is remembered."""
+
+_SURE_IDS = re.compile(
+    rf"(?:{values.EXIM_ID}{values.SPOOL_SUFFIX}|{values.POSTFIX_ID}(?:[*!]\#?|\#))", re.ASCII
+)
+_SURE_ID_LINES = re.compile(rf"(?:{_SURE_IDS.pattern}\n)++", re.ASCII)
+_ADDRESS_LINES = re.compile(rf"(?:{SIMPLE_ADDRESS}\n)++")
+_BRACKETED = re.compile(r"<[^<>\s]{0,1000}>")
+_NEGATIVE_SIZE = re.compile(r"-?\d{1,18}(?:\.\d{1,6})?[KMGT]?", re.ASCII)
+
+
+class Look(NamedTuple):
+    """What a column looks like. The bits are those of its cells that are not blank."""
+
+    some: int = 0
+    half: int = 0
+    """Of at least half of them."""
+    every: int = 0
+    blank: int = 0
+    """0 no cell is blank, 1 some are, 2 all are."""
+    repeats: bool = False
+    """Whether half of the cells or more repeat another."""
+
+
+def looks(value: object, now: float) -> int:
+    """The bits of one cell; `now` is Unix time, to tell a Unix time from another number."""
+    if isinstance(value, str):
+        bits = _of_short(value) if len(value) <= _LONGEST else _of_text(value)
+    elif isinstance(value, bool):
+        return FLAG
+    elif isinstance(value, int | float):
+        bits = _of_number(value)
+    elif isinstance(value, list):
+        return MANY | (ADDRESS if is_address_like(value) else 0)
+    elif isinstance(value, dict):
+        return ADDRESS if is_address_like(value) else 0
+    else:
+        return BLANK if value is None else 0
+    if bits & NUMBER:
+        number = values.as_number(value)
+        bits |= EPOCH if number is not None and values.is_epoch(number, now) else 0
+    return bits
+
+
+def is_sure_id(value: str) -> bool:
+    """Whether a text is an id that can be nothing else."""
+    return _SURE_IDS.fullmatch(value.strip()) is not None
+
+
+def are_sure_ids(column: Sequence[str]) -> bool:
+    """Whether all are, blanks around them aside."""
+    text = "\n".join(column) + "\n"
+    return _SURE_ID_LINES.fullmatch(text) is not None or all(map(is_sure_id, column))
+
+
+def look_of(column: Sequence[object], now: float) -> Look:
+    """What a column looks like; None is no cell."""
+    kinds = set(map(type, column))
+    if kinds == {str}:
+        text = "\n".join(cast("Sequence[str]", column)) + "\n"
+        bits = 0
+        if _ADDRESS_LINES.fullmatch(text):
+            bits = ADDRESS
+        elif _SURE_ID_LINES.fullmatch(text):
+            bits = SURE_ID | MIXED_ID | ANY_ID
+        if bits and text.count("\n") == len(column):
+            return Look(bits, bits, bits, 0, repeats=_repeats(column))
+    elif kinds == {list} and _are_plain_lists(cast("Sequence[list[object]]", column)):
+        bits = MANY | ADDRESS
+        return Look(bits, bits, bits)
+    return _add_up(column, now)
+
+
+def _add_up(column: Sequence[object], now: float) -> Look:
+    counts = Counter(looks(value, now) for value in column if value is not None)
+    total = counts.total()
+    told = total - sum(number for bits, number in counts.items() if bits & BLANK)
+    some = half = every = 0
+    for bit in _BITS:
+        number = sum(n for bits, n in counts.items() if bits & bit and not bits & BLANK)
+        some |= bit if number else 0
+        half |= bit if number and 2 * number >= told else 0
+        every |= bit if number and number == told else 0
+    blank = 0 if told == total else 1 if told else 2
+    return Look(some, half, every, blank if total else 0, repeats=_repeats(column))
+
+
+def _repeats(column: Sequence[object]) -> bool:
+    told = [value for value in column if value is not None]
+    return 2 * len({value for value in told if isinstance(value, str)}) <= len(told)
+
+
+def _are_plain_lists(column: Sequence[list[object]]) -> bool:
+    """Whether all are lists of plain addresses, or of objects that name one."""
+    try:
+        text = "".join(
+            f"{item['address'] if isinstance(item, dict) else cast('str', item)}\n"
+            for items in column
+            for item in items
+        )
+    except KeyError:
+        return False
+    whole = text.count("\n") == sum(map(len, column)) and all(column)
+    return whole and _ADDRESS_LINES.fullmatch(text) is not None
+
+
+def _of_number(number: float) -> int:
+    return (
+        NUMBER
+        | (SIZE if values.read_size(number) is not None else 0)
+        | (FLAG if number in (0, 1) else 0)
+    )
+
+
+def _of_text(text: str) -> int:
+    word = text.strip()
+    if not word or (word.lower() in UNTOLD_WORDS and word != "0"):
+        return BLANK | (STATE if values.read_frozen(text, flag=False) is not None else 0)
+    return _id_bits(word) | _figure_bits(word) | _address_bits(word) | _state_bits(word)
+
+
+_of_short = lru_cache(maxsize=2**14)(_of_text)
+
+
+def _id_bits(word: str) -> int:
+    id_ = values.read_id(word)
+    if id_ is None:
+        return 0
+    mixed = any(map(str.isdigit, id_)) and any(map(str.isalpha, id_))
+    return ANY_ID | (SURE_ID if is_sure_id(word) else 0) | (MIXED_ID if mixed else 0)
+
+
+def _figure_bits(word: str) -> int:
+    bits = 0
+    if values.is_duration(word):
+        bits |= DURATION
+    elif values.is_date(word):
+        bits |= DATE | (ZONED_DATE if values.names_zone(word) else 0)
+    if values.as_number(word) is not None:
+        bits |= NUMBER
+    if values.read_size(word) is not None or _NEGATIVE_SIZE.fullmatch(word):
+        bits |= SIZE | (SIZE_UNIT if values.has_size_unit(word) else 0)
+    return bits
+
+
+def _address_bits(word: str) -> int:
+    if "@" not in word and "<" not in word and "&" not in word and len(word) > len("mailer-daemon"):
+        return 0
+    bits = 0
+    sender, marked = split_frozen_mark(word)
+    if marked and (is_address_like(sender) or is_bracketed(sender)):
+        bits |= MARKED_SENDER
+    if is_address_like(word):
+        bits |= ADDRESS
+    if is_null_sender(word):
+        bits |= NULL_SENDER
+    if is_many(word):
+        bits |= MANY
+    if is_bracketed(word):
+        bits |= BRACKETED
+    return bits
+
+
+def is_bracketed(value: object) -> bool:
+    """Whether a text is a sender in brackets, as `exim -bp` prints all of them."""
+    return isinstance(value, str) and _BRACKETED.fullmatch(unescape(value).strip()) is not None
+
+
+def _state_bits(word: str) -> int:
+    bits = STATE if values.is_state_word(word) else 0
+    return bits | (FLAG if values.read_frozen(word, flag=True) is not None else 0)
