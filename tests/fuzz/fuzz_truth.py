@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
 
-from exporter.panel.decode import Layouts, decode_queue, decode_queue_update, queue_stats
+from exporter.panel.decode import decode_queue, decode_queue_update, queue_stats
 from exporter.panel.errors import PanelError
 from tests.fuzz import console_shapes, row_shapes, runner
 from tests.fuzz.answers import check_answer, make_answer
@@ -76,27 +76,9 @@ def check(given: Input) -> list[Wrong]:
         table = decode_queue(body, **arguments)
     except PanelError:
         return []
-    pick = random.Random(f"{given.salt}:poll")
-    if pick.random() < 0.67:
+    if random.Random(f"{given.salt}:poll").random() < 0.67:
         return [*wrongs(shown, table, queue_stats(table))]
-    known = None
-    if pick.random() < 0.7:
-        known = _layouts_of_another(given, pick, arguments)
-    update = decode_queue_update(body, **arguments, known=known)
-    return [*wrongs(shown, table, update.stats)]
-
-
-def _layouts_of_another(given: Input, pick: random.Random, arguments: Any) -> Layouts | None:
-    """What is remembered of a list of the same panel, which held other messages."""
-    letters = queue(pick)
-    if letters[0].is_exim != given.letters[0].is_exim:
-        return None
-    before = replace(given, letters=tuple(letters)).show()
-    try:
-        body = body_of(before.payload, given.salt)
-        return decode_queue_update(body, **arguments).layouts
-    except PanelError:
-        return None
+    return [*wrongs(shown, table, decode_queue_update(body, **arguments).stats)]
 
 
 def shrink(given: Input, wrong: Wrong) -> Input:
