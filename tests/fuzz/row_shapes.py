@@ -369,7 +369,8 @@ def _rows_of_recipients(letters: Sequence[Letter], pick: Random) -> Shown:
     payload: list[Any] = []
     for letter, row in zip(letters, rows, strict=True):
         key = next((k for k in KEYS["recipients"] if k in row), None)
-        payload += [row if key is None else row | {key: to} for to in letter.recipients]
+        waiting = letter.recipients if letter.readable else [""]
+        payload += [row if key is None else row | {key: to} for to in waiting]
     if not pick.randrange(3):
         payload = [[*row.values()] for row in payload]
     return Shown(payload, letters, exact, damaged=True)
@@ -397,6 +398,8 @@ def _arrays(
     letters: Sequence[Letter], pick: Random, *, odd: bool = False
 ) -> tuple[list[list[Any]], frozenset[str]]:
     cells, exact = _cells(letters, pick)
+    if not odd and cells["sender"] is SENDERS["list"]:
+        cells["sender"] = SENDERS["plain"]
     salt = pick.randrange(10**9)
     columns: list[tuple[str, Cell]] = [
         (name, cells[name]) for name in _array_columns(pick, odd=odd)
@@ -557,19 +560,37 @@ def _text(value: Any) -> str:
 
 def _html_table(letters: Sequence[Letter], pick: Random) -> Shown:
     rows, exact = _table_rows(letters, pick)
+    return _as_html(rows, None, letters, exact, pick)
+
+
+def _html_table_with_headings(letters: Sequence[Letter], pick: Random) -> Shown:
+    cells, exact = _cells(letters, pick)
+    salt = pick.randrange(10**9)
+    rows = [
+        ["; ".join(map(_text, _flat(_cell(cells[name], r, name, salt)))) for name in _PAGE]
+        for r in letters
+    ]
+    return _as_html(rows, pick.choice(_HEADINGS), letters, exact, pick)
+
+
+def _as_html(
+    rows: Sequence[Sequence[str]],
+    headings: Sequence[str] | None,
+    letters: Sequence[Letter],
+    exact: frozenset[str],
+    pick: Random,
+) -> Shown:
     escape = pick.choice((html.escape, str, lambda text: html.escape(text, quote=False)))
     between = pick.choice(("", "\n", "\n  "))
     lines = [
         between.join(["<tr>", *(f"<td>{escape(cell)}</td>" for cell in row), "</tr>"])
         for row in rows
     ]
-    if pick.random() < 0.4:
-        head = "".join(f"<th>{name}</th>" for name in pick.choice(_HEADINGS))
-        lines.insert(0, f"<tr>{head}</tr>")
+    if headings:
+        lines.insert(0, "<tr>" + "".join(f"<th>{name}</th>" for name in headings) + "</tr>")
     body = between.join(lines)
-    return Shown(
-        pick.choice(("<table>{}</table>", "{}")).format(body), letters, exact, damaged=True
-    )
+    payload = pick.choice(("<table>{}</table>", "{}")).format(body)
+    return Shown(payload, letters, exact, damaged=True)
 
 
 def _tabs(letters: Sequence[Letter], pick: Random) -> Shown:
@@ -684,6 +705,7 @@ SHAPES: Mapping[str, Shape] = {
     "split lines": _split_lines,
     "split headers": _split_headers,
     "html table": _html_table,
+    "html table with headings": _html_table_with_headings,
     "tabs": _tabs,
     "table stripped": _table_stripped,
     "mixed rows": _mixed,
