@@ -15,8 +15,10 @@ from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
     QueueUpdate,
-    decode_count_reply,
+    decode_blank_count_reply,
     decode_service_reply,
+    known_beside_a_count,
+    no_count,
 )
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
@@ -128,29 +130,41 @@ async def _ask(context: PollContext, collector: str) -> QueueState | bool:
 
 async def _queue(context: PollContext) -> QueueState:
     messages = await _request(context, Operation.COUNT, _read_count)
-    if messages > context.detail_limit:
+    if messages is not None and messages > context.detail_limit:
         # The ids are unknown from here on: the next list starts counting anew.
         context.memory.ids = None
         return QueueState(messages, stats=None)
 
     async def read(body: bytes) -> QueueUpdate:
-        return await context.decoder.decode(
-            body,
-            now=time.time(),
-            fields=context.host.told_fields,
-            time_zone=context.host.zone,
-            previous_ids=context.memory.ids,
-        )
+        try:
+            return await context.decoder.decode(
+                body,
+                now=time.time(),
+                fields=context.host.told_fields,
+                time_zone=context.host.zone,
+                previous_ids=context.memory.ids,
+            )
+        except PanelError as error:
+            raise known_beside_a_count(error) from None
 
     try:
         # That all is gone must not rest on one number; that there is still nothing may.
-        asks = messages or context.memory.ids != b"" or context.memory.unread
+        asks = messages != 0 or context.memory.ids != b"" or context.memory.unread
         update = await (_request(context, Operation.LIST, read) if asks else read(_EMPTY_LIST))
     except PanelError as error:
         # How a panel shows that there is nothing may be in no form of a list.
-        if messages or error.reason is not Reason.UNEXPECTED:
+        if messages != 0 or error.reason is not Reason.UNEXPECTED:
             raise
         update = await read(_EMPTY_LIST)
+    if messages is None:
+        if update.stats.listed:
+            raise no_count()
+        messages = 0
+    return _queue_state(context, messages, update)
+
+
+def _queue_state(context: PollContext, messages: int, update: QueueUpdate) -> QueueState:
+    """What both replies say, and what the next poll needs to know of them."""
     if messages and not update.stats.listed:
         # A list without a row tells nothing of messages that are there by the other count: the
         # next one is compared with the one before.
@@ -174,15 +188,15 @@ def _beyond(moved: int | None, explained: int) -> int | None:
 
 
 # Panels say the same poll after poll, and what these bytes mean does not change.
-_count = lru_cache(maxsize=4096)(decode_count_reply)
+_count = lru_cache(maxsize=4096)(decode_blank_count_reply)
 _status = lru_cache(maxsize=1024)(decode_service_reply)
 
 _SHORT = 2**10
 """Bytes of a reply that is remembered: thousands of long ones would take a gigabyte."""
 
 
-async def _read_count(body: bytes) -> int:
-    return (_count if len(body) <= _SHORT else decode_count_reply)(body)
+async def _read_count(body: bytes) -> int | None:
+    return (_count if len(body) <= _SHORT else decode_blank_count_reply)(body)
 
 
 def _read_status(body: bytes, operation: Operation) -> bool:

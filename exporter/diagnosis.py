@@ -10,9 +10,11 @@ from exporter.config.models import Config, HostConfig
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.decode import (
     MessageTable,
-    decode_count_reply,
+    decode_blank_count_reply,
     decode_queue,
     decode_service_reply,
+    known_beside_a_count,
+    no_count,
     queue_stats,
 )
 from exporter.panel.errors import PanelError
@@ -114,18 +116,31 @@ class _Queue:
         self._diagnosis = diagnosis
         self._client = client
         self._count: int | None = None
+        self._blank = False
+        """Whether count_msg answered an empty text for the number."""
 
     async def ask(self) -> None:
         await _ask(self._diagnosis, self._client, Operation.COUNT, self._read_count)
         await _ask(self._diagnosis, self._client, Operation.LIST, self._read_list)
 
     def _read_count(self, body: bytes) -> list[str]:
-        self._count = decode_count_reply(body)
+        self._count = decode_blank_count_reply(body)
+        self._blank = self._count is None
+        if self._count is None:
+            return ["an empty text, which is 0 beside an empty list"]
         return [f"{integer(self._count)} messages"]
 
     def _read_list(self, body: bytes) -> list[str]:
         host, diagnosis = self._diagnosis.host, self._diagnosis
-        table = decode_queue(body, now=time.time(), fields=host.told_fields, time_zone=host.zone)
+        try:
+            table = decode_queue(
+                body, now=time.time(), fields=host.told_fields, time_zone=host.zone
+            )
+        except PanelError as error:
+            answered = self._blank or self._count is not None
+            raise (known_beside_a_count(error) if answered else error) from None
+        if self._blank and table.listed:
+            raise no_count()
         stats = queue_stats(table)
         if self._count is not None and self._count != table.listed:
             diagnosis.notes.append(

@@ -10,7 +10,12 @@ from functools import partial
 from exporter.config.selectors import Selector
 from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
-from exporter.panel.decode import decode_count_reply, decode_queue
+from exporter.panel.decode import (
+    decode_blank_count_reply,
+    decode_queue,
+    known_beside_a_count,
+    no_count,
+)
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
@@ -108,13 +113,10 @@ async def ask_listing(
     """
     host = client.host
 
-    async def read_count(body: bytes) -> int:
-        return decode_count_reply(body)
-
-    count = await ask(client, Operation.COUNT, read_count)
+    count = await ask(client, Operation.COUNT, _read_count)
     decode = partial(
         read_listing,
-        count=count,
+        count=count or 0,
         selector=selector,
         most=most,
         now=time.time(),
@@ -123,7 +125,10 @@ async def ask_listing(
     )
 
     async def read(body: bytes) -> Listing:
-        return await decoder.run(decode, body)
+        try:
+            return await decoder.run(decode, body)
+        except PanelError as error:
+            raise known_beside_a_count(error) from None
 
     try:
         listing = await ask(client, Operation.LIST, read)
@@ -132,7 +137,40 @@ async def ask_listing(
         if count == 0 and error.reason is Reason.UNEXPECTED:
             return EMPTY
         raise
-    if not listing.unlisted:
+    if count is None and listing.listed:
+        raise no_count()
+    if not count or not listing.unlisted:
         return listing
-    # What left the queue between the two is not missing in the list.
-    return replace(listing, count=min(count, await ask(client, Operation.COUNT, read_count)))
+    # What left the queue between the two is not missing in the list; that nothing is left, by
+    # an empty text, is no number.
+    again = await ask(client, Operation.COUNT, _read_count)
+    return listing if again is None else replace(listing, count=min(count, again))
+
+
+async def ask_count(client: PanelClient) -> int:
+    """Ask the panel how many messages its queue holds.
+
+    Raises:
+        PanelError: it could not be asked, or its answer was not understood.
+    """
+    count = await ask(client, Operation.COUNT, _read_count)
+    if count is not None:
+        return count
+    host = client.host
+
+    async def read_listed(body: bytes) -> int:
+        try:
+            table = decode_queue(
+                body, now=time.time(), fields=host.told_fields, time_zone=host.zone
+            )
+        except PanelError as error:
+            raise known_beside_a_count(error) from None
+        return table.listed
+
+    if await ask(client, Operation.LIST, read_listed):
+        raise no_count()
+    return 0
+
+
+async def _read_count(body: bytes) -> int | None:
+    return decode_blank_count_reply(body)

@@ -20,9 +20,7 @@ from exporter.cli.terminal import (
 )
 from exporter.config.selectors import Selector
 from exporter.journal.view import messages_view
-from exporter.panel.ask import ask
-from exporter.panel.decode import decode_count_reply
-from exporter.panel.protocol import Operation
+from exporter.listing import ask_count
 from exporter.remediation.by_hand import Prospect, prospect_of
 from exporter.remediation.work import EVERYTHING, Deed
 from exporter.text import integer
@@ -56,15 +54,12 @@ def count(name: str, config_file: Path, output_format: str) -> None:
     """  # noqa: D301
     config, host = the_host(config_file, name)
 
-    async def read(body: bytes) -> int:
-        return decode_count_reply(body)
-
-    async def ask_count() -> int:
+    async def ask() -> int:
         async with workshop(config, host) as shop:
-            return await ask(shop.bench.client, Operation.COUNT, read)
+            return await ask_count(shop.bench.client)
 
     with told(host.name):
-        messages = uvloop.run(ask_count())
+        messages = uvloop.run(ask())
     if output_format == "json":
         print_json({"host": host.name, "messages": messages})
     else:

@@ -1,8 +1,13 @@
 """Decodes the panel's replies: pure functions from bytes to values, no clock, no I/O."""
 
 from exporter.panel.decode.anonymise import anonymise, anonymise_reply
-from exporter.panel.decode.count import decode_count, decode_count_reply
-from exporter.panel.decode.envelope import Reply, decode_reply
+from exporter.panel.decode.count import (
+    decode_blank_count_reply,
+    decode_count,
+    decode_count_reply,
+    no_count,
+)
+from exporter.panel.decode.envelope import Reply, decode_reply, known_beside_a_count
 from exporter.panel.decode.queue import decode_queue
 from exporter.panel.decode.recognition import FieldReading
 from exporter.panel.decode.service_status import decode_service_reply, decode_service_status
@@ -16,6 +21,7 @@ __all__ = [
     "Reply",
     "anonymise",
     "anonymise_reply",
+    "decode_blank_count_reply",
     "decode_count",
     "decode_count_reply",
     "decode_queue",
@@ -23,5 +29,7 @@ __all__ = [
     "decode_reply",
     "decode_service_reply",
     "decode_service_status",
+    "known_beside_a_count",
+    "no_count",
     "queue_stats",
 ]

@@ -21,7 +21,7 @@ _MAX_ADDRESS = 1000
 _SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
 _QUOTED = r'"(?:[^"\\]|\\.){0,200}+"'
 _ADDRESS = re.compile(rf"(?:{_QUOTED}|[^\s<>\"(),;])++")
-_PARTS = re.compile(r"[^\[\]{}@]+(?:@(?:[^\[\]{}@]*+|\[[^\[\]@]+\]))*+")
+_PARTS = re.compile(r"[^\[\]{}@]+(?:@(?:\[[^\[\]@]+\]|[^\[\]{}@]*+))*+")
 """Outside quotes brackets stand around a host's address behind the `@` and nowhere else: a list of
 JSON in a text is no address."""
 _BRACKETED = re.compile(rf"[^<>]{{0,200}}<((?:{_QUOTED}|[^<>\"]){{0,{_MAX_ADDRESS}}}+)>")

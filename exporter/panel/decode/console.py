@@ -8,11 +8,11 @@ lines) is read line by line by the same rules.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from io import StringIO
-from itertools import compress
-from typing import Any
+from itertools import pairwise
 
 from exporter.panel.decode.addresses import (
     SIMPLE_ADDRESS,
@@ -20,13 +20,18 @@ from exporter.panel.decode.addresses import (
     read_sender,
     read_senders,
     unescape,
+    without_quoted,
 )
+from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.decode.values import (
     ACTIVE_MARK,
     EXIM_ID,
+    EXPIRE_MARK,
     FROZEN_WORDS,
     HOLD_MARK,
     POSTFIX_ID,
+    POSTFIX_MARKS,
+    SPOOL_SUFFIX,
     read_frozen,
 )
 
@@ -35,59 +40,107 @@ CHUNK = 2**17
 
 MAX_ODD_LINES = 3
 
+_TWO_MESSAGES = 80
+"""Characters below which a line cannot hold the headers of two messages."""
+
+_BEFORE_HEADER = 8
+"""Characters up to which a line can be indented before its header."""
+
 _WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _DATE = rf"{_WEEKDAY} [A-Z][a-z]{{2}} [ \d]?\d \d\d:\d\d:\d\d"
 _NO_STATE = "".join(rf"(?!{word}\))" for word in FROZEN_WORDS if word.isascii())
 _EXIM_MESSAGE = re.compile(
-    rf"^ {{0,3}}+(\d++[smhdw]) {{1,8}}+(?:([\d.]++[KMG]?+) )?+({EXIM_ID})"
+    rf"^ {{0,3}}+(\d++[smhdw]) {{1,8}}+(?:([\d.]++[KMG]?+) )?+({EXIM_ID}){SPOOL_SUFFIX}"
     rf" <((?:{SIMPLE_ADDRESS})?+)>(?: \({_NO_STATE}[a-z0-9_.-]++\))?+( \*\*\* frozen \*\*\*)?+\n"
-    rf"((?: *+(?:D )?{SIMPLE_ADDRESS}\n)++)(?:\n|(?= {{0,3}}\d++[smhdw] )|\Z)",
+    rf"((?: *+(?:\+?D )?{SIMPLE_ADDRESS}\n)++)(?:\n|(?= {{0,3}}\d++[smhdw] )|\Z)",
     re.MULTILINE | re.ASCII,
 )
 """Possessive, and with nothing in it that would need a second look at the columns."""
+_PLAIN = r"[^\t-\r\x1c-\x20()\"<>]"
+_PLAIN_LOCAL = r"[^\t-\r\x1c-\x20()\"<>@]"
 # A reason may stand before the recipients; with several reasons the line reader takes over.
 _POSTFIX_MESSAGE = re.compile(
-    rf"^({POSTFIX_ID}[*!]?) +(\d+) ({_DATE})  ?([^\s()]+)\n(?:[ \t]*\([^\n]*\)[ \t]*\n)?"
-    r"((?:(?:[ \t]+[^\s(][^\n]*|[^\s<>()][^\s<>()@]*+@[^\s<>()]++)\n)++)(?![ \t(])\n?",
+    rf"^({POSTFIX_ID}{POSTFIX_MARKS}) +(\d+) ({_DATE})  ?({_PLAIN}++)\n"
+    r"(?:[ \t]*\([^\n]*\)[ \t]*\n)?"
+    rf"((?:(?:[ \t]++{_PLAIN}++|{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++)\n)++)"
+    rf"(?:\n|(?={POSTFIX_ID}{POSTFIX_MARKS} +\d+ {_WEEKDAY} )|\Z)",
     re.MULTILINE | re.ASCII,
 )
 
 _EXIM_HEADER = re.compile(
-    rf"\s*(?:(-?\d+[smhdw])\s+)?(?:(-?\d[\d.]*[KMG]?)\s+)?({EXIM_ID})(?:\s+(<.*))?", re.ASCII
+    rf"\s*(?:(-?\d+[smhdw])\s+)?(?:(-?\d[\d.]*[KMG]?)\s+)?({EXIM_ID}){SPOOL_SUFFIX}(?:\s+(\S.*))?",
+    re.ASCII,
 )
-_POSTFIX_HEADER = re.compile(rf"\s*({POSTFIX_ID}[*!]?)\s+(-?\d+)\s+({_DATE})\s+(\S.*)", re.ASCII)
+_POSTFIX_HEADER = re.compile(
+    rf"\s*({POSTFIX_ID}{POSTFIX_MARKS})\s+(-?\d+)\s+({_DATE})\s+(\S.*)", re.ASCII
+)
 _HEADER = re.compile(
-    rf"^[ \t]*(?:(?:-?\d+[smhdw][ \t]+)?(?:-?\d[\d.]*[KMG]?[ \t]+)?({EXIM_ID})[ \t]*(?:<|$)"
-    rf"|{POSTFIX_ID}[*!]?[ \t]+-?\d+[ \t]+{_WEEKDAY}[ \t])",
+    rf"^[ \t]*(?:(-?\d+[smhdw][ \t]+)?(?:-?\d[\d.]*[KMG]?[ \t]+)?({EXIM_ID}){SPOOL_SUFFIX}"
+    r"(?(1)(?=\s|\Z)|[ \t]*(?:(?=<)|$))"
+    rf"|{POSTFIX_ID}{POSTFIX_MARKS}[ \t]+-?\d+[ \t]+{_WEEKDAY}[ \t])",
     re.MULTILINE | re.ASCII,
 )
-_NOT_A_ROW = re.compile(
-    r"-+\s?Queue ID.*|-- \d+ [KMG]?i?[Bb]ytes in \d+ Requests?\.?"
-    r"|(?:Your )?[Mm]ail queue is empty\.?"
+"""Where a message begins; what comes behind an Exim id matters only where no age is before it."""
+
+_MAYBE_HEADER = re.compile(
+    r"-?\d+[smhdw]\s+\S.*"
+    r"|(?:.*[^\w@.+=-])?[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}[^\s\w@]?[^\s@]{0,3}(?:\s.*)?"
+    r"|[0-9A-Za-z]{6,25}[^\s\w@]{0,3}\s+-?\d+[KMG]?\s.*"
+    rf"|.*{_WEEKDAY}\s+[A-Z][a-z]{{2}}\s+\d{{1,2}}\s+\d\d:\d\d.*",
+    re.ASCII,
 )
-_CORRUPT = re.compile(r"\*\*\* spool .*\*\*\*")
+"""A line that is read as nothing, but must be the header of a message in a form not known."""
+
+_EXIM_WITHIN = re.compile(
+    rf"(?:(?<=\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?{EXIM_ID}{SPOOL_SUFFIX}\s+<", re.ASCII
+)
+_POSTFIX_WITHIN = re.compile(
+    rf"(?:(?<=\s)({POSTFIX_ID}{POSTFIX_MARKS})\s+)?(?<=\s)-?\d+\s+{_DATE}\s", re.ASCII
+)
+"""Headers in the middle of a line, of a list that has lost its line breaks. Without the group
+they touch what is before them, so that it is not known where one ends and the other begins."""
+
+_HEADING = re.compile(r"-Queue ID-+ +-+Size-+ +-+Arrival Time-+ +-+Sender/Recipient-+")
+_CLOSING = re.compile(r"-- \d+ [KMG]?i?[Bb]ytes in (\d{1,9}) Requests?\.?\s*\Z")
+_NO_MESSAGE = re.compile(
+    r"[-=_ ]+|-+\s?Queue ID[-\s\w/]*|[-\sA-Z/]*-{3}|-- \d+ [KMG]?i?[Bb]ytes in \d+ Requests?\.?"
+    r"|(?:/\S*/)?(?:exim\d?|post[a-z]+(?:/[a-z]+)?|mailq|sendmail|showq|sudo|su|(?:ba|da)?sh|php)"
+    r"(?:\[\d+\])?: .*"
+    r"|(?:php )?(?:fatal error|warning|notice|deprecated|error): .*",
+    re.IGNORECASE | re.ASCII,
+)
+"""Headings, what closes a list, and warnings of the commands and of their shell."""
+_WARNING = re.compile(r"[^-=_\s].*")
+
+_CORRUPT = re.compile(r"\*\*\* spool [^*]*\*\*\*(\s+\*\*\* frozen \*\*\*)?")
 _REASON = re.compile(r"\(.*\)")
 _INNER = re.compile(r"\(([^()]{1,40})\)")
-_FIRST_STATE_WORD = re.compile(r"\*|(?<!\S)(?!D\s)[^\s@]++(?!\S)")
+_FIRST_STATE_WORD = re.compile(r"\*|(?<!\S)(?!\+?D\s)[^\s@]++(?!\S)")
 """Where the addresses of a line end: what follows has no `@`, or a star of Exim's mark."""
 _EXIM_SENDER = re.compile(
     r"(<(?:\"(?:[^\"\\]|\\.)*+\"|[^<>\"])*+>)(?: \(([^()]*)\))?"
     r"(\s+\*\*\* frozen \*\*\*)?(?:\s+(.*))?"
 )
+_BARE_SENDER = re.compile(
+    r"((?:\"(?:[^\"\\]|\\.)*+\"|[^\s<>\"()*@])++@[^\s<>\"()@]++)?(\s*(?<!\S)\*\*\* frozen \*\*\*)?"
+)
 
-_MARKS = ACTIVE_MARK + HOLD_MARK
+_MARKS = ACTIVE_MARK + HOLD_MARK + EXPIRE_MARK
 
-_MARKUP_WITHIN = 2**16
-"""Characters within which a text that was made for a page shows it."""
-_MARKUP = re.compile(r"<(?:/|br\W|pre\W|t[dhr]\W)", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s{0,5}/?>\n?|</(?:tr|p|div|li)>\n?", re.IGNORECASE)
-_CELL = re.compile(r"</t[dh]>\s{0,50}<t[dh][^<>]{0,200}>", re.IGNORECASE)
 _MAYBE_TAG = re.compile(r"<[/a-zA-Z]{1,6}+[\s/>]")
-"""What every tag of the two above begins with: quicker to find that there is none."""
+"""What every tag of these begins with: quicker to find that there is none."""
 _TAG = re.compile(
-    r"</?(?:pre|code|table|tbody|thead|tr|td|th|div|p|span|b|i|ul|li|font|tt)(?:\s[^<>]{0,200})?>",
+    r"</?(?:pre|code|table|tbody|thead|tr|td|th|div|p|span|b|i|ul|li|font|tt|a|strong|em|small)"
+    r"(?:\s[^<>]{0,200})?>",
     re.IGNORECASE,
 )
+_TABLE_CELL = re.compile(r"<t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
+_TABLE_ROW = re.compile(r"</?tr(?:\s[^<>]{0,200})?>", re.IGNORECASE)
+_CELL_END = re.compile(r"</t[dh]>.*", re.IGNORECASE | re.DOTALL)
+_DATA_CELL = re.compile(r"<td[\s>]", re.IGNORECASE)
+_IN_CELL = re.compile(r"<br\s{0,5}/?>\n?|</(?:p|div|li)>\n?(?=.)", re.IGNORECASE | re.DOTALL)
+_DATA = re.compile(r"[\d@<>*]")
 
 
 @dataclass(slots=True)
@@ -103,39 +156,139 @@ class ConsoleRows:
     recipients: list[object] = field(default_factory=list)
     frozen: list[bool | None] = field(default_factory=list)
     odd: int = 0
-    """Lines that belong to no message."""
+    """Messages that are not understood."""
     odd_lines: list[str] = field(default_factory=list)
-    """The first of them."""
+    """The first lines of the first of them."""
 
-    def add_odd(self, line: str) -> None:
-        """Count in a line that belongs to no message."""
-        self.odd += 1
-        if self.odd <= MAX_ODD_LINES:
+    def add_odd(self, line: str, messages: int = 1) -> None:
+        """Count in a message that is not understood, or several on one line."""
+        self.odd += messages
+        if len(self.odd_lines) < MAX_ODD_LINES:
             self.odd_lines.append(line)
 
 
 def plain_text(text: str) -> str:
-    """The text without what a PHP panel may have added to show it on a page."""
+    """The text without what a PHP panel may have added to show it on a page.
+
+    A heading or a closing line of mailq that has lost its line break is on its own again.
+    """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\xa0" in text:
         text = text.replace("\xa0", " ")
     if _MAYBE_TAG.search(text):
-        text = _TAG.sub("", _BREAK.sub("\n", _CELL.sub("\t", text)))
+        text = _TAG.sub("", _BREAK.sub("\n", text))
     if "&" in text:
         text = unescape(text.replace("&nbsp;", " "))
-    return text
+    if "-Queue ID-" in text and not all(_is_line(m) for m in _HEADING.finditer(text)):
+        text = _HEADING.sub("\n", text)
+    closing = _CLOSING.search(text, max(0, len(text) - 100))
+    if closing is None or _is_line(closing):
+        return text
+    return f"{text[: closing.start()]}\n{closing[0]}"
 
 
-def is_console(text: str) -> bool:
-    """Whether a text holds a message of `exim -bp` or `postqueue -p`, or says there is none.
+def _is_line(match: re.Match[str]) -> bool:
+    text, end = match.string, match.end()
+    return text[match.start() - 1 : match.start()] in ("", "\n") and text[end : end + 1] in (
+        "",
+        "\n",
+    )
 
-    Neither command prints tabs: lines with them are a table that only looks alike.
+
+def is_console(text: str, *, bare: bool = True) -> bool:
+    """Whether a text holds a message of `exim -bp` or `postqueue -p`.
+
+    Neither command prints tabs: lines with them are a table that only looks alike. So are lines
+    without brackets around the sender, unless `bare`.
     """
     header = _HEADER.search(text)
-    if header is not None:
-        return "\t" not in header[0].strip()
-    return all(_NOT_A_ROW.fullmatch(line.strip()) for line in StringIO(text) if not line.isspace())
+    if header is None or "\t" in header[0].strip():
+        return False
+    if bare or not header[2]:
+        return True
+    rest = text[header.end() : header.end() + 9].split("\n", 1)[0].strip()
+    return not rest or rest.startswith("<")
+
+
+def closing_count(text: str) -> int:
+    """How many messages the closing line of mailq speaks of; 0 without one."""
+    closing = _CLOSING.search(text, max(0, len(text) - 100))
+    return 0 if closing is None else int(closing[1])
+
+
+def is_no_message(line: str) -> bool:
+    """Whether a line, without blanks around it, is known to be none of a message."""
+    return _NO_MESSAGE.fullmatch(line) is not None or says_nothing_there(line)
+
+
+def unread_messages(text: str) -> list[str]:
+    """The first lines of what must be messages in a text of which nothing is understood.
+
+    They are told apart by blank lines, or by lines that are indented further than the first. A
+    text that holds only warnings tells nothing of messages, and counts as one.
+    """
+    if says_nothing_there(text):
+        return []
+    lines = [line for line in text.split("\n") if not is_no_message(line.strip())]
+    if not any(map(str.strip, lines)):
+        told = [line for line in text.split("\n") if line.strip()]
+        nothing = any(map(says_nothing_there, told))
+        warnings = [line for line in told if _WARNING.match(line.strip())]
+        return [] if nothing else warnings[:1]
+    while not lines[0].strip():
+        lines.pop(0)
+    if any(not line.strip() for line in "\n".join(lines).strip().split("\n")):
+        return [
+            line
+            for before, line in zip(["", *lines], lines, strict=False)
+            if line.strip() and not before.strip()
+        ]
+    deepest = len(lines[0]) - len(lines[0].lstrip()) + 2
+    return [line for line in lines if line.strip() and len(line) - len(line.lstrip()) <= deepest]
+
+
+# --- tables for a page -----------------------------------------------------------------------
+
+
+def is_table(text: str) -> bool:
+    """Whether a text is made of the cells of an HTML table."""
+    return "<" in text and _TABLE_CELL.search(text) is not None
+
+
+def table_rows(text: str) -> Iterator[list[str]]:
+    """The cells of each row of an HTML table without its headings; breaks in a cell are lines."""
+    heading: list[str] | None = None
+    first = True
+    for row in _TABLE_ROW.split(text):
+        cells = [*map(_cell_text, _TABLE_CELL.split(row)[1:])]
+        if not any(cells) or not _DATA_CELL.search(row):
+            continue
+        if sum(map(bool, cells)) == 1 and is_no_message("".join(cells)):
+            heading = None
+        elif first and is_heading_row(cells):
+            heading = cells  # if there is anything below
+        else:
+            heading = None
+            yield cells
+        first = False
+    if heading is not None:
+        yield heading
+
+
+def is_heading_row(cells: Sequence[str]) -> bool:
+    """Whether the first row of a table names its columns: no message is told without a digit."""
+    return len(cells) > 1 and not any(map(_DATA.search, cells))
+
+
+def _cell_text(cell: str) -> str:
+    text = _IN_CELL.sub("\n", _CELL_END.sub("", cell))
+    text = unescape(_TAG.sub("", text).replace("&nbsp;", " ")).strip()
+    # Of a picture the name or the style says what it means.
+    return cell.strip() if not text and "=" in cell else text
+
+
+# --- console text ----------------------------------------------------------------------------
 
 
 def read_console(text: str) -> Iterator[ConsoleRows]:
@@ -152,7 +305,7 @@ def read_console(text: str) -> Iterator[ConsoleRows]:
 def _read_piece(text: str) -> ConsoleRows:
     rows = ConsoleRows()
     header = _HEADER.search(text)
-    if header is not None and header[1]:
+    if header is not None and header[2]:
         parts = _EXIM_MESSAGE.split(text)
         rows.ages, rows.sizes, rows.ids = parts[1::7], parts[2::7], parts[3::7]
         rows.senders, rows.recipients = parts[4::7], [*map(str.strip, parts[6::7])]
@@ -163,116 +316,266 @@ def _read_piece(text: str) -> ConsoleRows:
         marked, rows.sizes, rows.ages = parts[1::6], parts[2::6], parts[3::6]
         rows.ids = [id_.rstrip(_MARKS) for id_ in marked]
         rows.senders, rows.recipients = read_senders(parts[4::6]), [*map(str.strip, parts[5::6])]
-        rows.frozen = [id_.endswith(HOLD_MARK) for id_ in marked]
+        rows.frozen = [HOLD_MARK in id_ for id_ in marked]
         gaps = parts[0::6]
-    for gap in compress(gaps, map(str.strip, gaps)):
-        _read_lines(StringIO(gap), rows)
+    reader = _LineReader(rows)
+    for number, gap in enumerate(gaps):
+        if gap and not gap.isspace():
+            reader.read(StringIO(gap), above=number - 1)
     return rows
 
 
-def _read_lines(lines: Iterable[str], rows: ConsoleRows) -> None:
-    """Append the messages of some lines, and the lines that belong to none."""
-    waiting: list[str] | None = None
-    exim = False
-    for line in lines:
+class _Below(Enum):
+    """What the lines below belong to."""
+
+    NOTHING = "nothing"
+    """No message: a blank line was the last."""
+    MESSAGE = "message"
+    LOST = "lost"
+    """A message that is not understood, and is counted."""
+    ADDRESSES = "addresses"
+    """Addresses without a header."""
+
+
+class _LineReader:
+    """Appends the messages of some lines to `rows`, and counts those that are not understood."""
+
+    def __init__(self, rows: ConsoleRows) -> None:
+        self._rows = rows
+        self._below = _Below.NOTHING
+        self._above: int | None = None
+        """The last message; None when there is none, or when it is not understood."""
+        self._first = True
+        """Whether no message came before, understood or not."""
+        self._waiting: list[str] = []
+        self._exim = False
+        self._bare = False
+        """Whether the open message's sender stood without brackets."""
+        self._in_reason = 0
+        """How many parentheses of a reason are open: it goes on in the next line."""
+
+    def read(self, lines: Iterable[str], *, above: int) -> None:
+        """Some lines; `above` is the message that ended right before them, -1 for none."""
+        self._above, self._first = (None, True) if above < 0 else (above, False)
+        for line in lines:
+            for part in self._parts(line):
+                self._read_line(part)
+        self._end()
+
+    def _parts(self, line: str) -> Sequence[str]:
+        """The messages of a line that holds several, one each."""
+        if len(line) < _TWO_MESSAGES or self._in_reason or _is_one(line):
+            return (line,)
+        for pattern, unsure in ((_EXIM_WITHIN, '"'), (_POSTFIX_WITHIN, '"(')):
+            found = [*pattern.finditer(f" {line}")]
+            starts = [match.start() for match in found if match.start() > _BEFORE_HEADER]
+            if not starts:
+                continue
+            if all(match[1] for match in found) and not any(sign in line for sign in unsure):
+                cuts = [0, *(start - 1 for start in starts), len(line)]
+                return [part for a, b in pairwise(cuts) if (part := line[a:b]).strip()]
+            # Where one ends, and whose words the headers are, is not known.
+            if self._below is _Below.MESSAGE:
+                self._rows.recipients[-1] = None
+            self._end()
+            self._lose(line.strip(), 1 if any(sign in line for sign in unsure) else len(found))
+            return ()
+        return (line,)
+
+    def _read_line(self, line: str) -> None:
         stripped = line.strip()
         if not stripped:
-            waiting = None
-        elif header := _EXIM_HEADER.fullmatch(line.rstrip()):
-            waiting = []
-            exim = True
-            _append_exim(header, waiting, rows)
-        elif header := _POSTFIX_HEADER.fullmatch(line.rstrip()):
-            waiting = []
-            exim = False
-            _append_postfix(header, waiting, rows)
-        elif _CORRUPT.fullmatch(stripped) and waiting is not None:
-            # The spool file could not be read: nothing but the id is sure.
-            rows.ages[-1] = rows.sizes[-1] = rows.senders[-1] = rows.recipients[-1] = None
-            rows.frozen[-1] = waiting = None
-        elif waiting is not None and _REASON.fullmatch(stripped):
-            _read_reason(stripped, rows, exim=exim)
-        elif waiting is not None and exim and _may_follow_exim(line):
-            _append_waiting(stripped, waiting, rows)
-        elif waiting is not None and (line[0] in " \t" or "@" in stripped):
-            waiting.append(stripped)
+            self._end()
+        elif self._in_reason:
+            self._in_reason += stripped.count("(") - stripped.count(")")
+        elif is_no_message(stripped) or self._read_header(line):
+            pass
+        elif stripped[0] not in '("' and _MAYBE_HEADER.fullmatch(stripped):
+            self._end()
+            self._lose(stripped)
+        elif self._below is _Below.MESSAGE:
+            self._read_below(line, stripped)
+        elif self._below is not _Below.LOST:
+            self._read_orphan(stripped)
+
+    def _read_header(self, line: str) -> bool:
+        header = _EXIM_HEADER.fullmatch(line.rstrip())
+        if header is not None and (header[1] or header[4] is None or header[4][0] == "<"):
+            self._begin(exim=True)
+            self._append_exim(header)
+            return True
+        header = _POSTFIX_HEADER.fullmatch(line.rstrip())
+        if header is not None:
+            self._begin(exim=False)
+            self._append_postfix(header)
+            return True
+        return False
+
+    def _begin(self, *, exim: bool) -> None:
+        self._end()
+        self._below, self._exim, self._waiting = _Below.MESSAGE, exim, []
+        self._bare, self._first = False, False
+
+    def _lose(self, line: str, messages: int = 1) -> None:
+        self._rows.add_odd(line, messages)
+        self._below, self._above, self._first = _Below.LOST, None, False
+
+    def _end(self) -> None:
+        """The open message has no further lines, if one is open."""
+        rows = self._rows
+        if self._below is _Below.MESSAGE:
+            self._above = len(rows.ids) - 1
+            # Its recipients may stand behind a blank line that somebody put there.
+            if not self._waiting:
+                rows.recipients[-1] = None
+                rows.senders[-1] = None if self._bare else rows.senders[-1]
+        self._below, self._in_reason = _Below.NOTHING, 0
+
+    def _read_orphan(self, stripped: str) -> None:
+        """A line below no message. Addresses may be more recipients of the message before."""
+        addresses = "@" in stripped and read_recipients(stripped) is not None
+        if (addresses or _REASON.fullmatch(stripped)) and not self._first:
+            self._below = _Below.ADDRESSES
+            if self._above is not None:
+                self._rows.recipients[self._above] = None
+        elif self._below is _Below.NOTHING or self._first:
+            self._lose(stripped)
+
+    # --- the lines of one message ----------------------------------------------------------
+
+    def _append_exim(self, header: re.Match[str]) -> None:
+        age, size, message_id, rest = header.groups()
+        if rest is None:
+            self._append(message_id, age, size, None, None, frozen=None)
+            return
+        if rest[0] != "<":
+            self._append_bare(header)
+            return
+        # A quoted sender may hold the mark, too: only behind the closing bracket it is one.
+        sender = _EXIM_SENDER.fullmatch(rest.rstrip())
+        if sender is None:
+            self._append(message_id, age, size, None, self._waiting, frozen=None)
+            return
+        # `(frozen)` may be a user of that name, or a panel's way to write the mark: not known.
+        login_like_mark = sender[2] is not None and read_frozen(sender[2], flag=False) is True
+        frozen = True if sender[3] else None if login_like_mark else False
+        told = read_sender(sender[1])
+        self._append(message_id, age, size, told, self._waiting, frozen=frozen)
+        if sender[4]:
+            self._append_waiting(sender[4])
+
+    def _append_bare(self, header: re.Match[str]) -> None:
+        """A header without brackets: an address is the sender only if recipients follow below.
+
+        A mark that is not there tells nothing: the line is not as Exim writes it.
+        """
+        age, size, message_id, rest = header.groups()
+        sender = _BARE_SENDER.fullmatch(rest.rstrip())
+        told = sender[1] if sender is not None else None
+        frozen = True if sender is not None and sender[2] else None
+        waiting = None if sender is None else self._waiting
+        self._append(message_id, age, size, told and read_sender(told), waiting, frozen=frozen)
+        self._bare = True
+
+    def _append_postfix(self, header: re.Match[str]) -> None:
+        marked, size, date, rest = header.groups()
+        id_, on_hold = marked.rstrip(_MARKS), HOLD_MARK in marked
+        told: str | None = rest.strip()
+        sender, *recipients = rest.split()
+        if recipients and '"' not in rest:
+            # A line that holds the message whole.
+            plain = "(" not in rest and all("@" in address for address in recipients)
+            told = sender if plain else None
+            self._waiting += recipients if plain else []
+        self._append(id_, date, size, told and read_sender(told), self._waiting, frozen=on_hold)
+
+    def _append(
+        self,
+        message_id: str,
+        age: str | None,
+        size: str | None,
+        sender: str | None,
+        waiting: list[str] | None,
+        *,
+        frozen: bool | None,
+    ) -> None:
+        rows = self._rows
+        rows.ids.append(message_id)
+        rows.ages.append(age)
+        rows.sizes.append(size)
+        rows.senders.append(sender)
+        rows.recipients.append(waiting)
+        rows.frozen.append(frozen)
+
+    def _read_below(self, line: str, stripped: str) -> None:
+        corrupt = _CORRUPT.fullmatch(stripped)
+        if corrupt:
+            self._read_corrupt(frozen=corrupt[1] is not None)
+        elif _REASON.fullmatch(stripped):
+            # Postfix tells so why a message waits; under Exim it may be a panel's mark.
+            if self._exim and read_frozen(stripped[1:-1], flag=False):
+                self._rows.frozen[-1] = True
+        elif self._exim:
+            self._read_below_exim(line, stripped)
+        elif stripped[0] == "(":
+            self._in_reason = stripped.count("(") - stripped.count(")")
+            self._rows.recipients[-1] = None
+        elif read_recipients(stripped) is not None and (line[0] in " \t" or "@" in stripped):
+            self._waiting.append(stripped)
         else:
-            _read_odd(stripped, waiting, rows)
+            self._rows.recipients[-1] = None
+
+    def _read_below_exim(self, line: str, stripped: str) -> None:
+        if line[0] in " \t*" or "@" in line or read_frozen(line, flag=False) is True:
+            self._append_waiting(stripped)
+        else:
+            self._rows.recipients[-1] = None  # one of them, or a word that is not known
+            self._rows.frozen[-1] = self._rows.frozen[-1] or None
+
+    def _read_corrupt(self, *, frozen: bool) -> None:
+        """The spool file could not be read whole: its envelope could where there is a sender."""
+        rows = self._rows
+        rows.sizes[-1] = None
+        if rows.senders[-1] is not None and not self._bare:
+            rows.frozen[-1] = frozen or rows.frozen[-1]
+            return
+        rows.ages[-1] = rows.senders[-1] = rows.recipients[-1] = None
+        rows.frozen[-1] = None
+
+    def _append_waiting(self, text: str) -> None:
+        """Take the recipients of a message; what else is written there may be its mark.
+
+        Exim writes one exact mark at one exact place. A panel that writes it otherwise is
+        believed where it names a frozen message; any other words leave open whether it is one.
+        """
+        rows = self._rows
+        if any(read_frozen(inner, flag=False) for inner in _INNER.findall(without_quoted(text))):
+            rows.frozen[-1] = rows.frozen[-1] or None  # a mark, or somebody's comment
+        told = read_recipients(text)
+        if told is not None and all(map(_is_plain, (*told[0], *told[1]))):
+            self._waiting.append(text)
+            return
+        words = _FIRST_STATE_WORD.search(text)
+        state = words and read_frozen(text[words.start() :], flag=False)
+        addresses = text[: words.start()].strip() if words else ""
+        rows.frozen[-1] = True if state or rows.frozen[-1] else None
+        if state is None and ("@" in text or "*" not in text):
+            rows.recipients[-1] = None  # some of them might be lost
+        elif addresses:
+            self._waiting.append(addresses)
 
 
-def _read_odd(text: str, waiting: list[str] | None, rows: ConsoleRows) -> None:
-    """Count in a line that is read as nothing; below a message it may be one more recipient."""
-    if _NOT_A_ROW.fullmatch(text):
-        return
-    rows.add_odd(text)
-    if waiting is not None:
-        rows.recipients[-1] = None
-
-
-def _append_exim(header: re.Match[str], waiting: list[str], rows: ConsoleRows) -> None:
-    age, size, message_id, rest = header.groups()
-    if rest is None:
-        _append(rows, (message_id, age, size, None, None, None))
-        return
-    # A quoted sender may hold the mark, too: only behind the closing bracket it is one.
-    sender = _EXIM_SENDER.fullmatch(rest.rstrip())
-    if sender is None:
-        _append(rows, (message_id, age, size, None, waiting, None))
-        return
-    # `(frozen)` may be a user of that name, or a panel's way to write the mark: that is not known.
-    login_like_mark = sender[2] is not None and read_frozen(sender[2], flag=False) is True
-    frozen = True if sender[3] else None if login_like_mark else False
-    _append(rows, (message_id, age, size, read_sender(sender[1]), waiting, frozen))
-    if sender[4]:
-        _append_waiting(sender[4], waiting, rows)
-
-
-def _append_postfix(header: re.Match[str], waiting: list[str], rows: ConsoleRows) -> None:
-    marked, size, date, sender = header.groups()
-    id_, on_hold = marked.rstrip(_MARKS), marked.endswith(HOLD_MARK)
-    _append(rows, (id_, date, size, read_sender(sender), waiting, on_hold))
-
-
-def _read_reason(text: str, rows: ConsoleRows, *, exim: bool) -> None:
-    """Postfix tells in parentheses why a message waits; under Exim it may be a panel's mark."""
-    if exim and read_frozen(text[1:-1], flag=False):
-        rows.frozen[-1] = True
-
-
-def _may_follow_exim(line: str) -> bool:
-    """Whether a line belongs to the message above it: recipients, or a mark on its own."""
-    return line[0] in " \t*" or "@" in line or read_frozen(line, flag=False) is True
-
-
-def _append_waiting(text: str, waiting: list[str], rows: ConsoleRows) -> None:
-    """Take the recipients of the last message; what else is written there may be its mark.
-
-    Exim writes one exact mark at one exact place. A panel that writes it otherwise is believed
-    where it names a frozen message; any other words leave open whether it is one.
-    """
-    if any(read_frozen(inner, flag=False) for inner in _INNER.findall(text)):
-        rows.frozen[-1] = rows.frozen[-1] or None  # a mark, or somebody's comment
-    told = read_recipients(text)
-    if told is not None and all(map(_is_plain, (*told[0], *told[1]))):
-        waiting.append(text)
-        return
-    words = _FIRST_STATE_WORD.search(text)
-    state = words and read_frozen(text[words.start() :], flag=False)
-    addresses = text[: words.start()].strip() if words else ""
-    rows.frozen[-1] = True if state or rows.frozen[-1] else None
-    if state is None and ("@" in text or "*" not in text):
-        rows.recipients[-1] = None  # some of them might be lost
-    elif addresses:
-        waiting.append(addresses)
+def _is_one(line: str) -> bool:
+    """Whether a line can be read whole, so that any further header in it is part of an address."""
+    if line.lstrip()[:1] in ("(", '"') or read_recipients(line) is not None:
+        return True
+    header = _EXIM_HEADER.fullmatch(line.rstrip())
+    if header is not None:
+        sender = _EXIM_SENDER.fullmatch((header[4] or "").rstrip())
+        return sender is not None and not sender[4]
+    header = _POSTFIX_HEADER.fullmatch(line.rstrip())
+    return header is not None and read_sender(header[4]) is not None
 
 
 def _is_plain(address: str) -> bool:
     return "@" in address and "*" not in address.rpartition("@")[2]
-
-
-def _append(rows: ConsoleRows, row: tuple[object, ...]) -> None:
-    columns: tuple[list[Any], ...] = (
-        *(rows.ids, rows.ages, rows.sizes, rows.senders, rows.recipients, rows.frozen),
-    )
-    for column, value in zip(columns, row, strict=True):
-        column.append(value)

@@ -14,6 +14,8 @@ from exporter.panel.decode.envelope import (
     quote,
     unexpected,
 )
+from exporter.panel.decode.nothing import says_nothing_there
+from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 
 MAX_COUNT = 10**9
@@ -33,6 +35,11 @@ _ONE_NUMBER = re.compile(
 )
 """The only number of a text, at its end or start; only Chinese words may touch it."""
 _WORD = re.compile(r"[^\W\d_]+")
+_CLOSING = re.compile(
+    r"\s*-- ?\d+ [KMG]?i?bytes in (\d{1,9}) requests?\.?\s*|\s*total requests: ?(\d{1,9})\s*",
+    re.ASCII | re.IGNORECASE,
+)
+"""The last line of mailq, by Postfix and by Sendmail."""
 
 # A sentence counts only when it is made of these words: any other may turn its sense.
 _NAMING = re.compile(
@@ -60,6 +67,40 @@ def decode_count_reply(body: bytes) -> int:
         PanelError: as `decode_reply` and `decode_count`.
     """
     return decode_count(decode_reply(body, Operation.COUNT))
+
+
+def decode_blank_count_reply(body: bytes) -> int | None:
+    """As `decode_count_reply`, but None where the number is the empty text.
+
+    That is what awk makes of "Mail queue is empty": beside an empty list it is 0, and beside
+    anything else it is no count.
+    """
+    reply = decode_reply(body, Operation.COUNT)
+    try:
+        return decode_count(reply)
+    except PanelError:
+        if _is_blank(reply):
+            return None
+        raise
+
+
+def no_count() -> PanelError:
+    """The error for a count that is the empty text beside a list that is not empty."""
+    return unexpected(
+        "The number in the reply to count_msg is an empty text, which it is for an empty queue; "
+        "but list_msg answers no empty list."
+    )
+
+
+def _is_blank(reply: Reply) -> bool:
+    payload = reply.payload
+    if isinstance(payload, list) and payload and all(isinstance(line, str) for line in payload):
+        payload = "\n".join(payload)
+    if not isinstance(payload, str) or payload.strip():
+        return False
+    # Whatever else might hold a number, or a doubt about it, must be silent as well.
+    names = {*_NAMES, *PAYLOAD_KEYS}
+    return not any(name in names for name in reply.others) and not any(map(str.isdigit, reply.text))
 
 
 def decode_count(reply: Reply) -> int:
@@ -117,8 +158,11 @@ def _in_value(value: object, depth: int) -> Iterator[int]:
         yield int(value)
     elif isinstance(value, str):
         yield from _in_text(value)
-    elif isinstance(value, list) and len(value) == 1:
-        yield from _in_value(value[0], depth - 1)
+    elif isinstance(value, list):
+        # Lines of a command; the last may be what stands behind its line break.
+        told = [line for line in value if not isinstance(line, str) or line.strip()]
+        if len(told) == 1:
+            yield from _in_value(told[0], depth - 1)
     elif isinstance(value, dict):
         yield from _in_mapping(value, depth)
 
@@ -133,9 +177,12 @@ def _in_mapping(value: dict[str, object], depth: int) -> Iterator[int]:
 
 
 def _in_text(text: str) -> Iterator[int]:
-    bare = _BARE.fullmatch(_PLAIN_TAG.sub(" ", text)) if len(text) <= _MAX_TEXT else None
+    short = _PLAIN_TAG.sub(" ", text) if len(text) <= _MAX_TEXT else ""
+    bare = _BARE.fullmatch(short) or _CLOSING.fullmatch(short)
     if bare:
-        yield int(bare[1])
+        yield int(next(filter(None, bare.groups())))
+    elif says_nothing_there(text):
+        yield 0
     else:
         yield from _in_sentence(text)
 

@@ -78,6 +78,27 @@ class Envelope:
         return self.members[self.payload_key] if self.payload_key else None
 
 
+class EmptyBodyError(PanelError):
+    """The panel answered with an empty body."""
+
+
+def known_beside_a_count(error: PanelError) -> PanelError:
+    """An error of list_msg from a panel that has just answered count_msg.
+
+    Login and dialect are right then. PHP's json_encode gives nothing for a list with one byte
+    that is no UTF-8, and what the panel prints is empty.
+    """
+    if not isinstance(error, EmptyBodyError):
+        return error
+    return PanelError(
+        Reason.NOT_JSON,
+        "The panel could not encode its list: it answered list_msg with an empty body, though "
+        "it answers count_msg.",
+        hint="PHP gives nothing for a list in which one text is no UTF-8, such as a sender's "
+        "name. It is no empty queue; look for that message with the mail server's own commands.",
+    )
+
+
 def decode_reply(body: bytes, operation: Operation) -> Reply:
     """The reply's code, text and payload.
 
@@ -266,8 +287,8 @@ def _is_empty(raw: msgspec.Raw) -> bool:
 
 
 def _no_envelope(body: bytes, operation: Operation) -> PanelError:
-    if not body.strip():
-        return PanelError(
+    if not body.removeprefix(b"\xef\xbb\xbf").strip():
+        return EmptyBodyError(
             Reason.NOT_JSON,
             f"The panel answered {operation.value} with an empty body.",
             hint="That is how it answers a right login when it sees no operation: try another "

@@ -16,8 +16,18 @@ import msgspec
 
 from exporter.panel.decode.addresses import split_frozen_mark
 from exporter.panel.decode.anonymise import anonymise_value, safe_text
-from exporter.panel.decode.console import is_console, plain_text, read_console
+from exporter.panel.decode.console import (
+    closing_count,
+    is_console,
+    is_heading_row,
+    is_table,
+    plain_text,
+    read_console,
+    table_rows,
+    unread_messages,
+)
 from exporter.panel.decode.envelope import PAYLOAD_KEYS, open_envelope, quote, unexpected
+from exporter.panel.decode.json_lines import json_rows
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, decode_value
 from exporter.panel.decode.recognition import (
     FIELDS,
@@ -211,7 +221,7 @@ class _Listing:
             elif first == b"{" and depth:
                 self._read_object(payload, depth)
             elif first == b'"':
-                self._read_text(str(decode_value(payload)))
+                self._read_text(str(decode_value(payload)), depth)
             else:
                 raise unexpected("The payload of list_msg is neither a list nor a text.")
         except PARSE_ERRORS:
@@ -219,7 +229,7 @@ class _Listing:
         if self.lines:
             text = "\n".join(self.lines)
             self.lines.clear()
-            self._read_text(text)
+            self._read_text(text, depth)
 
     def _read_list(self, payload: msgspec.Raw) -> None:
         if _starts_with(payload, b"[", then=b'"'):
@@ -418,27 +428,69 @@ class _Listing:
 
     # --- texts ---------------------------------------------------------------------------------
 
-    def _read_text(self, text: str) -> None:
-        text = plain_text(text)
-        if is_console(text):
-            self._read_console(text)
+    def _read_text(self, text: str, depth: int) -> None:
+        if self._read_json_text(text, depth):
             return
+        if is_table(text):
+            text = self._read_table(text)
+        plain = plain_text(text)
         told_positions = any(isinstance(key, int) for key in self.fields.values())
-        separator = None if told_positions and "\t" not in text else "\t"
-        if separator is None or "\t" in text:
-            self.shapes.append("lines of a text, cut into columns")
-            for lines in _batches(text):
-                rows = [line.split(separator, _MAX_POSITIONS) for line in lines]
-                headed = self._is_heading(rows[0])
-                self._read_singly(rows[1:] if headed else rows, None)
-            return
-        self.shapes.append("a text that is not understood")
+        if is_console(plain, bare=not told_positions):
+            self._read_console(plain)
+        elif "\t" in plain or (told_positions and unread_messages(plain)):
+            self._read_columns(plain, "\t" if "\t" in plain else None)
+        elif plain != text and self._read_json_text(plain, depth):
+            pass  # its quotes were written for a page
+        else:
+            self._refuse_text(plain)
+
+    def _read_json_text(self, text: str, depth: int) -> bool:
+        """Whether a text is JSON, or lines of it, and so was read."""
+        found = json_rows(text) if depth else None
+        if found is None:
+            return False
+        self.shapes.append("JSON inside a text")
+        if isinstance(found, list):
+            self._read_rows(_Rows(found))
+        else:
+            self.read(found, depth - 1)
+        return True
+
+    def _read_table(self, text: str) -> str:
+        """Read the rows of an HTML table; of one with a single column, its lines are returned."""
+        rows = [*table_rows(text)]
+        if all(len(cells) == 1 for cells in rows):
+            return "\n".join(cells[0] for cells in rows)
+        self.shapes.append("rows of an HTML table")
+        for start in range(0, len(rows), CHUNK_ROWS):
+            self._read_singly(rows[start : start + CHUNK_ROWS], None)
+        return ""
+
+    def _read_columns(self, text: str, separator: str | None) -> None:
+        self.shapes.append("lines of a text, cut into columns")
+        first = True
         for lines in _batches(text):
-            self._refuse(lines)
+            rows = [line.split(separator, _MAX_POSITIONS) for line in lines]
+            if first and separator and len(rows) > 1:
+                rows = self._below_headings(rows)
+            first = False
+            self._read_singly(rows, None)
+
+    def _below_headings(self, rows: list[list[str]]) -> list[list[str]]:
+        named = self._is_heading(rows[0])
+        return rows[1:] if named or is_heading_row(rows[0]) else rows
+
+    def _refuse_text(self, text: str) -> None:
+        lines = unread_messages(text)
+        for line in lines[: MAX_SAMPLES - len(self.samples)]:
+            self.samples.append(anonymise_value(line.strip()))
+        self.listed += max(len(lines), closing_count(text))
+        if lines:
+            self.shapes.append("a text that is not understood")
 
     def _read_console(self, text: str) -> None:
         reader = ColumnReader(self.now, self.zone)
-        before = len(self.intake.ids)
+        before, listed_before = len(self.intake.ids), self.listed
         for rows in read_console(text):
             columns: dict[str, Sequence[object]] = {
                 "age": rows.ages,
@@ -452,6 +504,8 @@ class _Listing:
             for line in rows.odd_lines[: MAX_SAMPLES - len(self.samples)]:
                 self.samples.append(anonymise_value(line))
         self.console_rows += len(self.intake.ids) - before
+        # Messages that the list closes with and does not show are not understood either.
+        self.listed = max(self.listed, listed_before + closing_count(text))
 
     # --- the result ----------------------------------------------------------------------------
 
