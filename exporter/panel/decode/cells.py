@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, cast
 
@@ -53,6 +53,10 @@ BLANK = 131072
 _BITS = tuple(1 << bit for bit in range(18))
 _LONGEST = 300
 """Characters of a text that is remembered."""
+
+_EPOCH_DIGITS = 10
+_FIRST_MILLISECONDS = 10**11
+"""A number below is no Unix time in milliseconds, and one in seconds lies far ahead."""
 
 _SURE_IDS = re.compile(
     rf"(?:{values.EXIM_ID}{values.SPOOL_SUFFIX}|{values.POSTFIX_ID}(?:[*!]\#?|\#))", re.ASCII
@@ -111,32 +115,66 @@ def look_of(column: Sequence[object], now: float) -> Look:
     """What a column looks like; None is no cell."""
     kinds = set(map(type, column))
     if kinds == {str}:
-        text = "\n".join(cast("Sequence[str]", column)) + "\n"
-        bits = 0
-        if _ADDRESS_LINES.fullmatch(text):
-            bits = ADDRESS
-        elif _SURE_ID_LINES.fullmatch(text):
-            bits = SURE_ID | MIXED_ID | ANY_ID
-        if bits and text.count("\n") == len(column):
-            return Look(bits, bits, bits, 0, repeats=_repeats(column))
-    elif kinds == {list} and _are_plain_lists(cast("Sequence[list[object]]", column)):
-        bits = MANY | ADDRESS
-        return Look(bits, bits, bits)
-    return _add_up(column, now)
-
-
-def _add_up(column: Sequence[object], now: float) -> Look:
+        return _look_of_texts(cast("Sequence[str]", column), now)
+    if kinds == {list} and _are_plain_lists(cast("Sequence[list[object]]", column)):
+        return _uniform(MANY | ADDRESS)
+    if kinds == {bool}:
+        return _uniform(FLAG)
+    if kinds == {int}:
+        numbers = cast("Sequence[int]", column)
+        first, last = min(numbers), max(numbers)
+        if first > 1 and values.read_size(last) is not None:
+            epochs = values.is_epoch(first, now), values.is_epoch(last, now)
+            if epochs[0] is epochs[1] and last < _FIRST_MILLISECONDS:
+                return _uniform(NUMBER | SIZE | (EPOCH if epochs[0] else 0))
     counts = Counter(looks(value, now) for value in column if value is not None)
-    total = counts.total()
-    told = total - sum(number for bits, number in counts.items() if bits & BLANK)
-    some = half = every = 0
-    for bit in _BITS:
-        number = sum(n for bits, n in counts.items() if bits & bit and not bits & BLANK)
-        some |= bit if number else 0
-        half |= bit if number and 2 * number >= told else 0
-        every |= bit if number and number == told else 0
-    blank = 0 if told == total else 1 if told else 2
-    return Look(some, half, every, blank if total else 0, repeats=_repeats(column))
+    return _add_up(counts, column)
+
+
+def _look_of_texts(column: Sequence[str], now: float) -> Look:
+    text = "\n".join(column) + "\n"
+    bits = 0
+    if _ADDRESS_LINES.fullmatch(text):
+        bits = ADDRESS
+    elif _SURE_ID_LINES.fullmatch(text):
+        bits = SURE_ID | MIXED_ID | ANY_ID
+    if bits and text.count("\n") == len(column):
+        return _uniform(bits)
+    longest = max(map(len, column))
+    if longest > _LONGEST:
+        return _add_up(Counter(looks(value, now) for value in column), column)
+    counts = Counter(map(_of_short, column))
+    if longest >= _EPOCH_DIGITS and any(bits & NUMBER for bits in counts):
+        counts = Counter(looks(value, now) for value in column)
+    return _add_up(counts, column)
+
+
+@lru_cache(maxsize=64)
+def _uniform(bits: int) -> Look:
+    return Look(bits, bits, bits)
+
+
+def _add_up(counts: Mapping[int, int], column: Sequence[object]) -> Look:
+    """A column of which `counts` says how many cells have the same bits."""
+    told = {bits: number for bits, number in counts.items() if not bits & BLANK}
+    blank = 1 if len(told) < len(counts) else 0
+    if len(told) == 1:
+        some = half = every = next(iter(told))
+    else:
+        some = half = every = 0
+        total = sum(told.values())
+        for bits in told:
+            some |= bits
+        for bit in _BITS:
+            if some & bit:
+                number = sum(number for bits, number in told.items() if bits & bit)
+                half |= bit if 2 * number >= total else 0
+                every |= bit if number == total else 0
+    if blank and not told:
+        blank = 2
+        for bits in counts:
+            some |= bits & STATE
+    return Look(some, half, every, blank, repeats=bool(some & MIXED_ID) and _repeats(column))
 
 
 def _repeats(column: Sequence[object]) -> bool:

@@ -294,25 +294,40 @@ def _in_conflict(
 ) -> frozenset[str]:
     """The fields for which several keys are named, and tell different things."""
     conflicts = set()
-    for name, read in (
-        ("id", read_id),
-        ("age", AgeReader(sample.now, None, 1).read),
-        ("size", read_size),
-        ("sender", read_sender),
-        ("recipients", _everyone),
-    ):
-        if dict(question.told).get(name) is not None:
-            continue
-        named = [key for key, _ in looks if question.rank(key, name) is not None]
-        told = [[*map(read, sample.columns[key])] for key in named[:4]] if len(named) > 1 else []
+    for name, keys in _rivals(tuple(key for key, _ in looks), question):
+        if name == "age":
+            read: Callable[[object], object] = AgeReader(sample.now, None, 1).read
+        else:
+            read = _READERS[name]
+        told = [[*map(read, sample.columns[key])] for key in keys]
         if any(len(_distinct(row)) > 1 for row in zip(*told, strict=True)):
             conflicts.add(name)
     return frozenset(conflicts)
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def _rivals(keys: tuple[Key, ...], question: _Question) -> tuple[tuple[str, tuple[Key, ...]], ...]:
+    """The fields for which several keys are named, and a few of these."""
+    told = dict(question.told)
+    named = {
+        name: tuple(key for key in keys if question.rank(key, name) is not None)
+        for name in ("id", "age", "size", "sender", "recipients")
+        if name not in told
+    }
+    return tuple((name, rivals[:4]) for name, rivals in named.items() if len(rivals) > 1)
+
+
 def _everyone(value: object) -> frozenset[str] | None:
     told = read_recipients(value)
     return None if told is None else frozenset(told[0] + told[1])
+
+
+_READERS: Mapping[str, Callable[[object], object]] = {
+    "id": read_id,
+    "size": read_size,
+    "sender": read_sender,
+    "recipients": _everyone,
+}
 
 
 def _distinct(told: Sequence[object]) -> list[object]:
