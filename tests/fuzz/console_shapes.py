@@ -6,6 +6,7 @@ import html
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -50,7 +51,9 @@ def _exact(letters: Sequence[Letter]) -> frozenset[str]:
     return frozenset() if letters[0].is_exim else frozenset({"age", "size"})
 
 
-def _lines(letters: Sequence[Letter], all_blocks: Sequence[Block], pick: Random) -> list[str]:
+def _lines(
+    letters: Sequence[Letter], all_blocks: Sequence[Block], pick: Random, *, warned: bool = True
+) -> list[str]:
     """All that the command prints."""
     console = Console(long_columns=any("z" in letter.id for letter in letters))
     lines: list[str] = []
@@ -58,7 +61,7 @@ def _lines(letters: Sequence[Letter], all_blocks: Sequence[Block], pick: Random)
         lines += [*block, ""]
     if not letters[0].is_exim:
         lines = [heading(console), *lines, footer(letters)]
-    if pick.random() < 0.15:
+    if warned and pick.random() < 0.15:
         lines = [pick.choice(WARNINGS), *lines]
     return lines
 
@@ -263,9 +266,13 @@ WORN: Mapping[str, Callable[[list[str], Random], Any]] = {
 
 def _whole(show: Callable[[list[str], Random], Any], *, separable: bool) -> Shape:
     def shape(letters: Sequence[Letter], pick: Random) -> Shown:
+        if show is _wrapped_at_blanks:  # `(frozen)` on a line of its own is somebody's mark
+            letters = [
+                replace(letter, login=letter.login.replace("frozen", "")) for letter in letters
+            ]
         all_blocks = blocks(letters, _console(letters, pick))
         payload = show(_lines(letters, all_blocks, pick), pick)
-        return Shown(payload, letters, _exact(letters), separable=separable)
+        return Shown(payload, letters, _exact(letters), separable=separable, damaged=not separable)
 
     return shape
 
@@ -315,7 +322,7 @@ def _cut_columns(letters: Sequence[Letter], pick: Random) -> Shown:
         for letter, block in zip(letters, all_blocks, strict=True)
         if any(len(line) > width for line in block)
     }
-    lines = [line[:width] for line in _lines(letters, all_blocks, pick)]
+    lines = [line[:width] for line in _lines(letters, all_blocks, pick, warned=False)]
     return Shown("\n".join(lines), letters, _exact(letters), frozenset(cut), separable=True)
 
 
@@ -355,6 +362,8 @@ def _headers_alone(letters: Sequence[Letter], pick: Random) -> Shown:
     all_blocks = [block[:1] for block in blocks(letters, _console(letters, pick))]
     lines = [line for block in all_blocks for line in block]
     show = WHOLE[pick.choice([*WHOLE])]
+    # The mark of a message whose header lines are damaged stands in a line of its own.
+    letters = [replace(letter, frozen=letter.frozen and not letter.fault) for letter in letters]
     return Shown(show(lines, pick), letters, _exact(letters), separable=True)
 
 
@@ -395,7 +404,9 @@ def _empty(_letters: Sequence[Letter], pick: Random) -> Shown:
         pick.choice(("Mail queue is empty", "Mail queue is empty", "", heading(Console()))),
     ]
     show = WHOLE[pick.choice([*WHOLE])]
-    return Shown(show(lines, pick), (), separable=True)
+    # A warning alone may hide that the command failed: that is one thing not understood.
+    told = len(lines) == 1 or "empty" in lines[-1]
+    return Shown(show(lines, pick), (), separable=told)
 
 
 SHAPES: Mapping[str, Shape] = {

@@ -60,7 +60,8 @@ _PLAIN = r"[^\t-\r\x1c-\x20()\"<>]"
 _PLAIN_LOCAL = r"[^\t-\r\x1c-\x20()\"<>@]"
 # A reason may stand before the recipients; with several reasons the line reader takes over.
 _POSTFIX_MESSAGE = re.compile(
-    rf"^({POSTFIX_ID}{POSTFIX_MARKS}) +(\d+) ({_DATE})  ?({_PLAIN}++)\n"
+    rf"^({POSTFIX_ID}{POSTFIX_MARKS}) +(\d+) ({_DATE})  ?"
+    rf"({_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++|MAILER-DAEMON)\n"
     r"(?:[ \t]*\([^\n]*\)[ \t]*\n)?"
     rf"((?:(?:[ \t]++{_PLAIN}++|{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++)\n)++)"
     rf"(?:\n|(?={POSTFIX_ID}{POSTFIX_MARKS} +\d+ {_WEEKDAY} )|\Z)",
@@ -106,10 +107,12 @@ _NO_MESSAGE = re.compile(
     r"[-=_ ]+|-+\s?Queue ID[-\s\w/]*|[-\sA-Z/]*-{3}|-- \d+ [KMG]?i?[Bb]ytes in \d+ Requests?\.?"
     r"|(?:/\S*/)?(?:exim\d?|post[a-z]+(?:/[a-z]+)?|mailq|sendmail|showq|sudo|su|(?:ba|da)?sh|php)"
     r"(?:\[\d+\])?: .*"
-    r"|(?:php )?(?:fatal error|warning|notice|deprecated|error): .*",
+    r"|(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:\[\d+\] )?)?"
+    r"(?:php )?(?:fatal error|warning|notice|deprecated|error): .*"
+    r"|suggested action: .*|log: [a-z ]+",
     re.IGNORECASE | re.ASCII,
 )
-"""Headings, what closes a list, and warnings of the commands and of their shell."""
+"""Headings, what closes a list, and warnings of the commands, of their logs and their shell."""
 _WARNING = re.compile(r"[^-=_\s].*")
 
 _CORRUPT = re.compile(r"\*\*\* spool [^*]*\*\*\*(\s+\*\*\* frozen \*\*\*)?")
@@ -245,7 +248,16 @@ def unread_messages(text: str) -> list[str]:
             if line.strip() and not before.strip()
         ]
     deepest = len(lines[0]) - len(lines[0].lstrip()) + 2
-    return [line for line in lines if line.strip() and len(line) - len(line.lstrip()) <= deepest]
+    told = [line for line in lines if line.strip()]
+    shallow = [line for line in told if len(line) - len(line.lstrip()) <= deepest]
+    return [line for line in shallow if not _goes_on(line.strip())] or lines[:1]
+
+
+def _goes_on(line: str) -> bool:
+    """Whether a line can only be one of a message whose header is above it."""
+    return _REASON.fullmatch(line) is not None or (
+        "@" in line and read_recipients(line) is not None
+    )
 
 
 # --- tables for a page -----------------------------------------------------------------------
@@ -434,7 +446,10 @@ class _LineReader:
     def _read_orphan(self, stripped: str) -> None:
         """A line below no message. Addresses may be more recipients of the message before."""
         addresses = "@" in stripped and read_recipients(stripped) is not None
-        if (addresses or _REASON.fullmatch(stripped)) and not self._first:
+        mark = self._above is not None and stripped.startswith("***")
+        if self._above is not None and mark:
+            self._rows.frozen[self._above] = None
+        if mark or ((addresses or _REASON.fullmatch(stripped)) and not self._first):
             self._below = _Below.ADDRESSES
             if self._above is not None:
                 self._rows.recipients[self._above] = None
@@ -520,10 +535,22 @@ class _LineReader:
         elif stripped[0] == "(":
             self._in_reason = stripped.count("(") - stripped.count(")")
             self._rows.recipients[-1] = None
-        elif read_recipients(stripped) is not None and (line[0] in " \t" or "@" in stripped):
-            self._waiting.append(stripped)
         else:
-            self._rows.recipients[-1] = None
+            self._read_recipient(line, stripped)
+
+    def _read_recipient(self, line: str, stripped: str) -> None:
+        """A recipient below a header of Postfix, or what a wrapper cut off the line above it."""
+        rows, indented = self._rows, line[0] in " \t"
+        before = self._waiting[-1] if self._waiting else rows.senders[-1] or "@"
+        cut = not indented and "@" not in before
+        if cut and not self._waiting:
+            rows.senders[-1] = None
+        if read_recipients(stripped) is not None and (indented or "@" in stripped) and not cut:
+            self._waiting.append(stripped)
+            return
+        rows.recipients[-1] = None
+        if not self._waiting and not indented:
+            rows.senders[-1] = None
 
     def _read_below_exim(self, line: str, stripped: str) -> None:
         if line[0] in " \t*" or "@" in line or read_frozen(line, flag=False) is True:
