@@ -105,12 +105,6 @@ def is_sure_id(value: str) -> bool:
     return _SURE_IDS.fullmatch(value.strip()) is not None
 
 
-def are_sure_ids(column: Sequence[str]) -> bool:
-    """Whether all are, blanks around them aside."""
-    text = "\n".join(column) + "\n"
-    return _SURE_ID_LINES.fullmatch(text) is not None or all(map(is_sure_id, column))
-
-
 def look_of(column: Sequence[object], now: float) -> Look:
     """What a column looks like; None is no cell."""
     kinds = set(map(type, column))

@@ -100,7 +100,7 @@ class Fit:
             for name, rows in doubtful.items()
             if rows and name in columns
             for row in rows
-            if not self._fits(name, columns[name][row])
+            if columns[name][row] != "" and not self._fits(name, columns[name][row])
         }
 
     def _fits(self, name: str, cell: object) -> bool:
@@ -132,8 +132,7 @@ class Fit:
     def _doubtful_sizes(self, column: Sequence[object], sizes: list[int | None]) -> Sequence[int]:
         if "size" not in self._placed or not column:
             return _unread(sizes)
-        told = [size for size in sizes if size is not None]
-        if told and max(told) >= _LARGEST_PLAIN:
+        if max(filter(None, sizes), default=0) >= _LARGEST_PLAIN:
             return range(len(sizes))
         if set(map(type, column)) == {str}:
             together = "".join(cast("Sequence[str]", column))
@@ -156,14 +155,13 @@ class Fit:
     def _doubtful_recipients(
         self, recipients: list[str] | list[tuple[str, ...] | None]
     ) -> Sequence[int]:
-        if not recipients or set(map(type, recipients)) == {str}:
-            return ()
+        if not recipients or isinstance(recipients[0], str):
+            return ()  # plain addresses, all of them
         if "recipients" not in self._placed:
             return _unread(recipients)
-        told = cast("list[tuple[str, ...] | None]", recipients)
         return [
             row
-            for row, addresses in enumerate(told)
+            for row, addresses in enumerate(recipients)
             if addresses is None or not all("@" in address for address in addresses)
         ]
 

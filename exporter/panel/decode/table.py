@@ -14,7 +14,7 @@ from exporter.panel.decode.addresses import (
     read_recipient_column,
     read_senders,
 )
-from exporter.panel.decode.cells import are_sure_ids, is_bracketed, is_sure_id
+from exporter.panel.decode.cells import is_bracketed, is_sure_id
 from exporter.panel.decode.fit import Fit
 from exporter.panel.decode.recognition import FieldReading, Key, Layout
 from exporter.panel.decode.values import (
@@ -318,7 +318,7 @@ class ColumnReader:
         recipients = RecipientColumn(untold, {})
         if "recipients" in columns:
             recipients = read_recipient_column(columns["recipients"])
-        guesses = self._guesses(count, columns)
+        guesses = self._guesses(ids, columns)
         part = Part(
             ids,
             self.ages(columns["age"]) if "age" in columns else [None] * count,
@@ -339,13 +339,17 @@ class ColumnReader:
         """The rows in which a cell does not fit what its column holds."""
         return set() if self._senders_read else self._fit.misfits(columns, part)
 
-    def _guesses(self, count: int, columns: Mapping[str, Sequence[object]]) -> list[frozenset[str]]:
+    def _guesses(
+        self, part_ids: list[str], columns: Mapping[str, Sequence[object]]
+    ) -> list[frozenset[str]]:
         """What is guessed of each row: the grammar of some values leaves nothing to guess."""
+        count = len(part_ids)
         guesses = [self._guessed] * count
         if "id" in self._guessed:
             ids = cast("Sequence[str]", columns.get("id", ()))
             without = self._guessed - {"id"}
-            if are_sure_ids(ids):
+            # Each id of Exim has two dashes, and no other has any.
+            if "".join(part_ids).count("-") == 2 * count:
                 guesses = [without] * count
             else:
                 guesses = [without if is_sure_id(id_) else self._guessed for id_ in ids]
@@ -549,17 +553,12 @@ def forget_what_nothing_says(
     empty sender that it is a bounce in a row that tells all that others do: a panel leaves
     empty, too, what it could not read.
     """
-    cells = columns.get("sender", ())
-    empty = [row for row, sender in enumerate(part.senders) if sender == "" and _blank(cells[row])]
-    if empty:
-        others = [columns[name] for name in ("age", "size", "recipients") if name in columns]
-        written = any(isinstance(cell, str) and "<" in cell for cell in cells)
-        for row in empty:
-            told = others and all(_told(column[row]) for column in others)
-            if not empty_is_null or written or not told:
-                part.senders[row] = None
+    if "" in part.senders:
+        _forget_senders(part, columns, empty_is_null=empty_is_null)
     states = columns.get("frozen", ())
     if not states:
+        return
+    if "size" in columns and None not in part.sizes:
         return
     speaking = [columns[name] for name in ("size", "sender", "recipients") if name in columns]
     speaking = speaking or [columns[name] for name in ("age",) if name in columns]
@@ -571,6 +570,32 @@ def forget_what_nothing_says(
             part.frozen[row] = None
 
 
+def _forget_senders(
+    part: Part, columns: Mapping[str, Sequence[object]], *, empty_is_null: bool
+) -> None:
+    cells = columns["sender"]
+    empty = _blank_rows(cells)
+    if not empty:
+        return
+    others = [columns[name] for name in ("age", "size", "recipients") if name in columns]
+    if len(empty) < part.senders.count("") or "<" in "".join(map(str, cells)):
+        empty_is_null = False  # null senders are written out
+    for row in empty:
+        told = empty_is_null and others and all(_told(column[row]) for column in others)
+        if not told:
+            part.senders[row] = None
+
+
+def _blank_rows(cells: Sequence[object]) -> list[int]:
+    try:
+        together = "".join(cast("Sequence[str]", cells))
+    except TypeError:
+        return [row for row, cell in enumerate(cells) if _blank(cell)]
+    if len(together.split(None, 1)) == 1:  # no blanks: a cell is empty or told
+        return [row for row, cell in enumerate(cells) if not cell]
+    return [row for row, cell in enumerate(cells) if _blank(cell)]
+
+
 def _says_nothing(state: object) -> bool:
     return all(map(_blank, state)) if isinstance(state, tuple) else _blank(state)
 
@@ -578,10 +603,12 @@ def _says_nothing(state: object) -> bool:
 def _blank(cell: object) -> bool:
     if isinstance(cell, list) and len(cell) == 1:
         cell = cell[0]
-    return cell is None or (isinstance(cell, str) and not cell.strip())
+    return cell is None or (isinstance(cell, str) and (not cell or cell.isspace()))
 
 
 def _told(cell: object) -> bool:
+    if type(cell) is str:
+        return cell != "" and not cell.isspace()
     return not _blank(cell) and cell not in ([], {})
 
 
