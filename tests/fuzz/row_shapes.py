@@ -607,7 +607,9 @@ def _table_stripped(letters: Sequence[Letter], pick: Random) -> Shown:
     rows, exact = _table_rows(letters, pick)
     cells, lines = pick.choice((" ", "", "  ", "\n")), pick.choice(("\n", "", "\n\n"))
     payload = lines.join(cells.join(row) for row in rows)
-    return Shown(payload, letters, exact, damaged=True, without_id=not (cells and lines))
+    return Shown(
+        payload, letters, exact, damaged=True, without_id=not (cells.strip("\n") and lines)
+    )
 
 
 def _mixed(letters: Sequence[Letter], pick: Random) -> Shown:

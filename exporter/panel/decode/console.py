@@ -93,7 +93,8 @@ _MAYBE_HEADER = re.compile(
 """A line that is read as nothing, but must be the header of a message in a form not known."""
 
 _EXIM_WITHIN = re.compile(
-    rf"(?:(?<=\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?{EXIM_ID}{SPOOL_SUFFIX}\s+<", re.ASCII
+    rf"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?{EXIM_ID}{SPOOL_SUFFIX}\s+<",
+    re.ASCII,
 )
 _POSTFIX_WITHIN = re.compile(
     rf"(?:(?<=\s)({POSTFIX_ID}{POSTFIX_MARKS})\s+)?(?<=\s)-?\d+\s+{_DATE}\s", re.ASCII
@@ -225,6 +226,10 @@ def is_no_message(line: str) -> bool:
     return _NO_MESSAGE.fullmatch(line) is not None or says_nothing_there(line)
 
 
+def _is_no_message(line: str) -> bool:
+    return is_no_message(line.strip())
+
+
 def unread_messages(text: str) -> list[str]:
     """The first lines of what must be messages in a text of which nothing is understood.
 
@@ -276,7 +281,7 @@ def table_rows(text: str) -> Iterator[list[str]]:
         cells = [*map(_cell_text, _TABLE_CELL.split(row)[1:])]
         if not any(cells) or not _DATA_CELL.search(row):
             continue
-        if sum(map(bool, cells)) == 1 and is_no_message("".join(cells)):
+        if sum(map(bool, cells)) == 1 and all(map(_is_no_message, "".join(cells).split("\n"))):
             heading = None
         elif first and is_heading_row(cells):
             heading = cells  # if there is anything below
@@ -553,6 +558,9 @@ class _LineReader:
             rows.senders[-1] = None
 
     def _read_below_exim(self, line: str, stripped: str) -> None:
+        if self._bare and not line.startswith("  "):
+            # Not as Exim indents recipients: the address above may be one of them.
+            self._rows.senders[-1] = self._rows.recipients[-1] = None
         if line[0] in " \t*" or "@" in line or read_frozen(line, flag=False) is True:
             self._append_waiting(stripped)
         else:

@@ -567,7 +567,8 @@ def _split_marks(columns: dict[str, Sequence[object]], layout: Layout) -> None:
     if layout.marked_sender:
         parts = [split_frozen_mark(value) for value in columns["sender"]]
         columns["sender"] = [sender for sender, _ in parts]
-        columns["frozen"] = [frozen for _, frozen in parts]
+        # Where nothing stands, no mark was left out either.
+        columns["frozen"] = [frozen if sender else None for sender, frozen in parts]
 
 
 def _value(raw: msgspec.Raw) -> object:
