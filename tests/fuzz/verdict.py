@@ -52,7 +52,8 @@ def _message(message: Message, letter: Letter, exact: frozenset[str]) -> Iterato
             continue
         if not letter.readable or not _is_right(name, told, letter, exact):
             right = None if not letter.readable else getattr(letter, name)
-            guessed = name in message.guessed or "id" in message.guessed
+            read_as = "recipients" if name == "delivered" else name
+            guessed = not message.guessed.isdisjoint({"id", read_as})
             yield Wrong(name, f"{letter.id}: {name} {told!r}, in truth {right!r}", guessed)
 
 

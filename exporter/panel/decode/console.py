@@ -465,6 +465,7 @@ class _LineReader:
 
     def _append_exim(self, header: re.Match[str]) -> None:
         age, size, message_id, rest = header.groups()
+        size = size if age else None  # Exim tells both or neither
         if rest is None:
             self._append(message_id, age, size, None, None, frozen=None)
             return
@@ -478,7 +479,8 @@ class _LineReader:
             return
         # `(frozen)` may be a user of that name, or a panel's way to write the mark: not known.
         login_like_mark = sender[2] is not None and read_frozen(sender[2], flag=False) is True
-        frozen = True if sender[3] else None if login_like_mark else False
+        # Nor does a line tell it that goes on as none of Exim's does.
+        frozen = True if sender[3] else None if login_like_mark or sender[4] else False
         told = read_sender(sender[1])
         self._append(message_id, age, size, told, self._waiting, frozen=frozen)
         if sender[4]:
@@ -490,6 +492,7 @@ class _LineReader:
         A mark that is not there tells nothing: the line is not as Exim writes it.
         """
         age, size, message_id, rest = header.groups()
+        size = size if age else None
         sender = _BARE_SENDER.fullmatch(rest.rstrip())
         told = sender[1] if sender is not None else None
         frozen = True if sender is not None and sender[2] else None
