@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, Condition
-from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState, QueueStats
+from exporter.snapshot import (
+    QUEUE,
+    Failure,
+    HostSnapshot,
+    QueueState,
+    QueueStats,
+    ServiceState,
+)
 
 _STATS: Mapping[str, Callable[[QueueStats], float | None]] = {
     "queue_listed_messages": lambda stats: stats.listed,
@@ -115,7 +122,13 @@ class Figures:
             return None
         if name == "collector_up":
             return float(result.ok)
-        return float(result.value) if isinstance(result.value, bool) else None
+        return float(result.value.running) if isinstance(result.value, ServiceState) else None
+
+    def is_not_installed(self, service: str) -> bool:
+        """Whether the panel says that a service is not installed."""
+        result = self._results.get(service)
+        state = result.value if result is not None else None
+        return isinstance(state, ServiceState) and not state.installed
 
     def _untold(self, name: str) -> float:
         """What messages that no row told of may add at most."""
@@ -126,9 +139,14 @@ class Figures:
         return math.inf if rows and FIGURES[name] != "count" else float(rows)
 
     def hold(self, conditions: Iterable[Condition]) -> bool | None:
-        """Whether all conditions hold; None when none surely fails but one cannot be told."""
+        """Whether all conditions hold; None when none surely fails but one cannot be told.
+
+        None on a service that is not installed holds: it is neither up nor down.
+        """
         unsure = False
         for condition in conditions:
+            if condition.figure == "service_up" and self.is_not_installed(condition.label):
+                return False
             known = self.reading(condition)
             if known is None:
                 unsure = True
@@ -154,9 +172,17 @@ def _verdict(known: Reading, condition: Condition) -> bool | None:
     return verdict if condition.holds(most) is verdict else None
 
 
-def holds(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> bool | None:
-    """Whether all conditions hold by one poll; None when none surely fails but one is unsure."""
-    return Figures(snapshot).hold(conditions)
+def holds(
+    snapshot: HostSnapshot, conditions: Iterable[Condition], service: str | None = None
+) -> bool | None:
+    """Whether all conditions hold by one poll; None when none surely fails but one is unsure.
+
+    With the `service` that a rule switches they do not where it is not installed.
+    """
+    figures = Figures(snapshot)
+    if service is not None and figures.is_not_installed(service):
+        return False
+    return figures.hold(conditions)
 
 
 def failures_behind(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> tuple[Failure, ...]:

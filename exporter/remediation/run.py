@@ -184,7 +184,7 @@ class _Run:
         await self._demand_no_silence()
         snapshot = await self.bench.poll(self.bench.host)
         why = readings(snapshot, self.rule.when)
-        verdict = holds(snapshot, self.rule.when)
+        verdict = holds(snapshot, self.rule.when, self.rule.service)
         if verdict is not True:
             unsure = verdict is None
             found = "cannot be told whether it holds" if unsure else "does not hold"

@@ -39,7 +39,7 @@ class RuleState:
 
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
         """Take in a poll at Unix time `now`; who wants the rule to act by it, None when nobody."""
-        verdict = holds(snapshot, rule.when) if rule.when else False
+        verdict = holds(snapshot, rule.when, rule.service) if rule.when else False
         tripped = self.clock.follow(now, verdict=verdict)
         calm = verdict is False and self.asked is None
         self.unwanted = calm and (bool(rule.when) or self.withdrawn > 0)
