@@ -47,7 +47,7 @@ def _exim(number: str, age: int, size: int, sender: str, *to: str, **more: Any) 
 
 TRUTHS = (
     Truth(
-        "arrays_nobody_waits",
+        "arrays_empty_recipients_are_no_sender",
         [
             _exim("00", 4 * DAY, 2970, ALICE, frozen=True),
             _exim("01", 4 * DAY, 2970, ALICE, BOB, frozen=True),
@@ -55,21 +55,21 @@ TRUTHS = (
         ],
     ),
     Truth(
-        "arrays_split_without_trim",
+        "arrays_cut_without_trim_half",
         [
             _exim("00", 7 * MINUTE, 1024, "", "erin@example.org"),
             _exim("01", 90 * MINUTE, 1468006, ALICE, BOB, CAROL),
         ],
     ),
     Truth(
-        "arrays_split_with_mark",
+        "arrays_cut_without_trim_marked",
         [
             _exim("00", 0, 122880, "", "a@example.net", "b@example.net", "c@example.net"),
             _exim("01", 31 * DAY, 1468006, ALICE, BOB, frozen=True),
         ],
     ),
     Truth(
-        "arrays_age_at_the_size",
+        "arrays_cut_without_trim_most",
         [
             _exim("00", 7 * MINUTE, 1024, ALICE, BOB),
             _exim("01", 9 * MINUTE, 2048, ALICE, BOB),
@@ -78,7 +78,7 @@ TRUTHS = (
         ],
     ),
     Truth(
-        "html_table_breaks_in_a_cell",
+        "html_table_breaks_in_cells",
         [
             _exim("00", 4 * DAY, 2970, ALICE, BOB, "carol@example.com", frozen=True),
             _exim("01", 3 * HOUR, 512, "", DAVE),
@@ -92,7 +92,7 @@ TRUTHS = (
         ],
     ),
     Truth(
-        "exim_bp_unknown_header",
+        "exim_bp_lines_without_blank_ones",
         [
             Letter("1rXpJb-00000004Uv7-1ABC", 2 * DAY, 1229, ALICE, ('"bob smith"@example.net',)),
             Letter("1kXpJc-0004Uw-8R", 4 * HOUR, 3482, "", ("carol@example.org",), frozen=True),
@@ -107,12 +107,12 @@ TRUTHS = (
         ],
     ),
     Truth(
-        "exim_bp_quoted_parentheses",
+        "exim_bp_parentheses_in_quotes",
         [Letter("1xY415-0006BE-2v", 0, 658, "", ('"a (b) c"@example.org',))],
         told="age size sender recipients frozen",
     ),
     Truth(
-        "exim_bp_suffix",
+        "exim_bp_ids_of_spool_files",
         [
             _exim("7Q", 2 * DAY, 1229, ALICE, BOB, CAROL),
             Letter("1kXpJc-0004Uw-8R", 4 * HOUR, 3482, "", (ALICE,), frozen=True),
@@ -121,7 +121,7 @@ TRUTHS = (
         told="age size sender recipients frozen",
     ),
     Truth(
-        "postqueue_p_forced_expire",
+        "postqueue_p_forced_to_expire",
         [
             Letter("3F2A91C0B4", 11938, 1234, ALICE, (BOB,)),
             Letter("3F2A91C0B5", 11878, 1235, "", (CAROL,), expires=True),
@@ -132,7 +132,7 @@ TRUTHS = (
         exact=EXACT,
     ),
     Truth(
-        "exim_bp_spool_format_errors",
+        "exim_bp_damaged_headers",
         [
             Letter("1xY415-0006B9-2r", 0, 15, ALICE, (CAROL,), (BOB,), frozen=True),
             Letter("1xY415-0006BB-2s", 0, 242, "", (DAVE,), frozen=True),
@@ -160,7 +160,7 @@ TRUTHS = (
         exact=EXACT,
     ),
     Truth(
-        "objects_reasons_with_parentheses",
+        "objects_nested_reason",
         [Letter("3F2A91C0B5", 10000, 515, ALICE, (BOB,))],
         told="age size sender recipients frozen",
         exact=EXACT,
@@ -175,11 +175,11 @@ TRUTHS = (
         exact=EXACT,
     ),
     Truth(
-        "exim_bpa",
+        "exim_bpa_generated",
         [Letter("1rXpJb-00000004Uv7-1ABC", 2 * HOUR, 1229, ALICE, (BOB,), generated=(CAROL,))],
         told="age size sender recipients frozen",
     ),
-    Truth("mail_queue_is_empty_after_a_warning", [], most=1),
+    Truth("mail_queue_is_empty_with_warning", [], most=1),
 )
 
 
@@ -202,7 +202,7 @@ def test_what_is_told_of_a_reply_is_so(truth: Truth) -> None:
 
 def test_no_case_of_mail_that_is_no_bounce_is_deleted_as_one() -> None:
     selector = Selector.model_validate({"frozen": True, "bounce": True, "older_than": "1d"})
-    for name in ("arrays_nobody_waits", "objects_all_empty_but_the_id"):
+    for name in ("arrays_empty_recipients_are_no_sender", "objects_all_empty_but_the_id"):
         case = _case(f"list_msg/{name}")
         assert select(decode_queue(case.body, **_arguments(case)).messages(), selector) == []
 
@@ -216,6 +216,6 @@ def test_ages_of_zero_do_not_hide_the_old_ones() -> None:
 
 
 def test_the_last_line_of_mailq_is_a_count() -> None:
-    assert decode_count_reply(_case("count_msg/mailq_last_line").body) == 30
+    assert decode_count_reply(_case("count_msg/mailq_closing").body) == 30
     assert decode_count_reply(b'{"error": 0, "detail": "Mail queue is empty"}') == 0
     assert decode_count_reply(b'{"error": 0, "detail": ["91", ""]}') == 91

@@ -462,6 +462,8 @@ class _Listing:
         if all(len(cells) == 1 for cells in rows):
             return "\n".join(cells[0] for cells in rows)
         self.shapes.append("rows of an HTML table")
+        if rows and self._is_heading(rows[0]):
+            del rows[0]
         for start in range(0, len(rows), CHUNK_ROWS):
             self._read_singly(rows[start : start + CHUNK_ROWS], None)
         return ""
@@ -471,14 +473,11 @@ class _Listing:
         first = True
         for lines in _batches(text):
             rows = [line.split(separator, _MAX_POSITIONS) for line in lines]
-            if first and separator and len(rows) > 1:
-                rows = self._below_headings(rows)
+            headed = first and separator and len(rows) > 1 and is_heading_row(rows[0])
+            if headed or (first and self._is_heading(rows[0])):
+                del rows[0]
             first = False
             self._read_singly(rows, None)
-
-    def _below_headings(self, rows: list[list[str]]) -> list[list[str]]:
-        named = self._is_heading(rows[0])
-        return rows[1:] if named or is_heading_row(rows[0]) else rows
 
     def _refuse_text(self, text: str) -> None:
         lines = unread_messages(text)

@@ -376,6 +376,9 @@ class _Recognition:
             for name, keys in self.keys.items()
             if len(keys) == 1 and name not in self.candidates
         }
+        if "id" not in self.keys and not self.question.keyed:
+            # Rows that have no place for their ids may have none for anything.
+            proposed = {name: key for name, key in proposed.items() if isinstance(key, str)}
         return Layout(
             self.keys,
             self.why,
@@ -660,34 +663,28 @@ class _Recognition:
         taken = self.keys.get("recipients", ())
         if not taken or not isinstance(taken[0], int) or self.why["recipients"] == _TOLD:
             return
-        others = {key for key in self.looks if isinstance(key, int) and key not in taken}
-        for key in sorted(others.difference(self.keys.get("sender", ()))):
+        for key in sorted(key for key in self._free() if isinstance(key, int)):
             if self._some(key, cells.ADDRESS) and not self._half(key, cells.ADDRESS):
                 del self.keys["recipients"], self.why["recipients"]
-                self._doubt(
-                    "recipients", taken[0], f"is read no more: position {key} may hold some"
-                )
+                self._doubt_all("recipients", [*taken, key])
                 return
 
     def _tell_roles(self, rest: list[int]) -> None:
-        """Several positions that hold addresses: values tell sender from recipients.
+        """Several positions that hold addresses: the sender comes first, as in every known order.
 
-        Empty cells say nothing: nobody may wait for a message any more.
+        Empty cells say nothing: nobody may wait for a message any more. A null sender further
+        on, or several addresses in the first, speak against it, and then nothing is told: they
+        may stand in one odd row.
         """
-        senders = [k for k in rest if self._some(k, cells.NULL_SENDER)]
-        lists = [k for k in rest if self._some(k, cells.MANY)]
-        sender = next((k for k in senders if k not in lists), None)
-        why = "the one with null senders"
-        if sender is None:
-            sender = next((k for k in rest if k not in lists), None)
-            why = "the first with addresses"
-        if sender is None or len(senders) > 1:
+        first, *others = rest
+        written = [key for key in rest if self._some(key, cells.NULL_SENDER)]
+        if written not in ([], [first]) or self._some(first, cells.MANY):
             self._doubt_all("sender", rest)
             return
-        others = [k for k in rest if k > sender] or [k for k in rest if k != sender]
-        self._take("sender", [sender], why)
+        why = "the one with null senders" if written else "the first with addresses"
+        self._take("sender", [first], why)
         self._take("recipients", _adjacent(others), "the addresses after it")
-        if not senders and not lists:
+        if not written and not any(self._some(key, cells.MANY) for key in others):
             self.doubts.append("nothing but their order tells the sender from the recipients")
 
     def _last_role(self, roles: list[str], key: Key) -> None:
