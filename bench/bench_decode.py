@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exporter.panel.decode import Layouts, QueueUpdate, decode_queue_update
+from exporter.panel.decode import QueueUpdate, decode_queue_update
 
 ROWS = 100_000
 ROUNDS = 5
@@ -250,7 +250,7 @@ def body(shape: str, count: int = ROWS) -> bytes:
 def measure(count: int = ROWS, rounds: int = ROUNDS) -> list[Measured]:
     """Every shape: medians, taken in turns so that a busy machine disturbs all alike.
 
-    All as the daemon decodes: the layouts known from the list before, no cyclic collector.
+    All as the daemon decodes: no cyclic collector.
     """
     results = []
     for shape, (_, naive) in SHAPES.items():
@@ -259,8 +259,8 @@ def measure(count: int = ROWS, rounds: int = ROUNDS) -> list[Measured]:
         ours, baseline, with_changes = [], [], []
         for _ in range(rounds):
             gc.disable()  # as in the daemon's worker process, where large lists are decoded
-            ours.append(_seconds(partial(_decode, reply, last.layouts)))
-            with_changes.append(_seconds(partial(_decode, reply, last.layouts, last.ids)))
+            ours.append(_seconds(partial(_decode, reply)))
+            with_changes.append(_seconds(partial(_decode, reply, last.ids)))
             gc.enable()
             baseline.append(_seconds(partial(_loads_and, naive, reply)))
         growth = _in_fresh_process(shape, count)
@@ -277,12 +277,8 @@ def measure(count: int = ROWS, rounds: int = ROUNDS) -> list[Measured]:
     return results
 
 
-def _decode(
-    reply: bytes, known: Layouts | None = None, previous_ids: bytes | None = None
-) -> QueueUpdate:
-    return decode_queue_update(
-        reply, now=NOW, time_zone=UTC, previous_ids=previous_ids, known=known
-    )
+def _decode(reply: bytes, previous_ids: bytes | None = None) -> QueueUpdate:
+    return decode_queue_update(reply, now=NOW, time_zone=UTC, previous_ids=previous_ids)
 
 
 def _loads_and(naive: Callable[[Any], None], reply: bytes) -> None:

@@ -14,7 +14,6 @@ from exporter.config.models import HostConfig
 from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
-    Layouts,
     QueueUpdate,
     decode_blank_count_reply,
     decode_service_reply,
@@ -51,8 +50,6 @@ class QueueMemory:
     unread: int = 0
     """Rows of it without an id that is understood."""
     mta: Mta | None = None
-    layouts: Layouts = field(default_factory=dict)
-    """How the rows of its lists are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +144,6 @@ async def _queue(context: PollContext) -> QueueState:
                 fields=context.host.told_fields,
                 time_zone=context.host.zone,
                 previous_ids=context.memory.ids,
-                known=context.memory.layouts,
             )
         except PanelError as error:
             raise known_beside_a_count(error) from None
@@ -175,7 +171,6 @@ def _queue_state(context: PollContext, messages: int, update: QueueUpdate) -> Qu
         # next one is compared with the one before.
         return QueueState(messages, UNTOLD, shape=update.shape, samples=update.samples)
     memory = context.memory
-    memory.layouts = update.layouts
     memory.mta = update.stats.mta or memory.mta
     entered = left = None
     if is_whole_list(messages, update.stats.listed):

@@ -17,7 +17,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from typing import TypeVar
 
-from exporter.panel.decode import Layouts, QueueUpdate, decode_queue_update
+from exporter.panel.decode import QueueUpdate, decode_queue_update
 from exporter.panel.errors import PanelError
 from exporter.snapshot import Reason
 
@@ -51,7 +51,7 @@ class QueueDecoder:
         fields: Mapping[str, str | int],
         time_zone: tzinfo | None,
         previous_ids: bytes | None,
-        known: Layouts | None = None,
+        frozen_values: Mapping[str, bool] | None = None,
     ) -> QueueUpdate:
         """What `decode_queue_update` returns for these arguments.
 
@@ -64,7 +64,7 @@ class QueueDecoder:
             fields=fields,
             time_zone=time_zone,
             previous_ids=previous_ids,
-            known=known,
+            frozen_values=frozen_values,
         )
         return await self.run(decode, body)
 

@@ -151,6 +151,10 @@ POSTFIX: Mapping[str, Render] = {
     "postfix text": postfix_text,
     "postfix objects": postfix_objects,
 }
+GUESSED = {"page arrays": frozenset({"age", "sender", "recipients", "size", "frozen"})}
+"""What is only guessed, where ids are those of Exim."""
+BARE_IDS = {"page arrays", "keyed objects"}
+"""Where nothing but their form tells ids."""
 TELLS_DELIVERED = {"exim text", "exim lines", "exim html"}
 
 

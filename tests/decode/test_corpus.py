@@ -43,7 +43,7 @@ def _decode(case: Case) -> object:
     return state.running if state.installed else state.words
 
 
-def _message(told: dict[str, Any]) -> Message:
+def _message(told: dict[str, Any], guessed: list[str]) -> Message:
     recipients = told.get("recipients")
     return Message(
         told["id"],
@@ -53,6 +53,7 @@ def _message(told: dict[str, Any]) -> Message:
         None if recipients is None else tuple(recipients),
         tuple(told.get("delivered", ())),
         told.get("frozen"),
+        frozenset(told.get("guessed", guessed)),
     )
 
 
@@ -75,7 +76,8 @@ def test_a_reply_decodes_as_its_file_says(case: Case) -> None:
         assert type(decoded) is type(content["expect"])
         return
     expect = content["expect"]
-    wanted = sorted(map(_message, expect["messages"]), key=lambda m: m.id)
+    guessed = expect.get("guessed", [])
+    wanted = sorted((_message(told, guessed) for told in expect["messages"]), key=lambda m: m.id)
     assert sorted(decoded.messages(), key=lambda m: m.id) == wanted
     assert decoded.unparsed == expect["unparsed"]
     assert decoded.listed == expect["unparsed"] + len(wanted)

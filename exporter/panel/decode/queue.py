@@ -29,7 +29,15 @@ from exporter.panel.decode.console import (
 from exporter.panel.decode.envelope import PAYLOAD_KEYS, open_envelope, quote, unexpected
 from exporter.panel.decode.json_lines import json_rows
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, decode_value
-from exporter.panel.decode.recognition import Form, Key, KnownLayout, Layout, Layouts, recognise
+from exporter.panel.decode.recognition import (
+    FIELDS,
+    FieldReading,
+    Form,
+    Key,
+    Layout,
+    read_headings,
+    recognise,
+)
 from exporter.panel.decode.table import (
     ColumnReader,
     Intake,
@@ -39,10 +47,11 @@ from exporter.panel.decode.table import (
     TableBuilder,
     mta_of,
     read_ids,
+    worse,
 )
 from exporter.panel.decode.values import read_id
 from exporter.panel.protocol import LIST_EMPTY_CODE, Operation
-from exporter.snapshot import Mta
+from exporter.snapshot import Certainty, Mta
 
 SAMPLE_ROWS = 100
 """Rows, spread over the list, by which its layout is recognised."""
@@ -80,6 +89,7 @@ def decode_queue(
     now: float,
     fields: Mapping[str, str | int] | None = None,
     time_zone: tzinfo | None = None,
+    frozen_values: Mapping[str, bool] | None = None,
 ) -> MessageTable:
     """The messages of a reply to list_msg.
 
@@ -88,14 +98,24 @@ def decode_queue(
         now: Unix time, which dates and Unix times in the rows are compared with.
         fields: the host's `fields`: which name or position is what; overrides recognition.
         time_zone: the panel's, for dates that name none; without it they tell no age.
+        frozen_values: which values of the field `frozen` mean frozen, and which not; any other
+            then tells nothing.
 
     Raises:
         PanelError: as `decode_reply`, and `unexpected` when the payload is no list of any kind.
             Rows that are not understood are counted, they are no error.
     """
     builder = TableBuilder()
-    intake, summary = read_queue(body, builder.add, now=now, fields=fields, time_zone=time_zone)
-    return builder.build(summary, intake.repeated)
+    intake, summary = read_queue(
+        body,
+        builder.add,
+        now=now,
+        fields=fields,
+        time_zone=time_zone,
+        frozen_values=frozen_values,
+        explain=True,
+    )
+    return builder.build(summary, intake)
 
 
 def read_queue(
@@ -105,11 +125,12 @@ def read_queue(
     now: float,
     fields: Mapping[str, str | int] | None,
     time_zone: tzinfo | None,
-    known: Layouts | None = None,
+    frozen_values: Mapping[str, bool] | None = None,
+    explain: bool = False,
 ) -> tuple[Intake, Summary]:
     """As `decode_queue`, but `sink` gets the messages part by part, so that none need stay.
 
-    With the layouts `known` of an earlier list of the same panel, recognition is spared.
+    `explain`: the summary says how each field was read.
 
     Returns:
         What took in the ids of all messages, and what there is to say of the list.
@@ -123,7 +144,9 @@ def read_queue(
         )
     if envelope.payload is None:
         raise unexpected(f"The reply to list_msg holds no list.{quote(envelope.text)}")
-    listing = _Listing(now, dict(fields or {}), time_zone, Intake(sink), known or {})
+    listing = _Listing(
+        now, dict(fields or {}), time_zone, Intake(sink), frozen_values or {}, explain
+    )
     listing.read(envelope.payload, _MAX_DEPTH)
     return listing.intake, listing.summary(envelope.payload_key)
 
@@ -160,13 +183,10 @@ class _Rows:
 
 @dataclass(slots=True)
 class _FormInUse:
-    known: KnownLayout
+    layout: Layout
     reader: ColumnReader
+    samples: Mapping[Key, Sequence[object]]
     rows: int = 0
-
-    @property
-    def layout(self) -> Layout:
-        return self.known.layout
 
 
 @dataclass(slots=True)
@@ -177,9 +197,10 @@ class _Listing:
     fields: Mapping[str, Key]
     zone: tzinfo | None
     intake: Intake
-    known: Layouts = field(default_factory=dict)
-    rows: int = 0
-    """Rows of the list that is read."""
+    frozen_values: Mapping[str, bool] = field(default_factory=dict)
+    explain: bool = False
+    headings: dict[int, dict[int, str]] = field(default_factory=dict)
+    """Names of positions, by the length of arrays that have a row of headings."""
     listed: int = 0
     forms: dict[Form, _FormInUse] = field(default_factory=dict)
     sample: dict[Form, list[Any]] = field(default_factory=dict)
@@ -188,8 +209,6 @@ class _Listing:
     shapes: list[str] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
     continued: bool = False
-    repeats: int = 0
-    """Rows with the id of one before."""
 
     # --- the payload ---------------------------------------------------------------------------
 
@@ -253,8 +272,8 @@ class _Listing:
     # --- rows ----------------------------------------------------------------------------------
 
     def _read_rows(self, rows: _Rows) -> None:
+        rows = self._without_headings(rows)
         raws = rows.raws
-        self.rows = len(raws)
         step = max(1, -(-len(raws) // SAMPLE_ROWS))
         sample = [_as_row(_value(raw)) for raw in raws[::step]]
         for value in sample:
@@ -273,6 +292,19 @@ class _Listing:
             chunk = slice(start, start + CHUNK_ROWS)
             ids = None if rows.ids is None else rows.ids[chunk]
             self._read_chunk(kind, _Rows(raws[chunk], ids))
+
+    def _without_headings(self, rows: _Rows) -> _Rows:
+        """The rows but a first one that names the columns, which is kept in mind."""
+        first = _as_row(_value(rows.raws[0])) if rows.raws and rows.ids is None else None
+        if isinstance(first, list) and self._is_heading(first):
+            return _Rows(rows.raws[1:])
+        return rows
+
+    def _is_heading(self, row: Sequence[object]) -> bool:
+        headings = read_headings(row)
+        if headings and not self.forms:
+            self.headings[len(row)] = headings
+        return bool(headings)
 
     def _read_chunk(self, kind: str, rows: _Rows) -> None:
         """Rows of the list's main kind are decoded at once; what that leaves, one by one."""
@@ -360,9 +392,7 @@ class _Listing:
         if ids is not None:
             columns["id"] = ids
         _split_marks(columns, in_use.layout)
-        row_ids = read_ids(columns["id"])
-        refused = self.intake.add(row_ids, columns, in_use.reader)
-        self.repeats += sum(row_ids[row] is not None for row in refused)
+        refused = self.intake.add(read_ids(columns["id"]), columns, in_use.reader)
         in_use.rows += len(rows)
         self.listed += len(rows) - len(refused)
         self._refuse([rows[row] for row in refused])
@@ -372,27 +402,25 @@ class _Listing:
         if form not in self.forms:
             if len(self.forms) >= MAX_FORMS:
                 return None
-            known = self._layout(form, _columns_of(sample[:SAMPLE_ROWS]), keyed=keyed)
-            reader = ColumnReader(
-                self.now,
-                self.zone,
-                bare_age_unit=known.layout.bare_age_unit,
-                frozen_flag=known.layout.frozen_flag,
-                state_flags=known.layout.state_flags,
+            columns = _columns_of(sample[:SAMPLE_ROWS])
+            layout = recognise(
+                columns,
+                now=self.now,
+                told=self.fields,
+                keyed=keyed,
+                headings=self.headings.get(_length(form)),
+                any_word=bool(self.frozen_values),
             )
-            self.forms[form] = _FormInUse(known, reader)
+            if keyed and "id" not in layout.keys:
+                # Ids that are keys of the list are guessed like those at a position.
+                certainty = {"id": Certainty.GUESSED, **layout.certainty}
+                layout = replace(layout, certainty=certainty)
+            reader = ColumnReader(self.now, self.zone, layout, frozen_values=self.frozen_values)
+            self.forms[form] = _FormInUse(layout, reader, columns)
         return self.forms[form]
 
-    def _layout(
-        self, form: Form, columns: Mapping[Key, Sequence[object]], *, keyed: bool
-    ) -> KnownLayout:
-        known = self.known.get(form)
-        if known is not None and known.fits(columns.keys(), self.rows):
-            return replace(known, uses=known.uses + 1)
-        layout = recognise(columns, now=self.now, told=self.fields, keyed=keyed)
-        return KnownLayout(layout, layout.describe(), frozenset(columns), self.rows)
-
     def _refuse(self, rows: Sequence[object]) -> None:
+        rows = [row for row in rows if not (isinstance(row, list | tuple) and read_headings(row))]
         self.listed += len(rows)
         for row in rows[: MAX_SAMPLES - len(self.samples)]:
             self.samples.append(anonymise_value(row))
@@ -434,6 +462,8 @@ class _Listing:
         if all(len(cells) == 1 for cells in rows):
             return "\n".join(cells[0] for cells in rows)
         self.shapes.append("rows of an HTML table")
+        if rows and self._is_heading(rows[0]):
+            del rows[0]
         for start in range(0, len(rows), CHUNK_ROWS):
             self._read_singly(rows[start : start + CHUNK_ROWS], None)
         return ""
@@ -443,7 +473,8 @@ class _Listing:
         first = True
         for lines in _batches(text):
             rows = [line.split(separator, _MAX_POSITIONS) for line in lines]
-            if first and separator and len(rows) > 1 and is_heading_row(rows[0]):
+            headed = first and separator and len(rows) > 1 and is_heading_row(rows[0])
+            if headed or (first and self._is_heading(rows[0])):
                 del rows[0]
             first = False
             self._read_singly(rows, None)
@@ -457,7 +488,7 @@ class _Listing:
             self.shapes.append("a text that is not understood")
 
     def _read_console(self, text: str) -> None:
-        reader = ColumnReader(self.now, self.zone, frozen_flag=True, senders_read=True)
+        reader = ColumnReader(self.now, self.zone)
         before, listed_before = len(self.intake.ids), self.listed
         for rows in read_console(text):
             columns: dict[str, Sequence[object]] = {
@@ -467,7 +498,7 @@ class _Listing:
                 "recipients": rows.recipients,
                 "frozen": rows.frozen,
             }
-            self.repeats += len(self.intake.add(rows.ids, columns, reader))
+            self.intake.add(rows.ids, columns, reader)
             self.listed += len(rows.ids) + rows.odd
             for line in rows.odd_lines[: MAX_SAMPLES - len(self.samples)]:
                 self.samples.append(anonymise_value(line))
@@ -490,7 +521,7 @@ class _Listing:
                 shapes.append(_NO_ZONE)
         for form, in_use in used:
             label = f"arrays of {form[1]}" if form[0] == "array" else "objects"
-            shapes.append(f"{in_use.rows} {label}: {in_use.known.described}")
+            shapes.append(f"{in_use.rows} {label}: {in_use.layout.described}")
             if in_use.layout.dates_without_zone and self.zone is None:
                 shapes.append(_NO_ZONE)
         if not self.listed:
@@ -501,10 +532,18 @@ class _Listing:
             "; ".join(shapes),
             tuple(self.samples),
             _agreed([in_use.layout.proposed for _, in_use in used]),
-            {form: in_use.known for form, in_use in used},
             self.continued,
-            self.listed - len(self.intake.ids) - self.repeats,
+            self.listed - len(self.intake.ids) - self.intake.repeats,
+            self._readings([in_use for _, in_use in used]) if self.explain else (),
         )
+
+    def _readings(self, used: Sequence[_FormInUse]) -> tuple[FieldReading, ...]:
+        """How each field was read in the rows of the commonest form."""
+        if not used:
+            sure = Certainty.STRUCTURAL if self.console_rows else None
+            why = "the mail server's own list" if self.console_rows else ""
+            return tuple(FieldReading(name, (), sure, (), why) for name in FIELDS)
+        return tuple(_reading(name, used) for name in FIELDS)
 
 
 _NO_ZONE = "dates name no zone: ages stay unknown until the host's `time_zone` is set"
@@ -567,13 +606,34 @@ def _holds_only_addresses(row: object) -> bool:
     return bool(told) and all(isinstance(cell, str) and "@" in cell for cell in told)
 
 
-def _columns_of(rows: Sequence[Any]) -> dict[Key, list[object]]:
-    columns: dict[Key, list[object]] = {}
-    for row in rows:
-        cells = row.items() if isinstance(row, dict) else enumerate(row)
-        for key, value in islice(cells, _MAX_POSITIONS):
-            columns.setdefault(key, []).append(value)
-    return columns
+def _columns_of(rows: Sequence[Any]) -> dict[Key, Sequence[object]]:
+    """Aligned columns; None where a row has no such key."""
+    if not isinstance(rows[0], dict):
+        return dict(enumerate(islice(zip(*rows, strict=True), _MAX_POSITIONS)))
+    keys = dict.fromkeys(key for row in rows for key in islice(row, _MAX_POSITIONS))
+    return {key: [row.get(key) for row in rows] for key in islice(keys, 4 * _MAX_POSITIONS)}
+
+
+def _length(form: Form) -> int:
+    return form[1] if form[0] == "array" and isinstance(form[1], int) else 0
+
+
+def _reading(name: str, used: Sequence[_FormInUse]) -> FieldReading:
+    layout, columns = used[0].layout, used[0].samples
+    keys = layout.keys.get(name, ())
+    candidates = layout.candidates.get(name, ())
+    certainty: Certainty | None = None
+    for in_use in used:
+        sure = in_use.layout.certainty.get(name)
+        if sure is not None:
+            certainty = sure if certainty is None else worse(certainty, sure)
+    samples: list[object] = []
+    for cell in (cell for key in keys or candidates for cell in columns.get(key, ())):
+        if cell is not None and cell not in samples and len(samples) < MAX_SAMPLES:
+            samples.append(cell)
+    doubts = [doubt for doubt in layout.doubts if doubt.endswith(f" for {name}")]
+    why = layout.why.get(name) or "; ".join(doubts)
+    return FieldReading(name, keys, certainty, tuple(samples), why, candidates)
 
 
 def _joined(raws: Sequence[msgspec.Raw]) -> bytes:

@@ -1,21 +1,24 @@
-"""Which key or position of a row holds what.
+"""Which key or position of a row holds what, and how sure that is.
 
-Told by the host's `fields`, else by names and by what the values of a sample of rows look like.
+Told by the host's `fields`, else by names, else by what the values of a sample of rows look like.
+What is told or named is certain; what is only guessed informs, and nothing acts on it.
+
+All is concluded from what the columns look like (see `cells`), so that a conclusion can be
+remembered for the next list that looks alike, and is what that list itself would give.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from exporter.panel.decode import values
-from exporter.panel.decode.addresses import (
-    is_address_like,
-    is_many,
-    is_null_sender,
-    split_frozen_mark,
-)
+from exporter.panel.decode import cells
+from exporter.panel.decode.addresses import read_recipients, read_sender
 from exporter.panel.decode.anonymise import safe_text
+from exporter.panel.decode.cells import Look
+from exporter.panel.decode.values import AgeReader, read_id, read_size
+from exporter.snapshot import Certainty
 
 Key = str | int
 """A name in an object or a position in an array."""
@@ -27,8 +30,8 @@ FIELDS = ("id", "age", "size", "sender", "recipients", "frozen")
 MAX_KEYS = 64
 """Keys of a row that are looked at."""
 
-MAX_USES = 50
-"""Lists that are read by a layout before it is recognised anew."""
+_REMEMBERED = 1024
+"""Conclusions from what columns look like; a host needs few."""
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "id": (
@@ -62,6 +65,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
         *("стан", "状态"),
     ),
 }
+_SURELY_IDS = frozenset({*range(1, 7), 9, 13, 14})
+"""Ranks of the names that are for nothing but ids of a queue: not `id`, which may number rows."""
+
 _FLAG_NAMES = frozenset(_NAMES["frozen"][:8])
 """Names under which a number or a yes tells whether the message is frozen."""
 
@@ -90,6 +96,9 @@ class Layout:
     states, which objects may tell under several names."""
     why: Mapping[str, str]
     """By field, what speaks for it."""
+    certainty: Mapping[str, Certainty] = field(default_factory=dict)
+    """By field of `keys`. An id that is only guessed is structural in the rows whose id can be
+    nothing else, and so are a sender and the mark behind it."""
     bare_age_unit: float | None = None
     frozen_flag: bool = False
     marked_sender: bool = False
@@ -97,6 +106,12 @@ class Layout:
     proposed: Mapping[str, Key] = field(default_factory=dict)
     """What `fields` may say: all that is recognised and can be said, and what is only likely."""
     doubts: tuple[str, ...] = ()
+    candidates: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
+    """By field, keys that may hold it as well as those that were taken, or as each other."""
+    empty_is_null: bool = False
+    """Whether an empty sender may be the null sender, in rows that tell all else."""
+    described: str = ""
+    """The layout in words."""
 
     @property
     def state_flags(self) -> tuple[bool, ...]:
@@ -109,8 +124,276 @@ class Layout:
         """Whether the ages are dates that need the panel's time zone."""
         return self.why.get("age") == _NO_ZONE
 
-    def describe(self) -> str:
-        """The layout in words."""
+
+@dataclass(frozen=True, slots=True)
+class FieldReading:
+    """How one field of the rows was read: a line of what `diagnose` shows."""
+
+    field: str
+    keys: tuple[Key, ...] = ()
+    """Where it is read from; empty where it is not, or where rows are lines of text."""
+    certainty: Certainty | None = None
+    """In the row where it is least sure; None where it is not read."""
+    samples: tuple[object, ...] = ()
+    """Up to three values as they came."""
+    why: str = ""
+    """What speaks for the keys, or what is in doubt."""
+    candidates: tuple[Key, ...] = ()
+    """Keys that may hold it as well as those that were taken, or as well as each other."""
+
+
+def show_key(key: Key) -> str:
+    """A key as a person reads it; it may hold anything, so it is made safe."""
+    return f"position {key}" if isinstance(key, int) else f"`{safe_text(key, limit=40)}`"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some rows of one form, as aligned columns: None where a row has no such key."""
+
+    columns: Mapping[Key, Sequence[object]]
+    now: float
+    """Unix time."""
+
+    def looks(self) -> tuple[tuple[Key, Look], ...]:
+        """What each column looks like."""
+        return tuple(
+            (key, cells.look_of(column, self.now))
+            for key, column in list(self.columns.items())[:MAX_KEYS]
+        )
+
+    def with_id(self, key: Key) -> Sample:
+        """The rows that have an id under this key: the others are not of this form."""
+        has = [read_id(value) is not None for value in self.columns[key]]
+        if all(has):
+            return self
+        kept = {
+            name: [value for value, one in zip(column, has, strict=True) if one]
+            for name, column in self.columns.items()
+        }
+        return Sample(kept, self.now)
+
+
+def recognise(
+    columns: Mapping[Key, Sequence[object]],
+    *,
+    now: float,
+    told: Mapping[str, Key] | None = None,
+    keyed: bool = False,
+    headings: Mapping[int, str] | None = None,
+    any_word: bool = False,
+) -> Layout:
+    """The layout of rows of which `columns` holds a sample by key.
+
+    Args:
+        columns: the sample, column by column, None where a row has no such key.
+        now: Unix time, to tell a Unix time from another number.
+        told: the host's `fields`; a key that no row has is as good as not told.
+        keyed: whether the ids are the keys of the list, so that no column is looked for.
+        headings: names of positions, from a row of headings.
+        any_word: whether the host says which words mean frozen, so that any may be one.
+    """
+    sample = Sample(columns, now)
+    question = _Question(
+        tuple((told or {}).items()), tuple((headings or {}).items()), keyed, any_word
+    )
+    looks = sample.looks()
+    found = _find_id(looks, question)
+    if found.key is not None:
+        clean = sample.with_id(found.key)
+        if clean is not sample:
+            sample, looks = clean, clean.looks()
+    return _conclude(looks, question, found, _in_conflict(sample, looks, question))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """All that a layout depends on besides what the columns look like."""
+
+    told: tuple[tuple[str, Key], ...]
+    headings: tuple[tuple[int, str], ...]
+    keyed: bool
+    any_word: bool
+
+    def name_of(self, key: Key) -> str | None:
+        """What names a column, if anything does."""
+        return key if isinstance(key, str) else dict(self.headings).get(key)
+
+    def rank(self, key: Key, name: str) -> int | None:
+        """How telling a column's name is for a field; None when it is no name for it."""
+        named = self.name_of(key)
+        return None if named is None else dict(_ranks(named)).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Where the ids are."""
+
+    key: Key | None = None
+    why: str = ""
+    candidates: tuple[Key, ...] = ()
+    likely: Key | None = None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _find_id(looks: tuple[tuple[Key, Look], ...], question: _Question) -> _Found:
+    """The column whose values are most surely ids.
+
+    An Exim id can be nothing else. A short Postfix id looks like a number or a word in capitals:
+    its column must be named for ids, or mix letters and digits as real ones do.
+    """
+    wanted = dict(question.told).get("id")
+    if wanted is not None and (same := _same_key(wanted, [key for key, _ in looks])) is not None:
+        return _Found(same, _TOLD)
+    if question.keyed:
+        return _Found()
+    by_strength: dict[int, list[Key]] = {}
+    likely: Key | None = None
+    for key, look in looks:
+        rank = question.rank(key, "id")
+        if rank is None and not _is_unnamed(key, question):
+            continue
+        strength = _strength_as_ids(look, named=rank is not None, surely=rank in _SURELY_IDS)
+        if strength and rank is None and isinstance(key, str) and not look.half & cells.SURE_ID:
+            likely = key if likely is None else likely
+        elif strength:
+            by_strength.setdefault(strength, []).append(key)
+    if not by_strength:
+        return _Found(likely=likely)
+    best = by_strength[max(by_strength)]
+    named = [key for key in best if question.rank(key, "id") is not None]
+    if len(best) > 1 and not named:
+        return _Found(candidates=tuple(best))
+    best = sorted(named, key=lambda key: question.rank(key, "id") or 0) or best
+    return _Found(best[0], "name and values" if named else "values", tuple(best[1:]))
+
+
+def _strength_as_ids(look: Look, *, named: bool, surely: bool) -> int:
+    if named:
+        for strength, bit in ((6, cells.SURE_ID), (5, cells.MIXED_ID)):
+            if look.some & bit:
+                return strength
+        return 4 * surely or 1 if look.some & cells.ANY_ID else 0
+    if look.half & cells.SURE_ID:
+        return 3
+    return 2 if look.half & cells.MIXED_ID and not look.repeats else 0
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _conclude(
+    looks: tuple[tuple[Key, Look], ...],
+    question: _Question,
+    found: _Found,
+    in_conflict: frozenset[str],
+) -> Layout:
+    return _Recognition(dict(looks), question, in_conflict).run(found)
+
+
+def _in_conflict(
+    sample: Sample, looks: Sequence[tuple[Key, Look]], question: _Question
+) -> frozenset[str]:
+    """The fields for which several keys are named, and tell different things."""
+    conflicts = set()
+    for name, keys in _rivals(tuple(key for key, _ in looks), question):
+        if name == "age":
+            read: Callable[[object], object] = AgeReader(sample.now, None, 1).read
+        else:
+            read = _READERS[name]
+        told = [[*map(read, sample.columns[key])] for key in keys]
+        if any(len(_distinct(row)) > 1 for row in zip(*told, strict=True)):
+            conflicts.add(name)
+    return frozenset(conflicts)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _rivals(keys: tuple[Key, ...], question: _Question) -> tuple[tuple[str, tuple[Key, ...]], ...]:
+    """The fields for which several keys are named, and a few of these."""
+    told = dict(question.told)
+    named = {
+        name: tuple(key for key in keys if question.rank(key, name) is not None)
+        for name in ("id", "age", "size", "sender", "recipients")
+        if name not in told
+    }
+    return tuple((name, rivals[:4]) for name, rivals in named.items() if len(rivals) > 1)
+
+
+def _everyone(value: object) -> frozenset[str] | None:
+    told = read_recipients(value)
+    return None if told is None else frozenset(told[0] + told[1])
+
+
+_READERS: Mapping[str, Callable[[object], object]] = {
+    "id": read_id,
+    "size": read_size,
+    "sender": read_sender,
+    "recipients": _everyone,
+}
+
+
+def _distinct(told: Sequence[object]) -> list[object]:
+    """What differs among values of one field; figures that rounding explains do not."""
+    different: list[object] = []
+    for value in told:
+        if value is None or any(value == one or _about(value, one) for one in different):
+            continue
+        different.append(value)
+    return different
+
+
+def _about(one: object, other: object) -> bool:
+    if not isinstance(one, int | float) or not isinstance(other, int | float):
+        return False
+    return abs(one - other) <= max(60, 0.1 * max(one, other))
+
+
+class _Recognition:
+    def __init__(
+        self, looks: Mapping[Key, Look], question: _Question, in_conflict: frozenset[str]
+    ) -> None:
+        self.looks = looks
+        self.question = question
+        self.in_conflict = in_conflict
+        self.keys: dict[str, tuple[Key, ...]] = {}
+        self.why: dict[str, str] = {}
+        self.likely: dict[str, Key] = {}
+        self.doubts: list[str] = []
+        self.candidates: dict[str, tuple[Key, ...]] = {}
+        self.bare_age_unit: float | None = None
+        self.frozen_flag = False
+        self.marked_sender = False
+
+    def run(self, found: _Found) -> Layout:
+        self._take_told()
+        self._take_id(found)
+        self._find_age()
+        self._find_size()
+        self._find_marked_sender()
+        self._find_frozen()
+        self._find_addresses()
+        certainty = {name: self._certainty(name) for name in self.keys}
+        proposed = {
+            name: keys[0]
+            for name, keys in self.keys.items()
+            if len(keys) == 1 and name not in self.candidates
+        }
+        if "id" not in self.keys and not self.question.keyed:
+            # Rows that have no place for their ids may have none for anything.
+            proposed = {name: key for name, key in proposed.items() if isinstance(key, str)}
+        return Layout(
+            self.keys,
+            self.why,
+            certainty,
+            self.bare_age_unit,
+            self.frozen_flag,
+            self.marked_sender,
+            {name: key for name, key in (self.likely | proposed).items() if name in FIELDS},
+            tuple(self.doubts),
+            self.candidates,
+            self._empty_is_null(certainty),
+            self._describe(),
+        )
+
+    def _describe(self) -> str:
         parts = []
         for name in FIELDS:
             if name in self.keys:
@@ -121,133 +404,67 @@ class Layout:
             parts.append(f"not recognised: {', '.join(missing)}")
         return "; ".join([*parts, *self.doubts])
 
+    def _certainty(self, name: str) -> Certainty:
+        if self.why[name] == _TOLD:
+            return Certainty.NAMED
+        if name == "frozen" and self.marked_sender:
+            return self._certainty("sender")
+        ranks = [self.question.rank(key, name) for key in self.keys[name]]
+        sure = None not in ranks and (name == "id" or name not in self.in_conflict)
+        if name == "id" and ranks[0] not in _SURELY_IDS:
+            # Digits alone under `id` may be numbers of rows.
+            sure = sure and self._some(self.keys["id"][0], cells.SURE_ID | cells.MIXED_ID)
+        return Certainty.NAMED if sure else Certainty.GUESSED
 
-@dataclass(frozen=True, slots=True)
-class KnownLayout:
-    """How the rows of one form were read the last time, to spare recognising them again.
-
-    Recognition takes longer than reading a short list, and a panel does not change its shape
-    from poll to poll. It is believed for rows with the same keys, while the list is not much
-    longer than the one it was recognised from (more rows may tell more), and not for ever.
-    """
-
-    layout: Layout
-    described: str
-    keys: frozenset[Key]
-    rows: int
-    """Rows of the list that it was recognised from."""
-    uses: int = 0
-
-    def fits(self, keys: Collection[Key], rows: int) -> bool:
-        """Whether it may be believed for a list of `rows` rows with these keys."""
-        return self.uses < MAX_USES and rows <= 2 * self.rows and self.keys == frozenset(keys)
-
-
-Layouts = Mapping[Form, KnownLayout]
-"""By form of row."""
-
-
-def show_key(key: Key) -> str:
-    """A key as a person reads it; it may hold anything, so it is made safe."""
-    return f"position {key}" if isinstance(key, int) else f"`{safe_text(key, limit=40)}`"
-
-
-def recognise(
-    columns: Mapping[Key, Sequence[object]],
-    *,
-    now: float,
-    told: Mapping[str, Key] | None = None,
-    keyed: bool = False,
-) -> Layout:
-    """The layout of rows of which `columns` holds a sample by key.
-
-    Args:
-        columns: the sample, column by column; a row without a key has no value in its column.
-        now: Unix time, to tell a Unix time from another number.
-        told: the host's `fields`; a key that no row has is as good as not told.
-        keyed: whether the ids are the keys of the list, so that no column is looked for.
-    """
-    return _Recognition(columns, now, keyed=keyed).run(told or {})
-
-
-class _Recognition:
-    def __init__(self, columns: Mapping[Key, Sequence[object]], now: float, *, keyed: bool) -> None:
-        self.columns = {
-            key: [value for value in column if value is not None]
-            for key, column in list(columns.items())[:MAX_KEYS]
-        }
-        self.now = now
-        self.keyed = keyed
-        self.keys: dict[str, tuple[Key, ...]] = {}
-        self.why: dict[str, str] = {}
-        self.likely: dict[str, Key] = {}
-        self.doubts: list[str] = []
-        self.bare_age_unit: float | None = None
-        self.frozen_flag = False
-        self.marked_sender = False
-
-    def run(self, told: Mapping[str, Key]) -> Layout:
-        self._take_told(told)
-        if not self.keyed:
-            self._find_id()
-        self._find_age()
-        self._find_size()
-        self._find_marked_sender()
-        self._find_frozen()
-        self._find_addresses()
-        proposed = {name: keys[0] for name, keys in self.keys.items() if len(keys) == 1}
-        return Layout(
-            self.keys,
-            self.why,
-            self.bare_age_unit,
-            self.frozen_flag,
-            self.marked_sender,
-            {name: key for name, key in (self.likely | proposed).items() if name in FIELDS},
-            tuple(self.doubts),
-        )
+    def _empty_is_null(self, certainty: Mapping[str, Certainty]) -> bool:
+        """Not where the position alone tells, nor where null senders are written another way."""
+        if certainty.get("sender") is not Certainty.NAMED:
+            return False
+        some = self.looks[self.keys["sender"][0]].some
+        return not some & (cells.NULL_SENDER | cells.BRACKETED | cells.MARKED_SENDER)
 
     # --- bookkeeping -------------------------------------------------------------------------
 
-    def _take(self, name: str, keys: Iterable[Key], why: str) -> None:
+    def _take(self, name: str, keys: Sequence[Key], why: str) -> None:
         self.keys[name] = tuple(keys)
         self.why[name] = why
 
     def _free(self) -> list[Key]:
         taken = {key for keys in self.keys.values() for key in keys}
-        return [key for key in self.columns if key not in taken]
+        return [key for key in self.looks if key not in taken]
 
     def _unnamed(self) -> list[Key]:
         """Free positions, and keys whose name is none for any field."""
-        return [
-            key
-            for key in self._free()
-            if isinstance(key, int) or all(_rank(key, name) is None for name in FIELDS)
-        ]
+        return [key for key in self._free() if _is_unnamed(key, self.question)]
 
-    def _take_unnamed(self, name: str, key: Key, why: str) -> None:
-        """What values alone tell of a key.
+    def _named(self, name: str) -> list[Key]:
+        """Free keys with a name for this field, the most telling first."""
+        ranked = [(self.question.rank(key, name), key) for key in self._free()]
+        told = [(rank, key) for rank, key in ranked if rank is not None]
+        return [key for _, key in sorted(told, key=lambda pair: pair[0])]
+
+    def _take_unnamed(self, name: str, keys: Sequence[Key], why: Callable[[Key], str]) -> bool:
+        """What values alone tell of one key; of several, none is the one.
 
         Objects name their keys, and one with another name holds another thing: `timeout` is no
         age. Only a person may say otherwise.
         """
-        if isinstance(key, int):
-            self._take(name, [key], why)
-        else:
-            self._doubt(name, key, f"holds {why}, but its name does not say so")
+        if len(keys) == 1 and isinstance(keys[0], int) and self.question.name_of(keys[0]) is None:
+            self._take(name, keys, why(keys[0]))
+        elif len(keys) == 1:
+            self._doubt(name, keys[0], f"holds {why(keys[0])}, but its name does not say so")
+        elif keys:
+            self._doubt_all(name, keys)
+        return bool(keys)
 
-    def _named(self, name: str) -> list[Key]:
-        """Free keys with a name for this field, the most telling first."""
-        ranked = [(_rank(key, name), key) for key in self._free() if isinstance(key, str)]
-        return [key for rank, key in sorted(ranked, key=_first) if rank is not None]
+    def _some(self, key: Key, bits: int) -> bool:
+        return bool(self.looks[key].some & bits)
 
-    def _share(self, key: Key, test: Callable[[object], object]) -> float:
-        """The share of a column's values that pass; empty texts count for nothing."""
-        told = [value for value in self.columns[key] if value != ""]
-        return sum(1 for value in told if test(value)) / len(told) if told else 0.0
+    def _half(self, key: Key, bits: int) -> bool:
+        return bool(self.looks[key].half & bits)
 
-    def _only_empty(self, key: Key) -> bool:
-        column = self.columns[key]
-        return bool(column) and all(value == "" for value in column)
+    def _only_blank(self, key: Key) -> bool:
+        return self.looks[key].blank == 2
 
     def _in_order(self, name: str, key: Key) -> bool:
         """Whether a position is this field's in a known order that fits the id's position."""
@@ -255,109 +472,113 @@ class _Recognition:
             order.get(name) == key and self.keys.get("id") == (order["id"],) for order in _ORDERS
         )
 
+    def _doubt(self, name: str, key: Key, why: str) -> None:
+        self.likely[name] = key
+        self.candidates[name] = (key,)
+        self.doubts.append(f"{show_key(key)} {why}: `fields` may name it for {name}")
+
+    def _doubt_all(self, name: str, keys: Sequence[Key]) -> None:
+        self.candidates[name] = tuple(keys)
+        shown = ", ".join(map(show_key, keys[:5]))
+        self.doubts.append(f"each of {shown} may be {name}: `fields` may name one")
+
     # --- fields ------------------------------------------------------------------------------
 
-    def _take_told(self, told: Mapping[str, Key]) -> None:
-        for name, wanted in told.items():
-            same = [k for k in self.columns if k == wanted or str(k) == str(wanted)]
-            same += [k for k in self.columns if str(k).lower() == str(wanted).lower()]
-            if not same:
+    def _take_told(self) -> None:
+        for name, wanted in self.question.told:
+            same = _same_key(wanted, list(self.looks))
+            if same is None:
                 self.doubts.append(f"`fields` names {show_key(wanted)} for {name}: no such key")
                 continue
             if name == "age":
                 self.bare_age_unit = 1
             if name == "frozen":
                 self.frozen_flag = True
-            self._take(name, same[:1], _TOLD)
+            self._take(name, [same], _TOLD)
 
-    def _find_id(self) -> None:
-        """The column whose values are most surely ids.
-
-        An Exim id can be nothing else. A short Postfix id looks like a number or a word in
-        capitals: its column must also mix letters and digits, as real ones do.
-        """
-        if "id" in self.keys:
+    def _take_id(self, found: _Found) -> None:
+        if "id" in self.keys or self.question.keyed:
             return
-        named = self._named("id")
-        best: tuple[bool, float] = (False, 0.0)
-        for key in [*named, *self._unnamed()]:
-            sure = self._share(key, _is_marked_or_exim)
-            mixed = self._share(key, _mixes)
-            if key not in named and max(sure, mixed) < 0.5:
-                continue
-            if key not in named and not sure and self._repeats(key):
-                continue
-            if key not in named and isinstance(key, str) and self._share(key, _is_exim) < 0.5:
-                self.likely.setdefault("id", key)
-                continue
-            if (strength := (sure > 0, sure or mixed)) > best:
-                best = strength
-                self._take("id", [key], "name and values" if key in named else "values")
-        if "id" not in self.keys and "id" in self.likely:
-            self._doubt("id", self.likely["id"], "holds what may be ids")
-
-    def _repeats(self, key: Key) -> bool:
-        column = self.columns[key]
-        return 2 * len({value for value in column if isinstance(value, str)}) <= len(column)
+        if found.key is not None and not (found.candidates and "id" in self.in_conflict):
+            self._take("id", [found.key], found.why)
+        elif found.key is not None:
+            self._doubt_all("id", [found.key, *found.candidates])
+        elif found.candidates:
+            self._doubt_all("id", found.candidates)
+        elif found.likely is not None:
+            self._doubt("id", found.likely, "holds what may be ids")
 
     def _find_age(self) -> None:
         if "age" in self.keys:
             return
         named = self._named("age")
         for key in named:
-            kind = self._age_kind(key)
+            kind = self._age_kind(key, self._some)
+            unit = self._age_unit(key)
+            if not kind and unit is not None and self._some(key, cells.NUMBER):
+                kind = "numbers whose unit the name tells"
             if kind:
-                self.bare_age_unit = _AGE_UNITS.get(_plain_name(key))
+                self.bare_age_unit = unit
                 self._take("age", [key], kind)
+                self._mention_others("age", key, named)
                 return
         for key in named:
-            if self._share(key, values.as_number) >= 0.5:
-                unit = _AGE_UNITS.get(_plain_name(key))
-                if unit is not None:
-                    self.bare_age_unit = unit
-                    self._take("age", [key], "numbers whose unit the name tells")
-                else:
-                    self._doubt("age", key, "holds bare numbers whose unit nothing tells")
+            if self._half(key, cells.NUMBER):
+                self._doubt("age", key, "holds bare numbers whose unit nothing tells")
                 return
-        for key in self._unnamed():
-            kind = self._age_kind(key)
-            if kind:
-                self._take_unnamed("age", key, kind)
-                return
-        if 0 in self.columns and self._in_order("age", 0):
+        found = [key for key in self._unnamed() if self._age_kind(key, self._half)]
+        if self._take_unnamed("age", found, lambda key: self._age_kind(key, self._half)):
+            return
+        if 0 in self.looks and self._in_order("age", 0) and not self._only_blank(0):
             self._doubt("age", 0, "holds nothing that is surely an age")
 
-    def _age_kind(self, key: Key) -> str:
-        if self._share(key, values.is_duration) >= 0.5:
-            return "ages such as 25m"
-        if self._share(key, values.is_date) >= 0.5:
-            return "dates" if self._share(key, values.names_zone) else _NO_ZONE
-        if self._share(key, self._recent) >= 0.5:
-            return "Unix time"
-        return ""
+    def _age_unit(self, key: Key) -> int | None:
+        return _AGE_UNITS.get(_plain_name(self.question.name_of(key) or ""))
 
-    def _recent(self, value: object) -> bool:
-        number = values.as_number(value)
-        return number is not None and values.is_epoch(number, self.now)
+    def _age_kind(self, key: Key, holds: Callable[[Key, int], bool]) -> str:
+        if holds(key, cells.DURATION):
+            return "ages such as 25m"
+        if holds(key, cells.DATE):
+            return "dates" if holds(key, cells.ZONED_DATE) else _NO_ZONE
+        return "Unix time" if holds(key, cells.EPOCH) else ""
+
+    def _mention_others(self, name: str, taken: Key, named: Sequence[Key]) -> None:
+        """Other keys that are named for the field and tell another thing: neither is sure."""
+        if name in self.in_conflict:
+            self.candidates[name] = tuple(named)
+            shown = ", ".join(show_key(key) for key in named if key != taken)
+            self.doubts.append(f"{shown} may as well be {name}, and tells another")
 
     def _find_size(self) -> None:
         if "size" in self.keys:
             return
-        for key in self._named("size"):
-            if self._share(key, _is_size) > 0:
+        named = self._named("size")
+        for key in named:
+            if self._some(key, cells.SIZE):
                 self._take("size", [key], "name and values")
+                self._mention_others("size", key, named)
                 return
-        for key in self._unnamed():
-            units = self._share(key, values.has_size_unit)
-            if units and self._share(key, _is_size) >= 0.5:
-                self._take_unnamed("size", key, "values with units")
-                return
+        found = [
+            key
+            for key in self._unnamed()
+            if self._some(key, cells.SIZE_UNIT)
+            and self._half(key, cells.SIZE)
+            and not self._half(key, cells.DURATION)
+        ]
+        if self._take_unnamed("size", found, lambda _: "values with units"):
+            return
         for key in self._free():
-            if self._in_order("size", key) and self._share(key, _is_number) >= 0.5:
+            placed = isinstance(key, int) and self._in_order("size", key)
+            if placed and self._half(key, cells.NUMBER) and not self._half(key, cells.EPOCH):
                 self._take("size", [key], "numbers at the size's place")
                 return
-        free = [key for key in self._unnamed() if key not in self.likely.values()]
-        numeric = [key for key in free if self._share(key, _is_number) >= 0.5]
+        numeric = [
+            key
+            for key in self._unnamed()
+            if key not in self.likely.values()
+            and self._half(key, cells.NUMBER)
+            and not self._half(key, cells.EPOCH)
+        ]
         if len(numeric) == 1:
             self._doubt("size", numeric[0], "holds bare numbers that may be sizes")
 
@@ -367,53 +588,61 @@ class _Recognition:
         if "sender" in self.keys and "frozen" in self.keys:
             self.marked_sender = self.keys["sender"] == self.keys["frozen"]
             return
-        positions = [key for key in self._free() if isinstance(key, int)]
-        for key in told or [*self._named("sender"), *positions]:
-            marked = self._share(key, lambda value: split_frozen_mark(value)[1])
-            if marked and self._share(key, _is_marked_sender) >= 0.5:
-                self.keys.setdefault("sender", (key,))
-                self.why.setdefault("sender", "addresses with Exim's mark behind them")
-                self.keys.setdefault("frozen", (key,))
-                self.why.setdefault("frozen", "the mark behind the sender")
-                self.frozen_flag = self.marked_sender = True
-                return
+        positions = [key for key in self._unnamed() if isinstance(key, int)]
+        senders = cells.MARKED_SENDER | cells.ADDRESS | cells.BRACKETED
+        found = [
+            key
+            for key in told or [*self._named("sender"), *positions]
+            if self._some(key, cells.MARKED_SENDER) and self._half(key, senders)
+        ]
+        if len(found) == 1:
+            self.keys.setdefault("sender", (found[0],))
+            self.why.setdefault("sender", "addresses with Exim's mark behind them")
+            self.keys.setdefault("frozen", (found[0],))
+            self.why.setdefault("frozen", "the mark behind the sender")
+            self.frozen_flag = self.marked_sender = True
+        elif found:
+            self._doubt_all("sender", found)
 
     def _find_frozen(self) -> None:
         if "frozen" in self.keys:
             return
         named = self._named("frozen")
-        telling = [
-            key
-            for key in named
-            if self._only_empty(key)
-            or self._share(key, _tells_frozen if _is_flag(key) else _tells_state)
-        ]
+        telling = [key for key in named if self._tells_state(key)]
         if telling:
-            self.frozen_flag = len(telling) == 1 and _is_flag(telling[0])
+            self.frozen_flag = len(telling) == 1 and self._is_flag(telling[0])
             self._take("frozen", telling, "name and values")
             return
+        words = [key for key in self._unnamed() if self._half(key, cells.STATE)]
+        if self._take_unnamed("frozen", words, lambda _: "words"):
+            return
         for key in self._unnamed():
-            known = self._share(key, values.is_state_word)
-            if known >= 0.5:
-                self._take_unnamed("frozen", key, "words")
-                return
-            if self._only_empty(key) and self._in_order("frozen", key):
+            if self._only_blank(key) and isinstance(key, int) and self._in_order("frozen", key):
                 self._take("frozen", [key], "empty at the status' place")
                 return
         if named:
             self._doubt("frozen", named[0], "holds words that are not known")
 
+    def _tells_state(self, key: Key) -> bool:
+        bits = cells.STATE | cells.FLAG if self._is_flag(key) else cells.STATE
+        return self.question.any_word or self._only_blank(key) or self._some(key, bits)
+
+    def _is_flag(self, key: Key) -> bool:
+        return _plain_name(self.question.name_of(key) or "") in _FLAG_NAMES
+
     def _find_addresses(self) -> None:
         for name in ("sender", "recipients"):
             if name in self.keys:
                 continue
-            for key in self._named(name):
-                empty = name == "sender" and self._only_empty(key)
-                if empty or self._share(key, is_address_like) > 0:
+            named = self._named(name)
+            for key in named:
+                blank = name == "sender" and self._only_blank(key)
+                if blank or self._some(key, cells.ADDRESS):
                     self._take(name, [key], "name and values")
+                    self._mention_others(name, key, named)
                     break
         roles = [name for name in ("sender", "recipients") if name not in self.keys]
-        rest = [key for key in self._unnamed() if self._share(key, is_address_like) >= 0.5]
+        rest = [key for key in self._unnamed() if self._half(key, cells.ADDRESS)]
         positions = [key for key in rest if isinstance(key, int)]
         if len(roles) == 2 and len(positions) >= 2:
             self._tell_roles(positions)
@@ -422,7 +651,7 @@ class _Recognition:
         elif roles == ["recipients"] and positions:
             self._take("recipients", _adjacent(positions), "addresses after the sender")
         elif roles and rest:
-            self._doubt(roles[0], rest[0], "is one of several that hold addresses")
+            self._doubt_all(roles[0], rest)
         self._doubt_recipients()
 
     def _doubt_recipients(self) -> None:
@@ -434,56 +663,55 @@ class _Recognition:
         taken = self.keys.get("recipients", ())
         if not taken or not isinstance(taken[0], int) or self.why["recipients"] == _TOLD:
             return
-        others = {key for key in self.columns if isinstance(key, int) and key not in taken}
-        for key in sorted(others.difference(self.keys.get("sender", ()))):
-            if 0 < self._share(key, is_address_like) < 0.5:
+        for key in sorted(key for key in self._free() if isinstance(key, int)):
+            if self._some(key, cells.ADDRESS) and not self._half(key, cells.ADDRESS):
                 del self.keys["recipients"], self.why["recipients"]
-                self._doubt(
-                    "recipients", taken[0], f"is read no more: position {key} may hold some"
-                )
+                self._doubt_all("recipients", [*taken, key])
                 return
 
     def _tell_roles(self, rest: list[int]) -> None:
-        """Several positions that hold addresses: values tell sender from recipients."""
-        senders = [k for k in rest if self._share(k, is_null_sender) or self._some_empty(k)]
-        lists = [k for k in rest if self._share(k, is_many)]
-        sender = next((k for k in senders if k not in lists), None)
-        why = "the one with null senders"
-        if sender is None:
-            sender = next((k for k in rest if k not in lists), None)
-            why = "the first with addresses"
-        if sender is None:
-            self._doubt("recipients", rest[0], "is one of several that hold recipients")
+        """Several positions that hold addresses: the sender comes first, as in every known order.
+
+        Empty cells say nothing: nobody may wait for a message any more. A null sender further
+        on, or several addresses in the first, speak against it, and then nothing is told: they
+        may stand in one odd row.
+        """
+        first, *others = rest
+        written = [key for key in rest if self._some(key, cells.NULL_SENDER)]
+        if written not in ([], [first]) or self._some(first, cells.MANY):
+            self._doubt_all("sender", rest)
             return
-        others = [k for k in rest if k > sender] or [k for k in rest if k != sender]
-        self._take("sender", [sender], why)
+        why = "the one with null senders" if written else "the first with addresses"
+        self._take("sender", [first], why)
         self._take("recipients", _adjacent(others), "the addresses after it")
-        if not senders and not lists:
+        if not written and not any(self._some(key, cells.MANY) for key in others):
             self.doubts.append("nothing but their order tells the sender from the recipients")
 
     def _last_role(self, roles: list[str], key: Key) -> None:
-        many, null = self._share(key, is_many), self._share(key, is_null_sender)
-        if isinstance(key, str):
+        many, null = self._some(key, cells.MANY), self._some(key, cells.NULL_SENDER)
+        if isinstance(key, str) or self.question.name_of(key) is not None:
             self._doubt(roles[0], key, "holds addresses, but its name does not say whose")
         elif "recipients" in roles and many and not null:
             self._take("recipients", [key], "several addresses in a value")
         elif "sender" in roles and null and not many:
             self._take("sender", [key], "null senders")
-        elif len(roles) == 1:
+        elif len(roles) == 1 and not (null and many):
             self._take(roles[0], [key], "the other addresses")
         else:
             self._doubt(roles[0], key, "holds addresses, of senders or of recipients")
 
-    def _some_empty(self, key: Key) -> bool:
-        return any(value == "" for value in self.columns[key])
 
-    def _doubt(self, name: str, key: Key, why: str) -> None:
-        self.likely[name] = key
-        self.doubts.append(f"{show_key(key)} {why}: `fields` may name it for {name}")
+def _same_key(wanted: Key, keys: Sequence[Key]) -> Key | None:
+    """The key that `fields` means: the same, or the same but for its case."""
+    exact = (key for key in keys if key == wanted or str(key) == str(wanted))
+    alike = (key for key in keys if str(key).lower() == str(wanted).lower())
+    return next(exact, next(alike, None))
 
 
-def _first(pair: tuple[int | None, Key]) -> int:
-    return -1 if pair[0] is None else pair[0]
+def _is_unnamed(key: Key, question: _Question) -> bool:
+    """Whether no name says what a column is, or one that is none for any field."""
+    named = question.name_of(key)
+    return named is None or not _ranks(named)
 
 
 def _adjacent(positions: Sequence[int]) -> Sequence[int]:
@@ -499,8 +727,14 @@ def _plain_name(key: Key) -> str:
     return "".join(filter(str.isalnum, str(key).lower()))
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def _ranks(key: str) -> tuple[tuple[str, int], ...]:
+    """The fields that a key is a name for, and how telling a name it is, 0 the most."""
+    ranks = ((name, _rank(key, name)) for name in FIELDS)
+    return tuple((name, rank) for name, rank in ranks if rank is not None)
+
+
 def _rank(key: str, name: str) -> int | None:
-    """How telling a key's name is for a field, 0 the most; None when it is no name for it."""
     plain = _plain_name(key)
     names = _NAMES[name]
     if plain in names:
@@ -512,44 +746,16 @@ def _rank(key: str, name: str) -> int | None:
     return None
 
 
-def _is_marked_or_exim(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    id_ = values.read_id(value)
-    return id_ is not None and (
-        values.is_exim_id(id_) is not None or values.read_mark(value) is not None
-    )
+def read_headings(row: Sequence[object]) -> dict[int, str]:
+    """The names that a row of headings gives to positions; empty for any other row.
 
-
-def _is_exim(value: object) -> bool:
-    id_ = values.read_id(value)
-    return id_ is not None and values.is_exim_id(id_) is not None
-
-
-def _mixes(value: object) -> bool:
-    """Whether an id holds both letters and digits, as no number and no word does."""
-    return (
-        values.read_id(value) is not None
-        and any(map(str.isdigit, str(value)))
-        and any(map(str.isalpha, str(value)))
-    )
-
-
-def _is_marked_sender(value: object) -> bool:
-    return is_address_like(split_frozen_mark(value)[0])
-
-
-def _is_size(value: object) -> bool:
-    return values.read_size(value) is not None
-
-
-def _is_number(value: object) -> bool:
-    return values.as_number(value) is not None
-
-
-def _tells_state(value: object) -> bool:
-    return values.read_frozen(value, flag=False) is not None
-
-
-def _tells_frozen(value: object) -> bool:
-    return values.read_frozen(value, flag=True) is not None
+    A row is one when it names the ids and two more fields, no field twice, and holds nothing
+    but words.
+    """
+    if not all(isinstance(cell, str) and read_id(cell) is None and "@" not in cell for cell in row):
+        return {}
+    named = [dict(_ranks(str(cell))) for cell in row]
+    fields = [min(ranks, key=lambda name: ranks[name]) for ranks in named if ranks]
+    if "id" not in fields or len(fields) < 3 or len(set(fields)) < len(fields):
+        return {}
+    return {position: str(cell) for position, cell in enumerate(row)}

@@ -6,19 +6,19 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import tzinfo
 from typing import cast
 
 from exporter.panel.decode.queue import decode_queue, read_queue
-from exporter.panel.decode.recognition import Layouts
-from exporter.panel.decode.table import MessageTable, Part, mta_of
+from exporter.panel.decode.table import CERTAINTY_FIELDS, MessageTable, Part, mta_of, worse
 from exporter.snapshot import (
     AGE_BUCKETS,
     EMPTY_QUEUE,
     MESSAGE_FIELDS,
     TOP_DOMAINS,
     AgeHistogram,
+    Certainty,
     DomainCounts,
     Mta,
     QueueStats,
@@ -48,8 +48,6 @@ class QueueUpdate:
     """Rows without a valid id: a message may be in each."""
     samples: tuple[str, ...] = ()
     shape: str = ""
-    layouts: Layouts = field(default_factory=dict)
-    """For `known` next time; empty unless every row was understood alike."""
 
 
 def decode_queue_update(
@@ -59,45 +57,47 @@ def decode_queue_update(
     fields: Mapping[str, str | int] | None = None,
     time_zone: tzinfo | None = None,
     previous_ids: bytes | None = None,
-    known: Layouts | None = None,
+    frozen_values: Mapping[str, bool] | None = None,
 ) -> QueueUpdate:
     """`decode_queue` and `queue_stats` at once, and what changed since `previous_ids`.
 
-    Made to run in another process: bytes come in, a few figures go out. `known` layouts spare
-    recognising them again; they are dropped when one row is understood less well than others.
+    Made to run in another process: bytes come in, a few figures go out.
 
     Raises:
         PanelError: as `decode_queue`.
     """
     figures = _Figures()
     intake, summary = read_queue(
-        body, figures.add, now=now, fields=fields, time_zone=time_zone, known=known
+        body,
+        figures.add,
+        now=now,
+        fields=fields,
+        time_zone=time_zone,
+        frozen_values=frozen_values,
     )
-    stats = figures.stats(summary.listed, mta_of(intake.ids))
-    # What no row tells is not in the layout; what only some tell casts doubt on it.
-    whole = not stats.unparsed and all(count == stats.listed for _, count in stats.lacking)
-    if known and not whole:
-        return decode_queue_update(
-            body, now=now, fields=fields, time_zone=time_zone, previous_ids=previous_ids
-        )
+    ids: Sequence[str] = intake.ids
+    unread = summary.unread
     if intake.repeated or summary.continued:
-        # Whose recipients further rows tell of is known at the end alone, and seldom needed.
-        stats = queue_stats(decode_queue(body, now=now, fields=fields, time_zone=time_zone))
+        # What further rows tell of a message is known at the end alone, and seldom needed.
+        table = decode_queue(
+            body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
+        )
+        stats, ids, unread = queue_stats(table), table.ids, table.unread
+    else:
+        stats = figures.stats(summary.listed, mta_of(ids))
     entered = left = None
     if previous_ids is not None:
         before = previous_ids.decode().split()
-        entered = len(intake.known.difference(before))
-        left = len(before) - (len(intake.ids) - entered)
+        entered = len(set(ids).difference(before))
+        left = len(before) - (len(ids) - entered)
     return QueueUpdate(
         stats,
-        "\n".join(intake.ids).encode(),
+        "\n".join(ids).encode(),
         entered,
         left,
-        summary.unread,
+        unread,
         summary.samples,
         summary.shape,
-        # An empty list tells nothing of the shape, so what was known stays known.
-        dict(summary.layouts or known or {}) if whole else {},
     )
 
 
@@ -120,9 +120,11 @@ class _Figures:
         self._age_total = 0.0
         self._senders: Counter[str] = Counter()
         self._recipients: Counter[str] = Counter()
+        self._certainty: dict[str, Certainty] = {}
 
     def add(self, part: Part | MessageTable) -> None:
         """Count in some messages."""
+        missing = dict(self._missing)
         self._rows += len(part.ids)
         self._missing["size"] += part.sizes.count(None)
         self._missing["sender"] += part.senders.count(None)
@@ -133,6 +135,20 @@ class _Figures:
         self._add_ages(part.ages)
         _count_domains(self._senders, filter(None, part.senders))
         self._add_recipients(part.recipients)
+        told = [name for name in missing if self._missing[name] - missing[name] < len(part.ids)]
+        self._add_certainty(part, ["id", *told] if part.ids else [])
+
+    def _add_certainty(self, part: Part | MessageTable, told: Sequence[str]) -> None:
+        """How sure the fields are that rows of the part tell, in the row where they are least."""
+        guessed = frozenset[str]()
+        if part.guessed and part.guessed.count(part.guessed[0]) == len(part.guessed):
+            guessed = part.guessed[0]
+        elif part.guessed:
+            guessed = _guessed_and_told(part)
+        for name in told:
+            sure = Certainty.GUESSED if name in guessed else part.certainty.get(name)
+            if sure is not None:
+                self._certainty[name] = worse(self._certainty.get(name, sure), sure)
 
     def stats(self, listed: int, mta: Mta | None) -> QueueStats:
         """The figures of all that was counted in."""
@@ -152,6 +168,11 @@ class _Figures:
             recipient_domains=_largest(self._recipients) if "recipients" in told else None,
             lacking=tuple((name, n) for name, n in self._missing.items() if n),
             mta=mta,
+            certainty=tuple(
+                (name, self._certainty[name])
+                for name in CERTAINTY_FIELDS
+                if name in self._certainty and (name == "id" or name in told)
+            ),
         )
 
     def _add_ages(self, ages: Sequence[float | None]) -> None:
@@ -175,6 +196,26 @@ class _Figures:
         _count_domains(self._recipients, [to[0] for to in told if len(to) == 1])
         for several in (to for to in told if len(to) > 1):
             self._recipients.update({_written_domain(address) for address in several})
+
+
+def _guessed_and_told(part: Part | MessageTable) -> frozenset[str]:
+    """The fields that some row both guesses and tells."""
+    columns: dict[str, Sequence[object]] = {
+        "id": part.ids,
+        "age": part.ages,
+        "size": part.sizes,
+        "sender": part.senders,
+        "recipients": part.recipients,
+        "frozen": part.frozen,
+    }
+    return frozenset(
+        name
+        for name, column in columns.items()
+        if any(
+            name in guesses and value is not None
+            for guesses, value in zip(part.guessed, column, strict=True)
+        )
+    )
 
 
 def _ascii(name: str) -> str:

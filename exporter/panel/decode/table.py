@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from functools import partial
 from itertools import compress, islice
 from typing import Generic, TypeVar, cast
 
@@ -15,7 +14,9 @@ from exporter.panel.decode.addresses import (
     read_recipient_column,
     read_senders,
 )
-from exporter.panel.decode.recognition import Key, Layouts
+from exporter.panel.decode.cells import is_bracketed, is_sure_id
+from exporter.panel.decode.fit import Fit
+from exporter.panel.decode.recognition import FieldReading, Key, Layout
 from exporter.panel.decode.values import (
     ACTIVE_MARK,
     EXIM_ID,
@@ -32,8 +33,9 @@ from exporter.panel.decode.values import (
     read_frozen,
     read_id,
     read_size,
+    state_word,
 )
-from exporter.snapshot import Message, Mta
+from exporter.snapshot import MESSAGE_FIELDS, Certainty, Message, Mta
 
 _T = TypeVar("_T")
 
@@ -46,6 +48,10 @@ _PLAIN_DIGITS = 15
 _ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}{POSTFIX_MARKS})\n)*+", re.ASCII)
 
 _MARKS = (ACTIVE_MARK, HOLD_MARK, EXPIRE_MARK)
+
+CERTAINTY_FIELDS = ("id", *MESSAGE_FIELDS)
+
+_NOTHING_GUESSED: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,12 @@ class Summary:
     """Up to three rows that were not understood, shortened and anonymised."""
     proposed_fields: Mapping[str, Key]
     """What the host's `fields` may say, as far as it can be told."""
-    layouts: Layouts = field(default_factory=dict)
-    """How the rows of each form were read; for `known` of the next list."""
     continued: bool = False
     """Whether rows hold nothing but addresses: recipients of some message before."""
     unread: int = 0
     """Rows without a valid id: a message may be in each."""
+    readings: tuple[FieldReading, ...] = ()
+    """How each field was read, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,14 @@ class MessageTable:
     """Up to three rows that were not understood, shortened and anonymised."""
     proposed_fields: Mapping[str, Key] = field(default_factory=dict)
     """What the host's `fields` may say, as far as it can be told."""
+    guessed: Sequence[frozenset[str]] = ()
+    """By message, the fields that are only guessed; parallel to the columns."""
+    certainty: Mapping[str, Certainty] = field(default_factory=dict)
+    """How sure a field is in the messages that do not guess it."""
+    readings: tuple[FieldReading, ...] = ()
+    """How each field was read, in the order of FIELDS."""
+    unread: int = 0
+    """Rows that were not understood, but for further rows of one message: in each may be one."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -108,11 +122,12 @@ class MessageTable:
     def messages(self) -> Iterator[Message]:
         """The messages one by one."""
         columns = (self.ids, self.ages, self.sizes, self.senders, self.recipients, self.frozen)
-        for row, (id_, age, size, sender, recipients, frozen) in enumerate(
-            zip(*columns, strict=True)
+        guessed = self.guessed or [_NOTHING_GUESSED] * len(self.ids)
+        for row, (id_, age, size, sender, recipients, frozen, guesses) in enumerate(
+            zip(*columns, guessed, strict=True)
         ):
             delivered = self.delivered.get(row, ())
-            yield Message(id_, age, size, sender, recipients, delivered, frozen)
+            yield Message(id_, age, size, sender, recipients, delivered, frozen, guesses)
 
 
 def mta_of(ids: Iterable[str]) -> Mta | None:
@@ -135,6 +150,29 @@ class Part:
     """Texts when every message waits for exactly one recipient, as most queues' do."""
     delivered: dict[int, tuple[str, ...]]
     frozen: list[bool | None]
+    guessed: list[frozenset[str]]
+    """By message, the fields that are only guessed."""
+    certainty: Mapping[str, Certainty] = field(default_factory=dict)
+    """How sure a field is in the messages that do not guess it."""
+
+    def without(self, rows: Collection[int]) -> Part:
+        """The messages but those of these rows."""
+        if not rows:
+            return self
+        kept = [row not in rows for row in range(len(self.ids))]
+        moved = {row: new for new, row in enumerate(compress(range(len(kept)), kept))}
+        recipients = cast("list[tuple[str, ...] | None]", [*compress(self.recipients, kept)])
+        return Part(
+            [*compress(self.ids, kept)],
+            [*compress(self.ages, kept)],
+            [*compress(self.sizes, kept)],
+            [*compress(self.senders, kept)],
+            recipients,
+            {moved[row]: to for row, to in self.delivered.items() if row in moved},
+            [*compress(self.frozen, kept)],
+            [*compress(self.guessed, kept)],
+            self.certainty,
+        )
 
 
 class _Memo(dict[object, _T], Generic[_T]):
@@ -157,28 +195,62 @@ class _Memo(dict[object, _T], Generic[_T]):
         return list(map(self.__getitem__, column))
 
 
+_CONSOLE = Layout(
+    {},
+    {},
+    dict.fromkeys(CERTAINTY_FIELDS, Certainty.STRUCTURAL),
+    frozen_flag=True,
+)
+"""Of console text: the columns are read already, by Exim's or Postfix's own grammar."""
+
+
 class ColumnReader:
-    """Reads the columns of rows that share one layout."""
+    """Reads the columns of rows that share one layout, and says which rows do not fit it.
+
+    Args:
+        now: Unix time.
+        zone: the panel's, for dates that name none.
+        layout: of the rows; None for those of console text, whose senders are read already.
+        frozen_values: what the host says that words for the state mean, in small letters; any
+            other then tells nothing.
+    """
 
     def __init__(
         self,
         now: float,
         zone: tzinfo | None,
+        layout: Layout | None = None,
         *,
-        bare_age_unit: float | None = None,
-        frozen_flag: bool = False,
-        state_flags: Sequence[bool] = (),
-        senders_read: bool = False,
+        frozen_values: Mapping[str, bool] | None = None,
     ) -> None:
+        self._senders_read = layout is None
+        self._layout = layout = layout or _CONSOLE
         self._now = now
-        self._flag = frozen_flag
-        self._dates = AgeReader(now, zone, bare_age_unit)
+        self._flag = layout.frozen_flag
+        self._guessed = frozenset(
+            name for name, sure in layout.certainty.items() if sure is Certainty.GUESSED
+        )
+        self._sure = {
+            name: Certainty.STRUCTURAL if sure is Certainty.GUESSED else sure
+            for name, sure in layout.certainty.items()
+        }
+        self._sure.setdefault("frozen", Certainty.STRUCTURAL)  # by a mark behind the id
+        self._dates = AgeReader(now, zone, layout.bare_age_unit)
         self._ages = _Memo(self._dates.read)
         self._sizes = _Memo(read_size)
-        self._frozen = _Memo(partial(read_frozen, flag=frozen_flag))
-        self._state_flags = state_flags
+        self._frozen_values = {
+            state_word(word): frozen for word, frozen in (frozen_values or {}).items()
+        }
+        self._frozen = _Memo(self._read_state)
+        self._state_flags = layout.state_flags
+        self._several_states = len(layout.keys.get("frozen", ())) > 1
         self._states_told = _Memo(self._combine)
-        self._senders_read = senders_read
+        self._fit = Fit(now, layout)
+
+    def _read_state(self, value: object) -> bool | None:
+        if self._frozen_values:
+            return self._frozen_values.get(state_word(value))
+        return read_frozen(value, flag=self._flag)
 
     def ages(self, column: Sequence[object]) -> list[float | None]:
         """Seconds."""
@@ -218,10 +290,10 @@ class ColumnReader:
 
     def frozen(self, column: Sequence[object]) -> list[bool | None]:
         """Marks and words; with `state_flags` each value is a tuple, one for each flag."""
-        if self._state_flags:
+        if self._several_states:
             return self._combined(cast("Sequence[tuple[object, ...]]", column))
         kinds = set(map(type, column))
-        if self._flag and kinds <= {bool, type(None)}:
+        if self._flag and not self._frozen_values and kinds <= {bool, type(None)}:
             return [*cast("Sequence[bool | None]", column)]
         return self._frozen.read_all(column, kinds)
 
@@ -234,6 +306,9 @@ class ColumnReader:
 
     def _combine(self, told: object) -> bool | None:
         values = cast("tuple[object, ...]", told)
+        if self._frozen_values:
+            states = {self._read_state(value) for value in values if value is not None}
+            return states.pop() if len(states) == 1 else None
         return combine_states([*zip(values, self._state_flags, strict=True)])
 
     def read(self, ids: list[str], columns: Mapping[str, Sequence[object]]) -> Part:
@@ -243,40 +318,79 @@ class ColumnReader:
         recipients = RecipientColumn(untold, {})
         if "recipients" in columns:
             recipients = read_recipient_column(columns["recipients"])
-        return Part(
+        guesses = self._guesses(ids, columns)
+        part = Part(
             ids,
             self.ages(columns["age"]) if "age" in columns else [None] * count,
             self.sizes(columns["size"]) if "size" in columns else [None] * count,
             self.senders(columns["sender"]) if "sender" in columns else [None] * count,
             recipients.waiting,
             recipients.delivered,
-            self._states(count, columns),
+            self.frozen(columns["frozen"]) if "frozen" in columns else [None] * count,
+            guesses,
+            self._sure,
         )
+        if not self._senders_read:
+            forget_what_nothing_says(part, columns, empty_is_null=self._layout.empty_is_null)
+        self._take_marks(part, columns)
+        return part
 
-    def _states(self, count: int, columns: Mapping[str, Sequence[object]]) -> list[bool | None]:
-        """The states that a column tells, and the marks that postqueue appends to ids."""
-        states: list[bool | None] = [None] * count
-        if "frozen" in columns:
-            states = self.frozen(columns["frozen"])
+    def misfits(self, columns: Mapping[str, Sequence[object]], part: Part) -> set[int]:
+        """The rows in which a cell does not fit what its column holds."""
+        return set() if self._senders_read else self._fit.misfits(columns, part)
+
+    def _guesses(
+        self, part_ids: list[str], columns: Mapping[str, Sequence[object]]
+    ) -> list[frozenset[str]]:
+        """What is guessed of each row: the grammar of some values leaves nothing to guess."""
+        count = len(part_ids)
+        guesses = [self._guessed] * count
+        if "id" in self._guessed:
+            ids = cast("Sequence[str]", columns.get("id", ()))
+            without = self._guessed - {"id"}
+            # Each id of Exim has two dashes, and no other has any.
+            if "".join(part_ids).count("-") == 2 * count:
+                guesses = [without] * count
+            else:
+                guesses = [without if is_sure_id(id_) else self._guessed for id_ in ids]
+        if self._layout.marked_sender:
+            senders = columns.get("sender", ())
+            for row, marked in enumerate(columns.get("frozen", ())):
+                # The mark behind a sender in brackets is Exim's, and can be nothing else.
+                if marked is True and is_bracketed(senders[row]):
+                    guesses[row] = guesses[row] - {"sender", "frozen"}
+        return guesses
+
+    def _take_marks(self, part: Part, columns: Mapping[str, Sequence[object]]) -> None:
+        """The marks that postqueue appends to ids tell of the state. Such a mark is no guess."""
         ids = cast("Sequence[str]", columns.get("id", ()))
         together = "".join(ids)
-        if any(mark in together for mark in _MARKS):
-            for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(_MARKS)]:
-                states[row] = is_on_hold(ids[row]) or states[row] or False
-        return states
+        if not any(mark in together for mark in _MARKS):
+            return
+        states, guesses = part.frozen, part.guessed
+        for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(_MARKS)]:
+            if is_on_hold(ids[row]) or not states[row]:
+                guesses[row] = guesses[row] - {"frozen"}
+            states[row] = is_on_hold(ids[row]) or states[row] or False
 
 
 class Intake:
-    """Takes in rows, refuses those without an id of their own, hands the rest on in parts."""
+    """Takes in rows, refuses those that are not understood, hands the rest on in parts."""
 
     def __init__(self, sink: Callable[[Part], None]) -> None:
         self._sink = sink
         self.ids: list[str] = []
         """All taken in, in order."""
         self.known: set[str | None] = set()
-        """The same, to look one up."""
+        """The same and those of rows that were not understood, to look one up."""
         self.repeated: set[str] = set()
         """Those that further rows have, too: a row may be there for each recipient."""
+        self.again: list[Part] = []
+        """These further rows: they may contradict the first."""
+        self.repeats = 0
+        """How many they are."""
+        self.spoiled: set[str] = set()
+        """Those of rows in which a cell does not fit."""
 
     def add(
         self,
@@ -294,34 +408,64 @@ class Intake:
         before = len(self.known)
         self.known.update(ids)
         if len(self.known) - before == len(ids) and None not in self.known:
-            self._take(cast("list[str]", ids), columns, reader)
-            return []
+            return self._take(cast("list[str]", ids), columns, reader)
         self.known.discard(None)
         new = set(ids) if new is None else new
         new.discard(None)
-        kept: list[bool] = []
-        for id_ in ids:
-            kept.append(id_ in new)
-            new.discard(id_)
-            if not kept[-1] and id_ is not None:
-                self.repeated.add(id_)
-        columns = {name: [*compress(column, kept)] for name, column in columns.items()}
-        if any(kept):
-            self._take(cast("list[str]", [*compress(ids, kept)]), columns, reader)
-        return [row for row, taken in enumerate(kept) if not taken]
+        first: list[int] = []
+        again: list[int] = []
+        refused: list[int] = []
+        for row, id_ in enumerate(ids):
+            if id_ in new:
+                new.discard(id_)
+                first.append(row)
+                continue
+            refused.append(row)
+            if id_ is not None:
+                again.append(row)
+        refused += [first[row] for row in self._take(*_chosen(first, ids, columns), reader)]
+        if again:
+            self._take_again(*_chosen(again, ids, columns), reader)
+        return sorted(refused)
 
     def _take(
         self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
+    ) -> list[int]:
+        if not ids:
+            return []
+        part = reader.read(ids, columns)
+        misfits = reader.misfits(columns, part)
+        if misfits:
+            self.spoiled.update(ids[row] for row in misfits)
+            part = part.without(misfits)
+        self.ids += part.ids
+        self._sink(part)
+        return sorted(misfits)
+
+    def _take_again(
+        self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
     ) -> None:
-        self.ids += ids
-        self._sink(reader.read(ids, columns))
+        self.repeated.update(ids)
+        self.repeats += len(ids)
+        part = reader.read(ids, columns)
+        misfits = reader.misfits(columns, part)
+        self.spoiled.update(ids[row] for row in misfits)
+        self.again.append(part.without(misfits))
+
+
+def _chosen(
+    rows: Sequence[int], ids: Sequence[str | None], columns: Mapping[str, Sequence[object]]
+) -> tuple[list[str], dict[str, list[object]]]:
+    chosen = {name: [column[row] for row in rows] for name, column in columns.items()}
+    return cast("list[str]", [ids[row] for row in rows]), chosen
 
 
 class TableBuilder:
     """Puts parts together to a table."""
 
     def __init__(self) -> None:
-        self._whole = Part([], [], [], [], [], {}, [])
+        self._whole = Part([], [], [], [], [], {}, [], [])
+        self._certainty: dict[str, Certainty] = {}
         self._recipients: list[tuple[str, ...] | None] = []
 
     def add(self, part: Part) -> None:
@@ -334,14 +478,20 @@ class TableBuilder:
         whole.senders.extend(part.senders)
         whole.delivered.update({start + row: to for row, to in part.delivered.items()})
         whole.frozen.extend(part.frozen)
+        whole.guessed.extend(part.guessed)
+        for name, sure in part.certainty.items():
+            self._certainty[name] = worse(self._certainty.get(name, sure), sure)
 
-    def build(self, summary: Summary, repeated: Collection[str] = ()) -> MessageTable:
-        """The table; who waits for a message that further rows tell of is not known."""
+    def build(self, summary: Summary, intake: Intake) -> MessageTable:
+        """The table; who waits for a message that further rows tell of is not known.
+
+        A message of which rows contradict each other is not understood, and neither is one
+        of which a row does not fit.
+        """
+        if summary.continued:
+            self._recipients = [None] * len(self._recipients)
+        self._compare(intake)
         whole = self._whole
-        if repeated or summary.continued:
-            for row, id_ in enumerate(whole.ids):
-                if summary.continued or id_ in repeated:
-                    self._recipients[row] = None
         return MessageTable(
             whole.ids,
             whole.ages,
@@ -351,11 +501,123 @@ class TableBuilder:
             whole.delivered,
             whole.frozen,
             summary.listed,
-            summary.unparsed,
+            summary.listed - len(whole.ids),
             summary.shape,
             summary.samples,
             summary.proposed_fields,
+            whole.guessed,
+            self._certainty,
+            summary.readings,
+            unread=summary.unread + len(intake.ids) - len(whole.ids),
         )
+
+    def _compare(self, intake: Intake) -> None:
+        if not intake.repeated:
+            return
+        whole = self._whole
+        rows = {id_: row for row, id_ in enumerate(whole.ids) if id_ in intake.repeated}
+        dropped = {row for id_, row in rows.items() if id_ in intake.spoiled}
+        for part in intake.again:
+            for further, id_ in enumerate(part.ids):
+                row = rows.get(id_)
+                if row is None:
+                    continue
+                if _contradict(whole, row, part, further):
+                    dropped.add(row)
+                self._recipients[row] = None
+                whole.delivered.pop(row, None)
+                whole.guessed[row] |= part.guessed[further]
+        if dropped:
+            kept = [row not in dropped for row in range(len(whole.ids))]
+            self._recipients = [*compress(self._recipients, kept)]
+            self._whole = whole.without(dropped)
+
+
+def _contradict(one: Part, row: int, other: Part, further: int) -> bool:
+    """Whether two rows tell different things of one message, its recipients aside."""
+    pairs = (
+        (one.ages[row], other.ages[further]),
+        (one.sizes[row], other.sizes[further]),
+        (one.senders[row], other.senders[further]),
+        (one.frozen[row], other.frozen[further]),
+    )
+    return any(a is not None and b is not None and a != b for a, b in pairs)
+
+
+def forget_what_nothing_says(
+    part: Part, columns: Mapping[str, Sequence[object]], *, empty_is_null: bool
+) -> None:
+    """Take back what an empty cell was read as where it may be there for nothing found.
+
+    An empty state says that a message is not frozen in a row that tells anything of it, and an
+    empty sender that it is a bounce in a row that tells all that others do: a panel leaves
+    empty, too, what it could not read.
+    """
+    if "" in part.senders:
+        _forget_senders(part, columns, empty_is_null=empty_is_null)
+    states = columns.get("frozen", ())
+    if not states:
+        return
+    if "size" in columns and None not in part.sizes:
+        return
+    speaking = [columns[name] for name in ("size", "sender", "recipients") if name in columns]
+    speaking = speaking or [columns[name] for name in ("age",) if name in columns]
+    if any(None not in column and "" not in column for column in speaking):
+        return
+    for row, state in enumerate(states):
+        told = any(_told(column[row]) for column in speaking)
+        if part.frozen[row] is False and not told and _says_nothing(state):
+            part.frozen[row] = None
+
+
+def _forget_senders(
+    part: Part, columns: Mapping[str, Sequence[object]], *, empty_is_null: bool
+) -> None:
+    cells = columns["sender"]
+    empty = _blank_rows(cells)
+    if not empty:
+        return
+    others = [columns[name] for name in ("age", "size", "recipients") if name in columns]
+    if len(empty) < part.senders.count("") or "<" in "".join(map(str, cells)):
+        empty_is_null = False  # null senders are written out
+    for row in empty:
+        told = empty_is_null and others and all(_told(column[row]) for column in others)
+        if not told:
+            part.senders[row] = None
+
+
+def _blank_rows(cells: Sequence[object]) -> list[int]:
+    try:
+        together = "".join(cast("Sequence[str]", cells))
+    except TypeError:
+        return [row for row, cell in enumerate(cells) if _blank(cell)]
+    if len(together.split(None, 1)) == 1:  # no blanks: a cell is empty or told
+        return [row for row, cell in enumerate(cells) if not cell]
+    return [row for row, cell in enumerate(cells) if _blank(cell)]
+
+
+def _says_nothing(state: object) -> bool:
+    return all(map(_blank, state)) if isinstance(state, tuple) else _blank(state)
+
+
+def _blank(cell: object) -> bool:
+    if isinstance(cell, list) and len(cell) == 1:
+        cell = cell[0]
+    return cell is None or (isinstance(cell, str) and (not cell or cell.isspace()))
+
+
+def _told(cell: object) -> bool:
+    if type(cell) is str:
+        return cell != "" and not cell.isspace()
+    return not _blank(cell) and cell not in ([], {})
+
+
+_WORST_FIRST = (Certainty.GUESSED, Certainty.NAMED, Certainty.STRUCTURAL)
+
+
+def worse(one: Certainty, other: Certainty) -> Certainty:
+    """The less sure of two."""
+    return min(one, other, key=_WORST_FIRST.index)
 
 
 def _are_plain_numbers(texts: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 
 MAX_AGE = 10 * 365 * 86400.0
 """Seconds. No mail server keeps a message this long: an age above is a clock's or a zero's."""
@@ -18,6 +19,9 @@ CLOCK_SKEW = 60.0
 
 MAX_SIZE = 2**50
 """Bytes. A size above is none."""
+
+_REMEMBERED = 2**13
+"""Texts whose meaning is remembered: lists say the same ages and sizes poll after poll."""
 
 # --- ids -------------------------------------------------------------------------------------
 
@@ -116,6 +120,7 @@ def has_size_unit(value: object) -> bool:
     return match is not None and (match[3] is not None or match[2] in tuple("KMGT"))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _size_from_text(text: str) -> int | None:
     match = _SIZE.fullmatch(text)
     if match is None or (_EXIM_WRAPPED.fullmatch(text) and int(text[:-1]) >= 1024):
@@ -176,6 +181,18 @@ _FIRST_EPOCH = 10**9
 """Unix time of 2001: a number below is no arrival of a message."""
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def _duration(text: str) -> float | None:
+    """Seconds; -1 for an age that no message can have, None for what is none."""
+    if not _DURATION.fullmatch(text):
+        return None
+    if "-" in text:
+        return -1.0
+    parts = _DURATION_PART.findall(text)
+    age = plausible_age(float(sum(int(n) * _UNIT_SECONDS[unit] for n, unit in parts)), 0)
+    return -1.0 if age is None else age
+
+
 def is_duration(value: object) -> bool:
     """Whether a text is an age with its unit (`25m`, also a senseless one such as `-1666m`)."""
     return (
@@ -231,18 +248,15 @@ class AgeReader:
 
     def read(self, value: object) -> float | None:
         """Seconds since arrival; None when the value does not tell."""
+        text = value.strip() if isinstance(value, str) and len(value) <= _DATE_LENGTH else ""
+        if text:
+            length = _duration(text)
+            if length is not None:
+                return length if length >= 0 else None
         number = as_number(value)
         if number is not None:
             return self._from_number(number)
-        if not isinstance(value, str) or len(value) > _DATE_LENGTH:
-            return None
-        text = value.strip()
-        if _DURATION.fullmatch(text):
-            if "-" in text:
-                return None
-            parts = _DURATION_PART.findall(text)
-            return plausible_age(float(sum(int(n) * _UNIT_SECONDS[unit] for n, unit in parts)), 0)
-        arrival = self._arrival(text)
+        arrival = self._arrival(text) if text else None
         return None if arrival is None else plausible_age(self.now - arrival)
 
     def read_dates(self, column: Sequence[str]) -> list[float] | None:
@@ -380,12 +394,18 @@ def read_frozen(value: object, *, flag: bool) -> bool | None:
         return bool(value) if flag and value in (0, 1) else None
     if not isinstance(value, str) or len(value) > 1000:
         return None
-    text = _TAG.sub(" ", value) if "<" in value else value
-    word = " ".join(text.replace("*", " ").lower().split())
-    if not word and ("*" in text or "=" in value):
+    word = state_word(value)
+    if not word and ("*" in value or "=" in value):
         return None  # half of Exim's mark; a picture, whose name or style says what it means
     state = _STATES.get(word)
     return _FLAGS.get(word) if state is None and flag else state
+
+
+def state_word(value: object) -> str:
+    """A value of a status as its word is looked up: small letters, without tags and stars."""
+    text = value if isinstance(value, str) else str(value)
+    text = _TAG.sub(" ", text) if "<" in text else text
+    return " ".join(text.replace("*", " ").lower().split())
 
 
 def combine_states(told: Sequence[tuple[object, bool]]) -> bool | None:

@@ -1,0 +1,172 @@
+"""Whether the cells of a row fit the columns that they stand in.
+
+Rows that were cut at other places than their neighbours look alike as long as nobody looks at
+every cell. One that cannot be what its column holds makes its row not understood, whatever the
+majority of rows says. An empty cell is none that does not fit: it is not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
+
+from exporter.panel.decode import cells
+from exporter.panel.decode.recognition import Layout
+
+_ANY_ADDRESS = cells.ADDRESS | cells.NULL_SENDER | cells.MARKED_SENDER | cells.BRACKETED
+_MIXED_ID = cells.SURE_ID | cells.MIXED_ID
+_ANY_TIME = cells.DURATION | cells.DATE
+
+_LARGEST_PLAIN = 10**9
+"""Bytes. A number from here on may be a Unix time as well."""
+
+FOREIGN = {
+    "age": cells.SURE_ID | _ANY_ADDRESS,
+    "size": cells.SURE_ID | _ANY_ADDRESS | cells.DATE,
+    "sender": _MIXED_ID | cells.DATE,
+    "recipients": cells.SURE_ID | cells.DATE | cells.NULL_SENDER | cells.MARKED_SENDER,
+    "frozen": cells.SURE_ID,
+}
+"""What a value under a key of that name cannot be. It may well be what nobody can read."""
+
+FOREIGN_AT_POSITION = {
+    "age": _MIXED_ID | _ANY_ADDRESS,
+    "size": _MIXED_ID | _ANY_ADDRESS | _ANY_TIME | cells.EPOCH,
+    "sender": _MIXED_ID | _ANY_TIME | cells.SIZE_UNIT,
+    "recipients": _MIXED_ID | _ANY_TIME | cells.SIZE_UNIT | cells.NULL_SENDER | cells.MARKED_SENDER,
+    "frozen": _MIXED_ID | _ANY_TIME | cells.SIZE_UNIT | _ANY_ADDRESS,
+}
+"""What a cell in a column cannot be."""
+
+FITTING_AT_POSITION = {
+    "age": _ANY_TIME | cells.EPOCH,
+    "size": cells.SIZE,
+    "sender": _ANY_ADDRESS,
+    "recipients": cells.ADDRESS | cells.MANY,
+}
+"""What a cell in a column has to be. Only words for states may be any."""
+
+
+class Read(Protocol):
+    """The columns of some rows, as they were read."""
+
+    @property
+    def ages(self) -> list[float | None]:
+        """Seconds."""
+
+    @property
+    def sizes(self) -> list[int | None]:
+        """Bytes."""
+
+    @property
+    def senders(self) -> list[str | None]:
+        """Addresses."""
+
+    @property
+    def recipients(self) -> list[str] | list[tuple[str, ...] | None]:
+        """Those that wait."""
+
+    @property
+    def frozen(self) -> list[bool | None]:
+        """States."""
+
+
+class Fit:
+    """Holds rows against the layout that they are read by."""
+
+    def __init__(self, now: float, layout: Layout) -> None:
+        self._now = now
+        self._layout = layout
+        self._placed = {
+            name for name, keys in layout.keys.items() if any(isinstance(key, int) for key in keys)
+        }
+
+    def misfits(self, columns: Mapping[str, Sequence[object]], read: Read) -> set[int]:
+        """The rows with a cell that does not fit; those that were read at once are not looked at.
+
+        Args:
+            columns: the cells, by field.
+            read: what they were read as.
+        """
+        doubtful: dict[str, Sequence[int]] = {
+            "age": _unread(read.ages),
+            "size": self._doubtful_sizes(columns.get("size", ()), read.sizes),
+            "sender": self._doubtful_senders(read.senders),
+            "recipients": self._doubtful_recipients(read.recipients),
+            "frozen": _unread(read.frozen),
+        }
+        return {
+            row
+            for name, rows in doubtful.items()
+            if rows and name in columns
+            for row in rows
+            if columns[name][row] != "" and not self._fits(name, columns[name][row])
+        }
+
+    def _fits(self, name: str, cell: object) -> bool:
+        if isinstance(cell, tuple):  # several columns for states
+            return all(self._fits(name, one) for one in cell)
+        several = len(self._layout.keys[name]) > 1 if name in self._layout.keys else False
+        if several and isinstance(cell, list):  # a column for each recipient
+            return all(self._fits(name, one) for one in cell)
+        bits = cells.looks(cell, self._now)
+        if cell is None or bits & cells.BLANK:
+            return True
+        if name not in self._placed:
+            return not bits & FOREIGN[name]
+        return self._fits_position(name, cell, bits)
+
+    def _fits_position(self, name: str, cell: object, bits: int) -> bool:
+        if name == "age" and bits & cells.NUMBER and self._layout.bare_age_unit is not None:
+            return True
+        if name == "frozen" and bits & cells.STATE:
+            return True
+        if bits & FOREIGN_AT_POSITION[name] or (name == "sender" and bits & cells.MANY):
+            return bool(name == "sender" and bits & cells.MARKED_SENDER)
+        fitting = FITTING_AT_POSITION.get(name)
+        if fitting is None or bits & fitting:
+            return True
+        # An address that is cut, or among words, is what belongs here, only not known.
+        return name in ("sender", "recipients") and isinstance(cell, str) and "@" in cell
+
+    def _doubtful_sizes(self, column: Sequence[object], sizes: list[int | None]) -> Sequence[int]:
+        if "size" not in self._placed or not column:
+            return _unread(sizes)
+        if max(filter(None, sizes), default=0) >= _LARGEST_PLAIN:
+            return range(len(sizes))
+        if set(map(type, column)) == {str}:
+            together = "".join(cast("Sequence[str]", column))
+            # A short age such as `7m` has small letters, which Exim's sizes have not.
+            return _unread(sizes) if together == together.upper() else range(len(sizes))
+        return _unread(sizes) if set(map(type, column)) <= {int} else range(len(sizes))
+
+    def _doubtful_senders(self, senders: list[str | None]) -> Sequence[int]:
+        if "sender" in self._placed:
+            return [
+                row
+                for row, sender in enumerate(senders)
+                if sender is None or ("@" not in sender and sender)
+            ]
+        together = "\n".join(filter(None, senders))
+        if together.count("@") >= len(senders) - senders.count(None) - senders.count(""):
+            return _unread(senders)
+        return [row for row, sender in enumerate(senders) if sender is None or "@" not in sender]
+
+    def _doubtful_recipients(
+        self, recipients: list[str] | list[tuple[str, ...] | None]
+    ) -> Sequence[int]:
+        if not recipients or isinstance(recipients[0], str):
+            return ()  # plain addresses, all of them
+        if "recipients" not in self._placed:
+            return _unread(recipients)
+        return [
+            row
+            for row, addresses in enumerate(recipients)
+            if addresses is None or not all("@" in address for address in addresses)
+        ]
+
+
+def _unread(column: Sequence[object]) -> Sequence[int]:
+    if None not in column:
+        return ()
+    return [row for row, value in enumerate(column) if value is None]
