@@ -174,8 +174,9 @@ FLAGS: Mapping[str, Cell] = {
 }
 
 EXTRAS: Mapping[str, Cell] = {
-    "subject": lambda _, pick: pick.choice(
-        ("Hello", "Re: bob@example.net", "frozen", "<>", "", "25m", "1kXpJb-0004Uv-7Q", "2.9K")
+    "subject": lambda letter, pick: pick.choice(
+        ("Hello", "Re: bob@example.net", "frozen", "<>", "", "25m", "2.9K", "Re: 3F2A91C0B4")
+        + ("1kXpJb-0004Uv-7Q",) * letter.is_exim
     ),
     "host": lambda _, pick: pick.choice(("mx.example.net", "192.0.2.1", "")),
     "tries": lambda _, pick: pick.randint(0, 30),
@@ -681,7 +682,9 @@ def _stood_in(shape_name: replies.ListShape) -> Shape:
     return shape
 
 
-_DELIVERED_TOO: frozenset[replies.ListShape] = frozenset({"objects", "page_arrays", "exim_arrays"})
+_DELIVERED_TOO: frozenset[replies.ListShape] = frozenset(
+    {"objects", "page_arrays", "exim_arrays", "html_table"}
+)
 """Shapes that list those that were delivered among those that wait, without a mark."""
 
 SHAPES: Mapping[str, Shape] = {

@@ -468,6 +468,8 @@ class _LineReader:
         size = size if age else None  # Exim tells both or neither
         if rest is None:
             self._append(message_id, age, size, None, None, frozen=None)
+            # Without a sender none of Exim's lines below tells anything of it.
+            self._below, self._above = _Below.LOST, None
             return
         if rest[0] != "<":
             self._append_bare(header)
