@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from exporter.panel.decode.addresses import UNTOLD_WORDS
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, embedded_objects
+from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.decode.values import (
     EXIM_ID,
     POSTFIX_ID,
@@ -60,12 +61,15 @@ _WORDS = """
     a active actions address after amp an and api arrival as at bounce br by bytes cannot code
     connect connection console could count d data dead deferred delivery disabled div does domain
     empty enabled error exim exist failed for format found from frozen g get greylisted gt h has
-    host hold id in inactive is k kbytes kib li local lost lt m mail mailer daemon main max message
-    messages missing mailbox mx name nbsp network no not of off on or out permission denied php
-    postfix pre queue queued quot read refused rejected request requests routing running s sender
+    host hold id in inactive installed is k kbytes kib li local lost lt m mail mailer daemon
+    main max message messages missing mailbox mx name nbsp network no not of off on or out
+    permission denied php postfix pre queue queued quot read refused rejected request requests routing running s sender
     recipient server service size smtp span spool started status stopped strong system table tbody
-    td temporarily th time timed timeout to too total tr ul unknown unavailable unreachable
+    td temporarily th the thead there colspan time timed timeout to too total tr ul unknown unavailable unreachable
     unrouteable user w warning was with yes
+    не установлен установлена установлено встановлено сервис сервіс служба
+    в у нет сообщений писем немає повідомлень листів очереди очередь черзі черга список пуст пуста
+    почтовой почтовая почты поштовій поштової поштова порожня порожній
     mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec gmt utc
 """
 _KNOWN_WORDS = UNTOLD_WORDS.union(_WORDS.split())
@@ -182,6 +186,7 @@ class _Placeholders:
             return self.text(value)
         telling = is_duration(value) or has_size_unit(value) or is_date(value)
         telling = telling or self._is_figure(value) or read_frozen(value, flag=True) is not None
+        telling = telling or says_nothing_there(value)
         return value if telling and not self._is_secret(value) else self.masked(value)
 
     def text(self, text: str) -> str:
