@@ -113,6 +113,7 @@ _NO_MESSAGE = re.compile(
     r"[-=_ ]+|-+\s?Queue ID[-\s\w/]*|[-\sA-Z/]*-{3}|-- \d+ [KMG]?i?[Bb]ytes in \d+ Requests?\.?"
     r"|(?:/\S*/)?(?:exim\d?|post[a-z]+(?:/[a-z]+)?|mailq|sendmail|showq|sudo|su|(?:ba|da)?sh|php)"
     r"(?:\[\d+\])?: .*"
+    r"|[\w./-]+(?:\[\d+\])?: (?:warning|fatal|error): .*"
     r"|(?:php )?(?:fatal error|warning|notice|deprecated|error): .*",
     re.IGNORECASE | re.ASCII,
 )
