@@ -115,7 +115,7 @@ def list_payload(
     if shape == "exim_arrays":
         return [_exim_row(message) for message in messages]
     if shape == "html_table":
-        return _html_table([_page_row(message, language) for message in messages])
+        return _html_table([_page_row(message, language, between="\n") for message in messages])
     if shape == "postqueue_json_lines":
         return [json.dumps(_postqueue_object(message, now)) for message in messages]
     return [_postqueue_object(message, now) for message in messages]
@@ -156,15 +156,15 @@ def _html_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _html_cell(cell: str) -> str:
-    return html.escape(cell).replace(", ", "<br>").replace("\n", "<br>")
+    return html.escape(cell).replace("\n", "<br>")
 
 
-def _page_row(message: QueuedMessage, language: Language) -> list[str]:
+def _page_row(message: QueuedMessage, language: Language, between: str = ", ") -> list[str]:
     return [
         exim_age(message.age),
         message.id,
         f"<{message.sender}>",
-        ", ".join(message.recipients),
+        between.join(message.recipients),
         exim_size(message.size),
         _STATUS[language][message.frozen],
     ]

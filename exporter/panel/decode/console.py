@@ -97,7 +97,8 @@ _ADDRESS_OR_REASON = re.compile(r"(?:\+?D\s+)?[\"(]").match
 _HALF_HEADER = re.compile(r"-?\d+[smhdw](?:\s+-?\d[\d.]*[KMG]?)?", re.ASCII)
 
 _EXIM_WITHIN = re.compile(
-    rf"(?:(?<=\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?{EXIM_ID}{SPOOL_SUFFIX}\s+<", re.ASCII
+    rf"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?{EXIM_ID}{SPOOL_SUFFIX}\s+<",
+    re.ASCII,
 )
 _POSTFIX_WITHIN = re.compile(
     rf"(?:(?<=\s)({POSTFIX_ID}{POSTFIX_MARKS})\s+)?(?<=\s)-?\d+\s+{_DATE}\s", re.ASCII
@@ -114,10 +115,12 @@ _NO_MESSAGE = re.compile(
     r"|(?:/\S*/)?(?:exim\d?|post[a-z]+(?:/[a-z]+)?|mailq|sendmail|showq|sudo|su|(?:ba|da)?sh|php)"
     r"(?:\[\d+\])?: .*"
     r"|[\w./-]+(?:\[\d+\])?: (?:warning|fatal|error): .*"
-    r"|(?:php )?(?:fatal error|warning|notice|deprecated|error): .*",
+    r"|(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:\[\d+\] )?)?"
+    r"(?:php )?(?:fatal error|warning|notice|deprecated|error): .*"
+    r"|suggested action: .*|log: [a-z ]+",
     re.IGNORECASE | re.ASCII,
 )
-"""Headings, what closes a list, and warnings of the commands and of their shell."""
+"""Headings, what closes a list, and warnings of the commands, of their logs and their shell."""
 _WARNING = re.compile(r"[^-=_\s].*")
 
 _CORRUPT = re.compile(r"\*\*\* spool [^*]*\*\*\*(\s+\*\*\* frozen \*\*\*)?")
@@ -230,6 +233,10 @@ def is_no_message(line: str) -> bool:
     return _NO_MESSAGE.fullmatch(line) is not None or says_nothing_there(line)
 
 
+def _is_no_message(line: str) -> bool:
+    return is_no_message(line.strip())
+
+
 def unread_messages(text: str) -> list[str]:
     """The first lines of what must be messages in a text of which nothing is understood.
 
@@ -253,13 +260,16 @@ def unread_messages(text: str) -> list[str]:
             if line.strip() and not before.strip()
         ]
     deepest = len(lines[0]) - len(lines[0].lstrip()) + 2
-    return lines[:1] + [
-        line
-        for line in lines[1:]
-        if line.strip()
-        and len(line) - len(line.lstrip()) <= deepest
-        and not ("@" in line and read_recipients(line))
-    ]
+    told = [line for line in lines if line.strip()]
+    shallow = [line for line in told if len(line) - len(line.lstrip()) <= deepest]
+    return [line for line in shallow if not _goes_on(line.strip())] or lines[:1]
+
+
+def _goes_on(line: str) -> bool:
+    """Whether a line can only be one of a message whose header is above it."""
+    return _REASON.fullmatch(line) is not None or (
+        "@" in line and read_recipients(line) is not None
+    )
 
 
 # --- tables for a page -----------------------------------------------------------------------
@@ -278,7 +288,7 @@ def table_rows(text: str) -> Iterator[list[str]]:
         cells = [*map(_cell_text, _TABLE_CELL.split(row)[1:])]
         if not any(cells) or not _DATA_CELL.search(row):
             continue
-        if sum(map(bool, cells)) == 1 and is_no_message("".join(cells)):
+        if sum(map(bool, cells)) == 1 and all(map(_is_no_message, "".join(cells).split("\n"))):
             heading = None
         elif first and is_heading_row(cells):
             heading = cells  # if there is anything below
@@ -473,7 +483,10 @@ class _LineReader:
     def _read_orphan(self, stripped: str) -> None:
         """A line below no message. Addresses may be more recipients of the message before."""
         addresses = "@" in stripped and read_recipients(stripped) is not None
-        if (addresses or _REASON.fullmatch(stripped)) and not self._first:
+        mark = self._above is not None and stripped.startswith("***")
+        if self._above is not None and mark:
+            self._rows.frozen[self._above] = None
+        if mark or ((addresses or _REASON.fullmatch(stripped)) and not self._first):
             self._below = _Below.ADDRESSES
             if self._above is not None:
                 self._rows.recipients[self._above] = None
@@ -484,8 +497,11 @@ class _LineReader:
 
     def _append_exim(self, header: re.Match[str]) -> None:
         age, size, message_id, rest = header.groups()
+        size = size if age else None  # Exim tells both or neither
         if rest is None:
             self._append(message_id, age, size, None, None, frozen=None)
+            # Without a sender none of Exim's lines below tells anything of it.
+            self._below, self._above = _Below.LOST, None
             return
         if rest[0] != "<":
             self._append_bare(header)
@@ -498,7 +514,8 @@ class _LineReader:
             return
         # `(frozen)` may be a user of that name, or a panel's way to write the mark: not known.
         login_like_mark = sender[2] is not None and read_frozen(sender[2], flag=False) is True
-        frozen = True if sender[3] else None if login_like_mark else False
+        # Nor does a line tell it that goes on as none of Exim's does.
+        frozen = True if sender[3] else None if login_like_mark or sender[4] else False
         told = read_sender(sender[1])
         self._append(message_id, age, size, told, self._waiting, frozen=frozen)
         if sender[4]:
@@ -510,6 +527,7 @@ class _LineReader:
         A mark that is not there tells nothing: the line is not as Exim writes it.
         """
         age, size, message_id, rest = header.groups()
+        size = size if age else None
         sender = _BARE_SENDER.fullmatch(rest.rstrip())
         told = sender[1] if sender is not None else None
         frozen = True if sender is not None and sender[2] else None
@@ -579,6 +597,9 @@ class _LineReader:
         self._rows.recipients[-1] = None
 
     def _read_below_exim(self, line: str, stripped: str) -> None:
+        if self._bare and not line.startswith("  "):
+            # Not as Exim indents recipients: the address above may be one of them.
+            self._rows.senders[-1] = self._rows.recipients[-1] = None
         if line[0] in " \t*" or "@" in line or read_frozen(line, flag=False) is True:
             self._append_waiting(stripped)
         else:

@@ -48,7 +48,6 @@ from exporter.panel.decode.table import (
     TableBuilder,
     mta_of,
     read_ids,
-    worse,
 )
 from exporter.panel.decode.values import read_id
 from exporter.panel.protocol import LIST_EMPTY_CODE, Operation
@@ -571,7 +570,8 @@ def _split_marks(columns: dict[str, Sequence[object]], layout: Layout) -> None:
     if layout.marked_sender:
         parts = [split_frozen_mark(value) for value in columns["sender"]]
         columns["sender"] = [sender for sender, _ in parts]
-        columns["frozen"] = [frozen for _, frozen in parts]
+        # Where nothing stands, no mark was left out either.
+        columns["frozen"] = [frozen if sender else None for sender, frozen in parts]
 
 
 def _value(raw: msgspec.Raw) -> object:
@@ -627,18 +627,13 @@ def _reading(name: str, used: Sequence[_FormInUse]) -> FieldReading:
     layout, columns = used[0].layout, used[0].samples
     keys = layout.keys.get(name, ())
     candidates = layout.candidates.get(name, ())
-    certainty: Certainty | None = None
-    for in_use in used:
-        sure = in_use.layout.certainty.get(name)
-        if sure is not None:
-            certainty = sure if certainty is None else worse(certainty, sure)
     samples: list[object] = []
     for cell in (cell for key in keys or candidates for cell in columns.get(key, ())):
         if cell is not None and cell not in samples and len(samples) < MAX_SAMPLES:
             samples.append(cell)
-    doubts = [doubt for doubt in layout.doubts if doubt.endswith(f" for {name}")]
-    why = layout.why.get(name) or "; ".join(doubts)
-    return FieldReading(name, keys, certainty, tuple(samples), why, candidates)
+    doubts = [doubt for field_, doubt in layout.doubts if field_ == name]
+    why = "; ".join([*filter(None, [layout.why.get(name)]), *doubts])
+    return FieldReading(name, keys, layout.certainty.get(name), tuple(samples), why, candidates)
 
 
 def _joined(raws: Sequence[msgspec.Raw]) -> bytes:
