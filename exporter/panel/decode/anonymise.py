@@ -66,7 +66,8 @@ _WORDS = """
     network no not of off on or out permission php postfix postqueue pre queue queued quot read
     recipient refused rejected request requests routing running s sbin sender sendmail server
     service showq size smtp span spool started status stopped strong system table tbody td
-    suggested action log temporarily th the thead there time timed timeout to too total tr ul unavailable unknown
+    suggested action log temporarily th the thead there time timed timeout to too total tr ul
+    unavailable unknown
     unreachable unrouteable user usr w warning was with yes
     mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec gmt utc
     не установлен установлена установлено встановлено сервис сервіс служба в у нет сообщений
