@@ -41,8 +41,9 @@ test: $(STAMP) packages ## every test, with real Exim, clamd, spamd and Promethe
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --fail-under=95
 
-fuzz: $(STAMP) ## 200,000 hostile replies against the decoders
-	@$(BIN)/python -m tests.fuzz.fuzz_decode --inputs 200000
+fuzz: $(STAMP) ## 200,000 known queues, then as many hostile replies, against the decoders
+	@$(BIN)/python -m tests.fuzz.fuzz_truth --inputs 200000 $(ARGS)
+	@$(BIN)/python -m tests.fuzz.fuzz_decode --inputs 200000 $(ARGS)
 
 bench: $(STAMP) packages ## measure; writes BENCHMARKS.md
 	@$(BIN)/python -m bench

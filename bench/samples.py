@@ -23,6 +23,7 @@ from exporter.snapshot import (
     QueueState,
     QueueStats,
     Reason,
+    ServiceState,
 )
 from exporter.store import Store
 
@@ -69,10 +70,10 @@ def snapshot(name: str, seed: int) -> HostSnapshot:
     )
     queue = QueueState(sum(counts), stats, rng.randrange(100), rng.randrange(100))
     now = round(time.time() + rng.random(), 3)
-    values: dict[str, QueueState | bool] = {
+    values: dict[str, QueueState | ServiceState] = {
         "queue": queue,
-        "clamav": True,
-        "spamassassin": rng.random() > 0.1,
+        "clamav": ServiceState(running=True),
+        "spamassassin": ServiceState(running=rng.random() > 0.1),
     }
     results = tuple(
         CollectorResult(collector, now, round(rng.random(), 6), value)

@@ -32,6 +32,7 @@ from exporter.snapshot import (
     Mta,
     QueueState,
     Reason,
+    ServiceState,
     is_whole_list,
 )
 
@@ -104,7 +105,7 @@ async def collect(context: PollContext) -> tuple[CollectorResult, ...]:
             results.append(CollectorResult(collector, time.time(), 0.0, failure=stop))
             continue
         started = time.monotonic()
-        value: QueueState | bool | None = None
+        value: QueueState | ServiceState | None = None
         failure: Failure | None = None
         try:
             value = await _ask(context, collector)
@@ -117,12 +118,12 @@ async def collect(context: PollContext) -> tuple[CollectorResult, ...]:
     return tuple(results)
 
 
-async def _ask(context: PollContext, collector: str) -> QueueState | bool:
+async def _ask(context: PollContext, collector: str) -> QueueState | ServiceState:
     if collector == QUEUE:
         return await _queue(context)
     operation = SERVICE_OPERATIONS[collector]
 
-    async def read(body: bytes) -> bool:
+    async def read(body: bytes) -> ServiceState:
         return _read_status(body, operation)
 
     return await _request(context, operation, read, ServiceCommand.STATUS)
@@ -200,7 +201,7 @@ async def _read_count(body: bytes) -> int | None:
     return (_count if len(body) <= _SHORT else decode_blank_count_reply)(body)
 
 
-def _read_status(body: bytes, operation: Operation) -> bool:
+def _read_status(body: bytes, operation: Operation) -> ServiceState:
     return (_status if len(body) <= _SHORT else decode_service_reply)(body, operation)
 
 

@@ -126,8 +126,7 @@ async def _service(diagnosis: Diagnosis, client: PanelClient, service: str) -> N
     operation = SERVICE_OPERATIONS[service]
 
     def read(body: bytes) -> list[str]:
-        up = decode_service_reply(body, operation)
-        return [f"{service} {'runs' if up else 'is stopped'}"]
+        return [f"{service} {decode_service_reply(body, operation).words}"]
 
     await _ask(diagnosis, client, operation, read, ServiceCommand.STATUS)
 

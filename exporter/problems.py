@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.snapshot import QUEUE, QueueState
+from exporter.snapshot import QUEUE, QueueState, ServiceState
 from exporter.store import HostRecord
 
 
@@ -17,8 +17,9 @@ def problems(record: HostRecord) -> list[str]:
     else:
         lines = [f"{name}: {failure.sentence}" for name, failure in failures]
     for result in record.latest.results:
-        if result.value is False:
-            lines.append(f"{result.collector} is stopped.")
+        state = result.value
+        if isinstance(state, ServiceState) and state.installed and not state.running:
+            lines.append(f"{result.collector} {state.words}.")
         if result.collector == QUEUE and isinstance(result.value, QueueState):
             lines += _queue_problems(result.value)
     return lines

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, Condition
-from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState, QueueStats, in_order
+from exporter.snapshot import (
+    QUEUE,
+    Failure,
+    HostSnapshot,
+    QueueState,
+    QueueStats,
+    ServiceState,
+    in_order,
+)
 
 _STATS: Mapping[str, Callable[[QueueStats], float | None]] = {
     "queue_listed_messages": lambda stats: stats.listed,
@@ -126,7 +134,13 @@ class Figures:
             return None
         if name == "collector_up":
             return float(result.ok)
-        return float(result.value) if isinstance(result.value, bool) else None
+        return float(result.value.running) if isinstance(result.value, ServiceState) else None
+
+    def is_not_installed(self, service: str) -> bool:
+        """Whether the panel says that a service is not installed."""
+        result = self._results.get(service)
+        state = result.value if result is not None else None
+        return isinstance(state, ServiceState) and not state.installed
 
     def _untold(self, name: str) -> float:
         """What messages that no row told of may add at most."""
@@ -144,10 +158,13 @@ class Figures:
     def hold(self, conditions: Iterable[Condition], *, certain: bool = False) -> bool | None:
         """Whether all conditions hold; None when none surely fails but one cannot be told.
 
-        With `certain` a figure that is made of a guess is not known, whatever it is.
+        None on a service that is not installed holds: it is neither up nor down. With `certain`
+        a figure that is made of a guess is not known, whatever it is.
         """
         unsure = False
         for condition in conditions:
+            if condition.figure == "service_up" and self.is_not_installed(condition.label):
+                return False
             if certain and self._guessed and self.guessed([condition]):
                 unsure = True
                 continue
@@ -177,13 +194,21 @@ def _verdict(known: Reading, condition: Condition) -> bool | None:
 
 
 def holds(
-    snapshot: HostSnapshot, conditions: Iterable[Condition], *, certain: bool = False
+    snapshot: HostSnapshot,
+    conditions: Iterable[Condition],
+    service: str | None = None,
+    *,
+    certain: bool = False,
 ) -> bool | None:
     """Whether all conditions hold by one poll; None when none surely fails but one is unsure.
 
-    With `certain`, as everything that acts must have it, a figure made of a guess is unsure.
+    With the `service` that a rule switches they do not where it is not installed. With
+    `certain`, as everything that acts must have it, a figure made of a guess is unsure.
     """
-    return Figures(snapshot).hold(conditions, certain=certain)
+    figures = Figures(snapshot)
+    if service is not None and figures.is_not_installed(service):
+        return False
+    return figures.hold(conditions, certain=certain)
 
 
 def failures_behind(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> tuple[Failure, ...]:

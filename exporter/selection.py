@@ -15,6 +15,7 @@ from exporter.text import duration, size
 Test = Callable[[Message], bool]
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+_KIB, _MIB = 2**10, 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _tests(selector: Selector) -> list[tuple[str, Test]]:
     if younger is not None:
         tests.append(("age", _younger_test(younger)))
     if larger is not None:
-        tests.append(("size", lambda message: message.size is not None and message.size > larger))
+        tests.append(("size", _larger_test(larger)))
     if selector.sender is not None:
         tests.append(("sender", _sender_test(_glob(selector.sender))))
     if selector.recipient is not None:
@@ -145,6 +146,22 @@ def _most(age: float) -> float:
     if age >= 2 * _HOUR and age % _HOUR == 0:
         return age + _HOUR / 2
     return age + _MINUTE if age % _MINUTE == 0 else age
+
+
+def _least_size(size: int) -> float:
+    """The least size, in bytes, of a message of which Exim may have printed this one.
+
+    It prints tenths of a KiB below 10 KiB, whole ones below 1 MiB, then the same in MiB, each
+    rounded to the nearest (string_format_size): `2.9K` may be 2919 bytes.
+    """
+    unit = _KIB if size <= _MIB else _MIB
+    if unit <= size <= 10 * unit and size == round(round(10 * size / unit) * unit / 10):
+        return size - unit / 20 - 0.5
+    return size - unit / 2 if size > 10 * unit and size % unit == 0 else size
+
+
+def _larger_test(larger: int) -> Test:
+    return lambda message: message.size is not None and _least_size(message.size) > larger
 
 
 def _sender_test(pattern: re.Pattern[str]) -> Test:

@@ -258,6 +258,22 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceState:
+    """What a panel says of a mail service."""
+
+    running: bool
+    installed: bool = True
+    """Below about 2 GB of memory the panel's installer leaves both services out."""
+
+    @property
+    def words(self) -> str:
+        """The state, as the end of a sentence that begins with the service's name."""
+        if not self.installed:
+            return "is not installed"
+        return "runs" if self.running else "is stopped"
+
+
+@dataclass(frozen=True, slots=True)
 class CollectorResult:
     """One collector's outcome in one poll: `value` when it was good, else `failure`."""
 
@@ -266,8 +282,7 @@ class CollectorResult:
     """Unix time at which it ended."""
     duration: float
     """Seconds; 0 when the panel was not asked because it had just failed as a whole."""
-    value: QueueState | bool | None = None
-    """QueueState for the queue; for a service, whether it runs."""
+    value: QueueState | ServiceState | None = None
     failure: Failure | None = None
 
     @property

@@ -7,7 +7,15 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from exporter.config.models import HostConfig
-from exporter.snapshot import QUEUE, CollectorResult, HostSnapshot, Mta, QueueState, Reason
+from exporter.snapshot import (
+    QUEUE,
+    CollectorResult,
+    HostSnapshot,
+    Mta,
+    QueueState,
+    Reason,
+    ServiceState,
+)
 
 
 @dataclass(slots=True)
@@ -82,10 +90,10 @@ class HostRecord:
         result = self.fresh(QUEUE, now)
         return result.value if result and isinstance(result.value, QueueState) else None
 
-    def service(self, name: str, now: float) -> bool | None:
-        """Whether a service runs; None when unknown or stale."""
+    def service(self, name: str, now: float) -> ServiceState | None:
+        """What a service does; None when unknown or stale."""
         result = self.fresh(name, now)
-        return result.value if result and isinstance(result.value, bool) else None
+        return result.value if result and isinstance(result.value, ServiceState) else None
 
 
 class Store:

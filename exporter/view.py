@@ -21,6 +21,9 @@ def host_view(record: HostRecord, now: float) -> dict[str, Any]:
     `unknown` before the first poll.
     """
     queue = record.queue(now)
+    services = {
+        name: record.service(name, now) for name in record.host.collectors if name != "queue"
+    }
     return {
         "host": record.host.name,
         "url": record.host.url.removesuffix(API_PATH),
@@ -29,9 +32,8 @@ def host_view(record: HostRecord, now: float) -> dict[str, Any]:
         "mta": record.mta,
         "polled_at": record.latest.at if record.latest else None,
         "queue": None if queue is None else _queue_view(queue, record.host.name),
-        "services": {
-            name: record.service(name, now) for name in record.host.collectors if name != "queue"
-        },
+        "services": {name: state and state.running for name, state in services.items()},
+        "services_installed": {name: state and state.installed for name, state in services.items()},
         "collectors": _collectors_view(record),
         "certificate_expiry": record.certificate_expiry,
     }

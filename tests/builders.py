@@ -17,6 +17,7 @@ from exporter.snapshot import (
     QueueState,
     QueueStats,
     Reason,
+    ServiceState,
 )
 
 NOW = 1_800_000_000.0
@@ -67,12 +68,13 @@ def failure(reason: Reason = Reason.TIMEOUT, message: str = "It took too long.")
 
 
 def good(
-    collector: str, value: QueueState | bool | None = None, at: float = NOW
+    collector: str, value: QueueState | ServiceState | bool | None = None, at: float = NOW
 ) -> CollectorResult:
-    """A good result."""
+    """A good result; of a service a bool says whether it runs."""
     if value is None:
         value = queue() if collector == "queue" else True
-    return CollectorResult(collector, at, 0.5, value=value)
+    state = ServiceState(running=value) if isinstance(value, bool) else value
+    return CollectorResult(collector, at, 0.5, value=state)
 
 
 def bad(collector: str, why: Failure | None = None, at: float = NOW) -> CollectorResult:

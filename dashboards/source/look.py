@@ -62,7 +62,7 @@ def values(texts: Mapping[str, tuple[str, str]]) -> list[model.ValueMapping]:
 
 
 UP = values({"1": ("up", GREEN), "0": ("down", RED)})
-RUNNING = values({"1": ("running", GREEN), "0": ("stopped", RED)})
+RUNNING = values({"1": ("running", GREEN), "0": ("stopped", RED), "-1": ("not installed", BLUE)})
 PAUSED = values({"0": ("active", GREEN), "1": ("paused", ORANGE)})
 STOPPED = values({"1": ("stopped", RED)})
 RELOADED = values({"1": ("good", GREEN), "0": ("failed", RED)})

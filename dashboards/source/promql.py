@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from exporter.metrics.families import COLLECTOR_UP, HOST_INFO, LAST_SUCCESS, QUEUE_MESSAGES, Family
+from exporter.metrics.families import (
+    COLLECTOR_UP,
+    HOST_INFO,
+    LAST_SUCCESS,
+    QUEUE_MESSAGES,
+    SERVICE_INSTALLED,
+    SERVICE_UP,
+    Family,
+)
 
 JOB = 'job=~"$job"'
 HOST = 'host=~"$host"'
@@ -42,6 +50,14 @@ def of_exporter(metric: Metric, *matchers: str) -> str:
 def by(labels: str, expression: str, how: Aggregation = "max") -> str:
     """An aggregation that keeps these labels."""
     return f"{how} by ({labels}) ({expression})"
+
+
+def services(labels: str, *matchers: str) -> str:
+    """The states of services: 1 runs, 0 is stopped, -1 is not installed."""
+    up, installed = (
+        by(labels, of_hosts(m, *matchers), "min") for m in (SERVICE_UP, SERVICE_INSTALLED)
+    )
+    return f"{up} + {installed} - 1"
 
 
 def per_host(metric: Metric, how: Aggregation = "max") -> str:

@@ -120,9 +120,12 @@ def _domains(counts: DomainCounts | None) -> str:
 
 
 def _services(facts: Facts) -> str:
-    words = {True: "runs", False: "is stopped", None: UNKNOWN}
     asked = [name for name in SERVICES if name in facts.record.host.collectors]
-    told = [f"{name} {words[facts.record.service(name, facts.now)]}" for name in asked]
+    states = [facts.record.service(name, facts.now) for name in asked]
+    told = [
+        f"{name} {UNKNOWN if state is None else state.words}"
+        for name, state in zip(asked, states, strict=True)
+    ]
     return ", ".join(told) or "none asked"
 
 

@@ -22,7 +22,10 @@ from exporter.cli.terminal import (
 from exporter.config.models import Config, HostConfig
 from exporter.oneshot import poll_hosts
 from exporter.problems import problems
-from exporter.snapshot import SERVICES
+from exporter.snapshot import (
+    SERVICES,
+    ServiceState,
+)
 from exporter.store import HostRecord
 from exporter.text import duration, integer
 from exporter.view import host_view, state_of
@@ -106,13 +109,17 @@ def _row(record: HostRecord, now: float) -> list[str | Text]:
         "-" if stats is None or stats.frozen is None else integer(stats.frozen),
         "-" if stats is None or stats.oldest_age is None else duration(stats.oldest_age),
     ]
-    services = [record.service(name, now) for name in SERVICES]
     return [
         record.host.name,
         Text(state, style=_STYLES.get(state, "")),
         *figures,
-        *(
-            "-" if up is None else "up" if up else Text("stopped", style="yellow")
-            for up in services
-        ),
+        *(_service(record.service(name, now)) for name in SERVICES),
     ]
+
+
+def _service(state: ServiceState | None) -> str | Text:
+    if state is None:
+        return "-"
+    if not state.installed:
+        return "not installed"
+    return "up" if state.running else Text("stopped", style="yellow")

@@ -10,9 +10,12 @@ import uvloop
 from exporter.cli.acting import told, workshop
 from exporter.cli.errand import Errand, run_errand, the_host
 from exporter.cli.terminal import config_option, format_option, host_argument, print_json
-from exporter.remediation.actions import service_runs
+from exporter.remediation.actions import service_state
 from exporter.remediation.work import Deed
-from exporter.snapshot import SERVICES
+from exporter.snapshot import (
+    SERVICES,
+    ServiceState,
+)
 
 service_argument = click.argument(
     "which", metavar="|".join(SERVICES), type=click.Choice(list(SERVICES))
@@ -45,17 +48,18 @@ def status(name: str, which: str, config_file: Path, output_format: str) -> None
     """  # noqa: D301
     config, host = the_host(config_file, name)
 
-    async def ask() -> bool:
+    async def ask() -> ServiceState:
         async with workshop(config, host) as shop:
-            return await service_runs(shop.bench.client, which)
+            return await service_state(shop.bench.client, which)
 
     with told(host.name):
-        running = uvloop.run(ask())
+        state = uvloop.run(ask())
     if output_format == "json":
-        print_json({"host": host.name, "service": which, "running": running})
+        known = {"running": state.running, "installed": state.installed}
+        print_json({"host": host.name, "service": which, **known})
     else:
-        click.echo(f"{host.name}: {which} {'runs' if running else 'is stopped'}.")
-    if not running:
+        click.echo(f"{host.name}: {which} {state.words}.")
+    if not state.running:
         raise SystemExit(1)
 
 

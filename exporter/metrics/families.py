@@ -100,6 +100,9 @@ QUEUE_LEFT = Family(
     "Messages that left the queue, by id, between polls.",
 )
 SERVICE_UP = Family("brainycp_service_up", "gauge", "Whether the mail service runs.")
+SERVICE_INSTALLED = Family(
+    "brainycp_service_installed", "gauge", "0 where the panel says that it is not installed."
+)
 CERTIFICATE_EXPIRY = Family(
     "brainycp_panel_certificate_expiry_timestamp_seconds",
     "gauge",
@@ -130,6 +133,7 @@ HOST_FAMILIES = (
     QUEUE_ENTERED,
     QUEUE_LEFT,
     SERVICE_UP,
+    SERVICE_INSTALLED,
     CERTIFICATE_EXPIRY,
     HOST_INFO,
 )

@@ -74,7 +74,11 @@ class HostFormatter:
             for name in COLLECTORS
         }
         self._services = [
-            (name, f'{f.SERVICE_UP.name}{{{label},service="{name}"}} ')
+            (
+                name,
+                f'{f.SERVICE_UP.name}{{{label},service="{name}"}} ',
+                f'{f.SERVICE_INSTALLED.name}{{{label},service="{name}"}} ',
+            )
             for name in SERVICES
             if name in host.collectors
         ]
@@ -109,12 +113,13 @@ class HostFormatter:
             self._queue(parts, queue)
             parts[f.QUEUE_ENTERED] = f"{self._plain[f.QUEUE_ENTERED]}{record.entered}\n"
             parts[f.QUEUE_LEFT] = f"{self._plain[f.QUEUE_LEFT]}{record.left}\n"
-        services = ""
-        for name, prefix in self._services:
-            up = record.service(name, now)
-            if up is not None:
-                services += f"{prefix}{int(up)}\n"
-        parts[f.SERVICE_UP] = services
+        services = installed = ""
+        for name, is_up, is_installed in self._services:
+            state = record.service(name, now)
+            if state is not None:
+                services += f"{is_up}{int(state.running)}\n"
+                installed += f"{is_installed}{int(state.installed)}\n"
+        parts[f.SERVICE_UP], parts[f.SERVICE_INSTALLED] = services, installed
         if record.certificate_expiry is not None and (services or queue is not None):
             parts[f.CERTIFICATE_EXPIRY] = (
                 f"{self._plain[f.CERTIFICATE_EXPIRY]}{record.certificate_expiry}\n"

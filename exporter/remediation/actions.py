@@ -20,7 +20,11 @@ from exporter.panel.protocol import (
     ServiceCommand,
 )
 from exporter.panel.secrecy import blot_out, tells
-from exporter.snapshot import Message, Reason
+from exporter.snapshot import (
+    Message,
+    Reason,
+    ServiceState,
+)
 
 What = Literal["removed", "gone", "locked", "refused", "done", "failed", "unknown", "not_asked"]
 """What a request came to, as far as its reply tells: a Said, or `failed` (the panel refused),
@@ -71,27 +75,29 @@ async def switch_service(client: PanelClient, service: str, *, on: bool) -> Answ
     operation = SERVICE_OPERATIONS[service]
     command = ServiceCommand.ON if on else ServiceCommand.OFF
 
-    async def read(body: bytes) -> bool:
+    async def read(body: bytes) -> ServiceState:
         return decode_service_reply(body, operation)
 
     try:
-        running = await ask(client, operation, read, command=command)
+        state = await ask(client, operation, read, command=command)
     except PanelError as error:
         return _from_error(error)
-    if running is on:
-        return Answer("done", f"{service} {'runs' if on else 'is stopped'}.")
+    if not state.installed:
+        return Answer("refused", f"{service} {state.words}.")
+    if state.running is on:
+        return Answer("done", f"{service} {state.words}.")
     return Answer("refused", f"{service} {'does not run' if on else 'still runs'} after all.")
 
 
-async def service_runs(client: PanelClient, service: str) -> bool:
-    """Whether a service runs now.
+async def service_state(client: PanelClient, service: str) -> ServiceState:
+    """What a service does now.
 
     Raises:
         PanelError: the panel could not be asked, or its answer was not understood.
     """
     operation = SERVICE_OPERATIONS[service]
 
-    async def read(body: bytes) -> bool:
+    async def read(body: bytes) -> ServiceState:
         return decode_service_reply(body, operation)
 
     return await ask(client, operation, read, command=ServiceCommand.STATUS)

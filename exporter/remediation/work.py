@@ -389,12 +389,12 @@ class Work:
             return Verdict(Outcome.FAILED, f"Nothing was done. {answer.text}", detail)
         done_at = self._bench.monotonic()
         try:
-            running = await actions.service_runs(self._bench.client, service)
+            state = await actions.service_state(self._bench.client, service)
         except PanelError as error:
             text = f"Whether {service} runs could not be seen afterwards: {error}"
             return Verdict(Outcome.UNKNOWN, text, detail)
-        text = f"{service} {'runs' if running else 'is stopped'}."
-        good = running is wanted
+        text = f"{service} {state.words}."
+        good = state.running is wanted
         try:
             expected = await self._expected(done_at)
         except HostGoneError:
@@ -484,9 +484,9 @@ async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
         return Verdict(Outcome.DRY_RUN, "a dry run does nothing.", {})
     if intent.action in ON_SERVICE:
         service = str(intent.detail.get("service", ""))
-        running = await actions.service_runs(bench.client, service)
-        done = running is (intent.action == "service_on")
-        text = f"{service} {'runs' if running else 'is stopped'}."
+        state = await actions.service_state(bench.client, service)
+        done = state.running is (intent.action == "service_on")
+        text = f"{service} {state.words}."
         return Verdict(Outcome.OK if done else Outcome.UNKNOWN, text, {})
     answers = await _answers(bench, intent)
     left_out = {answer.message_id for answer in answers if answer.what == "left_out"}

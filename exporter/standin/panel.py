@@ -31,6 +31,7 @@ from exporter.standin.replies import (
     done,
     encode_reply,
     list_payload,
+    not_installed_words,
     refusal,
     service_word,
     start_failed_words,
@@ -229,6 +230,8 @@ class Panel:
         command, service = fields.get("command"), operation.value
         if command not in set(ServiceCommand):
             return refusal(operation, 100, language)
+        if not await self.services.installed(service):
+            return done(operation, not_installed_words(language), language)
         if command == ServiceCommand.STATUS:
             running = await self.services.running(service)
         else:

@@ -6,6 +6,7 @@ plausible ways to follow.
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,20 +23,24 @@ ListShape = Literal[
     "console_text",
     "console_lines",
     "postqueue_json",
+    "postqueue_json_lines",
     "postqueue_text",
+    "html_table",
 ]
 """How list_msg shows messages: objects with text values, arrays in the order of the panel's
 page (Time, Message ID, Senders, Recipients, Size, Status) or in that of `exim -bp`, the MTA's
-console as one text or as its lines, objects of `postqueue -j`, the text of `postqueue -p`."""
+console as one text or as its lines, objects of `postqueue -j` or its lines, the text of
+`postqueue -p`, the page's table as HTML."""
 
 CONSOLE_SHAPES: frozenset[ListShape] = frozenset(
     {"console_text", "console_lines", "postqueue_text"}
 )
 """Shapes made from the MTA's console rather than from messages."""
 
-CountStyle = Literal["detail_int", "detail_text", "sentence", "list"]
+CountStyle = Literal["detail_int", "detail_text", "sentence", "list", "mailq", "awk"]
 """Where count_msg has its number: in the payload as a number, as a text of digits, at the end
-of the reply's sentence, or in a list of one."""
+of the reply's sentence, or in a list of one; as the last line of mailq, or what awk makes of its
+fifth word: nothing, for an empty queue."""
 
 EnvelopeStyle = Literal["seed", "public"]
 """The keys of a reply: error, mess or message, detail, as the vendor's page has them; or code,
@@ -109,6 +114,10 @@ def list_payload(
         return [_page_row(message, language) for message in messages]
     if shape == "exim_arrays":
         return [_exim_row(message) for message in messages]
+    if shape == "html_table":
+        return _html_table([_page_row(message, language, between="\n") for message in messages])
+    if shape == "postqueue_json_lines":
+        return [json.dumps(_postqueue_object(message, now)) for message in messages]
     return [_postqueue_object(message, now) for message in messages]
 
 
@@ -134,12 +143,28 @@ def _object(message: QueuedMessage, language: Language) -> dict[str, object]:
     }
 
 
-def _page_row(message: QueuedMessage, language: Language) -> list[str]:
+_HEADINGS = ("Time", "Message ID", "Senders", "Recipients", "Size", "Status")
+
+
+def _html_table(rows: Sequence[Sequence[str]]) -> str:
+    """What a page would show; line breaks in a cell stand between its values."""
+    heading = "".join(f"<th>{name}</th>" for name in _HEADINGS)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{_html_cell(cell)}</td>' for cell in row)}</tr>\n" for row in rows
+    )
+    return f'<table class="queue">\n<tr>{heading}</tr>\n{body}</table>'
+
+
+def _html_cell(cell: str) -> str:
+    return html.escape(cell).replace("\n", "<br>")
+
+
+def _page_row(message: QueuedMessage, language: Language, between: str = ", ") -> list[str]:
     return [
         exim_age(message.age),
         message.id,
         f"<{message.sender}>",
-        ", ".join(message.recipients),
+        between.join(message.recipients),
         exim_size(message.size),
         _STATUS[language][message.frozen],
     ]
@@ -185,17 +210,27 @@ def count_reply(style: CountStyle, count: int, language: Language) -> Reply:
         payload = str(count)
     elif style == "list":
         payload = [count]
+    elif style == "mailq":
+        payload = f"-- 4 Kbytes in {count} Requests." if count else "Mail queue is empty"
+    elif style == "awk":
+        payload = str(count) if count else ""
     return Reply(0, text, payload)
 
 
 _RUNNING: dict[Language, str] = {"en": "Running", "ru": "Запущен"}
 _STOPPED: dict[Language, str] = {"en": "Stopped", "ru": "Остановлен"}
+_NOT_INSTALLED: dict[Language, str] = {"en": "Not installed", "ru": "Не установлен"}
 _START_FAILED: dict[Language, str] = {"en": "start failed", "ru": "Запуск завершился с ошибкой"}
 
 
 def service_word(language: Language, *, running: bool) -> str:
     """The panel's word for the state of a service."""
     return (_RUNNING if running else _STOPPED)[language]
+
+
+def not_installed_words(language: Language) -> str:
+    """What the panel says of a service that its installer left out."""
+    return _NOT_INSTALLED[language]
 
 
 def start_failed_words(language: Language) -> str:

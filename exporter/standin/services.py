@@ -20,6 +20,9 @@ _POLL_INTERVAL = 0.05
 class MailServices(Protocol):
     """What a panel does with clamav and spamassassin; `service` is one of these names."""
 
+    async def installed(self, service: str) -> bool:
+        """Whether there is such a service at all."""
+
     async def running(self, service: str) -> bool:
         """Whether the service runs."""
 
@@ -28,17 +31,24 @@ class MailServices(Protocol):
 
 
 class MemoryServices:
-    """Services that are but flags; both run at first unless named in `stopped`."""
+    """Services that are but flags; both run at first unless named in `stopped` or `absent`."""
 
-    def __init__(self, *, stopped: Sequence[str] = ()) -> None:
-        self._stopped = set(stopped)
+    def __init__(self, *, stopped: Sequence[str] = (), absent: Sequence[str] = ()) -> None:
+        self._stopped = {*stopped, *absent}
+        self._absent = frozenset(absent)
+
+    async def installed(self, service: str) -> bool:
+        """Whether the service is not one of `absent`."""
+        return service not in self._absent
 
     async def running(self, service: str) -> bool:
         """Whether the service was not stopped."""
         return service not in self._stopped
 
     async def switch(self, service: str, *, on: bool) -> bool:
-        """Set the flag."""
+        """Set the flag; what is not installed cannot be started."""
+        if service in self._absent:
+            return False
         if on:
             self._stopped.discard(service)
         else:
@@ -197,6 +207,10 @@ class RealServices:
 
     def __init__(self, daemons: Mapping[str, Daemon]) -> None:
         self._daemons = daemons
+
+    async def installed(self, service: str) -> bool:
+        """Whether there is a daemon of that name."""
+        return service in self._daemons
 
     async def running(self, service: str) -> bool:
         """Whether the daemon answers its ping."""

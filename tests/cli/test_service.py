@@ -48,8 +48,30 @@ async def test_status_tells_whether_it_runs(config: Path) -> None:
     code, out, _ = await run(
         "service", "status", "mx1", "clamav", "--config", config, "--format", "json"
     )
-    assert (code, json.loads(out)) == (1, {"host": "mx1", "service": "clamav", "running": False})
+    known = {"host": "mx1", "service": "clamav", "running": False, "installed": True}
+    assert (code, json.loads(out)) == (1, known)
     assert not config.with_name("journal.db").exists(), "looking needs no journal"
+
+
+async def test_a_service_that_is_not_installed_is_said_to_be_so(
+    tmp_path: Path, serve_panel: ServePanel
+) -> None:
+    services = MemoryServices(absent=["clamav"])
+    panel = await serve_panel(MemoryQueue(EMPTY), services=services)
+    config = write_config(tmp_path, host("mx1", panel.url))
+    told = await run("service", "status", "mx1", "clamav", "--config", config)
+    assert told == (1, "mx1: clamav is not installed.\n", "")
+    _, out, _ = await run(
+        "service", "status", "mx1", "clamav", "--config", config, "--format", "json"
+    )
+    known = {"host": "mx1", "service": "clamav", "running": False, "installed": False}
+    assert json.loads(out) == known
+    code, out, _ = await run("poll", "mx1", "--config", config)
+    assert (code, "not installed" in out) == (0, True)
+    code, out, _ = await run("diagnose", "mx1", "--config", config)
+    assert "clamav is not installed" in out
+    code, out, _ = await run("service", "on", "mx1", "clamav", "--config", config)
+    assert (code, "clamav is not installed." in out) == (1, True)
 
 
 async def test_status_that_cannot_be_known_is_no_yes(config: Path, panel: PanelServer) -> None:

@@ -20,7 +20,14 @@ from exporter.panel.decode import (
 )
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
-from exporter.snapshot import MESSAGE_FIELDS, TOP_DOMAINS, DomainCounts, Message, QueueStats
+from exporter.snapshot import (
+    MESSAGE_FIELDS,
+    TOP_DOMAINS,
+    DomainCounts,
+    Message,
+    QueueStats,
+    ServiceState,
+)
 
 _ID = re.compile(
     r"[0-9A-Za-z]{6}-[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{6}-[0-9A-Za-z]{11}-[0-9A-Za-z]{4}"
@@ -43,7 +50,9 @@ def check_reply(
             if operation is Operation.COUNT:
                 assert 0 <= decode_count(reply) <= 10**9
             elif operation is Operation.CLAMAV:
-                assert decode_service_status(reply) in (True, False)
+                state = decode_service_status(reply)
+                assert isinstance(state, ServiceState)
+                assert state.installed or not state.running
         except PanelError as error:
             _check_error(error)
     assert isinstance(anonymise_reply(body, ["s3cret"]), str)

@@ -37,9 +37,10 @@ def _decode(case: Case) -> object:
     if case.operation is Operation.LIST:
         return decode_queue(case.body, **_arguments(case))
     reply = decode_reply(case.body, case.operation)
-    return (
-        decode_count(reply) if case.operation is Operation.COUNT else decode_service_status(reply)
-    )
+    if case.operation is Operation.COUNT:
+        return decode_count(reply)
+    state = decode_service_status(reply)
+    return state.running if state.installed else state.words
 
 
 def _message(told: dict[str, Any], guessed: list[str]) -> Message:

@@ -6,28 +6,25 @@ the corpus' replies and rendered queues, mutated as bytes and as JSON, in any co
 
 from __future__ import annotations
 
-import argparse
 import json
-import multiprocessing
-import os
 import random
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
-from functools import partial
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from exporter.snapshot import Message
 from tests.decode import rendering
 from tests.decode.corpus import cases
 from tests.decode.invariants import check_reply
+from tests.fuzz import runner
 
 SLOW = 2.0
 """Seconds of CPU time for one small input: nothing linear takes that long."""
-_BATCH = 500
 _ZONES: tuple[tzinfo | None, ...] = (None, UTC, ZoneInfo("Europe/Moscow"))
 _FIELDS = ("id", "age", "size", "sender", "recipients", "frozen")
 
@@ -41,14 +38,7 @@ _PIECES = [
 ]
 
 
-class Violation(NamedTuple):
-    """An input that broke what must hold."""
-
-    seed: int
-    number: int
-    what: str
-
-
+@cache
 def seeds() -> list[bytes]:
     """What is mutated."""
     messages = [
@@ -140,42 +130,24 @@ def make_input(bodies: Sequence[bytes], seed: int, number: int) -> tuple[bytes, 
     return body, {"now": now, "fields": fields, "time_zone": pick.choice(_ZONES)}
 
 
-def run_batch(bodies: Sequence[bytes], seed: int, numbers: range) -> list[Violation]:
+def run_batch(seed: int, numbers: range) -> list[runner.Violation]:
     """What these inputs break."""
     violations = []
+    bodies = seeds()
     for number in numbers:
         body, arguments = make_input(bodies, seed, number)
         started = time.process_time()
         try:
             check_reply(body, **arguments)
-        except Exception:  # noqa: BLE001  # whatever escapes is the finding
-            violations.append(Violation(seed, number, traceback.format_exc(limit=-4)))
+        except Exception as error:  # noqa: BLE001  # whatever escapes is the finding
+            kind = f"{type(error).__name__} at {traceback.extract_tb(error.__traceback__)[-1].name}"
+            what = f"{body[:2000]!r}\n{traceback.format_exc(limit=-4)}"
+            violations.append(runner.Violation(seed, number, kind, what))
         if time.process_time() - started > SLOW:
-            violations.append(Violation(seed, number, f"took more than {SLOW} s"))
+            what = f"{body[:2000]!r}\ntook more than {SLOW} s"
+            violations.append(runner.Violation(seed, number, "slow", what))
     return violations
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 1 when anything was violated."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--inputs", type=int, default=200_000)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(arguments)
-    started = time.monotonic()
-    batches = [
-        range(start, min(start + _BATCH, options.inputs))
-        for start in range(0, options.inputs, _BATCH)
-    ]
-    work = partial(run_batch, seeds(), options.seed)
-    workers = min(len(batches), os.cpu_count() or 1)
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        violations = [found for batch in pool.imap_unordered(work, batches) for found in batch]
-    for violation in violations[:10]:
-        print(f"seed {violation.seed}, input {violation.number}:\n{violation.what}")
-    took = time.monotonic() - started
-    print(f"fuzz: {options.inputs} inputs, {len(violations)} violations, {took:.0f} s")
-    return 1 if violations else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(runner.main("fuzz of hostile replies", __doc__, run_batch))

@@ -16,7 +16,11 @@ from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
 from exporter.remediation import actions
 from exporter.remediation.actions import MAX_LOST_IN_A_ROW, Answer
-from exporter.snapshot import Message, Reason
+from exporter.snapshot import (
+    Message,
+    Reason,
+    ServiceState,
+)
 from tests.builders import message
 from tests.panel.servers import Behaviour, Peer, RawPanel, Request, ServeRaw, answering, http
 
@@ -469,6 +473,8 @@ async def test_force_is_asked_for_only_where_it_is_meant(
         (False, told("Остановлен"), "done", "clamav is stopped."),
         (False, told("Running"), "refused", "clamav still runs after all."),
         (True, told(code=400), "failed", 'Give the account\'s group the right "antispam"'),
+        (True, told("Not installed"), "refused", "clamav is not installed."),
+        (False, told("Not installed"), "refused", "clamav is not installed."),
         (True, told("?"), "unknown", ""),
         (True, None, "unknown", "Whether the panel carried the command out is not known."),
     ],
@@ -491,11 +497,17 @@ async def test_a_service_is_switched(
     assert (request.form["subdo"], request.form["command"]) == ("clamav", command.value)
 
 
-async def test_whether_a_service_runs(serve: ServeRaw, pool: PanelPool, host: MakeHost) -> None:
-    panel = await serve(scripted(told("Running"), told("Stopped"), told(code=1)))
+async def test_what_a_service_does(serve: ServeRaw, pool: PanelPool, host: MakeHost) -> None:
+    panel = await serve(
+        scripted(told("Running"), told("Stopped"), told("Not installed"), told(code=1))
+    )
     client = pool.client(host(panel))
-    runs: list[Any] = [await actions.service_runs(client, "spamassassin") for _ in range(2)]
-    assert runs == [True, False]
+    states: list[Any] = [await actions.service_state(client, "spamassassin") for _ in range(3)]
+    assert states == [
+        ServiceState(running=True),
+        ServiceState(running=False),
+        ServiceState(running=False, installed=False),
+    ]
     with pytest.raises(PanelError):
-        await actions.service_runs(client, "spamassassin")
+        await actions.service_state(client, "spamassassin")
     assert {request.form["command"] for request in panel.requests} == {"status"}

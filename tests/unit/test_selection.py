@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from exporter.config.selectors import Selector
+from exporter.panel.decode.values import read_size
 from exporter.selection import describe, fields_of, select, sift
 from exporter.snapshot import Message
+from exporter.standin.console import exim_size
 from tests.builders import message
 
 HOUR, DAY = 3600.0, 86400.0
@@ -349,3 +351,33 @@ def test_certain_messages_beside_guessed_ones_are_chosen() -> None:
     found = sift([guess, sure], Selector(frozen=True))
     assert found.chosen == [sure]
     assert found.withheld == {"guess": {"frozen"}}
+
+
+@given(size=st.integers(1, 1023 * 2**20), larger_than=st.integers(1, 10**8))
+def test_a_size_that_exim_rounded_is_larger_only_if_every_size_it_stands_for_is(
+    size: int, larger_than: int
+) -> None:
+    told = read_size(exim_size(size))
+    chosen = select(
+        [message(size=told)], Selector.model_validate({"larger_than": f"{larger_than}B"})
+    )
+    assert size > larger_than or not chosen
+
+
+@pytest.mark.parametrize(
+    ("told", "larger_than", "chosen"),
+    [
+        ("2.9K", "2919B", False),
+        ("2.9K", "2917B", True),
+        ("11K", "10752B", False),
+        ("11K", "10751B", True),
+        ("5.0M", "5MiB", False),
+        ("20M", "19MiB", True),
+        ("900", "899B", True),
+    ],
+)
+def test_the_least_size_that_exim_may_have_printed_counts(
+    told: str, larger_than: str, chosen: bool
+) -> None:
+    selector = Selector.model_validate({"larger_than": larger_than})
+    assert bool(select([message(size=read_size(told))], selector)) is chosen

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exporter.snapshot import Mta, Reason
+from exporter.snapshot import (
+    Mta,
+    Reason,
+    ServiceState,
+)
 from exporter.store import HostRecord, Store
 from tests.builders import NOW, bad, failure, good, host, queue, snapshot
 
@@ -18,7 +22,7 @@ def test_values_stay_through_failures_until_they_are_stale() -> None:
     r.add(snapshot())
     r.add(snapshot(bad("queue"), bad("clamav"), bad("spamassassin"), at=NOW + 60))
     assert r.queue(NOW + 179) == queue()
-    assert r.service("clamav", NOW + 179) is True
+    assert r.service("clamav", NOW + 179) == ServiceState(running=True)
     assert r.queue(NOW + 180) is None
     assert r.service("clamav", NOW + 180) is None
     assert r.next_stale_at(NOW) == NOW + 180

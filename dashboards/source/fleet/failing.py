@@ -8,14 +8,19 @@ from dashboards.source import links, look, occurrences
 from dashboards.source.assembly import Section
 from dashboards.source.panels import About, Query, bars, ranking, states
 from dashboards.source.promql import RANGE, TOP, by, of_exporter, of_hosts, per_host
+from dashboards.source.promql import services as states_of_services
 from dashboards.source.tables import HOST_COLUMN, Column, LabelColumn, rows
 from exporter.metrics import families as f
 
 
 def services() -> Section:
     """Which services run where, and which did not."""
-    service = by("host, service", of_hosts(f.SERVICE_UP), "min")
-    share = by("host, service", f"avg_over_time({of_hosts(f.SERVICE_UP)}[{RANGE}] @ end())", "min")
+    service = states_of_services("host, service")
+    running, installed = (
+        by("host, service", f"avg_over_time({of_hosts(family)}[{RANGE}] @ end())", "min")
+        for family in (f.SERVICE_UP, f.SERVICE_INSTALLED)
+    )
+    share = f"1 + {running} - {installed}"
     return Section(
         "Mail services",
         [
@@ -23,7 +28,7 @@ def services() -> Section:
                 About(
                     "Services by host",
                     "What each host's panel says of its mail services; those whose clamav is"
-                    " stopped first. A dash: it is not asked, or has not said.",
+                    " not installed or stopped first. A dash: it is not asked, or has not said.",
                     look.COUNT,
                     "–",
                 ),
@@ -31,7 +36,7 @@ def services() -> Section:
                 [
                     Column(
                         name,
-                        by("host", of_hosts(f.SERVICE_UP, f'service="{name}"'), "min"),
+                        states_of_services("host", f'service="{name}"'),
                         look.COUNT,
                         mappings=look.RUNNING,
                     )
@@ -50,7 +55,7 @@ def services() -> Section:
                     "No service is known to have been stopped in this time.",
                 ),
                 Query(
-                    f"{service} and on (host, service) (bottomk({TOP}, {share}) < 1)",
+                    f"({service}) and on (host, service) (bottomk({TOP}, {share}) < 1)",
                     "{{host}} {{service}}",
                 ),
                 look.RUNNING,

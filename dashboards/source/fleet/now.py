@@ -36,7 +36,11 @@ def totals() -> Section:
 
 def _state() -> list[stat.Panel]:
     up = per_host(f.UP, "min")
-    stopped = f"1 - {by('host, service', of_hosts(f.SERVICE_UP), 'min')}"
+    running, installed = (
+        by("host, service", of_hosts(family), "min")
+        for family in (f.SERVICE_UP, f.SERVICE_INSTALLED)
+    )
+    stopped = f"{installed} - {running}"
     return [
         number(
             About(

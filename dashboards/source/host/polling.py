@@ -9,6 +9,7 @@ from dashboards.source.assembly import Section
 from dashboards.source.host.texts import NOT_TOLD
 from dashboards.source.panels import About, Query, bars, lines, number, states
 from dashboards.source.promql import by, of_hosts, per_host
+from dashboards.source.promql import services as states_of_services
 from dashboards.source.tables import Column, LabelColumn, rows
 from exporter.metrics import families as f
 
@@ -25,7 +26,7 @@ def services() -> Section:
                     look.COUNT,
                     NOT_TOLD,
                 ),
-                Query(by("service", of_hosts(f.SERVICE_UP), "min"), "{{service}}"),
+                Query(states_of_services("service"), "{{service}}"),
                 look.RUNNING,
                 height=6,
             ),

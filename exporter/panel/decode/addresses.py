@@ -21,6 +21,9 @@ _MAX_ADDRESS = 1000
 _SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
 _QUOTED = r'"(?:[^"\\]|\\.){0,200}+"'
 _ADDRESS = re.compile(rf"(?:{_QUOTED}|[^\s<>\"(),;])++")
+_PARTS = re.compile(r"[^\[\]{}@]+(?:@(?:\[[^\[\]@]+\]|[^\[\]{}@]*+))*+")
+"""Outside quotes brackets stand around a host's address behind the `@` and nowhere else: a list of
+JSON in a text is no address."""
 _BRACKETED = re.compile(rf"[^<>]{{0,200}}<((?:{_QUOTED}|[^<>\"]){{0,{_MAX_ADDRESS}}}+)>")
 _TOKEN = re.compile(rf"(?:{_QUOTED}|[^\s,;\"]){{1,{_MAX_ADDRESS}}}+|\"")
 _QUOTED_PART = re.compile(_QUOTED)
@@ -175,12 +178,19 @@ def _plain_address(text: str) -> str | None:
         return None
     if text.count("@") > 1 and '"' not in text:
         return None  # several with a sign between them that an address may hold, too
-    return text if _ADDRESS.fullmatch(text) else None
+    if not _ADDRESS.fullmatch(text) or not _PARTS.fullmatch(without_quoted(text)):
+        return None
+    return text
 
 
 def without_quoted(text: str) -> str:
     """The text with empty quotes for quoted ones, whose signs are part of an address."""
     return _QUOTED_PART.sub('""', text) if '"' in text else text
+
+
+def has_open_quote(text: str) -> bool:
+    """Whether a quote is not closed within the text."""
+    return '"' in text and '"' in _QUOTED_PART.sub("", text)
 
 
 def _recipients_from_text(value: str) -> Recipients | None:

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from exporter.panel.decode.addresses import UNTOLD_WORDS
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, embedded_objects
+from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.decode.values import (
     EXIM_ID,
     POSTFIX_ID,
@@ -57,16 +58,21 @@ _TAG = re.compile(r"<[a-zA-Z/!][^<>@]{0,500}>")
 _WORD = re.compile(r"[^\W\d_]+")
 
 _WORDS = """
-    a active actions address after amp an and api arrival as at bounce br by bytes cannot code
-    connect connection console could count d data dead deferred delivery disabled div does domain
-    empty enabled error exim exist failed for format found from frozen g get greylisted gt h has
-    host hold id in inactive is k kbytes kib li local lost lt m mail mailer daemon main max message
-    messages missing mailbox mx name nbsp network no not of off on or out permission denied php
-    postfix pre queue queued quot read refused rejected request requests routing running s sender
-    recipient server service size smtp span spool started status stopped strong system table tbody
-    td temporarily th time timed timeout to too total tr ul unknown unavailable unreachable
-    unrouteable user w warning was with yes
+    a actions active address after amp an and api arrival as at bounce br by bytes cannot code
+    colspan connect connection console could count d daemon data dead deferred delivery denied
+    disabled div does domain down empty enabled error exim exist failed fatal for format found
+    from frozen g get greylisted gt h has hold host id in inactive installed is k kbytes kib li
+    local lost lt m mail mailbox mailer mailq main max message messages missing mx name nbsp
+    network no not of off on or out permission php postfix postqueue pre queue queued quot read
+    recipient refused rejected request requests routing running s sbin sender sendmail server
+    service showq size smtp span spool started status stopped strong system table tbody td
+    suggested action log temporarily th the thead there time timed timeout to too total tr ul
+    unavailable unknown
+    unreachable unrouteable user usr w warning was with yes
     mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec gmt utc
+    не установлен установлена установлено встановлено сервис сервіс служба в у нет сообщений
+    писем немає повідомлень листів очереди очередь черзі черга список пуст пуста почтовой
+    почтовая почты поштовій поштової поштова порожня порожній
 """
 _KNOWN_WORDS = UNTOLD_WORDS.union(_WORDS.split())
 """Words of mail servers and panels: what they say is needed, and names nobody."""
@@ -182,6 +188,7 @@ class _Placeholders:
             return self.text(value)
         telling = is_duration(value) or has_size_unit(value) or is_date(value)
         telling = telling or self._is_figure(value) or read_frozen(value, flag=True) is not None
+        telling = telling or says_nothing_there(value)
         return value if telling and not self._is_secret(value) else self.masked(value)
 
     def text(self, text: str) -> str:

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from exporter.panel.decode.addresses import (
     SIMPLE_ADDRESS,
+    has_open_quote,
     read_recipients,
     read_sender,
     read_senders,
@@ -56,13 +57,13 @@ _EXIM_MESSAGE = re.compile(
     re.MULTILINE | re.ASCII,
 )
 """Possessive, and with nothing in it that would need a second look at the columns."""
-_PLAIN = r"[^\t-\r\x1c-\x20()\"<>]"
 _PLAIN_LOCAL = r"[^\t-\r\x1c-\x20()\"<>@]"
 # A reason may stand before the recipients; with several reasons the line reader takes over.
 _POSTFIX_MESSAGE = re.compile(
-    rf"^({POSTFIX_ID}{POSTFIX_MARKS}) +(\d+) ({_DATE})  ?({_PLAIN}++)\n"
+    rf"^({POSTFIX_ID}{POSTFIX_MARKS}) +(\d+) ({_DATE})  ?"
+    rf"({_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++|MAILER-DAEMON)\n"
     r"(?:[ \t]*\([^\n]*\)[ \t]*\n)?"
-    rf"((?:(?:[ \t]++{_PLAIN}++|{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++)\n)++)"
+    rf"((?:[ \t]++{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++\n)++|(?:{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++\n)++)"
     rf"(?:\n|(?={POSTFIX_ID}{POSTFIX_MARKS} +\d+ {_WEEKDAY} )|\Z)",
     re.MULTILINE | re.ASCII,
 )
@@ -91,8 +92,13 @@ _MAYBE_HEADER = re.compile(
 )
 """A line that is read as nothing, but must be the header of a message in a form not known."""
 
+_ADDRESS_OR_REASON = re.compile(r"(?:\+?D\s+)?[\"(]").match
+
+_HALF_HEADER = re.compile(r"-?\d+[smhdw](?:\s+-?\d[\d.]*[KMG]?)?", re.ASCII)
+
 _EXIM_WITHIN = re.compile(
-    rf"(?:(?<=\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?{EXIM_ID}{SPOOL_SUFFIX}\s+<", re.ASCII
+    rf"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?{EXIM_ID}{SPOOL_SUFFIX}\s+<",
+    re.ASCII,
 )
 _POSTFIX_WITHIN = re.compile(
     rf"(?:(?<=\s)({POSTFIX_ID}{POSTFIX_MARKS})\s+)?(?<=\s)-?\d+\s+{_DATE}\s", re.ASCII
@@ -100,16 +106,21 @@ _POSTFIX_WITHIN = re.compile(
 """Headers in the middle of a line, of a list that has lost its line breaks. Without the group
 they touch what is before them, so that it is not known where one ends and the other begins."""
 
+HEADING = "-Queue ID-"
+"""How the heading of mailq begins."""
 _HEADING = re.compile(r"-Queue ID-+ +-+Size-+ +-+Arrival Time-+ +-+Sender/Recipient-+")
 _CLOSING = re.compile(r"-- \d+ [KMG]?i?[Bb]ytes in (\d{1,9}) Requests?\.?\s*\Z")
 _NO_MESSAGE = re.compile(
     r"[-=_ ]+|-+\s?Queue ID[-\s\w/]*|[-\sA-Z/]*-{3}|-- \d+ [KMG]?i?[Bb]ytes in \d+ Requests?\.?"
     r"|(?:/\S*/)?(?:exim\d?|post[a-z]+(?:/[a-z]+)?|mailq|sendmail|showq|sudo|su|(?:ba|da)?sh|php)"
     r"(?:\[\d+\])?: .*"
-    r"|(?:php )?(?:fatal error|warning|notice|deprecated|error): .*",
+    r"|[\w./-]+(?:\[\d+\])?: (?:warning|fatal|error): .*"
+    r"|(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:\[\d+\] )?)?"
+    r"(?:php )?(?:fatal error|warning|notice|deprecated|error): .*"
+    r"|suggested action: .*|log: [a-z ]+",
     re.IGNORECASE | re.ASCII,
 )
-"""Headings, what closes a list, and warnings of the commands and of their shell."""
+"""Headings, what closes a list, and warnings of the commands, of their logs and their shell."""
 _WARNING = re.compile(r"[^-=_\s].*")
 
 _CORRUPT = re.compile(r"\*\*\* spool [^*]*\*\*\*(\s+\*\*\* frozen \*\*\*)?")
@@ -180,7 +191,7 @@ def plain_text(text: str) -> str:
         text = _TAG.sub("", _BREAK.sub("\n", text))
     if "&" in text:
         text = unescape(text.replace("&nbsp;", " "))
-    if "-Queue ID-" in text and not all(_is_line(m) for m in _HEADING.finditer(text)):
+    if HEADING in text and not all(_is_line(m) for m in _HEADING.finditer(text)):
         text = _HEADING.sub("\n", text)
     closing = _CLOSING.search(text, max(0, len(text) - 100))
     if closing is None or _is_line(closing):
@@ -222,6 +233,10 @@ def is_no_message(line: str) -> bool:
     return _NO_MESSAGE.fullmatch(line) is not None or says_nothing_there(line)
 
 
+def _is_no_message(line: str) -> bool:
+    return is_no_message(line.strip())
+
+
 def unread_messages(text: str) -> list[str]:
     """The first lines of what must be messages in a text of which nothing is understood.
 
@@ -245,7 +260,16 @@ def unread_messages(text: str) -> list[str]:
             if line.strip() and not before.strip()
         ]
     deepest = len(lines[0]) - len(lines[0].lstrip()) + 2
-    return [line for line in lines if line.strip() and len(line) - len(line.lstrip()) <= deepest]
+    told = [line for line in lines if line.strip()]
+    shallow = [line for line in told if len(line) - len(line.lstrip()) <= deepest]
+    return [line for line in shallow if not _goes_on(line.strip())] or lines[:1]
+
+
+def _goes_on(line: str) -> bool:
+    """Whether a line can only be one of a message whose header is above it."""
+    return _REASON.fullmatch(line) is not None or (
+        "@" in line and read_recipients(line) is not None
+    )
 
 
 # --- tables for a page -----------------------------------------------------------------------
@@ -264,7 +288,7 @@ def table_rows(text: str) -> Iterator[list[str]]:
         cells = [*map(_cell_text, _TABLE_CELL.split(row)[1:])]
         if not any(cells) or not _DATA_CELL.search(row):
             continue
-        if sum(map(bool, cells)) == 1 and is_no_message("".join(cells)):
+        if sum(map(bool, cells)) == 1 and all(map(_is_no_message, "".join(cells).split("\n"))):
             heading = None
         elif first and is_heading_row(cells):
             heading = cells  # if there is anything below
@@ -351,8 +375,12 @@ class _LineReader:
         self._exim = False
         self._bare = False
         """Whether the open message's sender stood without brackets."""
-        self._in_reason = 0
-        """How many parentheses of a reason are open: it goes on in the next line."""
+        self._broken = False
+        """Whether a line of the message was broken in two, so that others may be words of it."""
+        self._indented = False
+        """Whether the last recipient was indented."""
+        self._half = ""
+        """The first half of a header that was broken before its id."""
 
     def read(self, lines: Iterable[str], *, above: int) -> None:
         """Some lines; `above` is the message that ended right before them, -1 for none."""
@@ -364,7 +392,7 @@ class _LineReader:
 
     def _parts(self, line: str) -> Sequence[str]:
         """The messages of a line that holds several, one each."""
-        if len(line) < _TWO_MESSAGES or self._in_reason or _is_one(line):
+        if len(line) < _TWO_MESSAGES or self._broken or _is_one(line):
             return (line,)
         for pattern, unsure in ((_EXIM_WITHIN, '"'), (_POSTFIX_WITHIN, '"(')):
             found = [*pattern.finditer(f" {line}")]
@@ -386,13 +414,16 @@ class _LineReader:
         stripped = line.strip()
         if not stripped:
             self._end()
-        elif self._in_reason:
-            self._in_reason += stripped.count("(") - stripped.count(")")
-        elif is_no_message(stripped) or self._read_header(line):
+        elif self._broken or is_no_message(stripped) or self._read_header(line):
             pass
-        elif stripped[0] not in '("' and _MAYBE_HEADER.fullmatch(stripped):
+        elif _HALF_HEADER.fullmatch(stripped):
+            self._end()
+            self._half = stripped
+        elif stripped[0] != "(" and _MAYBE_HEADER.fullmatch(_before_open_quote(stripped)):
             self._end()
             self._lose(stripped)
+        elif _is_broken(stripped):
+            self._break(stripped)
         elif self._below is _Below.MESSAGE:
             self._read_below(line, stripped)
         elif self._below is not _Below.LOST:
@@ -412,6 +443,7 @@ class _LineReader:
         return False
 
     def _begin(self, *, exim: bool) -> None:
+        self._half = ""
         self._end()
         self._below, self._exim, self._waiting = _Below.MESSAGE, exim, []
         self._bare, self._first = False, False
@@ -429,12 +461,32 @@ class _LineReader:
             if not self._waiting:
                 rows.recipients[-1] = None
                 rows.senders[-1] = None if self._bare else rows.senders[-1]
-        self._below, self._in_reason = _Below.NOTHING, 0
+        elif self._half:
+            self._lose(self._half)
+        self._below, self._broken, self._half = _Below.NOTHING, False, ""
+
+    def _break(self, stripped: str) -> None:
+        """A line with half of an address or of a reason.
+
+        Up to the next blank line nothing is read: what stands there are other people's words.
+        """
+        rows = self._rows
+        if self._below is _Below.MESSAGE:
+            rows.recipients[-1] = None
+            rows.frozen[-1] = rows.frozen[-1] or (None if self._exim else False)
+        elif self._below is _Below.NOTHING and (self._first or not _ADDRESS_OR_REASON(stripped)):
+            self._lose(stripped)
+        elif self._above is not None:
+            rows.recipients[self._above] = None
+        self._broken = True
 
     def _read_orphan(self, stripped: str) -> None:
         """A line below no message. Addresses may be more recipients of the message before."""
         addresses = "@" in stripped and read_recipients(stripped) is not None
-        if (addresses or _REASON.fullmatch(stripped)) and not self._first:
+        mark = self._above is not None and stripped.startswith("***")
+        if self._above is not None and mark:
+            self._rows.frozen[self._above] = None
+        if mark or ((addresses or _REASON.fullmatch(stripped)) and not self._first):
             self._below = _Below.ADDRESSES
             if self._above is not None:
                 self._rows.recipients[self._above] = None
@@ -445,8 +497,11 @@ class _LineReader:
 
     def _append_exim(self, header: re.Match[str]) -> None:
         age, size, message_id, rest = header.groups()
+        size = size if age else None  # Exim tells both or neither
         if rest is None:
             self._append(message_id, age, size, None, None, frozen=None)
+            # Without a sender none of Exim's lines below tells anything of it.
+            self._below, self._above = _Below.LOST, None
             return
         if rest[0] != "<":
             self._append_bare(header)
@@ -454,11 +509,13 @@ class _LineReader:
         # A quoted sender may hold the mark, too: only behind the closing bracket it is one.
         sender = _EXIM_SENDER.fullmatch(rest.rstrip())
         if sender is None:
-            self._append(message_id, age, size, None, self._waiting, frozen=None)
+            self._append(message_id, age, size, None, None, frozen=None)
+            self._broken = ">" not in without_quoted(rest)
             return
         # `(frozen)` may be a user of that name, or a panel's way to write the mark: not known.
         login_like_mark = sender[2] is not None and read_frozen(sender[2], flag=False) is True
-        frozen = True if sender[3] else None if login_like_mark else False
+        # Nor does a line tell it that goes on as none of Exim's does.
+        frozen = True if sender[3] else None if login_like_mark or sender[4] else False
         told = read_sender(sender[1])
         self._append(message_id, age, size, told, self._waiting, frozen=frozen)
         if sender[4]:
@@ -470,12 +527,13 @@ class _LineReader:
         A mark that is not there tells nothing: the line is not as Exim writes it.
         """
         age, size, message_id, rest = header.groups()
+        size = size if age else None
         sender = _BARE_SENDER.fullmatch(rest.rstrip())
         told = sender[1] if sender is not None else None
         frozen = True if sender is not None and sender[2] else None
         waiting = None if sender is None else self._waiting
         self._append(message_id, age, size, told and read_sender(told), waiting, frozen=frozen)
-        self._bare = True
+        self._bare, self._broken = True, has_open_quote(rest)
 
     def _append_postfix(self, header: re.Match[str]) -> None:
         marked, size, date, rest = header.groups()
@@ -487,7 +545,12 @@ class _LineReader:
             plain = "(" not in rest and all("@" in address for address in recipients)
             told = sender if plain else None
             self._waiting += recipients if plain else []
-        self._append(id_, date, size, told and read_sender(told), self._waiting, frozen=on_hold)
+        if has_open_quote(rest):
+            told, self._broken = None, True
+        read = read_sender(told) if told else None
+        if read and "@" not in read:
+            read = None  # its end is on the next line
+        self._append(id_, date, size, read, self._waiting, frozen=on_hold)
 
     def _append(
         self,
@@ -517,15 +580,26 @@ class _LineReader:
                 self._rows.frozen[-1] = True
         elif self._exim:
             self._read_below_exim(line, stripped)
-        elif stripped[0] == "(":
-            self._in_reason = stripped.count("(") - stripped.count(")")
-            self._rows.recipients[-1] = None
-        elif read_recipients(stripped) is not None and (line[0] in " \t" or "@" in stripped):
-            self._waiting.append(stripped)
         else:
-            self._rows.recipients[-1] = None
+            self._read_below_postfix(stripped, indented=line[0] in " \t")
+
+    def _read_below_postfix(self, stripped: str, *, indented: bool) -> None:
+        """Postfix writes all addresses with their domain, and all recipients indented alike."""
+        told = read_recipients(stripped)
+        if told is not None and all("@" in address[1:-1] for address in (*told[0], *told[1])):
+            if self._waiting and indented is not self._indented:
+                self._rows.recipients[-1] = self._rows.senders[-1] = None
+            self._indented = indented
+            self._waiting.append(stripped)
+            return
+        if not self._waiting:
+            self._rows.senders[-1] = None  # that line may be its end
+        self._rows.recipients[-1] = None
 
     def _read_below_exim(self, line: str, stripped: str) -> None:
+        if self._bare and not line.startswith("  "):
+            # Not as Exim indents recipients: the address above may be one of them.
+            self._rows.senders[-1] = self._rows.recipients[-1] = None
         if line[0] in " \t*" or "@" in line or read_frozen(line, flag=False) is True:
             self._append_waiting(stripped)
         else:
@@ -563,6 +637,19 @@ class _LineReader:
             rows.recipients[-1] = None  # some of them might be lost
         elif addresses:
             self._waiting.append(addresses)
+
+
+def _is_broken(stripped: str) -> bool:
+    """Whether quotes or the parentheses of a reason are open at the end of a line."""
+    if stripped[0] == "(":
+        return not _REASON.fullmatch(stripped)
+    return has_open_quote(stripped)
+
+
+def _before_open_quote(line: str) -> str:
+    """A line without what its quotes hold, also where they are not closed."""
+    plain = without_quoted(line)
+    return plain if not has_open_quote(line) else plain.replace('""', "").partition('"')[0]
 
 
 def _is_one(line: str) -> bool:

@@ -120,7 +120,7 @@ def decode_count(reply: Reply) -> int:
             found |= set(_in_value(value, _MAX_DEPTH))
     found |= set(_in_sentence(reply.text))
     if len(found) > 1:
-        numbers = ", ".join(str(number) for number in sorted(found)[:5])
+        numbers = ", ".join(map(_shown, sorted(found)[:5]))
         raise unexpected(
             f"The reply to {reply.operation.value} holds numbers that disagree: {numbers}."
             f"{quote(reply.text)}"
@@ -131,8 +131,21 @@ def decode_count(reply: Reply) -> int:
         )
     count = found.pop()
     if not 0 <= count <= MAX_COUNT:
-        raise unexpected(f"The number in the reply to {reply.operation.value} is no count: {count}")
+        raise unexpected(
+            f"The number in the reply to {reply.operation.value} is no count: {_shown(count)}"
+        )
     return count
+
+
+def _shown(number: int) -> str:
+    """A number for a message, however long it is."""
+    return (
+        str(number)
+        if abs(number) < 10**18
+        else f"{number:.1e}"
+        if abs(number) < 10**300
+        else "huge"
+    )
 
 
 def _in_value(value: object, depth: int) -> Iterator[int]:

@@ -17,6 +17,7 @@ import msgspec
 from exporter.panel.decode.addresses import split_frozen_mark
 from exporter.panel.decode.anonymise import anonymise_value, safe_text
 from exporter.panel.decode.console import (
+    HEADING,
     closing_count,
     is_console,
     is_heading_row,
@@ -47,7 +48,6 @@ from exporter.panel.decode.table import (
     TableBuilder,
     mta_of,
     read_ids,
-    worse,
 )
 from exporter.panel.decode.values import read_id
 from exporter.panel.protocol import LIST_EMPTY_CODE, Operation
@@ -483,13 +483,13 @@ class _Listing:
         lines = unread_messages(text)
         for line in lines[: MAX_SAMPLES - len(self.samples)]:
             self.samples.append(anonymise_value(line.strip()))
-        self.listed += max(len(lines), closing_count(text))
+        self.listed += closing_count(text) or len(lines)
         if lines:
             self.shapes.append("a text that is not understood")
 
     def _read_console(self, text: str) -> None:
         reader = ColumnReader(self.now, self.zone)
-        before, listed_before = len(self.intake.ids), self.listed
+        before, listed_before, understood = len(self.intake.ids), self.listed, 0
         for rows in read_console(text):
             columns: dict[str, Sequence[object]] = {
                 "age": rows.ages,
@@ -500,11 +500,15 @@ class _Listing:
             }
             self.intake.add(rows.ids, columns, reader)
             self.listed += len(rows.ids) + rows.odd
+            understood += len(rows.ids)
             for line in rows.odd_lines[: MAX_SAMPLES - len(self.samples)]:
                 self.samples.append(anonymise_value(line))
         self.console_rows += len(self.intake.ids) - before
-        # Messages that the list closes with and does not show are not understood either.
-        self.listed = max(self.listed, listed_before + closing_count(text))
+        closing = closing_count(text)
+        if closing and text.count(HEADING) < 2:
+            # Of one list that is how many there are: those that are not understood are the rest.
+            self.listed = listed_before + understood
+        self.listed = max(self.listed, listed_before + closing)
 
     # --- the result ----------------------------------------------------------------------------
 
@@ -566,7 +570,8 @@ def _split_marks(columns: dict[str, Sequence[object]], layout: Layout) -> None:
     if layout.marked_sender:
         parts = [split_frozen_mark(value) for value in columns["sender"]]
         columns["sender"] = [sender for sender, _ in parts]
-        columns["frozen"] = [frozen for _, frozen in parts]
+        # Where nothing stands, no mark was left out either.
+        columns["frozen"] = [frozen if sender else None for sender, frozen in parts]
 
 
 def _value(raw: msgspec.Raw) -> object:
@@ -622,18 +627,13 @@ def _reading(name: str, used: Sequence[_FormInUse]) -> FieldReading:
     layout, columns = used[0].layout, used[0].samples
     keys = layout.keys.get(name, ())
     candidates = layout.candidates.get(name, ())
-    certainty: Certainty | None = None
-    for in_use in used:
-        sure = in_use.layout.certainty.get(name)
-        if sure is not None:
-            certainty = sure if certainty is None else worse(certainty, sure)
     samples: list[object] = []
     for cell in (cell for key in keys or candidates for cell in columns.get(key, ())):
         if cell is not None and cell not in samples and len(samples) < MAX_SAMPLES:
             samples.append(cell)
-    doubts = [doubt for doubt in layout.doubts if doubt.endswith(f" for {name}")]
-    why = layout.why.get(name) or "; ".join(doubts)
-    return FieldReading(name, keys, certainty, tuple(samples), why, candidates)
+    doubts = [doubt for field_, doubt in layout.doubts if field_ == name]
+    why = "; ".join([*filter(None, [layout.why.get(name)]), *doubts])
+    return FieldReading(name, keys, layout.certainty.get(name), tuple(samples), why, candidates)
 
 
 def _joined(raws: Sequence[msgspec.Raw]) -> bytes:

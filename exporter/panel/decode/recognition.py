@@ -30,6 +30,9 @@ FIELDS = ("id", "age", "size", "sender", "recipients", "frozen")
 MAX_KEYS = 64
 """Keys of a row that are looked at."""
 
+_LONGEST_KEY = 200
+"""Characters. No key that long is known, and what is remembered must not grow with it."""
+
 _REMEMBERED = 1024
 """Conclusions from what columns look like; a host needs few."""
 
@@ -105,7 +108,8 @@ class Layout:
     """The sender's column also holds Exim's mark of frozen messages."""
     proposed: Mapping[str, Key] = field(default_factory=dict)
     """What `fields` may say: all that is recognised and can be said, and what is only likely."""
-    doubts: tuple[str, ...] = ()
+    doubts: tuple[tuple[str, str], ...] = ()
+    """A field, and in words what is in doubt about it."""
     candidates: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
     """By field, keys that may hold it as well as those that were taken, or as each other."""
     empty_is_null: bool = False
@@ -160,6 +164,7 @@ class Sample:
         return tuple(
             (key, cells.look_of(column, self.now))
             for key, column in list(self.columns.items())[:MAX_KEYS]
+            if isinstance(key, int) or len(key) <= _LONGEST_KEY
         )
 
     def with_id(self, key: Key) -> Sample:
@@ -356,7 +361,7 @@ class _Recognition:
         self.keys: dict[str, tuple[Key, ...]] = {}
         self.why: dict[str, str] = {}
         self.likely: dict[str, Key] = {}
-        self.doubts: list[str] = []
+        self.doubts: list[tuple[str, str]] = []
         self.candidates: dict[str, tuple[Key, ...]] = {}
         self.bare_age_unit: float | None = None
         self.frozen_flag = False
@@ -402,7 +407,7 @@ class _Recognition:
         missing = [name for name in FIELDS if name not in self.keys]
         if missing:
             parts.append(f"not recognised: {', '.join(missing)}")
-        return "; ".join([*parts, *self.doubts])
+        return "; ".join([*parts, *(doubt for _, doubt in self.doubts)])
 
     def _certainty(self, name: str) -> Certainty:
         if self.why[name] == _TOLD:
@@ -475,12 +480,12 @@ class _Recognition:
     def _doubt(self, name: str, key: Key, why: str) -> None:
         self.likely[name] = key
         self.candidates[name] = (key,)
-        self.doubts.append(f"{show_key(key)} {why}: `fields` may name it for {name}")
+        self.doubts.append((name, f"{show_key(key)} {why}: `fields` may name it for {name}"))
 
     def _doubt_all(self, name: str, keys: Sequence[Key]) -> None:
         self.candidates[name] = tuple(keys)
         shown = ", ".join(map(show_key, keys[:5]))
-        self.doubts.append(f"each of {shown} may be {name}: `fields` may name one")
+        self.doubts.append((name, f"each of {shown} may be {name}: `fields` may name one"))
 
     # --- fields ------------------------------------------------------------------------------
 
@@ -488,7 +493,8 @@ class _Recognition:
         for name, wanted in self.question.told:
             same = _same_key(wanted, list(self.looks))
             if same is None:
-                self.doubts.append(f"`fields` names {show_key(wanted)} for {name}: no such key")
+                doubt = f"`fields` names {show_key(wanted)} for {name}: no such key"
+                self.doubts.append((name, doubt))
                 continue
             if name == "age":
                 self.bare_age_unit = 1
@@ -547,7 +553,7 @@ class _Recognition:
         if name in self.in_conflict:
             self.candidates[name] = tuple(named)
             shown = ", ".join(show_key(key) for key in named if key != taken)
-            self.doubts.append(f"{shown} may as well be {name}, and tells another")
+            self.doubts.append((name, f"{shown} may as well be {name}, and tells another"))
 
     def _find_size(self) -> None:
         if "size" in self.keys:
@@ -685,7 +691,8 @@ class _Recognition:
         self._take("sender", [first], why)
         self._take("recipients", _adjacent(others), "the addresses after it")
         if not written and not any(self._some(key, cells.MANY) for key in others):
-            self.doubts.append("nothing but their order tells the sender from the recipients")
+            doubt = "nothing but their order tells the sender from the recipients"
+            self.doubts.append(("sender", doubt))
 
     def _last_role(self, roles: list[str], key: Key) -> None:
         many, null = self._some(key, cells.MANY), self._some(key, cells.NULL_SENDER)
@@ -752,8 +759,9 @@ def read_headings(row: Sequence[object]) -> dict[int, str]:
     A row is one when it names the ids and two more fields, no field twice, and holds nothing
     but words.
     """
-    if not all(isinstance(cell, str) and read_id(cell) is None and "@" not in cell for cell in row):
-        return {}
+    for cell in row:
+        if not isinstance(cell, str) or len(cell) > _LONGEST_KEY or "@" in cell or read_id(cell):
+            return {}
     named = [dict(_ranks(str(cell))) for cell in row]
     fields = [min(ranks, key=lambda name: ranks[name]) for ranks in named if ranks]
     if "id" not in fields or len(fields) < 3 or len(set(fields)) < len(fields):

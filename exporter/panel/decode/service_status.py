@@ -1,4 +1,4 @@
-"""clamav and spamassassin: whether a service runs, from words of four languages."""
+"""clamav and spamassassin: whether a service runs or is installed, in words of four languages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from exporter.panel.decode.envelope import CODE_KEYS, Reply, decode_reply, quote, unexpected
 from exporter.panel.protocol import Operation
+from exporter.snapshot import ServiceState
 
 _MAX_TEXT = 20_000
 _MAX_VALUES = 200
@@ -44,10 +45,21 @@ _FAILED = frozenset(
 )
 """What a failed start says; these words inside any other sentence tell of something else."""
 _RUNNING_ZH = ("已启用", "启用", "已启动", "启动", "正在运行", "运行中", "运行", "已开启", "开启")
-_STOPPED_ZH = ("已禁用", "禁用", "已停止", "停止", "已关闭", "关闭", "未激活")
-_SHORT = {"on": True, "1": True, "true": True, "yes": True, "up": True}
+_STOPPED_ZH = ("已禁用", "禁用", "已停止", "停止", "已关闭", "关闭", "未激活", "已停用", "停用")
+_INSTALLED = frozenset(
+    {
+        *("installed", "установлен", "установлена", "установлено"),
+        *("встановлено", "встановлений", "встановлена", "інстальовано"),
+    }
+)
+"""Denied, it is a state of its own; alone it tells nothing of whether the service runs."""
+_ABSENT_ZH = re.compile(
+    r"(?:当前|服务|软件|程序|组件|系统|状态|为|是)*+(?:尚未|并未|未|没有?)被?安装"
+)
+_SHORT = {"on": True, "1": True, "true": True, "yes": True, "up": True, "包括": True}
 _SHORT |= {"off": False, "0": False, "false": False, "no": False}
-"""Words too common to mean a status inside a sentence: only alone or after a known key."""
+"""Words too common to mean a status inside a sentence: only alone or after a known key. 包括
+("to include") is what a machine made of "on" in one of the panel's language packs."""
 
 _NEGATIONS = frozenset(
     {
@@ -102,6 +114,18 @@ _KEYS = (
     ("enabled", "is_enabled"),
 )
 
+_INSTALLED_KEYS = ("installed", "is_installed")
+
+
+class _Absent:
+    """The verdict that a service is not installed."""
+
+
+_ABSENT = _Absent()
+
+_Verdict = bool | _Absent | None
+"""None where there are status words but their sense is not clear."""
+
 _VERDICTS = dict.fromkeys((*_RUNNING, *_RUNNING_ZH), True)
 _VERDICTS |= dict.fromkeys((*_STOPPED, *_STOPPED_ZH), False)
 
@@ -127,12 +151,16 @@ _KEY_VALUE = {
     )
     for service, names in _NAMES.items()
 }
+_NOT_INSTALLED_VALUE = re.compile(
+    r"(?:[a-z-]{1,20}[ .:])?(?:is[ _])?installed ?[:=] ?(?:no|false|0|off)"
+)
+_NOT_FOUND_UNIT = re.compile(r"^ ?loaded: ?not-found\b", re.MULTILINE)
 _TAG = re.compile(r"<[^<>]{0,500}>")
 _SPACE = re.compile(r"[^\S\n]+")
 
 
-def decode_service_reply(body: bytes, operation: Operation) -> bool:
-    """Whether a service runs, by a reply to its operation.
+def decode_service_reply(body: bytes, operation: Operation) -> ServiceState:
+    """What a service does, by a reply to its operation.
 
     Raises:
         PanelError: as `decode_reply` and `decode_service_status`.
@@ -140,24 +168,29 @@ def decode_service_reply(body: bytes, operation: Operation) -> bool:
     return decode_service_status(decode_reply(body, operation))
 
 
-def decode_service_status(reply: Reply) -> bool:
-    """Whether the service runs.
+def decode_service_status(reply: Reply) -> ServiceState:
+    """What the service does.
 
-    Only the payload is asked; the reply's own text ("Команда выполнена") tells of the command,
-    and speaks for the service only when there is no payload. `systemctl status` output is
-    judged by its `Active:` line alone, as the rest tells of the boot and of the past.
+    Only the payload is asked. The reply's own text tells of the command ("Команда выполнена"),
+    and two of the panel's language packs say "enabled" there always. `systemctl status` output is
+    judged by its `Active:` line, as the rest tells of the boot and of the past.
 
     Raises:
         PanelError: `unexpected` when no known word is there, when words contradict, or when a
             word beside them may turn their sense (past, doubt, another service).
     """
     payload = reply.payload
-    empty = payload is None or payload in ("", [], {})
-    told = reply.text if empty else payload
-    verdicts = set(_verdicts(told, reply.operation.value, _MAX_DEPTH))
+    if payload is None or payload in ("", [], {}):
+        # Whatever stands beside it tells of the command, not of the service.
+        raise unexpected(
+            f"The reply to {reply.operation.value} tells no status: it has no payload."
+        )
+    verdicts = set(_verdicts(payload, reply.operation.value, _MAX_DEPTH))
     if verdicts in ({True}, {False}):
-        return True in verdicts
-    if verdicts >= {True, False}:
+        return ServiceState(running=True in verdicts)
+    if verdicts in ({_ABSENT}, {_ABSENT, False}):
+        return ServiceState(running=False, installed=False)
+    if True in verdicts and len(verdicts - {None}) > 1:
         problem = "contradicts itself"
     else:
         problem = "is not clear" if verdicts else "holds no known status word"
@@ -165,8 +198,8 @@ def decode_service_status(reply: Reply) -> bool:
     raise unexpected(f"The status of {reply.operation.value} {problem}.{quote(shown)}")
 
 
-def _verdicts(value: object, service: str, depth: int) -> Iterator[bool | None]:
-    """What a value says; None where it has status words but their sense is not clear."""
+def _verdicts(value: object, service: str, depth: int) -> Iterator[_Verdict]:
+    """What a value says."""
     if isinstance(value, bool):
         yield value
     elif isinstance(value, int | float):
@@ -180,17 +213,19 @@ def _verdicts(value: object, service: str, depth: int) -> Iterator[bool | None]:
         yield from _in_mapping(value, service, depth - 1)
 
 
-def _in_list(values: list[object], service: str, depth: int) -> Iterator[bool | None]:
+def _in_list(values: list[object], service: str, depth: int) -> Iterator[_Verdict]:
     if len(values) == 1:
         yield from _verdicts(values[0], service, depth)
     elif len(values) <= _MAX_VALUES and all(isinstance(value, str) for value in values):
         yield from _in_text("\n".join(map(str, values)), service)
 
 
-def _in_mapping(values: dict[str, object], service: str, depth: int) -> Iterator[bool | None]:
+def _in_mapping(values: dict[str, object], service: str, depth: int) -> Iterator[_Verdict]:
     lower = {key.strip().lower(): value for key, value in list(values.items())[:_MAX_VALUES]}
     if any(lower.get(key) not in (None, 0, "0", "", [], {}) for key in CODE_KEYS):
         return
+    if any(_denies(lower[key]) for key in _INSTALLED_KEYS if key in lower):
+        yield _ABSENT
     # Numbers and words under other keys are process ids, versions, other services.
     for keys in (_NAMES[service], *_KEYS):
         told = [lower[key] for key in keys if lower.get(key) not in (None, "", [], {})]
@@ -201,7 +236,13 @@ def _in_mapping(values: dict[str, object], service: str, depth: int) -> Iterator
             return
 
 
-def _in_text(text: str, service: str) -> Iterator[bool | None]:
+def _denies(value: object) -> bool:
+    """Whether a value is a plain no."""
+    word = value.strip().lower() if isinstance(value, str) else ""
+    return value in (False, 0) if not isinstance(value, str) else _SHORT.get(word) is False
+
+
+def _in_text(text: str, service: str) -> Iterator[_Verdict]:
     whole = len(text) <= _MAX_TEXT
     text = _TAG.sub(" ", html.unescape(text[:_MAX_TEXT]))
     text = unicodedata.normalize("NFKC", text).lower().replace("ё", "е").replace("’", "'")
@@ -213,6 +254,8 @@ def _in_text(text: str, service: str) -> Iterator[bool | None]:
         yield _SHORT[bare]
     elif key_value:
         yield _SHORT[key_value[1]]
+    elif _NOT_INSTALLED_VALUE.fullmatch(bare) or _NOT_FOUND_UNIT.search(text):
+        yield _ABSENT
     elif systemd:
         if "freshclam" in text[: systemd[0].start()]:
             yield None  # the unit is the updater's, not the scanner's
@@ -231,9 +274,9 @@ def _without_name(text: str, service: str) -> str:
     return text
 
 
-def _in_sentence(text: str, service: str) -> Iterator[bool | None]:
+def _in_sentence(text: str, service: str) -> Iterator[_Verdict]:
     """The verdicts of a sentence whose every word is known; None when one may turn its sense."""
-    verdicts: list[bool] = []
+    verdicts: list[_Verdict] = []
     clear = True
     negated_words: int | None = None
     """How many words ago a negation stands that has met no status word yet."""
@@ -246,9 +289,7 @@ def _in_sentence(text: str, service: str) -> Iterator[bool | None]:
             clear = False
         told, negated = _word(word)
         if told is not None:
-            negated = negated or negated_words is not None
-            # "not stopped" may be starting, reloading, anything: both, so that it is no verdict.
-            verdicts += [True, False] if negated and not told else [told and not negated]
+            verdicts += _senses(told, negated=negated or negated_words is not None)
             negated_words = None
         elif word in _NEGATIONS:
             clear = clear and negated_words is None
@@ -267,8 +308,24 @@ def _in_sentence(text: str, service: str) -> Iterator[bool | None]:
     yield from verdicts
 
 
-def _word(word: str) -> tuple[bool | None, bool]:
-    """What a word says of the service, and whether it holds its own negation."""
+def _senses(told: _Verdict, *, negated: bool) -> list[_Verdict]:
+    """What a status word says, denied or not; several for what is no verdict."""
+    if isinstance(told, _Absent):
+        return [_ABSENT] if negated else []  # that it is installed does not tell whether it runs
+    if negated and not told:
+        return [True, False]  # "not stopped" may be starting, reloading, anything
+    return [bool(told) and not negated]
+
+
+def _word(word: str) -> tuple[_Verdict, bool]:
+    """What a word says of the service, and whether it holds its own negation.
+
+    Of one for installed that is _ABSENT, with a negation.
+    """
+    if word in _INSTALLED:
+        return _ABSENT, False
+    if _ABSENT_ZH.fullmatch(word):
+        return _ABSENT, True
     chinese = _CHINESE.fullmatch(word)
     if chinese:
         return _VERDICTS[chinese["word"]], chinese["negation"] is not None

@@ -11,7 +11,14 @@ from datetime import tzinfo
 from typing import cast
 
 from exporter.panel.decode.queue import decode_queue, read_queue
-from exporter.panel.decode.table import CERTAINTY_FIELDS, MessageTable, Part, mta_of, worse
+from exporter.panel.decode.table import (
+    CERTAINTY_FIELDS,
+    MessageTable,
+    Part,
+    guessed_and_told,
+    mta_of,
+    worse,
+)
 from exporter.snapshot import (
     AGE_BUCKETS,
     EMPTY_QUEUE,
@@ -140,11 +147,7 @@ class _Figures:
 
     def _add_certainty(self, part: Part | MessageTable, told: Sequence[str]) -> None:
         """How sure the fields are that rows of the part tell, in the row where they are least."""
-        guessed = frozenset[str]()
-        if part.guessed and part.guessed.count(part.guessed[0]) == len(part.guessed):
-            guessed = part.guessed[0]
-        elif part.guessed:
-            guessed = _guessed_and_told(part)
+        guessed = guessed_and_told(part)
         for name in told:
             sure = Certainty.GUESSED if name in guessed else part.certainty.get(name)
             if sure is not None:
@@ -196,26 +199,6 @@ class _Figures:
         _count_domains(self._recipients, [to[0] for to in told if len(to) == 1])
         for several in (to for to in told if len(to) > 1):
             self._recipients.update({_written_domain(address) for address in several})
-
-
-def _guessed_and_told(part: Part | MessageTable) -> frozenset[str]:
-    """The fields that some row both guesses and tells."""
-    columns: dict[str, Sequence[object]] = {
-        "id": part.ids,
-        "age": part.ages,
-        "size": part.sizes,
-        "sender": part.senders,
-        "recipients": part.recipients,
-        "frozen": part.frozen,
-    }
-    return frozenset(
-        name
-        for name, column in columns.items()
-        if any(
-            name in guesses and value is not None
-            for guesses, value in zip(part.guessed, column, strict=True)
-        )
-    )
 
 
 def _ascii(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from itertools import compress, islice
 from typing import Generic, TypeVar, cast
@@ -479,8 +479,10 @@ class TableBuilder:
         whole.delivered.update({start + row: to for row, to in part.delivered.items()})
         whole.frozen.extend(part.frozen)
         whole.guessed.extend(part.guessed)
-        for name, sure in part.certainty.items():
-            self._certainty[name] = worse(self._certainty.get(name, sure), sure)
+        for name, column in _told_columns(part).items():
+            sure = part.certainty.get(name)
+            if sure is not None and any(value is not None for value in column):
+                self._certainty[name] = worse(self._certainty.get(name, sure), sure)
 
     def build(self, summary: Summary, intake: Intake) -> MessageTable:
         """The table; who waits for a message that further rows tell of is not known.
@@ -492,7 +494,7 @@ class TableBuilder:
             self._recipients = [None] * len(self._recipients)
         self._compare(intake)
         whole = self._whole
-        return MessageTable(
+        table = MessageTable(
             whole.ids,
             whole.ages,
             whole.sizes,
@@ -510,6 +512,7 @@ class TableBuilder:
             summary.readings,
             unread=summary.unread + len(intake.ids) - len(whole.ids),
         )
+        return replace(table, readings=_as_told(summary.readings, table))
 
     def _compare(self, intake: Intake) -> None:
         if not intake.repeated:
@@ -531,6 +534,20 @@ class TableBuilder:
             kept = [row not in dropped for row in range(len(whole.ids))]
             self._recipients = [*compress(self._recipients, kept)]
             self._whole = whole.without(dropped)
+
+
+def _as_told(readings: Sequence[FieldReading], table: MessageTable) -> tuple[FieldReading, ...]:
+    """The readings with how sure each field is in the rows that tell it."""
+    guessed, columns = guessed_and_told(table), _told_columns(table)
+    sure = {
+        name: Certainty.GUESSED if name in guessed else table.certainty.get(name)
+        for name, column in columns.items()
+        if any(value is not None for value in column)
+    }
+    return tuple(
+        replace(reading, certainty=sure.get(reading.field, reading.certainty))
+        for reading in readings
+    )
 
 
 def _contradict(one: Part, row: int, other: Part, further: int) -> bool:
@@ -574,6 +591,9 @@ def _forget_senders(
     part: Part, columns: Mapping[str, Sequence[object]], *, empty_is_null: bool
 ) -> None:
     cells = columns["sender"]
+    if not empty_is_null and part.senders.count("") == cells.count(""):
+        part.senders[:] = [sender or None for sender in part.senders]
+        return
     empty = _blank_rows(cells)
     if not empty:
         return
@@ -610,6 +630,33 @@ def _told(cell: object) -> bool:
     if type(cell) is str:
         return cell != "" and not cell.isspace()
     return not _blank(cell) and cell not in ([], {})
+
+
+def guessed_and_told(part: Part | MessageTable) -> frozenset[str]:
+    """The fields that some row guesses and tells, or all rows guess."""
+    if not part.guessed:
+        return frozenset()
+    if part.guessed.count(part.guessed[0]) == len(part.guessed):
+        return part.guessed[0]
+    return frozenset(
+        name
+        for name, column in _told_columns(part).items()
+        if any(
+            name in guesses and value is not None
+            for guesses, value in zip(part.guessed, column, strict=True)
+        )
+    )
+
+
+def _told_columns(part: Part | MessageTable) -> Mapping[str, Sequence[object]]:
+    return {
+        "id": part.ids,
+        "age": part.ages,
+        "size": part.sizes,
+        "sender": part.senders,
+        "recipients": part.recipients,
+        "frozen": part.frozen,
+    }
 
 
 _WORST_FIRST = (Certainty.GUESSED, Certainty.NAMED, Certainty.STRUCTURAL)

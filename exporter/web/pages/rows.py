@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from exporter.alerting.alert import Alert, badness
 from exporter.history import History
 from exporter.remediation.tally import Tally
-from exporter.snapshot import QUEUE, SERVICES, QueueState
+from exporter.snapshot import (
+    QUEUE,
+    SERVICES,
+    QueueState,
+    ServiceState,
+)
 from exporter.store import HostRecord
 from exporter.view import state_of
 
@@ -39,7 +44,7 @@ class Row:
     """Messages more or less than at the first poll within an hour."""
     growth_seconds: float | None = None
     """How long ago that was, where that is much less than an hour."""
-    services: tuple[tuple[str, bool | None], ...] = ()
+    services: tuple[tuple[str, ServiceState | None], ...] = ()
     """Those that are asked for, and whether they run."""
     polled_at: float | None = None
     """Unix time."""
@@ -92,7 +97,7 @@ def row_of(
     services = tuple((s, record.service(s, now)) for s in SERVICES if s in record.host.collectors)
     grown = growth_of(record, history, now)
     state = state_of(record)
-    if state == "up" and (fired or any(up is False for _, up in services)):
+    if state == "up" and (fired or any(map(_is_stopped, services))):
         state = "trouble"
     return Row(
         name=name,
@@ -112,6 +117,12 @@ def row_of(
         points=() if history is None else tuple(history.queue(now - SPARK_SECONDS)),
         good_until=record.next_stale_at(now),
     )
+
+
+def _is_stopped(service: tuple[str, ServiceState | None]) -> bool:
+    """Whether a service that is installed does not run."""
+    state = service[1]
+    return state is not None and state.installed and not state.running
 
 
 def growth_of(
@@ -170,7 +181,7 @@ def totals_of(rows: Iterable[Row]) -> Totals:
         frozen_known=len(frozen),
         oldest=oldest[0],
         oldest_host=oldest[1],
-        stopped_services=sum(up is False for row in listed for _, up in row.services),
+        stopped_services=sum(_is_stopped(service) for row in listed for service in row.services),
         alerts=sum(len(row.alerts) for row in listed),
         waiting=sum(len(row.waiting) for row in listed),
         stopped_rules=sum(len(row.stopped) for row in listed),

@@ -7,7 +7,10 @@ import pytest
 
 from exporter.alerting.alert import Alert
 from exporter.history import History
-from exporter.snapshot import HostSnapshot
+from exporter.snapshot import (
+    HostSnapshot,
+    ServiceState,
+)
 from exporter.store import HostRecord, Store
 from exporter.web.pages.fleet import headline_of
 from exporter.web.pages.rows import Deeds, Row, row_of, totals_of
@@ -57,7 +60,8 @@ def test_before_the_first_poll_nothing_is_known() -> None:
 def test_a_good_poll() -> None:
     found = row(snapshot())
     assert (found.state, found.messages, found.frozen, found.oldest) == ("up", 5, 1, 7200.0)
-    assert found.services == (("clamav", True), ("spamassassin", True))
+    runs = ServiceState(running=True)
+    assert found.services == (("clamav", runs), ("spamassassin", runs))
     assert found.polled_at == NOW
 
 
@@ -113,7 +117,8 @@ def test_the_worst_alert_comes_first_and_the_worst_host() -> None:
 
 def test_totals_cover_the_hosts_that_tell() -> None:
     told = Row("a", {}, "up", messages=5, frozen=2, oldest=60.0)
-    worse = Row("b", {}, "trouble", messages=7, oldest=90.0, services=(("clamav", False),))
+    stopped = (("clamav", ServiceState(running=False)),)
+    worse = Row("b", {}, "trouble", messages=7, oldest=90.0, services=stopped)
     totals = totals_of([told, worse, Row("c", {}, "down", services=(("clamav", None),))])
     assert (totals.hosts, totals.messages, totals.messages_known) == (3, 12, 2)
     assert (totals.frozen, totals.frozen_known) == (2, 1)
@@ -144,7 +149,10 @@ def test_the_headline_says_that_all_is_well_only_when_it_is() -> None:
     [
         (Row("b", {}, "down"), "1 host down"),
         (Row("b", {}, "partial"), "1 host answers in part"),
-        (Row("b", {}, "trouble", services=(("clamav", False),)), "1 service stopped"),
+        (
+            Row("b", {}, "trouble", services=(("clamav", ServiceState(running=False)),)),
+            "1 service stopped",
+        ),
         (Row("b", {}, "trouble", alerts=(alert("info"),)), "1 alert fires"),
         (Row("b", {}, "up", waiting=("r",)), "1 action waits for approval"),
         (Row("b", {}, "up", stopped=("r",)), "1 rule has stopped itself"),

@@ -1,0 +1,214 @@
+"""How sure every field of a list is: named, structural or guessed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from exporter.panel.decode import MessageTable, decode_queue, decode_queue_update, queue_stats
+from exporter.panel.queue_decoder import INLINE_LIMIT, QueueDecoder
+from exporter.snapshot import Certainty, Message
+from tests.decode import rendering
+
+NOW = rendering.NOW
+NAMED, STRUCTURAL, GUESSED = Certainty.NAMED, Certainty.STRUCTURAL, Certainty.GUESSED
+EXIM, OTHER = "1kXpJb-0004Uv-7Q", "1kXpJc-0004Ux-9R"
+PAGE_ROW = ["25m", EXIM, "<a@example.org>", "b@example.net", "2.9K", "Frozen"]
+
+
+def body(detail: object) -> bytes:
+    return json.dumps({"code": 0, "detail": detail}).encode()
+
+
+def table(detail: object, **arguments: Any) -> MessageTable:
+    return decode_queue(body(detail), now=NOW, **arguments)
+
+
+def certainty(detail: object, **arguments: Any) -> dict[str, Certainty]:
+    """Of the table's figures, which those of the poller have to agree with."""
+    update = decode_queue_update(body(detail), now=NOW, **arguments)
+    assert update.stats.certainty == queue_stats(table(detail, **arguments)).certainty
+    return dict(update.stats.certainty)
+
+
+def test_console_text_is_structural() -> None:
+    messages = [Message(EXIM, 60.0, 100, "", ("b@example.net",), frozen=True)]
+    for render in (rendering.exim_text, rendering.exim_lines):
+        told = certainty(render(messages))
+        assert told == dict.fromkeys(
+            ("id", "age", "size", "sender", "recipients", "frozen"), STRUCTURAL
+        )
+        assert table(render(messages)).guessed == [frozenset()]
+
+
+def test_known_keys_are_named() -> None:
+    row = {"id": EXIM, "time": "4d", "size": "2.9K", "from": "<>", "to": "b@x.example", "state": ""}
+    assert set(certainty([row]).values()) == {NAMED}
+    assert next(iter(table([row]).messages())).guessed == frozenset()
+
+
+def test_positions_are_guessed_but_for_ids_of_exim() -> None:
+    told = certainty([PAGE_ROW])
+    assert told.pop("id") is STRUCTURAL
+    assert set(told.values()) == {GUESSED}
+    assert table([PAGE_ROW]).guessed == [
+        frozenset({"age", "size", "sender", "recipients", "frozen"})
+    ]
+
+
+def test_positions_told_by_the_host_are_named() -> None:
+    fields = {"id": 1, "age": 0, "size": 4, "sender": 2, "recipients": 3, "frozen": 5}
+    assert set(certainty([PAGE_ROW], fields=fields).values()) == {NAMED}
+    some = certainty([PAGE_ROW], fields={"sender": 2})
+    assert (some["sender"], some["age"], some["id"]) == (NAMED, GUESSED, STRUCTURAL)
+
+
+@pytest.mark.parametrize(
+    ("ids", "sure"),
+    [
+        ([EXIM, "1rXpJb-00000004Uv7-1ABC"], STRUCTURAL),
+        (["3F2A91C0B4*", "0A1B2C3D4E!"], STRUCTURAL),
+        (["3F2A91C0B4#", "0A1B2C3D4E*#"], STRUCTURAL),
+        (["3F2A91C0B4", "0A1B2C3D4E"], GUESSED),
+        (["3F2A91C0B4*", "0A1B2C3D4E"], GUESSED),
+    ],
+)
+def test_an_id_at_a_position(ids: list[str], sure: Certainty) -> None:
+    assert certainty([[id_, "25m"] for id_ in ids])["id"] is sure
+
+
+def test_a_row_of_bare_postfix_ids_is_guessed_beside_a_marked_one() -> None:
+    guessed = {m.id: m.guessed for m in table([["3F2A91C0B4*"], ["0A1B2C3D4E"]]).messages()}
+    assert guessed == {"3F2A91C0B4": frozenset(), "0A1B2C3D4E": frozenset({"id"})}
+
+
+def test_exims_mark_behind_a_sender_in_brackets_is_structural() -> None:
+    rows = [
+        ["25m", "302", EXIM, "<> *** frozen ***", "b@example.net"],
+        ["25m", "302", OTHER, "<a@example.org>", "b@example.net"],
+    ]
+    told = {m.id: m for m in table(rows).messages()}
+    assert told[EXIM].bounce is True
+    assert told[EXIM].frozen is True
+    assert told[EXIM].guessed == frozenset({"age", "size", "recipients"})
+    assert {"sender", "frozen"} <= told[OTHER].guessed
+    assert certainty(rows)["frozen"] is GUESSED
+    assert certainty(rows[:1])["frozen"] is STRUCTURAL
+
+
+def test_a_mark_behind_a_sender_without_brackets_is_guessed() -> None:
+    rows = [["25m", "302", EXIM, "a@example.org *** frozen ***", "b@example.net"]]
+    assert {"sender", "frozen"} <= table(rows).guessed[0]
+
+
+def test_bare_ids_that_are_keys_of_the_list_are_guessed() -> None:
+    assert certainty({EXIM: {"age": "4d"}})["id"] is STRUCTURAL
+    assert certainty({"3F2A91C0B4": {"age": "4d"}})["id"] is GUESSED
+
+
+def test_the_least_sure_row_counts() -> None:
+    named = {"id": OTHER, "time": "4d", "size": "2.9K", "from": "<>", "to": "b@x.example"}
+    told = certainty([named, PAGE_ROW])
+    assert (told["age"], told["sender"], told["id"]) == (GUESSED, GUESSED, NAMED)
+
+
+def test_a_field_that_no_row_tells_has_no_certainty() -> None:
+    assert certainty([{"id": EXIM, "size": None, "time": "4d"}]) == {"id": NAMED, "age": NAMED}
+    assert certainty([]) == {}
+
+
+def test_figures_of_guessed_fields_are_told() -> None:
+    stats = decode_queue_update(body([PAGE_ROW]), now=NOW).stats
+    assert (stats.frozen, stats.bounces, stats.oldest_age) == (1, 0, 1500.0)
+
+
+async def test_certainty_travels_from_the_worker_process() -> None:
+    rows = [[*PAGE_ROW[:1], f"1kXpJb-{n:06d}-7Q", *PAGE_ROW[2:]] for n in range(5000)]
+    assert len(body(rows)) > INLINE_LIMIT
+    decoder = QueueDecoder()
+    try:
+        update = await decoder.decode(
+            body(rows), now=NOW, fields={}, time_zone=None, previous_ids=None
+        )
+    finally:
+        decoder.close()
+    assert dict(update.stats.certainty)["sender"] is GUESSED
+    assert dict(update.stats.certainty)["id"] is STRUCTURAL
+
+
+def test_readings_say_all_that_diagnose_shows() -> None:
+    rows = [
+        ["25m", EXIM, "<a@example.org>", "b@example.net", "2.9K", "Frozen"],
+        ["26m", OTHER, "<>", "b@example.net", "3.0K", ""],
+    ]
+    readings = {reading.field: reading for reading in table(rows).readings}
+    assert [*readings] == ["id", "age", "size", "sender", "recipients", "frozen"]
+    assert readings["age"].keys == (0,)
+    assert readings["age"].certainty is GUESSED
+    assert readings["age"].samples == ("25m", "26m")
+    assert readings["sender"].samples == ("<a@example.org>", "<>")
+    assert readings["sender"].why == "the one with null senders"
+    assert readings["id"].certainty is STRUCTURAL
+
+
+def test_readings_name_the_keys_that_are_in_doubt() -> None:
+    rows = [["25m", "10m", EXIM, "<a@example.org>", "b@example.net"]]
+    readings = {reading.field: reading for reading in table(rows).readings}
+    assert readings["age"].keys == ()
+    assert readings["age"].certainty is None
+    assert readings["age"].candidates == (0, 1)
+    assert readings["age"].samples == ("25m", "10m")
+    assert "may be age" in readings["age"].why
+    assert "age" not in table(rows).proposed_fields
+
+
+def test_values_of_the_state_are_those_that_the_host_says() -> None:
+    rows = [
+        {"id": f"1kXpJb-0004Uv-7{n}", "status": state, "size": "2.9K"}
+        for n, state in enumerate(["F", "n", "f ", "Frozen", "", None])
+    ]
+    told = table(rows, frozen_values={"F": True, "N": False})
+    assert told.frozen == [True, False, True, None, None, None]
+    assert table(rows).frozen[3:] == [True, False, None]
+    update = decode_queue_update(body(rows), now=NOW, frozen_values={"f": True, "n": False})
+    assert update.stats.frozen == 2
+
+
+def test_numbers_and_flags_are_values_of_the_state_too() -> None:
+    rows = [{"id": EXIM, "frozen": 2}, {"id": OTHER, "frozen": True}]
+    assert table(rows, frozen_values={"2": True, "true": False}).frozen == [True, False]
+
+
+def test_values_of_the_state_at_a_position_that_the_host_names() -> None:
+    rows = [["25m", EXIM, "x"], ["25m", OTHER, "y"], ["25m", "1kXpJd-0004Uz-AS", "z"]]
+    told = table(rows, fields={"frozen": 2}, frozen_values={"x": True, "y": False})
+    assert told.frozen == [True, False, None]
+    assert dict(queue_stats(told).certainty)["frozen"] is NAMED
+
+
+def test_a_message_of_contradicting_rows_may_be_in_each_of_them() -> None:
+    rows = [
+        {"id": EXIM, "sender": "<>", "time": "4d"},
+        {"id": EXIM, "sender": "a@example.org", "time": "4d"},
+        {"id": OTHER, "sender": "a@example.org", "time": "4d"},
+    ]
+    update = decode_queue_update(body(rows), now=NOW, previous_ids=f"{EXIM}\n{OTHER}".encode())
+    assert update.ids == OTHER.encode()
+    assert (update.stats.listed, update.stats.unparsed, update.stats.bounces) == (3, 2, 0)
+    assert update.unread >= 1
+    assert (update.entered, update.left) == (0, 1)
+
+
+def test_a_form_whose_rows_are_refused_makes_nothing_less_sure() -> None:
+    lines = " 3d   302 1xVPmh-0002kK-2M <user@example.org>\n          a@example.com\n"
+    told = certainty([["00000A"], lines], fields={"age": 0})
+    assert set(told.values()) == {STRUCTURAL}
+
+
+def test_ids_of_letters_alone_under_a_key_for_ids_of_a_queue() -> None:
+    told = table([{"msgid": "ABCDEFAB", "size": 1532}, {"msgid": "FACADEDA", "size": 1533}])
+    assert [*told.ids] == ["ABCDEFAB", "FACADEDA"]
+    assert certainty([{"queue_id": "ABCDEFAB"}])["id"] is NAMED
+    assert certainty([{"id": "ABCDEFAB"}])["id"] is GUESSED
