@@ -207,7 +207,10 @@ def is_console(text: str, *, bare: bool = True) -> bool:
     without brackets around the sender, unless `bare`.
     """
     header = _HEADER.search(text)
-    if header is None or "\t" in header[0].strip():
+    if header is None:
+        return False
+    end = text.find("\n", header.end())
+    if "\t" in text[header.start() : len(text) if end < 0 else end].strip():
         return False
     if bare or not header[2]:
         return True

@@ -619,7 +619,9 @@ class _Recognition:
         if self._take_unnamed("frozen", words, lambda _: "words"):
             return
         for key in self._unnamed():
-            if self._only_blank(key) and isinstance(key, int) and self._in_order("frozen", key):
+            # In Exim's order the recipients may be there, of mail that nobody waits for.
+            at_the_end = key == _PAGE_ORDER["frozen"] and self._in_order("frozen", key)
+            if self._only_blank(key) and at_the_end:
                 self._take("frozen", [key], "empty at the status' place")
                 return
         if named:
