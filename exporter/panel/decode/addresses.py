@@ -188,6 +188,11 @@ def without_quoted(text: str) -> str:
     return _QUOTED_PART.sub('""', text) if '"' in text else text
 
 
+def has_open_quote(text: str) -> bool:
+    """Whether a quote is not closed within the text."""
+    return '"' in text and '"' in _QUOTED_PART.sub("", text)
+
+
 def _recipients_from_text(value: str) -> Recipients | None:
     text = unescape(value)
     if "<" in text:

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from exporter.panel.decode.addresses import (
     SIMPLE_ADDRESS,
+    has_open_quote,
     read_recipients,
     read_sender,
     read_senders,
@@ -92,8 +93,13 @@ _MAYBE_HEADER = re.compile(
 )
 """A line that is read as nothing, but must be the header of a message in a form not known."""
 
+_ADDRESS_OR_REASON = re.compile(r"(?:\+?D\s+)?[\"(]").match
+
+_HALF_HEADER = re.compile(r"-?\d+[smhdw](?:\s+-?\d[\d.]*[KMG]?)?", re.ASCII)
+
 _EXIM_WITHIN = re.compile(
-    rf"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?{EXIM_ID}{SPOOL_SUFFIX}\s+<",
+    r"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?"
+    rf"{EXIM_ID}{SPOOL_SUFFIX}\s+<",
     re.ASCII,
 )
 _POSTFIX_WITHIN = re.compile(
@@ -102,6 +108,8 @@ _POSTFIX_WITHIN = re.compile(
 """Headers in the middle of a line, of a list that has lost its line breaks. Without the group
 they touch what is before them, so that it is not known where one ends and the other begins."""
 
+HEADING = "-Queue ID-"
+"""How the heading of mailq begins."""
 _HEADING = re.compile(r"-Queue ID-+ +-+Size-+ +-+Arrival Time-+ +-+Sender/Recipient-+")
 _CLOSING = re.compile(r"-- \d+ [KMG]?i?[Bb]ytes in (\d{1,9}) Requests?\.?\s*\Z")
 _NO_MESSAGE = re.compile(
@@ -184,7 +192,7 @@ def plain_text(text: str) -> str:
         text = _TAG.sub("", _BREAK.sub("\n", text))
     if "&" in text:
         text = unescape(text.replace("&nbsp;", " "))
-    if "-Queue ID-" in text and not all(_is_line(m) for m in _HEADING.finditer(text)):
+    if HEADING in text and not all(_is_line(m) for m in _HEADING.finditer(text)):
         text = _HEADING.sub("\n", text)
     closing = _CLOSING.search(text, max(0, len(text) - 100))
     if closing is None or _is_line(closing):
@@ -371,8 +379,10 @@ class _LineReader:
         self._exim = False
         self._bare = False
         """Whether the open message's sender stood without brackets."""
-        self._in_reason = 0
-        """How many parentheses of a reason are open: it goes on in the next line."""
+        self._broken = False
+        """Whether a line of the message was broken in two, so that others may be words of it."""
+        self._half = ""
+        """The first half of a header that was broken before its id."""
 
     def read(self, lines: Iterable[str], *, above: int) -> None:
         """Some lines; `above` is the message that ended right before them, -1 for none."""
@@ -384,7 +394,7 @@ class _LineReader:
 
     def _parts(self, line: str) -> Sequence[str]:
         """The messages of a line that holds several, one each."""
-        if len(line) < _TWO_MESSAGES or self._in_reason or _is_one(line):
+        if len(line) < _TWO_MESSAGES or self._broken or _is_one(line):
             return (line,)
         for pattern, unsure in ((_EXIM_WITHIN, '"'), (_POSTFIX_WITHIN, '"(')):
             found = [*pattern.finditer(f" {line}")]
@@ -406,13 +416,16 @@ class _LineReader:
         stripped = line.strip()
         if not stripped:
             self._end()
-        elif self._in_reason:
-            self._in_reason += stripped.count("(") - stripped.count(")")
-        elif is_no_message(stripped) or self._read_header(line):
+        elif self._broken or is_no_message(stripped) or self._read_header(line):
             pass
-        elif stripped[0] not in '("' and _MAYBE_HEADER.fullmatch(stripped):
+        elif _HALF_HEADER.fullmatch(stripped):
+            self._end()
+            self._half = stripped
+        elif stripped[0] != "(" and _MAYBE_HEADER.fullmatch(_before_open_quote(stripped)):
             self._end()
             self._lose(stripped)
+        elif _is_broken(stripped):
+            self._break(stripped)
         elif self._below is _Below.MESSAGE:
             self._read_below(line, stripped)
         elif self._below is not _Below.LOST:
@@ -432,6 +445,7 @@ class _LineReader:
         return False
 
     def _begin(self, *, exim: bool) -> None:
+        self._half = ""
         self._end()
         self._below, self._exim, self._waiting = _Below.MESSAGE, exim, []
         self._bare, self._first = False, False
@@ -449,7 +463,24 @@ class _LineReader:
             if not self._waiting:
                 rows.recipients[-1] = None
                 rows.senders[-1] = None if self._bare else rows.senders[-1]
-        self._below, self._in_reason = _Below.NOTHING, 0
+        elif self._half:
+            self._lose(self._half)
+        self._below, self._broken, self._half = _Below.NOTHING, False, ""
+
+    def _break(self, stripped: str) -> None:
+        """A line with half of an address or of a reason.
+
+        Up to the next blank line nothing is read: what stands there are other people's words.
+        """
+        rows = self._rows
+        if self._below is _Below.MESSAGE:
+            rows.recipients[-1] = None
+            rows.frozen[-1] = rows.frozen[-1] or (None if self._exim else False)
+        elif self._below is _Below.NOTHING and (self._first or not _ADDRESS_OR_REASON(stripped)):
+            self._lose(stripped)
+        elif self._above is not None:
+            rows.recipients[self._above] = None
+        self._broken = True
 
     def _read_orphan(self, stripped: str) -> None:
         """A line below no message. Addresses may be more recipients of the message before."""
@@ -480,7 +511,8 @@ class _LineReader:
         # A quoted sender may hold the mark, too: only behind the closing bracket it is one.
         sender = _EXIM_SENDER.fullmatch(rest.rstrip())
         if sender is None:
-            self._append(message_id, age, size, None, self._waiting, frozen=None)
+            self._append(message_id, age, size, None, None, frozen=None)
+            self._broken = ">" not in without_quoted(rest)
             return
         # `(frozen)` may be a user of that name, or a panel's way to write the mark: not known.
         login_like_mark = sender[2] is not None and read_frozen(sender[2], flag=False) is True
@@ -503,7 +535,7 @@ class _LineReader:
         frozen = True if sender is not None and sender[2] else None
         waiting = None if sender is None else self._waiting
         self._append(message_id, age, size, told and read_sender(told), waiting, frozen=frozen)
-        self._bare = True
+        self._bare, self._broken = True, has_open_quote(rest)
 
     def _append_postfix(self, header: re.Match[str]) -> None:
         marked, size, date, rest = header.groups()
@@ -515,6 +547,8 @@ class _LineReader:
             plain = "(" not in rest and all("@" in address for address in recipients)
             told = sender if plain else None
             self._waiting += recipients if plain else []
+        if has_open_quote(rest):
+            told, self._broken = None, True
         self._append(id_, date, size, told and read_sender(told), self._waiting, frozen=on_hold)
 
     def _append(
@@ -545,25 +579,24 @@ class _LineReader:
                 self._rows.frozen[-1] = True
         elif self._exim:
             self._read_below_exim(line, stripped)
-        elif stripped[0] == "(":
-            self._in_reason = stripped.count("(") - stripped.count(")")
-            self._rows.recipients[-1] = None
         else:
-            self._read_recipient(line, stripped)
+            self._read_below_postfix(line, stripped)
 
-    def _read_recipient(self, line: str, stripped: str) -> None:
-        """A recipient below a header of Postfix, or what a wrapper cut off the line above it."""
-        rows, indented = self._rows, line[0] in " \t"
-        before = self._waiting[-1] if self._waiting else rows.senders[-1] or "@"
-        cut = not indented and "@" not in before
-        if cut and not self._waiting:
-            rows.senders[-1] = None
-        if read_recipients(stripped) is not None and (indented or "@" in stripped) and not cut:
+    def _read_below_postfix(self, line: str, stripped: str) -> None:
+        if (
+            not self._waiting
+            and line[0] not in " \t"
+            and "@" not in (self._rows.senders[-1] or "@")
+        ):
+            # The sender's name may end in this line.
+            self._rows.senders[-1] = self._rows.recipients[-1] = None
+        told = read_recipients(stripped)
+        if told is not None and all("@" in address[1:-1] for address in (*told[0], *told[1])):
             self._waiting.append(stripped)
             return
-        rows.recipients[-1] = None
-        if not self._waiting and not indented:
-            rows.senders[-1] = None
+        if not self._waiting:
+            self._rows.senders[-1] = None  # that line may be its end
+        self._rows.recipients[-1] = None
 
     def _read_below_exim(self, line: str, stripped: str) -> None:
         if self._bare and not line.startswith("  "):
@@ -606,6 +639,19 @@ class _LineReader:
             rows.recipients[-1] = None  # some of them might be lost
         elif addresses:
             self._waiting.append(addresses)
+
+
+def _is_broken(stripped: str) -> bool:
+    """Whether quotes or the parentheses of a reason are open at the end of a line."""
+    if stripped[0] == "(":
+        return not _REASON.fullmatch(stripped)
+    return has_open_quote(stripped)
+
+
+def _before_open_quote(line: str) -> str:
+    """A line without what its quotes hold, also where they are not closed."""
+    plain = without_quoted(line)
+    return plain if not has_open_quote(line) else plain.replace('""', "").partition('"')[0]
 
 
 def _is_one(line: str) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from exporter.panel.decode.addresses import split_frozen_mark
 from exporter.panel.decode.anonymise import anonymise_value, safe_text
 from exporter.panel.decode.console import (
+    HEADING,
     closing_count,
     is_console,
     is_heading_row,
@@ -482,13 +483,13 @@ class _Listing:
         lines = unread_messages(text)
         for line in lines[: MAX_SAMPLES - len(self.samples)]:
             self.samples.append(anonymise_value(line.strip()))
-        self.listed += max(len(lines), closing_count(text))
+        self.listed += closing_count(text) or len(lines)
         if lines:
             self.shapes.append("a text that is not understood")
 
     def _read_console(self, text: str) -> None:
         reader = ColumnReader(self.now, self.zone)
-        before, listed_before = len(self.intake.ids), self.listed
+        before, listed_before, understood = len(self.intake.ids), self.listed, 0
         for rows in read_console(text):
             columns: dict[str, Sequence[object]] = {
                 "age": rows.ages,
@@ -499,11 +500,15 @@ class _Listing:
             }
             self.intake.add(rows.ids, columns, reader)
             self.listed += len(rows.ids) + rows.odd
+            understood += len(rows.ids)
             for line in rows.odd_lines[: MAX_SAMPLES - len(self.samples)]:
                 self.samples.append(anonymise_value(line))
         self.console_rows += len(self.intake.ids) - before
-        # Messages that the list closes with and does not show are not understood either.
-        self.listed = max(self.listed, listed_before + closing_count(text))
+        closing = closing_count(text)
+        if closing and text.count(HEADING) < 2:
+            # Of one list that is how many there are: those that are not understood are the rest.
+            self.listed = listed_before + understood
+        self.listed = max(self.listed, listed_before + closing)
 
     # --- the result ----------------------------------------------------------------------------
 
