@@ -6,6 +6,7 @@ import pytest
 
 from exporter.alerting.alarms import MOST_RECENT, RECENT
 from exporter.config.builtin_alerts import BUILTIN
+from exporter.snapshot import ServiceState
 from tests.alerting.site import AT_ONCE, FROZEN, MINUTE, Site, frozen
 from tests.builders import bad, good, host, snapshot
 
@@ -107,6 +108,18 @@ def test_each_incident_is_one_of_its_own() -> None:
     (now,), (before,) = list(site.alarms.firing()), list(site.alarms.recent())
     assert now.fingerprint == before.fingerprint
     assert now.incident != before.incident
+
+
+def test_no_alert_for_a_service_that_is_not_installed() -> None:
+    rule = {"name": "Stopped", "when": 'service_up{service="*"} == 0'}
+    absent = good("clamav", ServiceState(running=False, installed=False))
+    site = Site(rule)
+    site.poll(absent, good("spamassassin", value=False))
+    assert [a.labels["service"] for a in site.alarms.firing()] == ["spamassassin"]
+    site.poll(good("clamav", value=False), good("spamassassin"))
+    assert [a.labels["service"] for a in site.alarms.firing()] == ["clamav"]
+    site.poll(absent, good("spamassassin"))
+    assert list(site.alarms.firing()) == []
 
 
 def test_one_alert_for_each_service() -> None:

@@ -21,7 +21,14 @@ from exporter.panel.client import PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import INLINE_LIMIT, QueueDecoder
 from exporter.poller import Poller
-from exporter.snapshot import HostGoneError, HostSnapshot, QueueState, Reason
+from exporter.snapshot import (
+    EMPTY_QUEUE,
+    HostGoneError,
+    HostSnapshot,
+    QueueState,
+    Reason,
+    ServiceState,
+)
 from exporter.standin import console
 from exporter.standin.ids import queue_id
 from exporter.standin.memory import MemoryQueue
@@ -432,3 +439,78 @@ async def test_storms_are_decoded_as_calm_queues_are(
     for name, panel in (("mx1", storm), ("mx2", calm)):
         messages = await panel.panel.queue.messages()
         assert await running.value("queue_listed_messages", host=name) == len(messages)
+
+
+AWK = {"count_msg": {"error": 0, "message": "Number of messages", "detail": ""}}
+"""What awk makes of "Mail queue is empty"."""
+
+
+LONG = "a-password-in-no-sentence"
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [EMPTY_LIST, listing(""), listing("Mail queue is empty\n"), {"list_msg": GOOD["list_msg"]}],
+)
+async def test_an_empty_text_for_a_count_is_0_beside_an_empty_list(listed: Answers) -> None:
+    panel = Scripted()
+    (queue,) = queues(await polls(panel, AWK | listed))
+    assert (queue.messages, queue.stats) == (0, EMPTY_QUEUE)
+    assert panel.asked.count("list_msg") == 1
+
+
+@pytest.mark.parametrize(
+    ("listed", "reason", "said"),
+    [
+        (listing(frozen(2)), Reason.UNEXPECTED, "is an empty text"),
+        (listing("Segmentation fault"), Reason.UNEXPECTED, "is an empty text"),
+        (
+            {"list_msg": {"error": 0, "detail": None}},
+            Reason.UNEXPECTED,
+            "neither a list nor a text",
+        ),
+        ({"list_msg": {"error": 400}}, Reason.FORBIDDEN, "does not let this account"),
+        ({"list_msg": b""}, Reason.NOT_JSON, "could not encode its list"),
+    ],
+)
+async def test_an_empty_text_for_a_count_is_no_number_beside_anything_else(
+    listed: Answers, reason: Reason, said: str
+) -> None:
+    (snapshot,) = await polls(Scripted(), AWK | listed, password=LONG)
+    failure = snapshot.results[0].failure
+    assert failure is not None
+    assert (failure.reason, said in failure.message) == (reason, True)
+
+
+@pytest.mark.parametrize("count", [5, 0, "-- 4 Kbytes in 5 Requests."])
+@pytest.mark.parametrize("body", [b"", b"\n\n", b"\xef\xbb\xbf"])
+async def test_an_empty_body_for_a_list_is_told_as_what_it_is(count: object, body: bytes) -> None:
+    counted = {"count_msg": {"error": 0, "detail": count}}
+    (snapshot,) = await polls(Scripted(), counted | {"list_msg": body}, password=LONG)
+    result = snapshot.results[0]
+    assert result.value is None
+    assert result.failure is not None
+    assert result.failure.reason is Reason.NOT_JSON
+    assert "could not encode its list" in result.failure.message
+    assert "no UTF-8" in result.failure.hint
+    assert "dialect" not in result.failure.sentence
+
+
+async def test_an_empty_body_for_the_count_still_speaks_of_the_dialect() -> None:
+    (snapshot,) = await polls(Scripted(), {"count_msg": b"", "list_msg": b""}, password=LONG)
+    assert snapshot.results[0].failure is not None
+    assert "dialect" in snapshot.results[0].failure.hint
+
+
+async def test_a_service_that_is_not_installed_is_no_failed_poll() -> None:
+    absent = {"clamav": {"error": 0, "message": "Enabled", "detail": "Сервіс не встановлено"}}
+    (snapshot,) = await polls(Scripted(), absent)
+    assert snapshot.ok
+    assert snapshot.results[1].value == ServiceState(running=False, installed=False)
+
+
+@pytest.mark.parametrize("payload", [None, "", [], "Status", "не доступен", "不可用"])
+async def test_a_status_is_never_read_from_the_text_beside_it(payload: object) -> None:
+    status = {"clamav": {"error": 0, "message": "启用", "detail": payload}}
+    (snapshot,) = await polls(Scripted(), status)
+    assert reasons(snapshot) == [None, Reason.UNEXPECTED, None]

@@ -164,3 +164,24 @@ async def test_a_service_that_does_not_start_fails_to_verify(
         assert len(switches(panel)) == 1, "the cooldown holds it back"
         assert site.blocks() == ["cooldown"]
     assert await site.outcomes(**LABELS, action="service_on", outcome="verify_failed") == 1
+
+
+async def test_a_service_that_is_not_installed_is_left_alone(
+    start_site: StartSite, serve_panel: ServePanel, queue: EximQueue
+) -> None:
+    panel = await serve_panel(queue, services=MemoryServices(absent=["clamav"]))
+    site = await start(start_site, panel)
+    await site.look()
+    assert await site.running.value("service_up", host="mx1", service="clamav") == 0
+    assert await site.running.value("service_installed", host="mx1", service="clamav") == 0
+    assert await site.running.value("up", host="mx1") == 1
+    assert (switches(panel), site.journal()) == ([], [])
+
+
+async def test_nor_is_it_switched_for_another_reason(
+    start_site: StartSite, serve_panel: ServePanel, queue: EximQueue
+) -> None:
+    panel = await serve_panel(queue, services=MemoryServices(absent=["clamav"]))
+    site = await start(start_site, panel, when="queue_messages >= 0")
+    await site.look()
+    assert (switches(panel), site.journal()) == ([], [])

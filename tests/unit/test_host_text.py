@@ -18,6 +18,7 @@ from exporter.snapshot import (
     Mta,
     QueueStats,
     Reason,
+    ServiceState,
 )
 from exporter.store import HostRecord
 from tests.builders import NOW, bad, failure, good, host, queue, snapshot
@@ -174,3 +175,19 @@ def test_headers_name_each_family_once() -> None:
 
 def test_there_are_no_two_families_of_one_name() -> None:
     assert len({family.name for family in HOST_FAMILIES}) == len(HOST_FAMILIES)
+
+
+def test_a_service_may_not_be_installed() -> None:
+    absent = ServiceState(running=False, installed=False)
+    read = samples(
+        snapshot(good("queue"), good("clamav", absent), good("spamassassin", value=False))
+    )
+    assert only(read, "brainycp_service_up") == {("clamav",): 0, ("spamassassin",): 0}
+    assert only(read, "brainycp_service_installed") == {("clamav",): 0, ("spamassassin",): 1}
+    assert only(read, "brainycp_up") == {(): 1}
+
+
+def test_what_is_not_known_of_a_service_is_absent() -> None:
+    read = samples(snapshot(good("queue"), bad("clamav"), good("spamassassin")))
+    assert only(read, "brainycp_service_up") == {("spamassassin",): 1}
+    assert only(read, "brainycp_service_installed") == {("spamassassin",): 1}

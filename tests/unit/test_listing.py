@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config.selectors import Selector
-from exporter.listing import EMPTY, Listing, ask_listing, read_listing
+from exporter.listing import EMPTY, Listing, ask_count, ask_listing, read_listing
 from exporter.panel.client import PanelReply
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
@@ -265,6 +265,35 @@ async def test_it_counts_and_lists() -> None:
 async def test_an_empty_queue_is_listed_too(nothing: bytes) -> None:
     panel = Scripted(count_msg=[reply(0)], list_msg=[nothing])
     assert await asked(panel) == EMPTY
+
+
+@pytest.mark.parametrize("nothing", [b'{"error": 100}', reply([]), reply("")])
+async def test_an_empty_text_for_a_count_is_0_beside_an_empty_list(nothing: bytes) -> None:
+    panel = Scripted(count_msg=[reply("")], list_msg=[nothing])
+    assert await asked(panel) == EMPTY
+    panel = Scripted(count_msg=[reply("")], list_msg=[nothing])
+    assert await ask_count(panel) == 0  # type: ignore[arg-type]  # all that it needs
+
+
+@pytest.mark.parametrize(
+    "body", [reply(rendering.objects(QUEUE)), reply("Segmentation fault"), reply(False), b""]
+)
+async def test_and_no_number_beside_anything_else(body: bytes) -> None:
+    panel = Scripted(count_msg=[reply("")] * 2, list_msg=[body] * 2)
+    with pytest.raises(PanelError):
+        await asked(panel)
+    with pytest.raises(PanelError):
+        await ask_count(panel)  # type: ignore[arg-type]  # all that it needs
+
+
+async def test_an_empty_body_is_a_list_that_could_not_be_encoded() -> None:
+    for count in (0, 4):
+        panel = Scripted(count_msg=[reply(count)], list_msg=[b""])
+        panel.host = host(password="a-password-in-no-sentence")
+        with pytest.raises(PanelError, match="could not encode its list") as told:
+            await asked(panel)
+        assert "dialect" not in str(told.value)
+        assert panel.told[-1] == ("list_msg", Reason.NOT_JSON)
 
 
 async def test_a_count_of_zero_is_not_believed_against_the_list() -> None:

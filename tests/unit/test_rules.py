@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, parse_condition
 from exporter.rules import Clock, Figures, Reading, failures_behind, holds, readings
-from exporter.snapshot import UNTOLD, Failure, HostSnapshot, Reason
+from exporter.snapshot import UNTOLD, Failure, HostSnapshot, Reason, ServiceState
 from tests.builders import NOW, bad, good, queue, snapshot, stats
 
 UP = 'service_up{service="clamav"} == 1'
@@ -396,3 +396,27 @@ def test_a_trip_is_fresh(moves: Verdicts, needed: float, longest: float) -> None
         assert not tripped or verdict_ is True
         if verdict_ is False:
             assert clock == Clock(needed, longest)
+
+
+ABSENT = ServiceState(running=False, installed=False)
+
+
+@pytest.mark.parametrize("operator", ["== 0", "== 1", "!= 0", "!= 1", "< 1", ">= 0"])
+def test_no_condition_holds_on_a_service_that_is_not_installed(operator: str) -> None:
+    taken = snapshot(good("queue"), good("clamav", ABSENT), good("spamassassin", value=False))
+    conditions = [
+        parse_condition(f'service_up{{service="{name}"}} {operator}')
+        for name in ("clamav", "spamassassin")
+    ]
+    assert holds(taken, conditions[:1]) is False
+    assert holds(taken, conditions) is False
+    assert holds(taken, [parse_condition("queue_messages >= 0")]) is True
+
+
+def test_no_rule_switches_a_service_that_is_not_installed() -> None:
+    taken = snapshot(good("queue"), good("clamav", ABSENT), good("spamassassin"))
+    always = [parse_condition("queue_messages >= 0")]
+    assert holds(taken, always, "clamav") is False
+    assert holds(taken, (), "clamav") is False
+    assert holds(taken, always, "spamassassin") is True
+    assert holds(taken, always, None) is True

@@ -57,14 +57,13 @@ _EXIM_MESSAGE = re.compile(
     re.MULTILINE | re.ASCII,
 )
 """Possessive, and with nothing in it that would need a second look at the columns."""
-_PLAIN = r"[^\t-\r\x1c-\x20()\"<>]"
 _PLAIN_LOCAL = r"[^\t-\r\x1c-\x20()\"<>@]"
 # A reason may stand before the recipients; with several reasons the line reader takes over.
 _POSTFIX_MESSAGE = re.compile(
     rf"^({POSTFIX_ID}{POSTFIX_MARKS}) +(\d+) ({_DATE})  ?"
     rf"({_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++|MAILER-DAEMON)\n"
     r"(?:[ \t]*\([^\n]*\)[ \t]*\n)?"
-    rf"((?:(?:[ \t]++{_PLAIN}++|{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++)\n)++)"
+    rf"((?:[ \t]++{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++\n)++|(?:{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++\n)++)"
     rf"(?:\n|(?={POSTFIX_ID}{POSTFIX_MARKS} +\d+ {_WEEKDAY} )|\Z)",
     re.MULTILINE | re.ASCII,
 )
@@ -381,6 +380,8 @@ class _LineReader:
         """Whether the open message's sender stood without brackets."""
         self._broken = False
         """Whether a line of the message was broken in two, so that others may be words of it."""
+        self._indented = False
+        """Whether the last recipient was indented."""
         self._half = ""
         """The first half of a header that was broken before its id."""
 
@@ -549,7 +550,10 @@ class _LineReader:
             self._waiting += recipients if plain else []
         if has_open_quote(rest):
             told, self._broken = None, True
-        self._append(id_, date, size, told and read_sender(told), self._waiting, frozen=on_hold)
+        read = read_sender(told) if told else None
+        if read and "@" not in read:
+            read = None  # its end is on the next line
+        self._append(id_, date, size, read, self._waiting, frozen=on_hold)
 
     def _append(
         self,
@@ -580,18 +584,15 @@ class _LineReader:
         elif self._exim:
             self._read_below_exim(line, stripped)
         else:
-            self._read_below_postfix(line, stripped)
+            self._read_below_postfix(stripped, indented=line[0] in " \t")
 
-    def _read_below_postfix(self, line: str, stripped: str) -> None:
-        if (
-            not self._waiting
-            and line[0] not in " \t"
-            and "@" not in (self._rows.senders[-1] or "@")
-        ):
-            # The sender's name may end in this line.
-            self._rows.senders[-1] = self._rows.recipients[-1] = None
+    def _read_below_postfix(self, stripped: str, *, indented: bool) -> None:
+        """Postfix writes all addresses with their domain, and all recipients indented alike."""
         told = read_recipients(stripped)
         if told is not None and all("@" in address[1:-1] for address in (*told[0], *told[1])):
+            if self._waiting and indented is not self._indented:
+                self._rows.recipients[-1] = self._rows.senders[-1] = None
+            self._indented = indented
             self._waiting.append(stripped)
             return
         if not self._waiting:
