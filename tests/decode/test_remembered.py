@@ -107,3 +107,25 @@ def test_a_mark_seen_for_the_first_time_is_taken_notice_of() -> None:
     marked = [*calm, ["25m", "302", IDS[1], "<> *** frozen ***", "b@example.com"]]
     assert _decode(marked).stats.frozen == 1
     assert _decode(calm).stats.frozen is None
+
+
+def test_no_long_text_is_remembered() -> None:
+    """What is remembered is bounded in number, and so is each text in length."""
+    long = "1" * 100_000
+    row = {"id": IDS[0], "size": "2.9K"}
+    heading = ["id", "size", "sender"]
+    rows = ["25m", IDS[0], "x"]
+    _forget()
+    _decode([row])
+    _decode([["?@", *heading], [*rows, "?@"]])
+    before = [function.cache_info().currsize for function in _REMEMBERING]
+    _decode([row | {"size": long, "id": long, long: long}])
+    _decode([[long, *heading], [*rows, long]])
+    after = [function.cache_info().currsize for function in _REMEMBERING]
+    # Of the new columns, what they look like: a few bits, and no text.
+    grown = {
+        function.__name__
+        for function, one, other in zip(_REMEMBERING, before, after, strict=True)
+        if other > one
+    }
+    assert grown <= {"_find_id", "_conclude", "_rivals", "_uniform"}

@@ -91,7 +91,7 @@ class Fit:
         doubtful: dict[str, Sequence[int]] = {
             "age": _unread(read.ages),
             "size": self._doubtful_sizes(columns.get("size", ()), read.sizes),
-            "sender": self._doubtful_senders(read.senders),
+            "sender": self._doubtful_senders(columns.get("sender", ()), read.senders),
             "recipients": self._doubtful_recipients(read.recipients),
             "frozen": _unread(read.frozen),
         }
@@ -132,25 +132,29 @@ class Fit:
     def _doubtful_sizes(self, column: Sequence[object], sizes: list[int | None]) -> Sequence[int]:
         if "size" not in self._placed or not column:
             return _unread(sizes)
-        if max(filter(None, sizes), default=0) >= _LARGEST_PLAIN:
-            return range(len(sizes))
-        if set(map(type, column)) == {str}:
+        largest = max(filter(None, sizes), default=0)
+        try:
             together = "".join(cast("Sequence[str]", column))
-            # A short age such as `7m` has small letters, which Exim's sizes have not.
-            return _unread(sizes) if together == together.upper() else range(len(sizes))
-        return _unread(sizes) if set(map(type, column)) <= {int} else range(len(sizes))
+        except TypeError:
+            together = "" if set(map(type, column)) == {int} else "m"
+        # A short age such as `7m` has small letters, which Exim's sizes have not.
+        if largest < _LARGEST_PLAIN and (together.isupper() or together == together.upper()):
+            return _unread(sizes)
+        return range(len(sizes))
 
-    def _doubtful_senders(self, senders: list[str | None]) -> Sequence[int]:
-        if "sender" in self._placed:
-            return [
-                row
-                for row, sender in enumerate(senders)
-                if sender is None or ("@" not in sender and sender)
-            ]
-        together = "\n".join(filter(None, senders))
-        if together.count("@") >= len(senders) - senders.count(None) - senders.count(""):
-            return _unread(senders)
-        return [row for row, sender in enumerate(senders) if sender is None or "@" not in sender]
+    def _doubtful_senders(
+        self, column: Sequence[object], senders: list[str | None]
+    ) -> Sequence[int]:
+        """Those that are not known, and bare words, which may be a cell of another column."""
+        told = [*filter(None, senders)]
+        together = "\n".join(told)
+        if together.count("@") == len(told) and '"' not in together:
+            # One in each.
+            empty = "" not in senders and senders.count(None) == column.count("")
+            return () if empty else _unread(senders)
+        return [
+            row for row, sender in enumerate(senders) if sender is None or not _has_domain(sender)
+        ]
 
     def _doubtful_recipients(
         self, recipients: list[str] | list[tuple[str, ...] | None]
@@ -164,6 +168,10 @@ class Fit:
             for row, addresses in enumerate(recipients)
             if addresses is None or not all("@" in address for address in addresses)
         ]
+
+
+def _has_domain(sender: str) -> bool:
+    return not sender or "@" in sender
 
 
 def _unread(column: Sequence[object]) -> Sequence[int]:

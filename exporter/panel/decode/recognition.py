@@ -31,6 +31,9 @@ FIELDS = ("id", "age", "size", "sender", "recipients", "frozen")
 MAX_KEYS = 64
 """Keys of a row that are looked at."""
 
+_LONGEST_KEY = 200
+"""Characters. No key that long is known, and what is remembered must not grow with it."""
+
 _REMEMBERED = 1024
 """Conclusions from what columns look like; a host needs few."""
 
@@ -162,6 +165,7 @@ class Sample:
         return tuple(
             (key, cells.look_of(column, self.now))
             for key, column in list(self.columns.items())[:MAX_KEYS]
+            if isinstance(key, int) or len(key) <= _LONGEST_KEY
         )
 
     def with_id(self, key: Key) -> Sample:
@@ -807,8 +811,9 @@ def read_headings(row: Sequence[object]) -> dict[int, str]:
     A row is one when it names the ids and two more fields, no field twice, and holds nothing
     but words.
     """
-    if not all(isinstance(cell, str) and read_id(cell) is None and "@" not in cell for cell in row):
-        return {}
+    for cell in row:
+        if not isinstance(cell, str) or len(cell) > _LONGEST_KEY or "@" in cell or read_id(cell):
+            return {}
     named = [dict(_ranks(str(cell))) for cell in row]
     fields = [min(ranks, key=lambda name: ranks[name]) for ranks in named if ranks]
     if "id" not in fields or len(fields) < 3 or len(set(fields)) < len(fields):

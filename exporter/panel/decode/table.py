@@ -589,6 +589,9 @@ def _forget_senders(
     part: Part, columns: Mapping[str, Sequence[object]], *, empty_is_null: bool
 ) -> None:
     cells = columns["sender"]
+    if not empty_is_null and part.senders.count("") == cells.count(""):
+        part.senders[:] = [sender or None for sender in part.senders]
+        return
     empty = _blank_rows(cells)
     if not empty:
         return

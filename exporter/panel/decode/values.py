@@ -101,7 +101,7 @@ def read_size(value: object) -> int | None:
     it prints those for messages of 2 GiB and more, whatever their size.
     """
     if isinstance(value, str):
-        return _size_from_text(value.strip())
+        return _size_from_text(value.strip()) if len(value) <= _DATE_LENGTH else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if not 0 <= value <= MAX_SIZE or value % 1:
