@@ -644,6 +644,34 @@ def _mixed(letters: Sequence[Letter], pick: Random) -> Shown:
     return Shown(rows, letters, exact & exact_arrays, damaged=True)
 
 
+def _contradicting(letters: Sequence[Letter], pick: Random) -> Shown:
+    """Some messages have a second row, which says the same or what is so of another message."""
+    letters = [replace(letter, fault="") for letter in letters]
+    names = pick.choice((("id", "age", "sender", "size"), ("age", "id", "sender", "recipients")))
+    cells: dict[str, Cell] = {
+        "id": _plain_id,
+        "age": EXACT_AGES["epoch"],
+        "sender": SENDERS["brackets"],
+        "size": EXACT_SIZES["int"],
+        "recipients": RECIPIENTS["list"],
+    }
+    rows: list[dict[str, Any]] = [
+        {name: cells[name](letter, pick) for name in names} for letter in letters
+    ]
+    contradicted = set()
+    for letter in letters:
+        other = pick.choice(letters)
+        if pick.random() < 0.5:
+            again = {name: cells[name](other, pick) for name in names} | {"id": letter.id}
+            rows.insert(pick.randint(0, len(rows)), again)
+            if other.sender != letter.sender:
+                contradicted.add(letter.id)
+    payload = rows if pick.random() < 0.6 else [[*row.values()] for row in rows]
+    # Others may agree in the sender and differ in what may be rounded, or grows.
+    odd = frozenset(letter.id for letter in letters) - contradicted
+    return Shown(payload, letters, _POSTQUEUE_EXACT, odd, frozenset(contradicted), damaged=True)
+
+
 # --- the shapes that other tests know ---------------------------------------------------------
 
 
@@ -725,4 +753,5 @@ SHAPES: Mapping[str, Shape] = {
     "tabs": _tabs,
     "table stripped": _table_stripped,
     "mixed rows": _mixed,
+    "rows that contradict": _contradicting,
 }

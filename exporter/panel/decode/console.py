@@ -270,9 +270,8 @@ def unread_messages(text: str) -> list[str]:
 
 def _goes_on(line: str) -> bool:
     """Whether a line can only be one of a message whose header is above it."""
-    return _REASON.fullmatch(line) is not None or (
-        "@" in line and read_recipients(line) is not None
-    )
+    own = _REASON.fullmatch(line) or _CORRUPT.fullmatch(line)
+    return own is not None or ("@" in line and read_recipients(line) is not None)
 
 
 # --- tables for a page -----------------------------------------------------------------------
