@@ -39,7 +39,7 @@ def blocks(letters: Sequence[Letter], console: Console) -> list[Block]:
 
 def _exim(letter: Letter, console: Console) -> Block:
     suffix = "-H" if console.suffix and len(letter.id) == 16 else ""
-    size = exim_size(letter.size) if letter.readable else ""
+    size = _exim_size(letter.size) if letter.readable else ""
     age = f"{exim_age(letter.age):>3} " if letter.readable else ""
     line = f"{age}{size:>5} {letter.id}{suffix}"
     if letter.readable:
@@ -59,6 +59,12 @@ def _exim(letter: Letter, console: Console) -> Block:
     if console.listing == 2:
         lines += [f"       +D {address}" for address in letter.generated]
     return lines
+
+
+def _exim_size(size: int) -> str:
+    """Exim counts in 32 bits, with a sign."""
+    wrapped = (size + 2**31) % 2**32 - 2**31
+    return exim_size(wrapped) if wrapped >= 0 else str(wrapped)
 
 
 def postfix_id(letter: Letter) -> str:

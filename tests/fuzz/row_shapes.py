@@ -451,7 +451,8 @@ def _by_fields(letters: Sequence[Letter], pick: Random) -> Shown:
         name: names.index(name) for name in _PAGE if name in names and pick.random() < 0.8
     }
     fields["id"] = names.index("id")
-    if pick.random() < 0.3 and letters[0].is_exim:  # a size may look like a short id of Postfix
+    # A size may look like a short id of Postfix, and a subject be one of Exim.
+    if pick.random() < 0.3 and letters[0].is_exim and "subject" not in names:
         rows = [["", *row] if pick.random() < 0.5 else row for row in rows]
     elif pick.random() < 0.5:
         keys = [f"k{number}" for number in range(len(names))]
@@ -604,8 +605,18 @@ def _tabs(letters: Sequence[Letter], pick: Random) -> Shown:
 
 
 def _table_stripped(letters: Sequence[Letter], pick: Random) -> Shown:
-    """A table whose tags are gone: cells and rows are glued."""
-    rows, exact = _table_rows(letters, pick)
+    """A table whose tags are gone: cells and rows are glued.
+
+    The id is not behind age and size there: without a status it would be a list of Exim's in
+    which nothing is frozen.
+    """
+    cells_of, exact = _cells(letters, pick)
+    salt = pick.randrange(10**9)
+    names = pick.choice((_PAGE, _PAGE, _PAGE[:5], ("id", "age", "sender", "recipients", "frozen")))
+    rows = [
+        ["; ".join(map(_text, _flat(_cell(cells_of[name], r, name, salt)))) for name in names]
+        for r in letters
+    ]
     cells, lines = pick.choice((" ", "", "  ", "\n")), pick.choice(("\n", "", "\n\n"))
     payload = lines.join(cells.join(row) for row in rows)
     return Shown(
@@ -631,6 +642,34 @@ def _mixed(letters: Sequence[Letter], pick: Random) -> Shown:
         if pick.random() < 0.1:
             rows.insert(pick.randint(0, len(rows)), odd)
     return Shown(rows, letters, exact & exact_arrays, damaged=True)
+
+
+def _contradicting(letters: Sequence[Letter], pick: Random) -> Shown:
+    """Some messages have a second row, which says the same or what is so of another message."""
+    letters = [replace(letter, fault="") for letter in letters]
+    names = pick.choice((("id", "age", "sender", "size"), ("age", "id", "sender", "recipients")))
+    cells: dict[str, Cell] = {
+        "id": _plain_id,
+        "age": EXACT_AGES["epoch"],
+        "sender": SENDERS["brackets"],
+        "size": EXACT_SIZES["int"],
+        "recipients": RECIPIENTS["list"],
+    }
+    rows: list[dict[str, Any]] = [
+        {name: cells[name](letter, pick) for name in names} for letter in letters
+    ]
+    contradicted = set()
+    for letter in letters:
+        other = pick.choice(letters)
+        if pick.random() < 0.5:
+            again = {name: cells[name](other, pick) for name in names} | {"id": letter.id}
+            rows.insert(pick.randint(0, len(rows)), again)
+            if other.sender != letter.sender:
+                contradicted.add(letter.id)
+    payload = rows if pick.random() < 0.6 else [[*row.values()] for row in rows]
+    # Others may agree in the sender and differ in what may be rounded, or grows.
+    odd = frozenset(letter.id for letter in letters) - contradicted
+    return Shown(payload, letters, _POSTQUEUE_EXACT, odd, frozenset(contradicted), damaged=True)
 
 
 # --- the shapes that other tests know ---------------------------------------------------------
@@ -714,4 +753,5 @@ SHAPES: Mapping[str, Shape] = {
     "tabs": _tabs,
     "table stripped": _table_stripped,
     "mixed rows": _mixed,
+    "rows that contradict": _contradicting,
 }

@@ -22,6 +22,8 @@ class Shown:
     cut: frozenset[str] = frozenset()
     """Ids of messages part of which is not shown, without any trace of it: these are not held
     against the truth."""
+    contradicted: frozenset[str] = frozenset()
+    """Ids of messages that several rows tell other things of: none of them is to be believed."""
     separable: bool = False
     """Whether the messages can be told apart, so that one that is not understood counts once."""
     damaged: bool = False

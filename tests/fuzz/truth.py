@@ -128,10 +128,14 @@ def _id(kind: Ids, pick: random.Random) -> str:
 def _age(pick: random.Random) -> int:
     unit = pick.choice((1, 60, 3600, 86400, 86400))
     age = unit * pick.randint(0, 40) + pick.randrange(unit)
+    if pick.random() < 0.02:
+        return -pick.randint(300, 9999)  # the clock was set back
     return pick.choice((age, age, unit * pick.randint(0, 99), 0))
 
 
 def _size(pick: random.Random) -> int:
+    if pick.random() < 0.02:
+        return pick.choice((2**30, 2**31, 3 * 2**30 + 7, 2**32 - 1, 5 * 2**30 + 2**20))
     return (
         pick.choice((0, 1, 512, 1023, 1024, 10239, 10240, 7 * 2**20))
         if (pick.random() < 0.2)

@@ -36,6 +36,9 @@ def wrongs(shown: Shown, table: MessageTable, stats: QueueStats) -> Iterator[Wro
         if letter is None:
             if not (shown.without_id or shown.cut):
                 yield Wrong("id", f"no message has the id {message.id}", "id" in message.guessed)
+        elif message.id in shown.contradicted:
+            if (message.size, message.sender, message.recipients) != (None, None, None):
+                yield Wrong("contradiction", f"one row's word is believed: {message}")
         elif message.id not in shown.cut:
             yield from _message(message, letter, shown.exact)
     if shown.separable and not shown.cut and table.listed > len(shown.letters):

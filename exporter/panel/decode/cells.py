@@ -22,6 +22,7 @@ from exporter.panel.decode.addresses import (
     is_null_sender,
     split_frozen_mark,
     unescape,
+    without_quoted,
 )
 
 SURE_ID = 1
@@ -49,8 +50,14 @@ STATE = 32768
 FLAG = 65536
 BLANK = 131072
 """Nothing, or a word for nothing: says nothing of its column."""
+PART = 262144
+"""Part of a value that was cut at a blank: with an open quote or parenthesis."""
+DELIVERED = 524288
+"""Exim's mark of one who has the message, alone."""
+ODD_ADDRESS = 1048576
+"""With a sign of an address, and none that is understood."""
 
-_BITS = tuple(1 << bit for bit in range(18))
+_BITS = tuple(1 << bit for bit in range(21))
 _LONGEST = 300
 """Characters of a text that is remembered."""
 
@@ -89,7 +96,7 @@ def looks(value: object, now: float) -> int:
     elif isinstance(value, int | float):
         bits = _of_number(value)
     elif isinstance(value, list):
-        return MANY | (ADDRESS if is_address_like(value) else 0)
+        return MANY | (ADDRESS if is_address_like(value) else ODD_ADDRESS)
     elif isinstance(value, dict):
         return ADDRESS if is_address_like(value) else 0
     else:
@@ -202,7 +209,8 @@ def _of_text(text: str) -> int:
     word = text.strip()
     if not word or (word.lower() in UNTOLD_WORDS and word != "0"):
         return BLANK | (STATE if values.read_frozen(text, flag=False) is not None else 0)
-    return _id_bits(word) | _figure_bits(word) | _address_bits(word) | _state_bits(word)
+    bits = _id_bits(word) | _figure_bits(word) | _address_bits(word) | _state_bits(word)
+    return bits | _part_bits(word)
 
 
 _of_short = lru_cache(maxsize=2**14)(_of_text)
@@ -238,6 +246,8 @@ def _address_bits(word: str) -> int:
         bits |= MARKED_SENDER
     if is_address_like(word):
         bits |= ADDRESS
+    elif "@" in word or "<" in unescape(word):
+        bits |= ODD_ADDRESS
     if is_null_sender(word):
         bits |= NULL_SENDER
     if is_many(word):
@@ -245,6 +255,12 @@ def _address_bits(word: str) -> int:
     if is_bracketed(word):
         bits |= BRACKETED
     return bits
+
+
+def _part_bits(word: str) -> int:
+    outside = without_quoted(word)
+    opened = outside.count("(") != outside.count(")") or outside.count('"') % 2
+    return (PART if opened else 0) | (DELIVERED if word in ("D", "+D") else 0)
 
 
 def is_bracketed(value: object) -> bool:

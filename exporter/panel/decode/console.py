@@ -97,7 +97,8 @@ _ADDRESS_OR_REASON = re.compile(r"(?:\+?D\s+)?[\"(]").match
 _HALF_HEADER = re.compile(r"-?\d+[smhdw](?:\s+-?\d[\d.]*[KMG]?)?", re.ASCII)
 
 _EXIM_WITHIN = re.compile(
-    rf"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?{EXIM_ID}{SPOOL_SUFFIX}\s+<",
+    r"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?"
+    rf"{EXIM_ID}{SPOOL_SUFFIX}\s+<",
     re.ASCII,
 )
 _POSTFIX_WITHIN = re.compile(
@@ -214,7 +215,10 @@ def is_console(text: str, *, bare: bool = True) -> bool:
     without brackets around the sender, unless `bare`.
     """
     header = _HEADER.search(text)
-    if header is None or "\t" in header[0].strip():
+    if header is None:
+        return False
+    end = text.find("\n", header.end())
+    if "\t" in text[header.start() : len(text) if end < 0 else end].strip():
         return False
     if bare or not header[2]:
         return True
@@ -267,9 +271,8 @@ def unread_messages(text: str) -> list[str]:
 
 def _goes_on(line: str) -> bool:
     """Whether a line can only be one of a message whose header is above it."""
-    return _REASON.fullmatch(line) is not None or (
-        "@" in line and read_recipients(line) is not None
-    )
+    own = _REASON.fullmatch(line) or _CORRUPT.fullmatch(line)
+    return own is not None or ("@" in line and read_recipients(line) is not None)
 
 
 # --- tables for a page -----------------------------------------------------------------------

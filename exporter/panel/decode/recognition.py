@@ -9,9 +9,10 @@ remembered for the next list that looks alike, and is what that list itself woul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import cast
 
 from exporter.panel.decode import cells
 from exporter.panel.decode.addresses import read_recipients, read_sender
@@ -623,7 +624,9 @@ class _Recognition:
         if self._take_unnamed("frozen", words, lambda _: "words"):
             return
         for key in self._unnamed():
-            if self._only_blank(key) and isinstance(key, int) and self._in_order("frozen", key):
+            # In Exim's order the recipients may be there, of mail that nobody waits for.
+            at_the_end = key == _PAGE_ORDER["frozen"] and self._in_order("frozen", key)
+            if self._only_blank(key) and at_the_end:
                 self._take("frozen", [key], "empty at the status' place")
                 return
         if named:
@@ -659,6 +662,55 @@ class _Recognition:
         elif roles and rest:
             self._doubt_all(roles[0], rest)
         self._doubt_recipients()
+        self._doubt_first()
+        self._doubt_parts()
+
+    def _guesses_at_positions(self, names: Iterable[str]) -> list[str]:
+        """Those of some fields that only the values of a position tell."""
+        return [
+            name
+            for name in names
+            if name in self.keys
+            and isinstance(self.keys[name][0], int)
+            and self._certainty(name) is Certainty.GUESSED
+        ]
+
+    def _drop(self, name: str, *more: Key) -> None:
+        """What was taken for a field is only one that may be it."""
+        keys = self.keys.pop(name)
+        del self.why[name]
+        self._doubt_all(name, [*more, *keys])
+        if name == "sender" and self.marked_sender:
+            self.marked_sender = False
+            if self.keys.get("frozen") == keys:
+                self._drop("frozen")
+
+    def _doubt_first(self) -> None:
+        """A position before the sender that may hold it: then the sender is a recipient."""
+        if not self._guesses_at_positions(["sender"]):
+            return
+        before = [
+            key
+            for key in self._free()
+            if isinstance(key, int) and key < cast("int", self.keys["sender"][0])
+        ]
+        odd = [key for key in before if self._some(key, cells.ODD_ADDRESS)]
+        if odd:
+            for name in self._guesses_at_positions(["sender", "recipients"]):
+                self._drop(name, *odd)
+
+    def _doubt_parts(self) -> None:
+        """Parts of values in positions of their own: a line cut at its blanks has no columns."""
+        free = [key for key in self._free() if isinstance(key, int)]
+        names = ["recipients"] if any(self._some(key, cells.DELIVERED) for key in free) else []
+        if any(self._some(key, cells.PART) for key in free):
+            names = ["frozen", "recipients"]
+            sender = self.keys.get("sender", ())
+            if not all(self.looks[key].every & cells.BRACKETED for key in sender):
+                names.append("sender")
+        for name in self._guesses_at_positions(names):
+            if name in self.keys:  # the mark goes with its sender
+                self._drop(name)
 
     def _doubt_recipients(self) -> None:
         """A position with addresses in some rows alone: a line cut at its blanks, say.
