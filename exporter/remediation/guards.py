@@ -262,11 +262,11 @@ def _cooldown(rule: RemediationRule, _: RemediationConfig, situation: Situation)
 def cooldown_until(rule: RemediationRule, last_begun: float | None, now: float) -> float | None:
     """Unix time from which a rule may act again; None when its cooldown is over, or never was.
 
-    An action that lies ahead of the clock, which was set back, holds it back until then.
+    An action that lies ahead of the clock, which was set back, holds it no longer than one now.
     """
     if last_begun is None or now - last_begun >= rule.cooldown:
         return None
-    return last_begun + rule.cooldown
+    return min(last_begun, now) + rule.cooldown
 
 
 def _max_per_day(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
