@@ -73,7 +73,8 @@ def run_errand(config: Config, host: HostConfig, errand: Errand) -> None:
         _tell(host.name, errand, done, progress.answers)
     if progress.interrupted:
         raise SystemExit(INTERRUPTED)
-    if done.outcome is not None and done.outcome.outcome != Outcome.OK:
+    ended_well = done.outcome is None or done.outcome.outcome == Outcome.OK
+    if done.prospect.block is not None or not ended_well:
         raise SystemExit(1)
 
 
@@ -209,6 +210,11 @@ def failures_view(answers: Sequence[Answer]) -> list[dict[str, str]]:
 
 
 def _tell(host: str, errand: Errand, done: Done, answers: Sequence[Answer]) -> None:
+    block = done.prospect.block
+    if block is not None:
+        what = errand.deed.action.replace("_", "-")
+        say(f"{what} on {host} is held back by {block.guard}: {printable(block.reason)}")
+        return
     if done.outcome is None:
         nothing = f"{host}: nothing to do, {_emptiness(errand, done.prospect)}."
         for note in (*notes_on(done.prospect, host), nothing):

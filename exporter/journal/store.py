@@ -384,7 +384,7 @@ class Journal:
         at = now if seen is None else seen[0] + self._progress.shift(seen[1])
         unseen = newest if seen is None or at > now else 0
         at = min(at, now)
-        return _Begun(max(*lasts, at), count + ahead * (at > now - window), ahead, unseen)
+        return _Begun(max([*lasts, at]), count + ahead * (at > now - window), ahead, unseen)
 
     def _note_seen(self, begun: _Begun, now: float) -> None:
         """Keep when an action was first seen to be dated ahead of the clock."""

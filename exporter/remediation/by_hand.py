@@ -10,6 +10,7 @@ from exporter.config.remediation import ON_SERVICE
 from exporter.hostlock import HostLocks
 from exporter.journal import Actor, Entry, JournalError, Kind
 from exporter.listing import Listing
+from exporter.remediation.guards import Block, clock_block
 from exporter.remediation.plan import Plan, is_all_frozen_mail, plan_from
 from exporter.remediation.run import Declined, OnBegin, settle_what_was_left
 from exporter.remediation.work import EVERYTHING, Bench, Deed, OnAnswer, Work
@@ -34,6 +35,14 @@ class Prospect:
     """Ids that were named and that no understood row of the queue has."""
     unmeant: frozenset[str] = frozenset()
     """Ids that were named and are in the queue, but are not what the selector means."""
+
+    clock: Block | None = None
+    """What keeps a person from going by ages, in the words that keep a rule from it."""
+
+    @property
+    def block(self) -> Block | None:
+        """What keeps a person from it as it would keep a rule."""
+        return self.clock
 
     @property
     def is_empty(self) -> bool:
@@ -80,7 +89,8 @@ async def prospect_of(bench: Bench, deed: Deed, only: frozenset[str] | None = No
     plan = plan_from(listing, chosen, reason, whole=whole)
     plan = plan.by_id_where_it_costs_little(deed.action, bench.parallel)
     missing = (only or frozenset()) - plan.ids
-    return Prospect(plan, listing, missing - listing.ids, missing & listing.ids)
+    clock = clock_block(listing.clock_skew, deed.selector)
+    return Prospect(plan, listing, missing - listing.ids, missing & listing.ids, clock)
 
 
 async def do_by_hand(
@@ -108,6 +118,9 @@ async def do_by_hand(
     with locks.hold(bench.panel.url):
         await settle_what_was_left(bench)
         prospect = await prospect_of(bench, deed, only)
+        if prospect.block is not None:
+            await _note(bench, deed, who, prospect.block)
+            return Done(prospect)
         if prospect.is_empty:
             return Done(prospect)
         if not await confirm(prospect):
@@ -134,6 +147,20 @@ async def do_by_hand(
         except JournalError as error:
             raise UnfinishedError(str(error)) from error
         return Done(prospect, outcome)
+
+
+async def _note(bench: Bench, deed: Deed, who: str, block: Block) -> None:
+    """Write down what held a person back, as it is written down of a rule."""
+    entry = Entry(
+        Kind.BLOCKED,
+        host=bench.host,
+        action=deed.action,
+        actor=f"{Actor.PERSON}:{who}" if who else Actor.PERSON.value,
+        outcome=block.guard.value,
+        text=block.reason,
+        panel=bench.client.host.panel,
+    )
+    await bench.journal.do(lambda journal: journal.add(entry))
 
 
 def _as_seen(deed: Deed, seen: Prospect, now: Prospect) -> Prospect:

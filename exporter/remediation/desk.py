@@ -43,7 +43,7 @@ held, or for a silence: until then each poll would cost it another list."""
 _AFTER_LISTING = frozenset(
     {
         *(Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES),
-        *(Guard.UNSETTLED, Guard.SILENCE),
+        *(Guard.UNSETTLED, Guard.SILENCE, Guard.CLOCK),
     }
 )
 
@@ -121,6 +121,7 @@ class Desk:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        skew: Callable[[], float | None] = lambda: 0.0,
     ) -> None:
         """What it works with.
 
@@ -135,6 +136,7 @@ class Desk:
             clock: tells the Unix time.
             monotonic: tells the seconds that have passed, whatever the clock is set to.
             sleep: waits for some seconds.
+            skew: tells by how many seconds the panels' clocks are ahead of ours, None for not known.
         """
         self.journal = journal
         self._pool = pool
@@ -156,7 +158,9 @@ class Desk:
         self._config = RemediationConfig()
         self._locks = HostLocks(journal.path)
         self._hosts: dict[str, HostState] = {}
-        self._follower = JournalFollower(journal, self.tally, clock=clock, sleep=sleep)
+        self._follower = JournalFollower(
+            journal, self.tally, clock=clock, monotonic=monotonic, skew=skew, sleep=sleep
+        )
         self._acting = 0
         self._parallel = 1
         self._ends = asyncio.Event()
@@ -188,7 +192,7 @@ class Desk:
         if host is None or self._stopped:
             return
         now = self._clock()
-        wanted = host.follow(self._config.rules, snapshot, now)
+        wanted = host.follow(self._config.rules, snapshot, self._monotonic())
         lapsed: list[RemediationRule] = []
         for rule in self._config.rules:
             state = host.rules.get(rule.name)
@@ -411,7 +415,7 @@ class Desk:
                 elif (
                     request.actor is Actor.RULE
                     and state.clock.tripped
-                    and self._clock() >= state.rest_until
+                    and self._monotonic() >= state.rest_until
                 ):
                     await self._let(host, rule, state, request)
         except Exception:
@@ -624,7 +628,7 @@ class Desk:
         if block is None or (self._stopped and request.actor is not Actor.RULE):
             return  # that the daemon ends is no answer to who asked
         if block.guard in _AFTER_LISTING:
-            state.rest_until = self._clock() + LOOK_AGAIN
+            state.rest_until = self._monotonic() + LOOK_AGAIN
         self.tally.blocked(rule.name, block.guard)
         if not is_news(block, before):
             return

@@ -45,7 +45,7 @@ class RuleState:
     withdrawn: bool = False
     """Whether all that is known to have asked for it took it back."""
     rest_until: float = 0.0
-    """Unix time before which the panel is not asked again for it."""
+    """Monotonic time before which the panel is not asked again for it."""
     unwanted: bool = False
     """Whether surely nobody wants it to act. Of a rule without conditions that is known once who
     asked for it has taken it back: what was asked of an earlier process may still be so."""
@@ -64,7 +64,7 @@ class RuleState:
         return asked is not None and asked.request is request
 
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
-        """Take in a poll at Unix time `now`; who wants the rule to act by it, None when nobody."""
+        """Take in a poll at monotonic time `now`; who wants the rule to act by it, None for nobody."""
         verdict = holds(snapshot, rule.when) if rule.when else False
         tripped = self.clock.follow(now, verdict=verdict)
         calm = verdict is False and not self.asked
@@ -110,7 +110,7 @@ class HostState:
     def follow(
         self, rules: Iterable[RemediationRule], snapshot: HostSnapshot, now: float
     ) -> list[tuple[RemediationRule, Request]]:
-        """Take in a poll at Unix time `now`; the rules that are to act by it, and for whom."""
+        """Take in a poll at monotonic time `now`; the rules that are to act by it, and for whom."""
         self.heard = True
         own = [(rule, self.rules[rule.name]) for rule in rules if rule.name in self.rules]
         wanted = [(rule, state.follow(rule, snapshot, now)) for rule, state in own]

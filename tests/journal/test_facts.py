@@ -139,7 +139,7 @@ def test_a_jump_of_the_clock_neither_frees_a_limit_nor_makes_a_rest_longer(
     told = facts(journal)
     assert (clock.now - (told.last_begun or 0), told.begun_today) == (900, 2)
     assert journal.fleet_facts().begun_this_hour == 2
-    set_to(4200)
+    set_to(4100)
     assert journal.fleet_facts().begun_this_hour == 1
     set_to(DAY + 601)
     assert facts(journal).begun_today == 0
