@@ -133,8 +133,8 @@ class Daemon:
                     self._poller.poll_anew,
                     tally=self._tally,
                     alertmanagers=self._centre.alertmanagers,
-                    skew=lambda: fleet_skew(self._store),
                 )
+                self._desk.compare_clocks(lambda: fleet_skew(self._store))
                 self._end_actions = self._desk.end
                 self._own.registry.register(
                     AlertingCollector(

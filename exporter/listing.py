@@ -38,7 +38,7 @@ class Listing:
     """Messages that the selector means."""
     chosen: tuple[Message, ...]
     """These, the oldest first; no more than were asked for."""
-    clock_skew: float | None = field(default=None, kw_only=True)
+    clock_skew: float | None = field(default=None, kw_only=True, compare=False)
     """Seconds by which the panel's clock is ahead of ours; None where it did not tell."""
     watched: tuple[Message, ...] = ()
     """The messages that were asked for by their ids, as they are now."""

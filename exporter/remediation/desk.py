@@ -121,7 +121,6 @@ class Desk:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        skew: Callable[[], float | None] = lambda: 0.0,
     ) -> None:
         """What it works with.
 
@@ -136,7 +135,6 @@ class Desk:
             clock: tells the Unix time.
             monotonic: tells the seconds that have passed, whatever the clock is set to.
             sleep: waits for some seconds.
-            skew: tells by how many seconds the panels' clocks are ahead of ours, None for not known.
         """
         self.journal = journal
         self._pool = pool
@@ -159,7 +157,7 @@ class Desk:
         self._locks = HostLocks(journal.path)
         self._hosts: dict[str, HostState] = {}
         self._follower = JournalFollower(
-            journal, self.tally, clock=clock, monotonic=monotonic, skew=skew, sleep=sleep
+            journal, self.tally, clock=clock, monotonic=monotonic, sleep=sleep
         )
         self._acting = 0
         self._parallel = 1
@@ -167,6 +165,13 @@ class Desk:
         """Set once nothing more may begin, and no further message be sent."""
         self._tasks: set[asyncio.Task[None]] = set()
         """Under way, also for hosts that have left the config."""
+
+    def compare_clocks(self, skew: Callable[[], float | None]) -> None:
+        """Forget nothing for being old unless our clock agrees with the panels'.
+
+        `skew` tells by how many seconds theirs are ahead; None where that is not known.
+        """
+        self._follower.skew = skew
 
     # --- the config ----------------------------------------------------------------------------
 

@@ -36,7 +36,6 @@ class JournalFollower:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        skew: Callable[[], float | None] = lambda: 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.journal = journal
@@ -44,7 +43,7 @@ class JournalFollower:
         tally.problem = lambda: journal.problem
         self._clock = clock
         self._monotonic = monotonic
-        self._skew = skew
+        self.skew: Callable[[], float | None] = lambda: 0.0
         """Tells by how many seconds the panels' clocks are ahead of ours; None for not known."""
         self._sleep = sleep
         self._config = RemediationConfig()
@@ -101,7 +100,7 @@ class JournalFollower:
         A clock that is months ahead, at the start or by a jump, would have all be so: the panels'
         clocks must agree with it.
         """
-        skew = self._skew()
+        skew = self.skew()
         return skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN
 
     async def _prune(self) -> None:

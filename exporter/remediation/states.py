@@ -64,7 +64,7 @@ class RuleState:
         return asked is not None and asked.request is request
 
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
-        """Take in a poll at monotonic time `now`; who wants the rule to act by it, None for nobody."""
+        """Take in a poll at monotonic time `now`; who wants the rule to act."""
         verdict = holds(snapshot, rule.when) if rule.when else False
         tripped = self.clock.follow(now, verdict=verdict)
         calm = verdict is False and not self.asked
