@@ -343,11 +343,6 @@ class Journal:
     def _now(self) -> float:
         return self._progress.now(lambda: int(self._database.rows(_LAST_ID)[0][0]))
 
-    def has_jumped(self) -> bool:
-        """Whether the clock was set, by a day or more, since the journal was opened."""
-        self._now()
-        return any(abs(shift) >= DAY for _, _, shift in self._progress.spans())
-
     def _begun(
         self,
         of: Iterable[tuple[str, tuple[str, ...]]],

@@ -282,16 +282,19 @@ class AgeReader:
             latest = datetime.fromtimestamp(self.now + CLOCK_SKEW, zone)
         except (ValueError, OverflowError, OSError):
             return None
-        earlier = (_moment(match, year - back, zone) for back in range(-1, 9))
-        moments = [moment for moment in earlier if moment is not None]
-        past = next((moment for moment in moments if moment <= latest), None)
+        past = next_one = None
+        for back in range(-1, 9):
+            moment = _moment(match, year - back, zone)
+            if moment is not None and moment <= latest:
+                past = moment
+                break
+            next_one = moment or next_one
         if past is None or not _is_weekday(match, past):
             return None
         # An hour that a change of the clocks repeats or skips tells no moment.
         if past.utcoffset() != past.replace(fold=1).utcoffset():
             return None
         named = match.groupdict().get("weekday") is not None
-        next_one = min((moment for moment in moments if moment > latest), default=None)
         soon = next_one is not None and next_one - latest < HALF_A_YEAR
         return None if soon and not named else past.timestamp()
 
