@@ -12,6 +12,10 @@ from exporter.config.models import HostConfig
 from exporter.snapshot import QUEUE, CollectorResult, HostSnapshot, Mta, QueueState, Reason
 
 
+SET_BACK = 1.0
+"""Seconds by which a clock must have been set back to be told from one that is slewed."""
+
+
 @dataclass(slots=True)
 class HostRecord:
     """One host's latest poll, its last good results and its counters since the start."""
@@ -86,7 +90,10 @@ class HostRecord:
         """
         seen = self.seen.get(result.collector)
         by_clock = self.stale_at(result) - now
-        return by_clock if seen is None else min(by_clock, seen + self._lasts - self.monotonic())
+        if seen is None:
+            return by_clock
+        by_time = seen + self._lasts - self.monotonic()
+        return by_time if by_time < by_clock - SET_BACK else by_clock
 
     def fresh(self, collector: str, now: float) -> CollectorResult | None:
         """The last good result of `collector` unless it is stale."""

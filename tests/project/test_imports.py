@@ -62,7 +62,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "alerting/alarms.py": (("time", "asyncio", "aiohttp", "exporter.journal"), ()),
     "alerting/groups.py": (("time", "asyncio", "aiohttp", "exporter.journal"), ()),
     "alerting/watches.py": (("time", "asyncio", "aiohttp", "exporter.journal"), ()),
-    "journal": (("exporter", "aiohttp"), ("exporter.journal", "exporter.ownership",
+    "journal": (("exporter", "aiohttp"), ("exporter.journal", "exporter.ownership", "exporter.hostlock",
                                           "exporter.snapshot")),
     "listing.py": (("exporter",), ("exporter.config", "exporter.panel", "exporter.selection",
                                    "exporter.snapshot")),
