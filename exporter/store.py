@@ -11,7 +11,6 @@ from statistics import median
 from exporter.config.models import HostConfig
 from exporter.snapshot import QUEUE, CollectorResult, HostSnapshot, Mta, QueueState, Reason
 
-
 SET_BACK = 1.0
 """Seconds by which a clock must have been set back to be told from one that is slewed."""
 
