@@ -197,7 +197,7 @@ class Desk:
         if host is None or self._stopped:
             return
         now = self._clock()
-        wanted = host.follow(self._config.rules, snapshot, self._monotonic())
+        wanted = host.follow(self._config.rules, snapshot, now)
         lapsed: list[RemediationRule] = []
         for rule in self._config.rules:
             state = host.rules.get(rule.name)

@@ -64,7 +64,7 @@ class RuleState:
         return asked is not None and asked.request is request
 
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
-        """Take in a poll at monotonic time `now`; who wants the rule to act."""
+        """Take in a poll at Unix time `now`; who wants the rule to act."""
         verdict = holds(snapshot, rule.when) if rule.when else False
         tripped = self.clock.follow(now, verdict=verdict)
         calm = verdict is False and not self.asked
@@ -110,7 +110,7 @@ class HostState:
     def follow(
         self, rules: Iterable[RemediationRule], snapshot: HostSnapshot, now: float
     ) -> list[tuple[RemediationRule, Request]]:
-        """Take in a poll at monotonic time `now`; the rules that are to act by it, and for whom."""
+        """Take in a poll at Unix time `now`; the rules that are to act by it, and for whom."""
         self.heard = True
         own = [(rule, self.rules[rule.name]) for rule in rules if rule.name in self.rules]
         wanted = [(rule, state.follow(rule, snapshot, now)) for rule, state in own]
