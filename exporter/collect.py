@@ -80,7 +80,8 @@ async def poll_host(context: PollContext) -> HostSnapshot:
             for collector in context.host.collectors
         )
     expiry, mta = context.client.certificate_expiry, context.memory.mta
-    return HostSnapshot(context.host.name, time.time(), results, expiry, mta)
+    skew = context.client.clock_skew
+    return HostSnapshot(context.host.name, time.time(), results, expiry, mta, skew)
 
 
 _BUG = Failure(

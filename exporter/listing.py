@@ -44,6 +44,8 @@ class Listing:
     """Messages that the selector means."""
     chosen: tuple[Message, ...]
     """These, the oldest first; no more than were asked for."""
+    clock_skew: float | None = field(default=None, kw_only=True, compare=False)
+    """Seconds by which the panel's clock is ahead of ours; None where it did not tell."""
     watched: tuple[Message, ...] = ()
     """The messages that were asked for by their ids, as they are now."""
     at: float = field(default=0.0, compare=False)
@@ -178,9 +180,9 @@ async def ask_listing(
     except PanelError as error:
         # How a panel shows that there is nothing may be in no form of a list.
         if count == 0 and error.reason is Reason.UNEXPECTED:
-            return replace(EMPTY, at=at, took=took)
+            return replace(EMPTY, at=at, took=took, clock_skew=client.clock_skew)
         raise
-    listing = replace(listing, took=took)
+    listing = replace(listing, took=took, clock_skew=client.clock_skew)
     if count is None and listing.listed:
         raise no_count()
     if not count or not listing.unlisted:

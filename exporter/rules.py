@@ -250,7 +250,7 @@ class Clock:
     """Whether that was the poll before."""
 
     def follow(self, now: float, *, verdict: bool | None) -> bool:
-        """Take in a poll's verdict at Unix time `now`.
+        """Take in a poll's verdict at the time `now`, by a clock that is always the same.
 
         Whether the conditions have held long enough, and do by this poll too.
         """

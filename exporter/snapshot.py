@@ -303,6 +303,8 @@ class HostSnapshot:
     """Unix time; None for plain http or when no TLS connection came about."""
     mta: Mta | None = None
     """Once recognised, kept by the poller."""
+    clock_skew: float | None = None
+    """Seconds by which the panel's clock is ahead of ours; None where it did not tell."""
 
     @property
     def ok(self) -> bool:

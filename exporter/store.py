@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 from exporter.config.models import HostConfig
 from exporter.snapshot import (
@@ -16,6 +18,9 @@ from exporter.snapshot import (
     Reason,
     ServiceState,
 )
+
+SET_BACK = 1.0
+"""Seconds by which a clock must have been set back to be told from one that is slewed."""
 
 
 @dataclass(slots=True)
@@ -38,6 +43,12 @@ class HostRecord:
     left: int = 0
     mta: Mta | None = None
     certificate_expiry: float | None = None
+    clock_skew: float | None = None
+    """Seconds by which the panel's clock is ahead of ours, as it told last."""
+    monotonic: Callable[[], float] = time.monotonic
+    """Tells the seconds that pass, whatever the clock is set to."""
+    seen: dict[str, float] = field(default_factory=dict)
+    """By collector, the monotonic time of the last good result."""
 
     def add(self, snapshot: HostSnapshot) -> None:
         """Take in a poll's outcome."""
@@ -49,10 +60,13 @@ class HostRecord:
                 self.errors[result.collector, result.failure.reason] += 1
             else:
                 self.good[result.collector] = result
+                self.seen[result.collector] = self.monotonic()
                 if isinstance(result.value, QueueState):
                     self.entered += result.value.entered or 0
                     self.left += result.value.left or 0
         self.mta = snapshot.mta or self.mta
+        if snapshot.clock_skew is not None:
+            self.clock_skew = snapshot.clock_skew
         self.certificate_expiry = snapshot.certificate_expiry or self.certificate_expiry
 
     def keep_only(self, collectors: Collection[str]) -> None:
@@ -69,20 +83,37 @@ class HostRecord:
         A poll may take longer than the interval (a panel call takes seconds); values must not
         blink out while the next one is under way, so the longer of the two is what counts.
         """
-        return result.at + self.stale_after * max(self.interval, self.took)
+        return result.at + self._lasts
+
+    @property
+    def _lasts(self) -> float:
+        """Seconds for which a result counts."""
+        return self.stale_after * max(self.interval, self.took)
+
+    def good_for(self, result: CollectorResult, now: float) -> float:
+        """Seconds for which `result` still counts at Unix time `now`; 0 or less once it is stale.
+
+        A clock that was set back makes nothing last longer.
+        """
+        seen = self.seen.get(result.collector)
+        by_clock = self.stale_at(result) - now
+        if seen is None:
+            return by_clock
+        by_time = seen + self._lasts - self.monotonic()
+        return by_time if by_time < by_clock - SET_BACK else by_clock
 
     def fresh(self, collector: str, now: float) -> CollectorResult | None:
         """The last good result of `collector` unless it is stale."""
         result = self.good.get(collector)
-        return result if result is not None and now < self.stale_at(result) else None
+        return result if result is not None and self.good_for(result, now) > 0 else None
 
     def next_stale_at(self, now: float) -> float:
         """When the next of the values that are fresh now goes stale; infinity for none."""
         earliest = float("inf")
         for result in self.good.values():
-            at = self.stale_at(result)
-            if now < at < earliest:
-                earliest = at
+            rest = self.good_for(result, now)
+            if rest > 0:
+                earliest = min(earliest, now + rest)
         return earliest
 
     def queue(self, now: float) -> QueueState | None:
@@ -94,6 +125,12 @@ class HostRecord:
         """What a service does; None when unknown or stale."""
         result = self.fresh(name, now)
         return result.value if result and isinstance(result.value, ServiceState) else None
+
+
+def fleet_skew(records: Iterable[HostRecord]) -> float | None:
+    """By how many seconds the panels' clocks are ahead of ours: the median of those that told."""
+    told = [record.clock_skew for record in records if record.clock_skew is not None]
+    return median(told) if told else None
 
 
 class Store:

@@ -118,7 +118,10 @@ class RuleFacts:
     """What the journal knows of one rule on one host; what its guards go by."""
 
     last_begun: float | None = None
-    """When its last action began; dry runs count."""
+    """When its last action began, by the clock as it is now; dry runs count. One that is dated
+    ahead of the clock counts from when that was first seen."""
+    dated_ahead: bool = False
+    """Whether such a one holds it back: a person may let it go on."""
     begun_today: int = 0
     """Actions begun within the last 24 hours."""
     stopped: str = ""

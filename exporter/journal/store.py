@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from exporter.hostlock import others_announce
 from exporter.journal.database import Database
@@ -21,6 +21,7 @@ from exporter.journal.entries import (
     ends_approval,
 )
 from exporter.journal.file import JournalError, JournalMissingError, lock_file
+from exporter.journal.progress import Progress
 from exporter.journal.pruning import prune
 from exporter.journal.rows import (
     ENTRY_COLUMNS,
@@ -44,24 +45,48 @@ APPROVAL_LASTS = DAY
 """Seconds after which an approval, or a request for one, counts no more."""
 
 
+FIRST_SEEN = "first_seen"
+"""The states that tell when actions were first seen to be dated ahead of the clock."""
+
+
 class Journal:
     """An open journal. Not for several threads at once."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] | None = None,
+    ) -> None:
         self.path = database.path
         self._database = database
         self._clock = clock
+        self._progress = Progress(clock, monotonic)
 
     @classmethod
-    def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Journal:
+    def open(
+        cls,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] | None = None,
+    ) -> Journal:
         """Open a journal for writing; one is made when there is none.
 
         A file that is damaged is left exactly as it is.
 
+        Args:
+            path: where it is.
+            clock: tells the Unix time.
+            monotonic: tells the seconds that pass, whatever the clock is set to, which no limit
+                then follows; None for a clock that is not the machine's, and never set.
+
         Raises:
             JournalError: it is damaged, foreign, of a later version, or cannot be written.
         """
-        return cls(Database.open(path), clock)
+        if monotonic is None and clock is time.time:
+            monotonic = time.monotonic
+        return cls(Database.open(path), clock, monotonic)
 
     @classmethod
     def open_to_read(cls, path: Path) -> Journal:
@@ -261,21 +286,26 @@ class Journal:
             JournalError: it cannot be read; then no guard can be sure.
         """
         self.demand_sound()
-        now = self._clock()
+        now = self._now()
         whose = _whose(host, panel)
         with self._database.snapshot():
-            begun = self._figures(_LAST_BEGUN, whose, rule)
-            # What lies ahead of the clock, which was set back, still counts.
-            begun_today = self._figures(_BEGUN_SINCE, whose, rule, now - DAY)
-            ends = (*self._figures(_LAST_GOOD, whose, rule), *self._figures(_RESUMED, whose, rule))
+            resumed = self._figures(_RESUMED, whose, rule)
+            begun = self._begun(
+                [(_OF_A_RULE.format(whose=one), (subject, rule)) for one, subject in whose],
+                now,
+                window=DAY,
+                after=max(resumed, default=0),
+            )
+            ends = (*self._figures(_LAST_GOOD, whose, rule), *resumed)
             failed = self._figures(_FAILED_SINCE, whose, rule, max(ends, default=0))
             standing = self._newest(whose, rule, _STOPS)
             approval = self._approval(host, rule, panel, now)
             requests = self._approved(approval)
             approved = tuple(m for r in requests for m in self.messages(r.id))
-            return RuleFacts(
-                last_begun=max(begun, default=None),
-                begun_today=sum(begun_today),
+            facts = RuleFacts(
+                last_begun=begun.last,
+                begun_today=begun.number,
+                dated_ahead=bool(begun.unseen or begun.ahead),
                 stopped=_unless(standing, Kind.RULE_RESUMED),
                 failed_verifications=sum(failed),
                 approval="" if approval is None else _APPROVALS[approval.kind],
@@ -286,6 +316,8 @@ class Journal:
                 approved_listed_at=next(map(_listed_at, requests), 0.0),
                 approved_deed=next((str(r.detail.get("deed", "")) for r in requests), ""),
             )
+        self._note_seen(begun, now)
+        return facts
 
     def fleet_facts(self) -> FleetFacts:
         """What the guards of every rule go by.
@@ -294,16 +326,67 @@ class Journal:
             JournalError: it cannot be read; then no guard can be sure.
         """
         self.demand_sound()
-        now = self._clock()
+        now = self._now()
         with self._database.snapshot():
-            ((begun,),) = self._database.rows(_BEGUN_BY_RULES_SINCE, now - HOUR)
+            begun = self._begun([(_OF_RULES, ())], now, window=HOUR)
             pauses = [
                 entry
                 for kind in (Kind.PAUSED, Kind.RESUMED)
                 for entry in self.entries(kinds=[kind], newest=1)
             ]
         newest = max(pauses, key=lambda entry: entry.id, default=None)
-        return FleetFacts(begun, _unless(newest, Kind.RESUMED))
+        self._note_seen(begun, now)
+        return FleetFacts(begun.number, _unless(newest, Kind.RESUMED))
+
+    # --- time ----------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        return self._progress.now(lambda: int(self._database.rows(_LAST_ID)[0][0]))
+
+    def _begun(
+        self,
+        of: Iterable[tuple[str, tuple[str, ...]]],
+        now: float,
+        *,
+        window: float,
+        after: int = 0,
+    ) -> _Begun:
+        """When actions began, by the clock as it is now.
+
+        One that is dated ahead of the clock, which was set back, counts from when it was first
+        seen to be so; one up to the entry `after` not at all, for a person has seen to it.
+        """
+        lasts, count, ahead, newest = list[float](), 0, 0, 0
+        for begin, end, shift in self._progress.spans():
+            until = now - shift
+            for where, values in of:
+                span = (*values, begin, end)
+                ((last, number),) = self._database.rows(
+                    _BEGUN.format(where=where), *span, until - window, until
+                )
+                count += number
+                lasts += [] if last is None else [last + shift]
+                if last is None:
+                    found = self._database.rows(_LAST_BEGUN.format(where=where), *span, until)
+                    lasts += [at + shift for (at,) in found]
+                beyond = (*values, max(begin, after), end, until)
+                ((more, latest),) = self._database.rows(_AHEAD.format(where=where), *beyond)
+                ahead, newest = ahead + more, max(newest, latest or 0)
+        begun = _Begun(max(lasts, default=None), count, ahead)
+        if not ahead:
+            return begun
+        seen = self.states(FIRST_SEEN).get(str(newest))
+        at = now if seen is None else seen[0] + self._progress.shift(seen[1])
+        unseen = newest if seen is None or at > now else 0
+        at = min(at, now)
+        return _Begun(max([*lasts, at]), count + ahead * (at > now - window), ahead, unseen)
+
+    def _note_seen(self, begun: _Begun, now: float) -> None:
+        """Keep when an action was first seen to be dated ahead of the clock."""
+        if begun.unseen:
+            ((last,),) = self._database.rows(_LAST_ID)
+            with suppress(JournalError):  # it is open to read alone
+                self.keep_states({FIRST_SEEN: {str(begun.unseen): [now, last]}})
 
     def unsettled(self, host: str | None = None, panel: PanelId | None = None) -> list[Unsettled]:
         """Intents without an outcome: of a process that ended, or of one that is still at it.
@@ -338,7 +421,9 @@ class Journal:
             for pinned, pin in (_pinned(kind, panel),)
         ]
         last = last_word((entry for found in words for entry in found), panel)
-        if last is None or last.kind is Kind.LAPSED or abs(now - last.at) >= APPROVAL_LASTS:
+        if last is None or last.kind is Kind.LAPSED:
+            return None
+        if abs(now - last.at - self._progress.shift(last.id)) >= APPROVAL_LASTS:
             return None
         later = (
             intent
@@ -458,14 +543,25 @@ _WITHDRAWN = (
     "WHERE kind = 'withdrawn' AND host = ? AND rule = ? AND json_extract(detail, '$.of') = ? "
     "ORDER BY id"
 )
-_LAST_BEGUN = "SELECT max(at) FROM entries WHERE kind = 'intent' AND {whose} = ? AND rule = ?"
-_BEGUN_SINCE = (
-    "SELECT count(*) FROM entries WHERE kind = 'intent' AND {whose} = ? AND rule = ? AND at > ?"
-)
-_BEGUN_BY_RULES_SINCE = (
-    "SELECT count(*) FROM entries INDEXED BY intents_of_rules "
-    "WHERE kind = 'intent' AND rule != '' AND at > ?"
-)
+_OF_A_RULE = "entries WHERE kind = 'intent' AND {whose} = ? AND rule = ?"
+_OF_RULES = "entries INDEXED BY intents_of_rules WHERE kind = 'intent' AND rule != ''"
+_LAST_BEGUN = "SELECT at FROM {where} AND +id > ? AND +id <= ? AND at <= ? ORDER BY at DESC LIMIT 1"
+_BEGUN = "SELECT max(at), count(*) FROM {where} AND +id > ? AND +id <= ? AND at > ? AND at <= ?"
+_AHEAD = "SELECT count(*), max(id) FROM {where} AND +id > ? AND +id <= ? AND at > ?"
+
+
+class _Begun(NamedTuple):
+    """Actions begun."""
+
+    last: float | None
+    number: int
+    """Within the window that was asked for."""
+    ahead: int = 0
+    """Dated ahead of the clock."""
+    unseen: int = 0
+    """The newest of these, where it was not known before that they are; 0 where it was."""
+
+
 # Only a good verification or a person ends a row of failed ones: a run that did not come to
 # verify, or was not seen to, says nothing.
 _LAST_GOOD = (

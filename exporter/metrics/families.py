@@ -108,6 +108,11 @@ CERTIFICATE_EXPIRY = Family(
     "gauge",
     "Unix time at which the panel's certificate expires.",
 )
+CLOCK_SKEW = Family(
+    "brainycp_panel_clock_skew_seconds",
+    "gauge",
+    "Seconds by which the panel's clock, by the Date of its responses, is ahead of ours.",
+)
 HOST_INFO = Family(
     "brainycp_host_info", "gauge", "1, with the host's url, mail server and configured labels."
 )
@@ -135,5 +140,6 @@ HOST_FAMILIES = (
     SERVICE_UP,
     SERVICE_INSTALLED,
     CERTIFICATE_EXPIRY,
+    CLOCK_SKEW,
     HOST_INFO,
 )

@@ -124,6 +124,8 @@ class HostFormatter:
             parts[f.CERTIFICATE_EXPIRY] = (
                 f"{self._plain[f.CERTIFICATE_EXPIRY]}{record.certificate_expiry}\n"
             )
+        if record.clock_skew is not None and (services or queue is not None):
+            parts[f.CLOCK_SKEW] = f"{self._plain[f.CLOCK_SKEW]}{record.clock_skew}\n"
         return tuple(
             [parts[family].encode() if family in parts else b"" for family in HOST_FAMILIES]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -50,8 +51,14 @@ class MetricsPage:
     """
 
     def __init__(
-        self, store: Store, registry: CollectorRegistry, clock: Callable[[], float]
+        self,
+        store: Store,
+        registry: CollectorRegistry,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
+        self._looked = monotonic()
         self._store = store
         self._registry = registry
         self._clock = clock
@@ -59,6 +66,7 @@ class MetricsPage:
         self._texts: dict[str, HostText] = {}
         self._stale_at: dict[str, float] = {}
         self._next_stale_at = float("inf")
+        self._looked_at = 0.0
         self._version = 0
         self._heads: dict[bool, _Head] = {}
         self._lock = asyncio.Lock()
@@ -121,6 +129,10 @@ class MetricsPage:
 
     def _drop_stale(self) -> None:
         now = self._clock()
+        if now < self._looked_at or (now - self._looked_at) < self._monotonic() - self._looked - 1:
+            # The clock was set back: when values go stale is told anew.
+            self.rebuild()
+        self._looked_at, self._looked = now, self._monotonic()
         if now < self._next_stale_at:
             return
         due = [name for name, at in self._stale_at.items() if at <= now]

@@ -11,7 +11,7 @@ from exporter.hostlock import HostLocks
 from exporter.journal import Actor, Entry, JournalError, Kind
 from exporter.layout import guess_words
 from exporter.listing import Listing
-from exporter.remediation.guards import Block, Guard
+from exporter.remediation.guards import Block, Guard, clock_block
 from exporter.remediation.plan import Plan, is_all_frozen_mail, plan_from
 from exporter.remediation.run import Declined, OnBegin, settle_what_was_left
 from exporter.remediation.work import EVERYTHING, Bench, Deed, OnAnswer, Work
@@ -39,6 +39,8 @@ class Prospect:
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By id, messages that may be meant, of which that is not known since these fields are only
     guessed: they are left out."""
+    clock: Block | None = None
+    """What keeps a person from going by ages, in the words that keep a rule from it."""
 
     @property
     def doubt(self) -> str:
@@ -49,7 +51,12 @@ class Prospect:
 
     @property
     def block(self) -> Block | None:
-        """What keeps a person from it as it would keep a rule: guesses, where all rests on them."""
+        """What keeps a person from it as it would keep a rule.
+
+        Clocks that disagree where it goes by ages, and guesses where all rests on them.
+        """
+        if self.clock is not None:
+            return self.clock
         doubt = self.doubt
         return Block(Guard.LAYOUT, doubt) if doubt and not self.plan.messages else None
 
@@ -105,7 +112,8 @@ async def prospect_of(
     plan = plan.by_id_where_it_costs_little(deed.action, bench.parallel)
     missing = (only or frozenset()) - plan.ids
     unmeant = (missing & listing.ids) - withheld.keys()
-    return Prospect(plan, listing, missing - listing.ids, unmeant, withheld)
+    clock = clock_block(listing.clock_skew, deed.selector)
+    return Prospect(plan, listing, missing - listing.ids, unmeant, withheld, clock)
 
 
 async def do_by_hand(

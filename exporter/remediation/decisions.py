@@ -128,13 +128,16 @@ def resume(journal: Journal, actor: str, who: str) -> str:
 
 
 def resume_rule(journal: Journal, host: HostConfig, rule: str, actor: str, who: str) -> str:
-    """Let a stopped rule go on; why it was stopped, "" when it was not.
+    """Let a rule go on that is stopped, or held back by an action dated ahead of the clock.
+
+    Why it was held back, "" when it was not.
 
     Raises:
         JournalError: it was not written down.
     """
-    stopped = journal.rule_facts(host.name, rule, host.panel).stopped
-    if stopped:
+    facts = journal.rule_facts(host.name, rule, host.panel)
+    held = facts.stopped or (_AHEAD if facts.dated_ahead else "")
+    if held:
         entry = Entry(
             Kind.RULE_RESUMED,
             host=host.name,
@@ -144,4 +147,7 @@ def resume_rule(journal: Journal, host: HostConfig, rule: str, actor: str, who: 
             text=f"Resumed by {who}.",
         )
         journal.add(entry)
-    return stopped
+    return held
+
+
+_AHEAD = "An action is dated ahead of the clock, which was set back."

@@ -49,7 +49,7 @@ held, or for a silence: until then each poll would cost it another list."""
 _AFTER_LISTING = frozenset(
     {
         *(Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES),
-        *(Guard.UNSETTLED, Guard.SILENCE, Guard.LAYOUT),
+        *(Guard.UNSETTLED, Guard.SILENCE, Guard.LAYOUT, Guard.CLOCK),
     }
 )
 
@@ -162,13 +162,22 @@ class Desk:
         self._config = RemediationConfig()
         self._locks = HostLocks(journal.path)
         self._hosts: dict[str, HostState] = {}
-        self._follower = JournalFollower(journal, self.tally, clock=clock, sleep=sleep)
+        self._follower = JournalFollower(
+            journal, self.tally, clock=clock, monotonic=monotonic, sleep=sleep
+        )
         self._acting = 0
         self._parallel = 1
         self._ends = asyncio.Event()
         """Set once nothing more may begin, and no further message be sent."""
         self._tasks: set[asyncio.Task[None]] = set()
         """Under way, also for hosts that have left the config."""
+
+    def compare_clocks(self, skew: Callable[[], float | None]) -> None:
+        """Forget nothing for being old unless our clock agrees with the panels'.
+
+        `skew` tells by how many seconds theirs are ahead; None where that is not known.
+        """
+        self._follower.skew = skew
 
     # --- the config ----------------------------------------------------------------------------
 
@@ -424,7 +433,7 @@ class Desk:
                 elif (
                     request.actor is Actor.RULE
                     and (state.clock.tripped or state.doubt)
-                    and self._clock() >= state.rest_until
+                    and self._monotonic() >= state.rest_until
                 ):
                     await self._let(host, rule, state, request)
         except Exception:
@@ -639,7 +648,7 @@ class Desk:
         if block is None or (self._stopped and request.actor is not Actor.RULE):
             return  # that the daemon ends is no answer to who asked
         if block.guard in _AFTER_LISTING:
-            state.rest_until = self._clock() + LOOK_AGAIN
+            state.rest_until = self._monotonic() + LOOK_AGAIN
         self.tally.blocked(rule.name, block.guard)
         if not is_news(block, before):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +14,7 @@ from exporter.config.remediation import RemediationConfig
 from exporter.files import file_exists
 from exporter.journal import Entry, JournalError
 from exporter.journal.thread import JournalThread
+from exporter.remediation.guards import CLOCKS_AGREE_WITHIN
 from exporter.remediation.tally import COUNTED, Tally
 
 log = structlog.get_logger(__name__)
@@ -33,12 +35,16 @@ class JournalFollower:
         tally: Tally,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.journal = journal
         self.tally = tally
         tally.problem = lambda: journal.problem
         self._clock = clock
+        self._monotonic = monotonic
+        self.skew: Callable[[], float | None] = lambda: 0.0
+        """Tells by how many seconds the panels' clocks are ahead of ours; None for not known."""
         self._sleep = sleep
         self._config = RemediationConfig()
 
@@ -48,7 +54,7 @@ class JournalFollower:
 
     async def run(self) -> None:
         """Follow the journal, and prune it now and then; ends only by being cancelled."""
-        prune_at = 0.0
+        prune_at = -math.inf
         told = ""
         while True:
             try:
@@ -56,8 +62,8 @@ class JournalFollower:
                     await self.read_journal()
                     self.tally.known = True
                     await self.journal.demand_usable()
-                    if self._clock() >= prune_at:
-                        prune_at = self._clock() + PRUNE_EVERY
+                    if self._monotonic() >= prune_at and self._knows_the_time():
+                        prune_at = self._monotonic() + PRUNE_EVERY
                         await self._prune()
                 else:
                     self.tally.known = True  # no journal: nothing was ever done
@@ -87,6 +93,15 @@ class JournalFollower:
         pause_file = await asyncio.to_thread(file_exists, self._config.pause_file)
         facts = await self.journal.do(lambda journal: journal.fleet_facts())
         self.tally.paused = bool(facts.paused) or pause_file is not False
+
+    def _knows_the_time(self) -> bool:
+        """Whether what is older than the journal is kept can be told.
+
+        A clock that is months ahead, at the start or by a jump, would have all be so: the panels'
+        clocks must agree with it.
+        """
+        skew = self.skew()
+        return skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN
 
     async def _prune(self) -> None:
         before = self._clock() - self._config.journal_keep

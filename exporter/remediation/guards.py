@@ -5,19 +5,27 @@ A guard that cannot know its answer blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from exporter.config.conditions import Condition
 from exporter.config.remediation import Mode, RemediationConfig, RemediationRule
+from exporter.config.selectors import Selector
 from exporter.config.windows import DAYS, Window
 from exporter.journal.entries import Actor, FleetFacts, RuleFacts
 from exporter.text import duration
 
 FAILED_VERIFICATIONS = 3
 """In a row, after which a rule stops itself on a host."""
+
+CLOCKS_AGREE_WITHIN = 300.0
+"""Seconds by which a panel's clock and ours may differ where anything is done by an age: the least
+that rules are written in are minutes, and hosts whose time is kept differ by less than one."""
+
+AGE_FIGURE = "queue_oldest_message_age_seconds"
 
 HOSTS_BEFORE_A_STORM = 2
 """So many hosts may always want an action; the storm brake counts from there."""
@@ -134,6 +142,38 @@ def block_under_way(
     if effective_mode(config) != "enforce":
         return Block(Guard.MODE, f"remediation.mode is {effective_mode(config)} now.")
     return None
+
+
+def clock_block(
+    skew: float | None, selector: Selector, when: Iterable[Condition] = ()
+) -> Block | None:
+    """Why ages are not to be gone by now; None where nothing is done by them, or clocks agree.
+
+    Whichever of the two clocks is wrong: by ours dates are read, and by the panel's it tells ages.
+    `limit` goes by them, too: it means the oldest.
+    """
+    named = [
+        name
+        for name in ("older_than", "younger_than", "limit")
+        if getattr(selector, name) is not None
+    ]
+    named += [str(condition) for condition in when if condition.figure == AGE_FIGURE]
+    if not named or (skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN):
+        return None
+    by = ", ".join(named)
+    if skew is None:
+        return Block(
+            Guard.CLOCK,
+            f"The panel's responses tell no Date, so that it is not known whether its clock and "
+            f"this machine's agree, and {by} goes by ages.",
+        )
+    which = "ahead of" if skew > 0 else "behind"
+    return Block(
+        Guard.CLOCK,
+        f"The panel's clock is {duration(abs(skew))} {which} this machine's, and {by} goes by "
+        f"ages; more than {duration(CLOCKS_AGREE_WITHIN)} is too much. Set the one that is wrong: "
+        "`timedatectl` tells whether a machine's time is kept.",
+    )
 
 
 def effective_mode(config: RemediationConfig) -> Mode:
@@ -262,11 +302,11 @@ def _cooldown(rule: RemediationRule, _: RemediationConfig, situation: Situation)
 def cooldown_until(rule: RemediationRule, last_begun: float | None, now: float) -> float | None:
     """Unix time from which a rule may act again; None when its cooldown is over, or never was.
 
-    An action that lies ahead of the clock, which was set back, holds it back until then.
+    An action that lies ahead of the clock, which was set back, holds it no longer than one now.
     """
     if last_begun is None or now - last_begun >= rule.cooldown:
         return None
-    return last_begun + rule.cooldown
+    return min(last_begun, now) + rule.cooldown
 
 
 def _max_per_day(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:

@@ -18,6 +18,7 @@ from exporter.remediation.guards import (
     Block,
     Guard,
     Situation,
+    clock_block,
     deed_of,
     effective_mode,
     first_block,
@@ -25,7 +26,7 @@ from exporter.remediation.guards import (
 from exporter.remediation.plan import Plan, Verdict, plan_of
 from exporter.remediation.silence import silence_of
 from exporter.remediation.under_way import UnderWay
-from exporter.remediation.work import Bench, Deed, OnAnswer, Work, settle
+from exporter.remediation.work import EVERYTHING, Bench, Deed, OnAnswer, Work, settle
 from exporter.rules import Figures, failures_behind, holds, readings
 from exporter.snapshot import HostGoneError, HostSnapshot
 
@@ -188,6 +189,9 @@ class _Run:
         await self._demand_no_silence()
         snapshot = await self.bench.poll(self.bench.host)
         why = readings(snapshot, self.rule.when)
+        clocks = clock_block(snapshot.clock_skew, EVERYTHING, self.rule.when)
+        if clocks is not None:
+            raise _BlockedError(clocks)
         self._demand_that_it_holds(snapshot, why)
         plan = self.plan = await self._make_plan()
         deed = Deed.of(self.rule)
@@ -317,6 +321,9 @@ class _Run:
         except PanelError as error:
             reason = f"The queue could not be listed: {error}"
             raise _BlockedError(Block(Guard.LISTING, reason)) from None
+        block = clock_block(listing.clock_skew, rule.selector, rule.when)
+        if block is not None:
+            raise _BlockedError(block)
         plan = plan_of(rule, listing, self.approved)
         if isinstance(plan, Block):
             raise _BlockedError(plan)

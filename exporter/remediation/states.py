@@ -50,7 +50,7 @@ class RuleState:
     withdrawn: bool = False
     """Whether all that is known to have asked for it took it back."""
     rest_until: float = 0.0
-    """Unix time before which the panel is not asked again for it."""
+    """Monotonic time before which the panel is not asked again for it."""
     unwanted: bool = False
     """Whether surely nobody wants it to act. Of a rule without conditions that is known once who
     asked for it has taken it back: what was asked of an earlier process may still be so."""

@@ -132,7 +132,10 @@ class Tally:
         return [known for known in found if known is not None]
 
     def begun(self, key: tuple[str, str]) -> float | None:
-        """When the last action of a rule on a host began: its cooldown counts from there."""
+        """When the last action of a rule on a host began: its cooldown counts from there.
+
+        As it was written down: the journal itself knows what a clock that was set makes of it.
+        """
         told = (known.begun for known in self._known(key))
         return max((at for at in told if at is not None), default=None)
 

@@ -198,3 +198,29 @@ def test_senders(value: object, sender: str | None) -> None:
 )
 def test_recipients(value: object, told: object) -> None:
     assert read_recipients(value) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        # NOW is a Friday, 15 January 2027, 08:00 UTC.
+        ("Jan 15 07:59:00", 60),
+        ("Jan 15 08:00:30", 0),  # a clock a little ahead
+        # What would be in the future, with or without its weekday.
+        ("Jan 15 08:05:00", None),
+        ("Jan 15 23:00:00", None),
+        ("Jan 17 08:00:00", None),
+        ("Sun Jan 17 08:00:00", None),
+        ("Jun 15 08:00:00", None),
+        ("Tue Jun 15 08:00:00", None),
+        # Of the year before, as everybody can see, or as its weekday says.
+        ("Dec 31 08:00:00", 15 * 86400),
+        ("Thu Dec 31 08:00:00", 15 * 86400),
+        ("Aug 15 08:00:00", 153 * 86400),
+        ("Mon Jun 15 08:00:00", 214 * 86400),
+    ],
+)
+def test_a_date_without_a_year_that_would_be_in_the_future_is_unknown(
+    text: str, age: float | None
+) -> None:
+    assert values.AgeReader(1_800_000_000.0, UTC).read(text) == age

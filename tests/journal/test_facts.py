@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.config.models import HostConfig
 from exporter.journal import Entry, FleetFacts, Journal, Kind, Outcome, RuleFacts
+from exporter.remediation import decisions
 from exporter.remediation.tally import COUNTED, Tally
 from exporter.snapshot import PanelId
 from tests.builders import NOW
@@ -57,10 +60,10 @@ def test_of_what_was_never_written_nothing_is_known(journal: Journal) -> None:
         ([3 * DAY, 2 * DAY], 2 * DAY, 0),
         ([3 * DAY, 23 * HOUR, 5], 5, 2),
         ([400 * DAY], 400 * DAY, 0),
-        # The clock was set back: what lies ahead of it was done nevertheless.
-        ([-HOUR], -HOUR, 1),
-        ([-30 * DAY, 5], -30 * DAY, 2),
-        ([5, -HOUR, 10], -HOUR, 3),
+        # The clock was set back: what lies ahead of it was done nevertheless, as if just now.
+        ([-HOUR], 0, 1),
+        ([-30 * DAY, 5], 0, 2),
+        ([5, -HOUR, 10], 0, 3),
     ],
 )
 def test_actions_begun_are_counted_over_a_day_and_the_last_is_known_for_ever(
@@ -68,6 +71,79 @@ def test_actions_begun_are_counted_over_a_day_and_the_last_is_known_for_ever(
 ) -> None:
     told = facts(tell((ago, intent(f"r{number}")) for number, ago in enumerate(begun)))
     assert (told.last_begun, told.begun_today) == (NOW - last, today)
+
+
+def test_an_action_dated_ahead_holds_from_when_it_was_first_seen_so(
+    journal: Journal, open_journal: Opens, clock: Clock
+) -> None:
+    """Not until the clock has come there, and not anew with each look or restart."""
+    clock.now = NOW + 95 * DAY
+    journal.add(intent("r1"))
+    clock.now = NOW
+    assert (facts(journal).last_begun, facts(journal).dated_ahead) == (NOW, True)
+    assert journal.fleet_facts().begun_this_hour == 1
+    clock.now = NOW + HOUR
+    again = open_journal()
+    for one in (journal, again):
+        assert (facts(one).last_begun, facts(one).begun_today) == (NOW, 1)
+        assert one.fleet_facts().begun_this_hour == 0
+    clock.now = NOW + DAY
+    assert (facts(journal).last_begun, facts(journal).begun_today) == (NOW, 0)
+    # The clock is set back once more: from now on, that is.
+    clock.now = NOW - 30 * DAY
+    assert (facts(journal).last_begun, facts(journal).begun_today) == (NOW - 30 * DAY, 1)
+    clock.now += 3 * DAY
+    assert (facts(journal).last_begun, facts(journal).begun_today) == (NOW - 30 * DAY, 0)
+
+
+def test_a_person_clears_an_action_dated_ahead(journal: Journal, clock: Clock) -> None:
+    journal.add(intent("r0"))
+    clock.now = NOW + 95 * DAY
+    journal.add(intent("r1"))
+    clock.now = NOW + 60
+    said = decisions.resume_rule(journal, MX1, "purge", "person:anna", "anna")
+    assert "is dated ahead of the clock" in said
+    assert facts(journal) == RuleFacts(last_begun=NOW, begun_today=1)
+    assert decisions.resume_rule(journal, MX1, "purge", "person:anna", "anna") == ""
+    clock.now = NOW + 96 * DAY
+    # Its time has come: by then it is as old as it says.
+    assert facts(journal).last_begun == NOW + 95 * DAY
+
+
+@pytest.mark.parametrize("jump", [DAY, 95 * DAY, -DAY, -95 * DAY, 90.0, -90.0])
+def test_a_jump_of_the_clock_neither_frees_a_limit_nor_makes_a_rest_longer(
+    path: Path, clock: Clock, jump: float
+) -> None:
+    """What was written before it is as old as the time that has passed says."""
+    passed = 0.0
+
+    def set_to(seconds: float, jumped: float = 0.0) -> None:
+        nonlocal passed
+        passed, clock.now = seconds, NOW + seconds + jumped
+
+    journal = Journal.open(path, clock=clock, monotonic=lambda: passed)
+    journal.add(replace(entry(REQUESTED, "a")), plan())
+    journal.add(replace(entry(APPROVED, "a")))
+    journal.add(intent("r1"))
+    set_to(600, jump)
+    told = facts(journal)
+    assert (clock.now - (told.last_begun or 0), told.begun_today) == (600, 1)
+    assert journal.fleet_facts().begun_this_hour == 1
+    assert told.approval == "approved"
+    journal.add(intent("r2"))
+    set_to(1200, jump)
+    told = facts(journal)
+    assert (clock.now - (told.last_begun or 0), told.begun_today) == (600, 2)
+    # It is set right again: what was written meanwhile moves along.
+    set_to(1500)
+    told = facts(journal)
+    assert (clock.now - (told.last_begun or 0), told.begun_today) == (900, 2)
+    assert journal.fleet_facts().begun_this_hour == 2
+    set_to(4100)
+    assert journal.fleet_facts().begun_this_hour == 1
+    set_to(DAY + 601)
+    assert facts(journal).begun_today == 0
+    journal.close()
 
 
 @pytest.mark.parametrize("how", Outcome)
@@ -474,6 +550,8 @@ def test_what_was_asked_for_is_the_panels(journal: Journal) -> None:
 
 PANELS = [PanelId(), HERE, HERE, RENEWED, ELSEWHERE]
 
+MX1 = HostConfig(name="mx1", url="http://mx1", username="u", password="p")
+
 STEPS = st.tuples(
     # Mostly forward; now and then the clock is set, by a lot or a little.
     st.one_of(
@@ -502,7 +580,12 @@ def told_of(step: Step) -> Entry:
 
 
 def by_reading_all(
-    entries: list[Entry], now: float, host: str, rule: str, panel: PanelId | None
+    entries: list[Entry],
+    now: float,
+    seen: dict[int, float],
+    host: str,
+    rule: str,
+    panel: PanelId | None,
 ) -> RuleFacts:
     """The facts as one would work them out by hand, but for the messages approved."""
     own = [
@@ -511,7 +594,11 @@ def by_reading_all(
         if e.rule == rule
         and (e.host == host if panel is None or not e.panel.url else e.panel.url == panel.url)
     ]
-    begun = [e.at for e in own if e.kind is Kind.INTENT]
+    begun = [e.at for e in own if e.kind is Kind.INTENT and e.at <= now]
+    resumed = max((e.id for e in own if e.kind is RESUMED), default=0)
+    ahead = [e.id for e in own if e.kind is Kind.INTENT and e.at > now and e.id > resumed]
+    if ahead:  # as if all were begun when the last of them was first seen to be ahead
+        begun += [seen.setdefault(max(ahead), now)] * len(ahead)
     stops = [e for e in own if e.kind in {Kind.STOPPED, Kind.DISABLED, RESUMED}]
     row = 0
     for e in own:
@@ -534,6 +621,7 @@ def by_reading_all(
     return RuleFacts(
         last_begun=max(begun, default=None),
         begun_today=sum(at > now - DAY for at in begun),
+        dated_ahead=bool(ahead),
         stopped=stops[-1].text if stops and stops[-1].kind is not RESUMED else "",
         failed_verifications=row,
         approval=words[approval.kind] if approval else "",
@@ -583,12 +671,12 @@ def counted(entries: list[Entry]) -> Tally:
 WHOSE = [
     (host, rule, panel)
     for host in ("mx1", "mx2")
-    for rule in ("purge", "retry")
-    for panel in (None, HERE, RENEWED, ELSEWHERE)
+    for rule, panels in (("purge", (None, HERE, RENEWED, ELSEWHERE)), ("retry", (HERE,)))
+    for panel in panels
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     story=st.lists(STEPS, max_size=25),
     later=st.floats(0, 30 * DAY),
@@ -615,6 +703,7 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
         unsettled = [journal.unsettled(host, panel) for host, _, panel in WHOSE]
         return journal.fleet_facts().paused, journal.unsettled(), unsettled
 
+    seen: dict[int, float] = {}
     try:
         for step in story:
             clock.now += step[0]
@@ -622,13 +711,17 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
         clock.now += later
         everything = journal.entries()
 
+        def first() -> int:
+            """What is dated ahead the tally tells as it was written."""
+            return int(any(e.at > clock.now for e in everything))
+
         def expected() -> list[RuleFacts]:
-            return [by_reading_all(everything, clock.now, *whose) for whose in WHOSE]
+            return [by_reading_all(everything, clock.now, seen, *whose) for whose in WHOSE]
 
         assert known() == expected()
         tally = counted(everything)
-        assert [projected(tally, *whose, clock.now) for whose in WHOSE] == [
-            in_memory(fact) for fact in known()
+        assert [projected(tally, *whose, clock.now)[first() :] for whose in WHOSE] == [
+            in_memory(fact)[first() :] for fact in known()
         ]
         before, hour = others(), journal.fleet_facts()
         deleted = journal.prune(clock.now - keep)
@@ -641,8 +734,8 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
             journal.prune(clock.now - keep)
             assert (known(), others()) == (expected(), before)
             tally = counted(journal.entries())
-            assert [projected(tally, *whose, clock.now) for whose in WHOSE] == [
-                in_memory(fact) for fact in expected()
+            assert [projected(tally, *whose, clock.now)[first() :] for whose in WHOSE] == [
+                in_memory(fact)[first() :] for fact in expected()
             ]
     finally:
         journal.close()

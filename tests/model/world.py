@@ -138,6 +138,7 @@ class Panel:
     """One panel with its queue, as a client of it: the stand-in's replies without a network."""
 
     certificate_expiry = None
+    clock_skew = 0.0
 
     def __init__(self, host: HostConfig, world: World) -> None:
         self.host = host

@@ -63,7 +63,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "alerting/groups.py": (("time", "asyncio", "aiohttp", "exporter.journal"), ()),
     "alerting/watches.py": (("time", "asyncio", "aiohttp", "exporter.journal"), ()),
     "journal": (("exporter", "aiohttp"), ("exporter.journal", "exporter.ownership",
-                                          "exporter.snapshot")),
+                                          "exporter.hostlock", "exporter.snapshot")),
     "listing.py": (("exporter",), ("exporter.config", "exporter.panel", "exporter.selection",
                                    "exporter.snapshot")),
     "remediation/guards.py": (("time", "asyncio", "aiohttp", "exporter.panel"), ()),

@@ -258,6 +258,8 @@ def test_more_frozen_mail_than_is_kept_is_not_one_operation() -> None:
 class Scripted:
     """A client of a panel that answers what it is told to."""
 
+    clock_skew = 7.5
+
     def __init__(self, **replies: Sequence[bytes]) -> None:
         self.host = host()
         self.replies = {name: iter(told) for name, told in replies.items()}

@@ -14,6 +14,10 @@ from functools import lru_cache
 MAX_AGE = 10 * 365 * 86400.0
 """Seconds. No mail server keeps a message this long: an age above is a clock's or a zero's."""
 
+HALF_A_YEAR = timedelta(days=183)
+"""A date without a year that comes within this time may be that of a panel whose clock is ahead;
+no queue holds mail for as long as the half year that it would be old otherwise."""
+
 CLOCK_SKEW = 60.0
 """Seconds by which a panel's clock may be ahead: an arrival that near in the future is now."""
 
@@ -301,32 +305,34 @@ class AgeReader:
         zone = _zone(match["zone"]) if match["zone"] else self.zone
         if zone is None:
             return None
-        month = int(match["month"]) if "month" in match.re.groupindex else 0
-        month = month or _MONTHS[match["name"].lower()]
+        if match["year"]:
+            moment = _moment(match, int(match["year"]), zone)
+            told = moment is not None and _is_weekday(match, moment)
+            return moment.timestamp() if moment is not None and told else None
+        return self._without_year(match, zone)
+
+    def _without_year(self, match: re.Match[str], zone: tzinfo) -> float | None:
+        """The last such date; None where the next one may be meant, by a clock that is ahead."""
         try:
-            latest = datetime.fromtimestamp(self.now, zone) + timedelta(days=1)
+            year = datetime.fromtimestamp(self.now, zone).year
+            latest = datetime.fromtimestamp(self.now + CLOCK_SKEW, zone)
         except (ValueError, OverflowError, OSError):
             return None
-        years = [int(match["year"])] if match["year"] else range(latest.year, latest.year - 9, -1)
-        for year in years:
-            try:
-                moment = datetime(
-                    year,
-                    month,
-                    int(match["day"]),
-                    int(match["hour"]),
-                    int(match["minute"]),
-                    int(match["second"] or 0),
-                    tzinfo=zone,
-                )
-                # An hour that a change of the clocks repeats or skips tells no moment.
-                if moment.utcoffset() != moment.replace(fold=1).utcoffset():
-                    return None
-                if match["year"] or moment <= latest:
-                    return moment.timestamp() if _is_weekday(match, moment) else None
-            except (ValueError, OverflowError):
-                continue
-        return None
+        past = next_one = None
+        for back in range(-1, 9):
+            moment = _moment(match, year - back, zone)
+            if moment is not None and moment <= latest:
+                past = moment
+                break
+            next_one = moment or next_one
+        if past is None or not _is_weekday(match, past):
+            return None
+        # An hour that a change of the clocks repeats or skips tells no moment.
+        if past.utcoffset() != past.replace(fold=1).utcoffset():
+            return None
+        named = match.groupdict().get("weekday") is not None
+        soon = next_one is not None and next_one - latest < HALF_A_YEAR
+        return None if soon and not named else past.timestamp()
 
 
 def plausible_age(age: float, skew: float = CLOCK_SKEW) -> float | None:
@@ -339,6 +345,20 @@ def _match_date(text: str) -> re.Match[str] | None:
         return None
     text = text.strip()
     return next((m for pattern in _DATES if (m := pattern.fullmatch(text))), None)
+
+
+def _moment(match: re.Match[str], year: int, zone: tzinfo) -> datetime | None:
+    """A date in a year; None where that has none such, or a change of the clocks hides it."""
+    month = int(match["month"]) if "month" in match.re.groupindex else 0
+    month = month or _MONTHS[match["name"].lower()]
+    clock = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
+    try:
+        moment = datetime(year, month, int(match["day"]), *clock, tzinfo=zone)
+        # One that is repeated or skipped tells no moment.
+        hidden = moment.utcoffset() != moment.replace(fold=1).utcoffset()
+    except (ValueError, OverflowError):
+        return None
+    return None if hidden and match["year"] else moment
 
 
 def _is_weekday(match: re.Match[str], moment: datetime) -> bool:

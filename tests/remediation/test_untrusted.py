@@ -1,0 +1,218 @@
+"""What cannot be trusted stops everything: the journal, what stands beside it, and the clocks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.journal import Entry, Journal, Kind
+from exporter.panel import client as client_module
+from exporter.remediation import follower
+from exporter.standin.exim import EximQueue
+from tests.cli import shell
+from tests.daemon.conftest import eventually, host
+from tests.fixtures.standin import PanelServer
+from tests.remediation.conftest import (
+    BY_ID,
+    Site,
+    StartSite,
+    changing,
+    config,
+    freeze,
+    rule,
+)
+
+
+def damage(path: Path) -> None:
+    """Make an old entry unreadable, as a failing disk may."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("DROP TRIGGER entries_stay")
+    connection.execute("UPDATE entries SET kind = 'sesame@example.com' WHERE id = 1")
+    connection.close()
+
+
+def lose(ending: str) -> Callable[[Path], None]:
+    def lose(path: Path) -> None:
+        path.with_name(path.name + ending).unlink()
+
+    return lose
+
+
+LOSSES = {
+    "an entry": damage,
+    "the log": lose("-wal"),
+    "its index": lose("-shm"),
+    "the locks": lose("-hosts.lock"),
+}
+
+
+async def text_of(site: Site, path: str) -> str:
+    async with site.running.session.get(site.running.url + path) as answer:
+        assert answer.status == 200
+        return await answer.text()
+
+
+@pytest.mark.parametrize("what", LOSSES)
+async def test_nothing_begins_and_all_the_rest_goes_on(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    monkeypatch.setattr(follower, "READ_EVERY", 0.02)
+    freeze(queue, 8)
+    site = await start_site(config(panel, rules=[rule(cooldown="1s", max_per_day=9)]))
+    assert site.story()[-1] == ("outcome", "ok")
+    assert "brainycp_state_usable 1.0" in await text_of(site, "/metrics")
+    before = len(changing(panel))
+    freeze(queue, 8, first=100)
+    LOSSES[what](site.path)
+    await site.look()
+    await site.look()
+    assert len(changing(panel)) == before
+    assert await panel.panel.queue.count() == 8
+
+    async def told() -> bool:
+        return "brainycp_state_usable 0.0" in await text_of(site, "/metrics")
+
+    await eventually(told)
+    metrics = await text_of(site, "/metrics")
+    assert 'brainycp_remediation_blocked_total{guard="journal",rule="purge"}' in metrics
+    assert 'brainycp_queue_messages{host="mx1"} 8' in metrics
+    assert 'brainycp_remediation_actions_total{action="purge_frozen"' in metrics
+    assert '"kind":"outcome"' in (await text_of(site, "/api/v1/journal")).replace(" ", "")
+    assert "the journal cannot be used" in (await text_of(site, "/")).lower()
+    for page in ("/", "/remediation", "/journal"):
+        assert "sesame" not in await text_of(site, page)
+
+
+async def test_neither_does_anything_by_hand(
+    panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    ids = freeze(queue, 3)
+    path = tmp_path / "journal.db"
+    file = shell.write_config(tmp_path, host("mx1", panel.url))
+    code, _, _ = await shell.run(
+        "queue", "delete", "mx1", "--id", ids[0], "--yes", "--config", file
+    )
+    assert code == 0
+    before = len(changing(panel))
+    damage(path)
+    code, _, error = await shell.run(
+        "queue", "delete", "mx1", "--id", ids[1], "--yes", "--config", file
+    )
+    assert (code, "is damaged (entry 1 cannot be read)" in error) == (1, True), error
+    assert "sesame" not in error
+    assert len(changing(panel)) == before
+
+
+async def test_a_pause_that_the_daemon_does_not_see_says_so(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    """Its files were removed under it: it ends by itself, and the pause is in another log."""
+    freeze(queue, 8)
+    site = await start_site(config(panel, rules=[rule()]))
+    for ending in ("-wal", "-shm"):
+        LOSSES["the log" if ending == "-wal" else "its index"](site.path)
+    file = shell.write_config(tmp_path, host("mx1", panel.url))
+    code, _, error = await shell.run("remediation", "pause", "--config", file)
+    assert code == 1
+    assert "a running exporter has another journal open" in error.replace("\n", " ")
+
+
+async def test_a_pause_that_the_daemon_sees_says_nothing_of_the_kind(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    freeze(queue, 8)
+    await start_site(config(panel, rules=[rule()]))
+    file = shell.write_config(tmp_path, host("mx1", panel.url))
+    code, said, error = await shell.run("remediation", "pause", "--config", file)
+    assert (code, "another journal" in said + error) == (0, False)
+
+
+# --- clocks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skew", [400.0, -400.0, 95 * 86400.0, None])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"select": {"frozen": True, "older_than": "1h"}},
+        {"select": {"frozen": True, "younger_than": "9d"}},
+        {"select": {"frozen": True, "limit": 3}},
+        {"when": ["queue_oldest_message_age_seconds > 1h"]},
+    ],
+)
+async def test_no_selector_goes_by_age_where_the_clocks_disagree(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    skew: float | None,
+    keys: dict[str, object],
+) -> None:
+    monkeypatch.setattr(client_module, "skew_of", lambda *_: skew)
+    freeze(queue, 8)
+    site = await start_site(config(panel, rules=[rule(**{**BY_ID, **keys})]))
+    assert changing(panel) == []
+    assert site.blocks() == ["clock"]
+    (block,) = site.journal(Kind.BLOCKED)
+    assert ("tell no Date" if skew is None else "The panel's clock is") in block.text
+    shown = 'brainycp_panel_clock_skew_seconds{host="mx1"}'
+    assert (f"{shown} {skew}\n" in await text_of(site, "/metrics")) is (skew is not None)
+
+
+async def test_where_they_agree_it_does(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    keys = {"select": {"frozen": True, "older_than": "1h", "limit": 9}}
+    site = await start_site(config(panel, rules=[rule(**{**BY_ID, **keys})]))
+    assert site.story()[-1] == ("outcome", "ok")
+    told = await site.running.value("panel_clock_skew_seconds", host="mx1")
+    assert told is not None
+    assert abs(told) < 2
+
+
+async def test_what_does_not_go_by_age_acts_whatever_the_clocks_say(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "skew_of", lambda *_: 95 * 86400.0)
+    freeze(queue, 8)
+    site = await start_site(config(panel, rules=[rule(**BY_ID)]))
+    assert site.story()[-1] == ("outcome", "ok")
+
+
+async def test_a_start_with_a_clock_ahead_of_the_panels_prunes_nothing(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As by the panels' clocks it lies 95 days behind the time; once they agree, it goes."""
+    monkeypatch.setattr(follower, "READ_EVERY", 0.02)
+    skew: list[float | None] = [None]
+    monkeypatch.setattr(client_module, "skew_of", lambda *_: skew[0])
+    old = Journal.open(tmp_path / "journal.db", clock=lambda: 1_000_000_000.0)
+    for _ in range(5):
+        old.add(Entry(Kind.BLOCKED, host="mx1", rule="other"))
+    old.close()
+    site = await start_site(config(panel, rules=[rule()]))
+
+    async def left(count: int) -> bool:
+        return len(site.journal(Kind.BLOCKED)) == count
+
+    for wrong in (None, -95 * 86400.0, 95 * 86400.0):
+        skew[0] = wrong
+        await site.look()
+        for _ in range(3):
+            await site.running.daemon._desk.read_journal()
+        assert await left(5)
+    skew[0] = 1.0
+    await site.look()
+    await eventually(lambda: left(0))

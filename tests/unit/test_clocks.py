@@ -1,0 +1,79 @@
+"""Clocks that are set, and clocks that disagree, where nothing acts: values, dates, figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from exporter.config.models import HostConfig
+from exporter.panel.client import skew_of
+from exporter.snapshot import QUEUE, CollectorResult, HostSnapshot, QueueState
+from exporter.store import HostRecord, fleet_skew
+from tests.builders import NOW
+
+HOST = HostConfig(name="mx1", url="http://mx1", username="u", password="p")
+
+
+def record(passed: list[float]) -> HostRecord:
+    """A host that was polled at NOW, of which a value counts for three minutes."""
+    told = HostRecord(HOST, 60.0, 3.0, monotonic=lambda: passed[0])
+    result = CollectorResult(QUEUE, NOW, 1.0, QueueState(5, None))
+    told.add(HostSnapshot("mx1", NOW, (result,), clock_skew=1.5))
+    return told
+
+
+@pytest.mark.parametrize("set_back", [0.0, 60.0, 3600.0, 95 * 86400.0])
+def test_a_clock_set_back_keeps_no_stale_value(set_back: float) -> None:
+    passed = [0.0]
+    told = record(passed)
+    passed[0] = 179.0
+    now = NOW + 179 - set_back
+    assert told.queue(now) is not None
+    assert told.next_stale_at(now) == pytest.approx(now + 1)
+    passed[0] = 181.0
+    assert told.queue(NOW + 181 - set_back) is None
+    assert told.next_stale_at(NOW + 181 - set_back) == float("inf")
+
+
+def test_a_jump_forward_leaves_no_value_that_may_be_old() -> None:
+    told = record([0.0])
+    assert told.queue(NOW + 3600) is None
+
+
+@pytest.mark.parametrize(
+    ("date", "skew"),
+    [
+        ("Fri, 15 Jan 2027 08:00:00 GMT", 0.5),
+        ("Fri, 15 Jan 2027 08:06:40 GMT", 400.5),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", -3599.5),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", -NOW + 0.5),
+        ("", None),
+        ("soon", None),
+        ("Fri, 15 Jan 2027", None),
+        ("Fri, 99 Jan 2027 08:00:00 GMT", None),
+        ("Fri, 15 Jan 2027 08:00:00 GMT" + " " * 10**5, None),
+        ("\xe9", None),
+    ],
+)
+def test_the_date_of_a_response_against_the_middle_of_the_request(
+    date: str, skew: float | None
+) -> None:
+    assert skew_of(date, NOW) == skew
+
+
+def test_the_fleets_clocks_are_as_most_of_them_are() -> None:
+    told = record([0.0])
+    others = [replace(told, clock_skew=skew) for skew in (None, 0.5, 95 * 86400.0)]
+    assert fleet_skew([]) is None
+    assert fleet_skew(others[:1]) is None
+    assert fleet_skew([told, *others]) == 1.5
+
+
+def test_what_a_panel_told_of_its_clock_stays_until_it_tells_anew() -> None:
+    told = record([0.0])
+    failed = HostSnapshot("mx1", NOW + 60, ())
+    told.add(failed)
+    assert told.clock_skew == 1.5
+    told.add(replace(failed, clock_skew=0.0))
+    assert told.clock_skew == 0.0
