@@ -22,6 +22,7 @@ from exporter.panel.decode import (
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.queue_decoder import QueueDecoder
+from exporter.panel.secrecy import blot_out_text, tells
 from exporter.snapshot import (
     QUEUE,
     UNTOLD,
@@ -155,6 +156,7 @@ async def _queue(context: PollContext) -> QueueState:
         if messages or error.reason is not Reason.UNEXPECTED:
             raise
         update = await read(_EMPTY_LIST)
+    update = _discreet(update, context.host)
     if messages and not update.stats.listed:
         # A list without a row tells nothing of messages that are there by the other count: the
         # next one is compared with the one before.
@@ -171,6 +173,15 @@ async def _queue(context: PollContext) -> QueueState:
     return QueueState(
         messages, update.stats, entered, left, shape=update.shape, samples=update.samples
     )
+
+
+def _discreet(update: QueueUpdate, host: HostConfig) -> QueueUpdate:
+    """An update whose words, which are shown, hold no secret: a key may be one, or a short row."""
+    words, secrets = (update.shape, *update.samples), host.secret_values
+    if not any(tells(text, secrets) for text in words if text):
+        return update
+    shape, *samples = (blot_out_text(text, secrets) for text in words)
+    return replace(update, shape=shape, samples=tuple(samples))
 
 
 def _beyond(moved: int | None, explained: int) -> int | None:

@@ -159,9 +159,15 @@ class HostConfig(Credentials):
 
     @cached_property
     def secret_values(self) -> tuple[str, ...]:
-        """Every secret of this host, for what must be kept out of a saved reply."""
+        """Every secret of this host, for what must be kept out of a saved reply.
+
+        With basic auth also user and password together, as its header holds them.
+        """
         given = [self.password, self.basic_auth and self.basic_auth.password]
-        return tuple(secret.get_secret_value() for secret in given if secret)
+        secrets = [secret.get_secret_value() for secret in given if secret]
+        if self.basic_auth is not None and self.basic_auth.password is not None:
+            secrets.append(f"{self.basic_auth.username}:{secrets[-1]}")
+        return tuple(secrets)
 
 
 def split_address(text: str) -> tuple[str | None, int]:
