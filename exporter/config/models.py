@@ -47,6 +47,8 @@ class PollConfig(Model):
     """Missed intervals after which a host's values leave /metrics."""
     max_response: Size = 64 * 2**20
     """A reply larger than this is an error `too_large`."""
+    response_budget: Size = 256 * 2**20
+    """Replies held at once over all hosts; longer lists than fit wait for their turn."""
     queue_detail_limit: Count = Field(100_000, ge=0)
     """Above this count list_msg is not asked."""
 
