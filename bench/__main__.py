@@ -14,7 +14,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import fleet, lists, page, polling, scrape, served
+from bench import fleet, lists, page, polling, scrape, served, silent
 from bench.timing import Result
 
 SECTIONS: dict[str, Callable[[], list[Result]]] = {
@@ -23,6 +23,7 @@ SECTIONS: dict[str, Callable[[], list[Result]]] = {
     "served": served.measure,
     "lists": lists.measure,
     "fleet": fleet.measure,
+    "silent": silent.measure,
     "page": page.measure,
 }
 REPORT = Path(__file__).parents[1] / "BENCHMARKS.md"

@@ -23,6 +23,7 @@ from exporter.panel.decode import (
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.queue_decoder import QueueDecoder
+from exporter.panel.secrecy import blot_out_text, tells
 from exporter.snapshot import (
     QUEUE,
     UNTOLD,
@@ -163,7 +164,7 @@ async def _queue(context: PollContext) -> QueueState:
         if update.stats.listed:
             raise no_count()
         messages = 0
-    return _queue_state(context, messages, update)
+    return _queue_state(context, messages, _discreet(update, context.host))
 
 
 def _queue_state(context: PollContext, messages: int, update: QueueUpdate) -> QueueState:
@@ -183,6 +184,15 @@ def _queue_state(context: PollContext, messages: int, update: QueueUpdate) -> Qu
     return QueueState(
         messages, update.stats, entered, left, shape=update.shape, samples=update.samples
     )
+
+
+def _discreet(update: QueueUpdate, host: HostConfig) -> QueueUpdate:
+    """An update whose words, which are shown, hold no secret: a key may be one, or a short row."""
+    words, secrets = (update.shape, *update.samples), host.secret_values
+    if not any(tells(text, secrets) for text in words if text):
+        return update
+    shape, *samples = (blot_out_text(text, secrets) for text in words)
+    return replace(update, shape=shape, samples=tuple(samples))
 
 
 def _beyond(moved: int | None, explained: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ from exporter.panel.queue_decoder import QueueDecoder
 from exporter.poller import Poller
 from exporter.remediation.desk import Desk
 from exporter.remediation.tally import Tally
-from exporter.snapshot import HostGoneError, HostSnapshot
+from exporter.snapshot import Failure, HostGoneError, HostSnapshot
 from exporter.startup import Usable, load_everything
 from exporter.store import Store, fleet_skew
 from exporter.transitions import HostTransitions
@@ -57,6 +58,9 @@ three calls of a panel, of which each takes 2.5 s and more. The unit's TimeoutSt
 
 WATCH_INTERVAL = 5.0
 """Seconds between two looks at the files that are re-read on change."""
+
+MISSED_TOLD_EVERY = 60.0
+"""Seconds between two lines of the log about polls that cannot be made."""
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +98,7 @@ class Daemon:
         self._reload_requested = asyncio.Event()
         self._watch = FileWatch(interval=WATCH_INTERVAL)
         self._may_act = ""
+        self._missed_told = -math.inf
         self._names = OwnNames()
 
     def stop(self) -> None:
@@ -122,7 +127,7 @@ class Daemon:
                 )
                 decoder = self._decoder = QueueDecoder()
                 stack.callback(decoder.close)
-                self._poller = Poller(self._pool, decoder, self._on_snapshot)
+                self._poller = Poller(self._pool, decoder, self._on_snapshot, self._on_missed)
                 journal = JournalThread(config.state.path)
                 stack.push_async_callback(journal.close)
                 self._centre = Centre(journal, self._tally, clock=self._clock)
@@ -287,6 +292,13 @@ class Daemon:
             self._histories.setdefault(name, History())
         self._page.rebuild()
         self._pool.update(config.poll)
+        if self._pool.most_requests < config.poll.concurrency:
+            log.warning(
+                "fewer requests at once than poll.concurrency: so many files may be open",
+                requests=self._pool.most_requests,
+                concurrency=config.poll.concurrency,
+                hint="raise it (LimitNOFILE= in the unit, ulimit -n)",
+            )
         self._desk.configure(config)
         external_url = config.web.external_url or self._listeners.urls[0]
         await self._centre.configure(config, external_url)
@@ -316,6 +328,15 @@ class Daemon:
                 raise failure or HostGoneError(name)
             return listing
         raise HostGoneError(name)
+
+    def _on_missed(self, host: HostConfig, failure: Failure) -> None:
+        self._own.missed_poll()
+        now = time.monotonic()
+        if now - self._missed_told >= MISSED_TOLD_EVERY:
+            self._missed_told = now
+            log.error(
+                "polls are not made", problem=failure.message, hint=failure.hint, host=host.name
+            )
 
     def _on_snapshot(self, host: HostConfig, snapshot: HostSnapshot) -> None:
         record = self._store.get(host.name)

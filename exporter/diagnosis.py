@@ -113,6 +113,7 @@ async def _ask(
 
     try:
         reply = await client.request(operation, command=command)
+        reply.release()  # one panel's replies are kept here as long as the command runs
         finding.body = reply.body
         finding.lines = await read_discreetly(reply.body, client.host.secret_values, read_reply)
     except PanelError as error:

@@ -6,7 +6,8 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from copy import copy
+from dataclasses import fields, replace
 
 import structlog
 
@@ -15,9 +16,12 @@ from exporter.config.models import Config, HostConfig
 from exporter.panel.client import PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.schedule import first_poll, next_poll, slot
-from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
+from exporter.snapshot import Failure, HostGoneError, HostSnapshot, PanelId
 
 OnSnapshot = Callable[[HostConfig, HostSnapshot], None]
+
+OnMissed = Callable[[HostConfig, Failure], None]
+"""Called instead when the exporter itself could not make a poll; the failure says why."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +29,17 @@ log = structlog.get_logger(__name__)
 class Poller:
     """The schedules of all hosts."""
 
-    def __init__(self, pool: PanelPool, decoder: QueueDecoder, emit: OnSnapshot) -> None:
+    def __init__(
+        self,
+        pool: PanelPool,
+        decoder: QueueDecoder,
+        emit: OnSnapshot,
+        missed: OnMissed | None = None,
+    ) -> None:
         self._pool = pool
         self._decoder = decoder
         self._emit = emit
+        self._missed = missed or _say_nothing
         self._hosts: dict[str, _HostPoller] = {}
         self._stopped = False
 
@@ -52,7 +63,7 @@ class Poller:
             poller.configure(wanted[name], config)
         new = [host for host in config.hosts if host.name not in self._hosts]
         for position, host in enumerate(new):
-            poller = _HostPoller(host, config, self._pool, self._decoder, self._emit)
+            poller = _HostPoller(host, config, self._pool, self._decoder, self._emit, self._missed)
             self._hosts[host.name] = poller
             poller.start(first_poll(position, len(new), config.interval_of(host)))
         await _stop(gone, grace=0.0)
@@ -102,6 +113,10 @@ class Poller:
         await _stop(hosts, grace)
 
 
+def _say_nothing(host: HostConfig, failure: Failure) -> None:
+    """For who counts no polls that were missed."""
+
+
 async def _stop(hosts: list[_HostPoller], grace: float) -> None:
     schedules = [task for host in hosts for task in host.end_schedule()]
     polls = [host.under_way for host in hosts if host.under_way is not None]
@@ -122,9 +137,11 @@ class _HostPoller:
         pool: PanelPool,
         decoder: QueueDecoder,
         emit: OnSnapshot,
+        missed: OnMissed,
     ) -> None:
         self._emit = emit
         self._pool = pool
+        self._missed = missed
         self._context = PollContext(
             host, pool.client(host), decoder, QueueMemory(), config.poll.queue_detail_limit
         )
@@ -196,7 +213,16 @@ class _HostPoller:
         return poll.result()
 
     async def _once(self) -> HostSnapshot:
+        memory = self._context.memory
+        before = copy(memory)
         snapshot = await poll_host(self._context)
+        if snapshot.missed is not None:
+            # This was no poll of the panel: what the last one said stands, until it is stale,
+            # and the next one goes on from there.
+            for field in fields(memory):
+                setattr(memory, field.name, getattr(before, field.name))
+            self._missed(self.host, snapshot.missed)
+            return snapshot
         failed = all(result.failure is not None for result in snapshot.results)
         self._failures = self._failures + 1 if failed else 0
         try:

@@ -250,6 +250,8 @@ class Failure:
     """What to try."""
     retryable: bool = True
     """Whether the same request may succeed later without anybody changing anything."""
+    own: bool = False
+    """Whether the exporter itself could not ask: it says nothing of the panel."""
 
     @property
     def sentence(self) -> str:
@@ -315,6 +317,11 @@ class HostSnapshot:
     def failure(self) -> Failure | None:
         """The first failure, in the order of the collectors."""
         return next((r.failure for r in self.results if r.failure is not None), None)
+
+    @property
+    def missed(self) -> Failure | None:
+        """Why the exporter itself could not make this poll, which then says nothing of the host."""
+        return next((r.failure for r in self.results if r.failure and r.failure.own), None)
 
     def result(self, collector: str) -> CollectorResult | None:
         """The outcome of one collector; None when it is not enabled."""

@@ -62,9 +62,10 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 
+# Of a text without blanks around it. Nothing is tried twice: a config may hold megabytes.
 _FORM = re.compile(
-    r"\s*([a-z_]+)\s*(?:\{\s*([a-z_]+)\s*=\s*([\"'])([^\"']*)\3\s*\})?"
-    r"\s*([<>=!≤≥]++)\s*(\S.*?)\s*"
+    r"([a-z_]++)\s*+(?:\{\s*+([a-z_]++)\s*+=\s*+([\"'])([^\"']*+)\3\s*+\}\s*+)?"
+    r"([<>=!≤≥]++)\s*+(\S.*+)"
 )
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
 _SEVERAL = re.compile(r"[<>=!&|]|\b(?:and|or)\b", re.IGNORECASE)
@@ -85,7 +86,7 @@ _MEANT = {
 }
 """Comparisons of other languages, slips of the finger, and what to write instead."""
 
-CONDITION_PATTERN = r"^\s*[a-z_]+\s*(\{[^{}]*\})?\s*(>=|<=|==|!=|>|<)\s*\S.*$"
+CONDITION_PATTERN = r"^\s*[a-z_]+\s*(\{[^{}]*\}\s*)?(>=|<=|==|!=|>|<)\s*\S.*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def parse_condition(text: str) -> Condition:
     Raises:
         ValueError: it is none; the text says why.
     """
-    match = _FORM.fullmatch(text)
+    match = _FORM.fullmatch(text.strip())
     if match is None:
         raise ValueError(_LABEL_EXAMPLE if "{" in text else _EXAMPLE)
     name, key, _, label, sign, value = match.groups()

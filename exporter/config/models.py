@@ -50,6 +50,8 @@ class PollConfig(Model):
     """Missed intervals after which a host's values leave /metrics."""
     max_response: Size = 64 * 2**20
     """A reply larger than this is an error `too_large`."""
+    response_budget: Size = 256 * 2**20
+    """Replies held at once over all hosts; longer lists than fit wait for their turn."""
     queue_detail_limit: Count = Field(100_000, ge=0)
     """Above this count list_msg is not asked."""
 
@@ -256,9 +258,15 @@ class HostConfig(Credentials):
 
     @cached_property
     def secret_values(self) -> tuple[str, ...]:
-        """Every secret of this host, for what must be kept out of a saved reply."""
+        """Every secret of this host, for what must be kept out of a saved reply.
+
+        With basic auth also user and password together, as its header holds them.
+        """
         given = [self.password, self.basic_auth and self.basic_auth.password]
-        return tuple(secret.get_secret_value() for secret in given if secret)
+        secrets = [secret.get_secret_value() for secret in given if secret]
+        if self.basic_auth is not None and self.basic_auth.password is not None:
+            secrets.append(f"{self.basic_auth.username}:{secrets[-1]}")
+        return tuple(secrets)
 
 
 _NOT_ASKED_WITH = frozenset({"labels", "interval", "shares_panel_with"})

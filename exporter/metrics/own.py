@@ -45,6 +45,11 @@ class OwnMetrics:
             buckets=_DURATION_BUCKETS,
             registry=registry,
         )
+        self._missed = Counter(
+            "brainycp_exporter_missed_polls",
+            "Polls that were not made, since no more files may be open; they tell of no host.",
+            registry=registry,
+        )
         self._reload_ok = Gauge(
             "brainycp_config_last_reload_successful",
             "Whether the last reload of the config was successful.",
@@ -73,6 +78,10 @@ class OwnMetrics:
             counter = self._outcomes[key] = self._requests.labels(operation.value, outcome)
         counter.inc()
         self._by_operation[operation].observe(seconds)
+
+    def missed_poll(self) -> None:
+        """Count a poll that the exporter could not make."""
+        self._missed.inc()
 
     def reloaded(self, at: float, *, ok: bool) -> None:
         """Note the outcome of loading the config at Unix time `at`."""

@@ -31,12 +31,14 @@ async def ask(
         PanelError: there was no reply, or `read` did not accept it.
     """
     reply = await client.request(operation, command=command, message_id=message_id, force=force)
-    if on_answer is not None:
-        on_answer()
     try:
+        if on_answer is not None:
+            on_answer()
         value = await read_discreetly(reply.body, client.host.secret_values, read)
     except PanelError as error:
-        client.judged(reply, error.reason)
+        client.judged(reply, "ok" if error.own else error.reason)
         raise
+    finally:
+        reply.release()
     client.judged(reply, "ok")
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from aiohttp import StreamReader
 
@@ -22,7 +22,13 @@ _MAX_MEMBERS = 1000
 """Members of one gzip body. Each costs much more than its bytes, and real ones have a few."""
 
 
-async def read_body(stream: StreamReader, encoding: str, limit: int) -> bytes:
+MakeRoom = Callable[[int], Awaitable[None] | None]
+"""Called before so many bytes of a body are kept; what it returns is awaited first."""
+
+
+async def read_body(
+    stream: StreamReader, encoding: str, limit: int, make_room: MakeRoom | None = None
+) -> bytes:
     """The whole body, decompressed.
 
     Neither the bytes received nor those they decompress to may exceed `limit`; at most a
@@ -32,6 +38,7 @@ async def read_body(stream: StreamReader, encoding: str, limit: int) -> bytes:
         stream: the body as it was sent, not decompressed.
         encoding: the reply's Content-Encoding; "" when it has none.
         limit: bytes.
+        make_room: asked before anything is kept.
 
     Raises:
         PanelError: `too_large`, or `unexpected` for an encoding that is not known or a body
@@ -45,18 +52,24 @@ async def read_body(stream: StreamReader, encoding: str, limit: int) -> bytes:
         if received > limit:
             raise too_large(limit)
         if inflater is None:
-            pieces.append(chunk)
+            await _keep(pieces, chunk, make_room)
             continue
         for piece in _inflate(inflater, chunk):
             size += len(piece)
             if size > limit:
                 raise too_large(limit)
-            pieces.append(piece)
+            await _keep(pieces, piece, make_room)
             if len(piece) == _PIECE:
                 await asyncio.sleep(0)  # a small chunk may hold very many pieces
     if inflater is not None and not inflater.complete:
         raise _damaged("it ends in the middle")
     return b"".join(pieces)
+
+
+async def _keep(pieces: list[bytes], piece: bytes, make_room: MakeRoom | None) -> None:
+    if make_room is not None and (wait := make_room(len(piece))) is not None:
+        await wait
+    pieces.append(piece)
 
 
 def too_large(limit: int) -> PanelError:

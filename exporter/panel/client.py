@@ -6,16 +6,18 @@ A client returns a reply's bytes as they are; what they say is for `exporter.pan
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import socket
 import time
 from base64 import b64encode
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from itertools import chain
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
@@ -27,9 +29,19 @@ from aiohttp.abc import AbstractCookieJar, AbstractResolver
 from exporter import __version__
 from exporter.config.models import HostConfig, PollConfig
 from exporter.panel.body import ACCEPTED_ENCODINGS, read_body, too_large
+from exporter.panel.budget import Budget, Held
 from exporter.panel.errors import PanelError
-from exporter.panel.faults import Attempt, exchange_fault, no_slot, status_fault
+from exporter.panel.faults import (
+    WANT_OF_FILES,
+    Attempt,
+    cut_short,
+    exchange_fault,
+    no_files,
+    no_slot,
+    status_fault,
+)
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand, request_fields
+from exporter.panel.shares import YOUNG, Place, SharedSlots
 from exporter.panel.slots import Slots
 from exporter.panel.tls import TlsContexts, TlsLink, current_link, trust_of
 from exporter.snapshot import Reason
@@ -67,6 +79,9 @@ SHORT_REPLY = 256 * 2**10
 """Bytes of a reply to anything but list_msg. The others are a sentence or two and are decoded on
 the event loop, which a larger one would hold up for seconds."""
 
+FILES_PAUSE = 0.1
+"""Seconds after which a request for which no file was left is tried again."""
+
 _READ_ONLY = frozenset({Operation.COUNT, Operation.LIST})
 
 _Command = MessageCommand | ServiceCommand
@@ -82,6 +97,13 @@ class PanelReply:
     duration: float
     """Seconds that the request took, the wait for its turn not included."""
     status: int
+    held: Held | None = None
+    """What the body takes of poll.response_budget, to be released by who has read it."""
+
+    def release(self) -> None:
+        """Make room for other replies: the body is needed no more."""
+        if self.held is not None:
+            self.held.release()
 
 
 _LONG_SENTENCE = PanelError(
@@ -105,8 +127,9 @@ class PanelPool:
     def __init__(self, poll: PollConfig, *, observe: Observe | None = None) -> None:
         self._shared = _Shared(
             poll=poll,
-            timeout=_client_timeout(poll.timeout),
-            slots=Slots(poll.concurrency),
+            slots=SharedSlots(poll.concurrency, young=_young(poll)),
+            budget=Budget(poll.response_budget),
+            idle=_Idle(),
             contexts=TlsContexts(),
             # Not a thread for each look-up: with a dead DNS server these would pile up. With
             # the three servers that a resolv.conf may name, giving up takes less than
@@ -165,8 +188,8 @@ class PanelPool:
         Connections stay; requests under way end by the limits that they began with.
         """
         self._shared.poll = poll
-        self._shared.timeout = _client_timeout(poll.timeout)
-        self._shared.slots.resize(poll.concurrency)
+        self._shared.slots.resize(poll.concurrency, young=_young(poll))
+        self._shared.budget.resize(poll.response_budget)
         self._shared.contexts.refresh()
         for client in {*self._clients.values(), *self._leases}:
             client.slots.resize(poll.requests_per_host)
@@ -195,7 +218,43 @@ class PanelPool:
         for client in left:
             self._retire(client)
         await asyncio.gather(*self._closing)
+        self._shared.slots.close()
         await self._shared.resolver.close()
+
+    @property
+    def most_requests(self) -> int:
+        """Requests in flight to panels that answer; fewer than configured where files are few."""
+        return self._shared.slots.limit
+
+
+class _Idle:
+    """The clients that may have an idle connection, in the order of their last requests.
+
+    An idle connection is an open file as well: where these are few, it goes before a request.
+    """
+
+    def __init__(self) -> None:
+        self._since: OrderedDict[PanelClient, float] = OrderedDict()
+
+    def busy(self, client: PanelClient) -> None:
+        """Its connection is in use."""
+        self._since.pop(client, None)
+
+    def add(self, client: PanelClient) -> None:
+        """A request of it has just ended."""
+        self._since[client] = time.monotonic()
+        self._since.move_to_end(client)
+
+    def keep_only(self, count: int) -> None:
+        """Close the oldest until no more than so many are left."""
+        gone = time.monotonic() - KEEP_ALIVE
+        while self._since:
+            client, since = next(iter(self._since.items()))
+            if since > gone:
+                if len(self._since) <= count:
+                    return
+                client.drop_idle()
+            del self._since[client]
 
 
 @dataclass(slots=True)
@@ -203,8 +262,9 @@ class _Shared:
     """What a pool's clients share; a reload changes it in place."""
 
     poll: PollConfig
-    timeout: aiohttp.ClientTimeout
-    slots: Slots
+    slots: SharedSlots
+    budget: Budget
+    idle: _Idle
     contexts: TlsContexts
     resolver: AbstractResolver
     cookies: AbstractCookieJar
@@ -228,6 +288,8 @@ class PanelClient:
         """Seconds by which the panel's clock is ahead of ours, by the Date of its last response
         held against the middle of the request; as sure as half the request and a second. None
         where it told none."""
+        self._silent = False  # whether the last request took long and came to nothing
+        self._last_list = 0  # bytes of the last reply to list_msg
         # A connector of its own can be closed for this panel alone, and cannot lend its
         # connections to a panel at the same address that is to be checked differently.
         self._connector = aiohttp.TCPConnector(
@@ -286,21 +348,34 @@ class PanelClient:
             raise _CLOSED
         form = self._form(operation, message_id, command, force=force)
         read_only = operation in _READ_ONLY or command is ServiceCommand.STATUS
+        is_list = operation is Operation.LIST
+        held = self._shared.budget.hold() if is_list else None
         deadline = None if timeout is None else time.monotonic() + timeout
-        await self._take_slots(timeout)
+        place = await self._take_slots(held, timeout)
+        self._shared.idle.busy(self)
+        self._shared.idle.keep_only(self._shared.slots.left)
         started = time.monotonic()
         try:
-            limit = self._limit(deadline, started)
-            status, body = await self._ask(
-                form, limit, action=not read_only, short=operation is not Operation.LIST
-            )
-        except PanelError as error:
-            self._shared.observe(operation, error.reason, time.monotonic() - started)
+            attempt = self._attempt(deadline, started, action=not read_only, short=not is_list)
+            status, body = await self._ask(_Flight(form, attempt, place, held))
+        except BaseException as error:
+            took = time.monotonic() - started
+            if isinstance(error, PanelError) and not error.own:
+                self._silent = error.reason is Reason.TIMEOUT or took >= self._shared.slots.young
+                self._shared.observe(operation, error.reason, took)
+            if held is not None:
+                self._last_list = max(self._last_list, held.used)
+                held.release()
             raise
         finally:
-            self._shared.slots.release()
+            self._shared.idle.add(self)
+            self._shared.slots.release(place)
             self.slots.release()
-        return PanelReply(operation, body, time.monotonic() - started, status)
+        self._silent = False
+        if held is not None:
+            self._last_list = len(body)
+            held.settle()
+        return PanelReply(operation, body, time.monotonic() - started, status, held)
 
     def judged(self, reply: PanelReply, outcome: str) -> None:
         """Tell the pool's observer what came of a reply: `ok` or the reason it is no good.
@@ -308,6 +383,14 @@ class PanelClient:
         For whoever reads the reply to call; requests without a reply are told by `request`.
         """
         self._shared.observe(reply.operation, outcome, reply.duration)
+
+    def drop_idle(self) -> None:
+        """Close the connections that no request uses."""
+        # The connector offers no way to close these alone.
+        idle = self._connector._conns  # noqa: SLF001
+        for protocol, _ in chain.from_iterable(idle.values()):
+            protocol.close()
+        idle.clear()
 
     async def close(self) -> None:
         """Close the connections; called by the pool."""
@@ -343,46 +426,59 @@ class PanelClient:
                 self._forms[key] = form
         return form
 
-    async def _take_slots(self, seconds: float | None) -> None:
-        """Take one of this panel's slots, then one of all: a slow panel holds only its own."""
+    async def _take_slots(self, held: Held | None, seconds: float | None) -> Place:
+        """Take one of this panel's slots, then one of all: a slow panel holds only its own.
+
+        In between a list that was long the last time waits for its room.
+        """
         try:
             async with asyncio.timeout(seconds):
                 await self.slots.acquire()
                 try:
-                    await self._shared.slots.acquire()
-                except asyncio.CancelledError:
+                    # A panel that is silent waits long for its place, and may have no list.
+                    if held is not None and not self._silent:
+                        await self._shared.budget.reserve(held, self._last_list)
+                    return await self._shared.slots.acquire(silent=self._silent)
+                except BaseException:
+                    if held is not None:
+                        held.release()
                     self.slots.release()
                     raise
         except TimeoutError:
             raise no_slot(seconds or 0.0) from None
 
-    def _limit(self, deadline: float | None, now: float) -> aiohttp.ClientTimeout:
-        whole = self._shared.timeout
-        if deadline is None or now + self._shared.poll.timeout <= deadline:
-            return whole
-        # aiohttp takes 0 for "no limit".
-        return _client_timeout(max(deadline - now, 0.001))
+    def _attempt(self, deadline: float | None, now: float, *, action: bool, short: bool) -> Attempt:
+        seconds = self._shared.poll.timeout
+        if deadline is not None:
+            seconds = max(min(seconds, deadline - now), 0.001)
+        return Attempt(self.host, action, seconds, _connect_seconds(seconds), short)
 
-    async def _ask(
-        self, form: bytes, limit: aiohttp.ClientTimeout, *, action: bool, short: bool
-    ) -> tuple[int, bytes]:
-        """Status and body; a dropped idle connection costs a read-only request another try."""
-        until = time.monotonic() + (limit.total or 0.0)
-        seconds, connect_seconds = limit.total or 0.0, limit.connect or 0.0
-        attempt = Attempt(self.host, action, seconds, connect_seconds, short)
+    async def _ask(self, flight: _Flight) -> tuple[int, bytes]:
+        """Status and body; a dropped idle connection costs a read-only request another try.
+
+        So does a want of files, for a read-only request or not: then nothing was sent.
+        """
+        attempt = flight.attempt
         fault: PanelError | None = None
-        while fault is None:
-            opened = self._sockets_opened
-            try:
-                return await self._exchange(form, limit, attempt)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                reused = opened == self._sockets_opened
-                left = until - time.monotonic()
-                if _dropped(error) and reused and not action and left > 0:
-                    # Each round uses an idle connection up, so the last one is on a new one.
-                    limit = _client_timeout(left)
-                else:
-                    fault = exchange_fault(attempt, error)
+        try:
+            async with asyncio.timeout(attempt.seconds) as flight.clock:
+                if not attempt.action:
+                    flight.place.give_way = flight.give_way
+                while fault is None:
+                    outcome = await self._try(flight)
+                    if not isinstance(outcome, PanelError):
+                        if outcome is not None:
+                            return outcome
+                    elif outcome.own:
+                        flight.lacked_files = flight.again = True
+                        self._shared.idle.keep_only(0)
+                        await asyncio.sleep(FILES_PAUSE)
+                    else:
+                        fault = outcome
+        except TimeoutError as error:
+            fault = flight.too_late(error)
+        finally:
+            flight.place.give_way = None
         # Raised out here because aiohttp's error, which holds the request's headers, would
         # stay attached to it as its context.
         self._connector.clear_dns_cache()
@@ -390,21 +486,39 @@ class PanelClient:
             self._link.drop_session()
         raise fault
 
-    async def _exchange(
-        self, form: bytes, limit: aiohttp.ClientTimeout, attempt: Attempt
-    ) -> tuple[int, bytes]:
+    async def _try(self, flight: _Flight) -> tuple[int, bytes] | PanelError | None:
+        """Status and body, what went wrong, or None for "try it again"."""
+        opened = self._sockets_opened
+        try:
+            return await self._exchange(flight)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reused = opened == self._sockets_opened
+            if _dropped(error) and reused and not flight.attempt.action:
+                # Each round uses an idle connection up, so the last one is on a new one.
+                flight.again = True
+                return None
+            # Without files a name is not looked up either, which has an error of its own.
+            if isinstance(error, aiohttp.ClientConnectorError) and not _has_files_left():
+                return no_files()
+            return exchange_fault(flight.attempt, error)
+
+    async def _exchange(self, flight: _Flight) -> tuple[int, bytes]:
         context = True if self._trust is None else self._shared.contexts.get(self._trust)
         link = current_link.set(self._link)
         began = time.time()
         try:
             response = await self._session.post(
-                self._url, data=form, ssl=context, timeout=limit, allow_redirects=False
+                self._url,
+                data=flight.form,
+                ssl=context,
+                timeout=flight.limit,
+                allow_redirects=False,
             )
         finally:
             current_link.reset(link)
         self.clock_skew = skew_of(response.headers.get("Date", ""), (began + time.time()) / 2)
         try:
-            body = await self._read(response, attempt)
+            body = await self._read(response, flight)
         except BaseException:
             _abort(response.connection)
             response.close()
@@ -413,7 +527,8 @@ class PanelClient:
         self._link.keep_session()
         return response.status, body
 
-    async def _read(self, response: aiohttp.ClientResponse, attempt: Attempt) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, flight: _Flight) -> bytes:
+        attempt = flight.attempt
         if not 200 <= response.status < 300:
             raise status_fault(attempt, response.status, response.headers.get("Location", ""))
         limit = self._shared.poll.max_response
@@ -423,12 +538,13 @@ class PanelClient:
             if (response.content_length or 0) > limit:
                 raise too_large(limit)
             encoding = response.headers.get("Content-Encoding", "")
-            return await read_body(response.content, encoding, limit)
-        except TimeoutError:
+            return await read_body(response.content, encoding, limit, flight.make_room)
+        except asyncio.CancelledError:
             # aiohttp goes on waiting when it has closed the connection itself, which it does
             # at a body that is not valid HTTP.
             connection = response.connection
-            if connection is not None and connection.transport is None:
+            gone = connection is not None and connection.transport is None
+            if gone and flight.is_over and not flight.cut:
                 raise aiohttp.ClientPayloadError from None
             raise
         except PanelError as error:
@@ -444,6 +560,72 @@ class PanelClient:
         opened = socket.socket(family, kind, protocol)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         return opened
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One request from its first try to its end."""
+
+    form: bytes
+    attempt: Attempt
+    place: Place
+    held: Held | None
+    clock: asyncio.Timeout | None = None
+    """Ends the request; stands still while there is no room for its reply."""
+    cut: bool = False
+    """Whether the request had to give way to another."""
+    lacked_files: bool = False
+    again: bool = False
+    """Whether this is not the first try."""
+
+    @property
+    def limit(self) -> aiohttp.ClientTimeout:
+        """What aiohttp is to see to; all the rest is the clock's."""
+        seconds = self.attempt.connect_seconds
+        due = self.clock.when() if self.again and self.clock is not None else None
+        if due is not None:
+            seconds = min(seconds, _connect_seconds(due - asyncio.get_running_loop().time()))
+        return _connect_limit(seconds)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is up."""
+        return self.clock is not None and self.clock.expired()
+
+    def give_way(self) -> None:
+        """End at once: others wait for the place."""
+        if self.clock is not None and not self.clock.expired():
+            self.cut = True
+            self.clock.reschedule(asyncio.get_running_loop().time())
+
+    def too_late(self, error: TimeoutError) -> PanelError:
+        """What it means that the time is up."""
+        if self.cut:
+            waited = asyncio.get_running_loop().time() - self.place.since
+            return cut_short(self.attempt, waited)
+        return no_files() if self.lacked_files else exchange_fault(self.attempt, error)
+
+    def make_room(self, count: int) -> Awaitable[None] | None:
+        """See to it that so many bytes more of the reply may be held."""
+        if self.held is None or self.held.fits(count):
+            return None
+        return self._wait_for_room(self.held, count)
+
+    async def _wait_for_room(self, held: Held, count: int) -> None:
+        """That the exporter has no room is not told as a panel that is too slow."""
+        clock, loop = self.clock, asyncio.get_running_loop()
+        due = None if clock is None else clock.when()
+        if clock is None or due is None or clock.expired():
+            await held.grow(count)
+            return
+        left = due - loop.time()
+        give_way, self.place.give_way = self.place.give_way, None
+        clock.reschedule(None)
+        try:
+            await held.grow(count)
+        finally:
+            clock.reschedule(loop.time() + left)
+            self.place.give_way = give_way
 
 
 class _Response(aiohttp.ClientResponse):
@@ -505,10 +687,29 @@ def _headers(host: HostConfig) -> dict[str, str]:
     return headers
 
 
-def _client_timeout(seconds: float) -> aiohttp.ClientTimeout:
+def _connect_seconds(seconds: float) -> float:
     # A tenth is left, so that a connection that does not come about is told from a panel that
     # does not answer.
-    return aiohttp.ClientTimeout(total=seconds, connect=min(CONNECT_TIMEOUT, 0.9 * seconds))
+    return min(CONNECT_TIMEOUT, 0.9 * seconds)
+
+
+@lru_cache(maxsize=64)
+def _connect_limit(seconds: float) -> aiohttp.ClientTimeout:
+    # aiohttp takes 0 for "no limit".
+    return aiohttp.ClientTimeout(total=None, connect=max(seconds, 0.001))
+
+
+def _young(poll: PollConfig) -> float:
+    """Seconds after which a request is not young any more: a small part of what it may take."""
+    return min(YOUNG, poll.timeout / 10)
+
+
+def _has_files_left() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno not in WANT_OF_FILES
+    return True
 
 
 def _observe_nothing(operation: Operation, outcome: str, seconds: float) -> None:

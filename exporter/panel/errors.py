@@ -20,6 +20,7 @@ class PanelError(Exception):
         hint: str = "",
         retryable: bool = False,
         lost: bool = False,
+        own: bool = False,
     ) -> None:
         super().__init__(message)
         self.reason = reason
@@ -28,6 +29,9 @@ class PanelError(Exception):
         self.retryable = retryable
         self.lost = lost
         """Whether the panel may have carried a command out of which no answer came."""
+        self.own = own
+        """Whether the exporter itself lacks what it takes to ask: this says nothing of the panel,
+        to which nothing was sent that changes anything."""
 
     def concerns_all(self, *, answered: bool) -> bool:
         """Whether every other request to this panel would fail alike now.
@@ -36,6 +40,8 @@ class PanelError(Exception):
         hangs over one request, or breaks off in the middle of one, as PHP does over a very long
         list, says nothing of the others.
         """
+        if self.own:
+            return True
         if self.reason in {Reason.TIMEOUT, Reason.CONNECT}:
             return not answered
         return self.reason in HOST_LEVEL_REASONS
@@ -43,7 +49,7 @@ class PanelError(Exception):
     @property
     def failure(self) -> Failure:
         """The same as a plain value, to keep in a snapshot."""
-        return Failure(self.reason, self.message, self.hint, self.retryable)
+        return Failure(self.reason, self.message, self.hint, self.retryable, own=self.own)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()
@@ -51,8 +57,9 @@ class PanelError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling, and decoding of large
         # lists raises in another process.
-        return _rebuild, (self.reason, self.message, self.hint, self.retryable, self.lost)
+        kinds = {"retryable": self.retryable, "lost": self.lost, "own": self.own}
+        return _rebuild, (self.reason, self.message, self.hint, kinds)
 
 
-def _rebuild(reason: Reason, message: str, hint: str, retryable: bool, lost: bool) -> PanelError:  # noqa: FBT001
-    return PanelError(reason, message, hint=hint, retryable=retryable, lost=lost)
+def _rebuild(reason: Reason, message: str, hint: str, kinds: dict[str, bool]) -> PanelError:
+    return PanelError(reason, message, hint=hint, **kinds)

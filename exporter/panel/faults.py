@@ -21,6 +21,7 @@ from exporter.config.models import HostConfig
 from exporter.config.units import format_duration
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import API_PATH
+from exporter.panel.secrecy import tells
 from exporter.panel.tls_faults import tls_fault
 from exporter.snapshot import Reason
 
@@ -78,6 +79,36 @@ def no_slot(seconds: float) -> PanelError:
     )
 
 
+def cut_short(attempt: Attempt, seconds: float) -> PanelError:
+    """The error for a request that ended because too few files may be open to wait on."""
+    return attempt.lost(
+        Reason.TIMEOUT,
+        f"{attempt.place} had not answered in full after {format_duration(round(seconds, 1))}, "
+        "when its place was needed for another panel.",
+        "So many panels do not answer that the files which may be open do not suffice to wait "
+        f"for all of them. {_MORE_FILES}",
+    )
+
+
+def no_files() -> PanelError:
+    """The error when the exporter has no file left to ask with; the panel was not asked."""
+    return PanelError(
+        Reason.UNEXPECTED,
+        "The exporter has too many files open to ask the panel, of which this says nothing.",
+        hint=_MORE_FILES,
+        retryable=True,
+        own=True,
+    )
+
+
+WANT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+"""Numbers of the errors that say that no more files may be open."""
+
+_MORE_FILES = (
+    "Let it open more of them (LimitNOFILE= in the unit, ulimit -n), or lower poll.concurrency."
+)
+
+
 def exchange_fault(attempt: Attempt, error: ExchangeError) -> PanelError:
     """The error for what aiohttp raised before the whole reply was read."""
     match error:
@@ -122,6 +153,8 @@ def _too_slow(attempt: Attempt, error: asyncio.TimeoutError) -> PanelError:
 def _connect_fault(attempt: Attempt, error: aiohttp.ClientConnectorError) -> PanelError:
     """The connection did not come about, so nothing was sent."""
     cause = error.os_error
+    if cause.errno in WANT_OF_FILES:
+        return no_files()
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return PanelError(
             Reason.DNS,
@@ -149,10 +182,6 @@ def _connect_fault(attempt: Attempt, error: aiohttp.ClientConnectorError) -> Pan
 
 
 _NO_WAY = ("There is no way to {}", "Check the address, and this machine's network and routes.")
-_NO_FILES = (
-    "No connection to {} could be opened: too many files are open",
-    "Raise it (LimitNOFILE= in the unit, ulimit -n), or lower poll.concurrency.",
-)
 _CONNECT_CAUSES = {
     errno.ECONNREFUSED: (
         "{} refuses connections",
@@ -163,8 +192,6 @@ _CONNECT_CAUSES = {
     errno.EHOSTUNREACH: _NO_WAY,
     errno.ENETUNREACH: _NO_WAY,
     errno.EADDRNOTAVAIL: _NO_WAY,
-    errno.EMFILE: _NO_FILES,
-    errno.ENFILE: _NO_FILES,
 }
 
 
@@ -274,7 +301,7 @@ def _redirect_target(host: HostConfig, location: str) -> str:
     except ValueError:
         return ""
     plain = unquote(target)
-    echoed = any(secret in text for secret in host.secret_values for text in (target, plain))
+    echoed = tells(target, host.secret_values) or tells(plain, host.secret_values)
     if not location or url.scheme not in {"http", "https"} or echoed or len(target) > 200:
         return ""
     return target

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from exporter.panel.decode import QueueUpdate, decode_queue_update
 from exporter.panel.errors import PanelError
+from exporter.panel.faults import WANT_OF_FILES, no_files
 from exporter.snapshot import Reason
 
 INLINE_LIMIT = 64 * 2**10
@@ -72,14 +73,20 @@ class QueueDecoder:
         """`decode(body)` for a reply to list_msg; both must be fit to travel between processes.
 
         Raises:
-            PanelError: when the reply is no list, or decoding it took too long or ended the
-                worker process.
+            PanelError: when the reply is no list, decoding it took too long or ended the worker
+                process, or no more files may be opened.
         """
         if len(body) <= INLINE_LIMIT:
             return decode(body)
         # One at a time, so that a list that ends the worker takes no other list with it.
         async with self._turn:
-            return await self._in_worker(decode, body)
+            try:
+                return await self._in_worker(decode, body)
+            except OSError as error:
+                if error.errno not in WANT_OF_FILES:
+                    raise
+                self.close()  # it may be half started
+        raise no_files()
 
     async def _in_worker(self, decode: Callable[[bytes], T], body: bytes) -> T:
         try:

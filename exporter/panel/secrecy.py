@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import html
 import json
+import re
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -28,15 +31,58 @@ def blot_out(body: bytes, secrets: Iterable[str]) -> bytes:
     return body
 
 
-def written_forms(secrets: Iterable[str]) -> list[str]:
+def blot_out_text(text: str, secrets: Iterable[str]) -> str:
+    """A text made of a reply without the secrets, in whatever form."""
+    for form in written_forms(secrets):
+        if form in text:
+            text = text.replace(form, _BLOT.decode())
+    return text
+
+
+def written_forms(secrets: Iterable[str]) -> tuple[str, ...]:
     """Every form of the secrets that are not empty, the longest first: one may hold another."""
-    forms = {form for secret in secrets if secret for form in _forms(secret)}
-    return sorted(forms, key=len, reverse=True)
+    return _written_forms(tuple(secrets))
+
+
+@lru_cache(maxsize=256)  # every reply to an action is looked through
+def _written_forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    forms = {
+        form
+        for secret in secrets
+        if secret
+        for text in (secret, *_in_base64(secret))
+        for form in _forms(text)
+    }
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+_TELLING = 8
+"""Characters of base64 that are taken for a part of a secret: fewer are found in many a word."""
+
+
+def _in_base64(secret: str) -> set[str]:
+    """A secret in base64, alone and as a part of something longer, as the header of basic auth.
+
+    What stands before it decides how its bytes are grouped, in three ways; the characters that
+    it shares with what stands around it are left out.
+    """
+    data = secret.encode("utf-8", "surrogateescape")
+    whole = b64encode(data).decode()
+    texts = {whole, whole.rstrip("=")}
+    for before in range(3):
+        encoded = b64encode(bytes(before) + data).decode().rstrip("=")
+        shared_before = (0, 2, 3)[before]
+        shared_after = 1 if (before + len(data)) % 3 else 0
+        part = encoded[shared_before : len(encoded) - shared_after]
+        if len(part) >= _TELLING:
+            texts.add(part)
+    return texts | {text.replace("+", "-").replace("/", "_") for text in texts}
 
 
 def _forms(secret: str) -> set[str]:
     """A secret as it is, and as URLs, HTML and JSON write it, or JSON that holds these."""
     texts = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    texts |= {_ESCAPE.sub(lambda found: found[0].lower(), text) for text in texts if text != secret}
     for mark in ("'", *_APOSTROPHES):
         escaped = html.escape(secret, quote=False).replace("'", mark)
         texts |= {escaped, escaped.replace('"', "&quot;")}
@@ -46,6 +92,8 @@ def _forms(secret: str) -> set[str]:
     # PHP also escapes the slash.
     return texts | written | {text.replace("/", "\\/") for text in written}
 
+
+_ESCAPE = re.compile("%[0-9A-F]{2}")
 
 _APOSTROPHES = ("&#039;", "&#39;", "&#x27;", "&apos;")
 """PHP writes the first of these in HTML."""
@@ -59,7 +107,7 @@ def _in_hex(written: str, form: str) -> str:
 
 def tells(text: str, secrets: Iterable[str]) -> bool:
     """Whether a text made of a reply holds a secret, however the reply had written it."""
-    return any(secret and secret in text for secret in secrets)
+    return any(form in text for form in written_forms(secrets))
 
 
 async def read_discreetly(

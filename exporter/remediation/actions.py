@@ -251,6 +251,7 @@ def _reader(client: PanelClient, operation: Operation) -> Callable[[bytes], Awai
 
 
 def _from_error(error: PanelError, message_id: str = "") -> Answer:
-    what: What = "unknown" if error.lost or error.reason in _UNREAD else "failed"
+    unread = error.reason in _UNREAD and not error.own
+    what: What = "unknown" if error.lost or unread else "failed"
     failed = what == "failed" and (error.concerns_all(answered=False) or error.reason in _FOR_ALL)
     return Answer(what, str(error), message_id, error.reason, failed)

@@ -99,7 +99,9 @@ class _Routes:
         openmetrics = accepts_openmetrics(request.headers.get("Accept", ""))
         try:
             async with asyncio.timeout(deadline):
-                await self._served.poll(target)
+                snapshot = await self._served.poll(target)
+            if snapshot.missed is not None:  # likewise
+                return text_answer(503, f"{snapshot.missed.sentence}\n")
             body = self._served.page.host(target, openmetrics=openmetrics)
         except TimeoutError:
             # Neither up nor down is known yet, so no sample is given; Prometheus' own `up`

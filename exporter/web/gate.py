@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,16 +11,26 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from exporter.web.auth import PasswordChecker, TooManyChecksError, basic_credentials
+from exporter.web.auth import (
+    Credentials,
+    PasswordChecker,
+    TooManyChecksError,
+    basic_credentials,
+)
 from exporter.web.rate_limit import TokenBucket
 from exporter.web.toolkit import WebSettings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+BaseHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
 _CHALLENGE = 'Basic realm="brainycp-exporter", charset="UTF-8"'
 
 USER = web.RequestKey("user", str)
 """Under it a request holds the name of who has given the right password."""
+
+_NO_SUCH_NAME = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
+"""What the system says of a path that no file of ours can have."""
 
 MAX_BODY_BYTES = 2**20
 """No route wants a larger body than an Alertmanager's webhook; it is not waited for."""
@@ -30,6 +41,9 @@ class Gate:
 
     def __init__(self) -> None:
         self._settings = WebSettings()
+        # Of those who have shown a right password, and of all others: a guesser who stands behind
+        # the same proxy as Prometheus uses up only the second one.
+        self._known_bucket: TokenBucket | None = None
         self._bucket: TokenBucket | None = None
         self._checker: PasswordChecker | None = None
         # One thread: guessing passwords takes one core at most.
@@ -45,26 +59,67 @@ class Gate:
         app.middlewares.insert(0, pass_gate)
         app.on_response_prepare.append(self._add_headers)
 
+    def before(self, handle: BaseHandler) -> BaseHandler:
+        """The application's `handle`, without what it fails over before it asks who is there.
+
+        aiohttp answers such requests with 500 and writes a traceback for each into the log.
+        """
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            expected = request.headers.get("Expect", "")
+            if expected.strip().lower() not in {"", "100-continue"}:
+                return self._plain(HTTPStatus.EXPECTATION_FAILED, "Only 100-continue is known.")
+            try:
+                return await handle(request)
+            except ConnectionError:
+                if request.transport is not None and not request.transport.is_closing():
+                    raise
+                return self._plain(HTTPStatus.BAD_REQUEST, "The client has gone.")
+            except OSError as error:
+                if error.errno not in _NO_SUCH_NAME:
+                    raise
+                return self._plain(HTTPStatus.NOT_FOUND, "There is nothing of this name.")
+
+        return answer
+
+    def _plain(self, status: HTTPStatus, text: str) -> web.Response:
+        headers = {"X-Content-Type-Options": "nosniff", **self._settings.headers}
+        return _refuse(status, text, headers=headers, close=True)
+
     def use(self, settings: WebSettings) -> None:
         """Judge every request from now on by `settings`, also on connections already open.
 
-        What is known of passwords is forgotten when the users change, how many requests came
-        when the rate limit does.
+        What is known of a user's passwords is forgotten when that user changes, how many requests
+        came when the rate limit does.
         """
         if settings.users != self._settings.users or self._checker is None:
-            users = settings.users
-            self._checker = PasswordChecker(users, self._bcrypt) if users else None
+            self._judge_by(settings.users)
         if settings.rate_limit != self._settings.rate_limit:
             limit = settings.rate_limit
-            self._bucket = None if limit is None else TokenBucket(limit, time.monotonic())
+            now = time.monotonic()
+            self._bucket = None if limit is None else TokenBucket(limit, now)
+            self._known_bucket = None if limit is None else TokenBucket(limit, now)
         self._settings = settings
+
+    def _judge_by(self, users: Mapping[str, str]) -> None:
+        old, self._checker = self._checker, None
+        if users:
+            remembered = None if old is None else old.remembered
+            self._checker = PasswordChecker(users, self._bcrypt, remembered=remembered)
+        if old is not None:
+            old.close()
 
     def close(self) -> None:
         """Take no more passwords; a check that runs is not waited for."""
+        if self._checker is not None:
+            self._checker.close()
         self._bcrypt.shutdown(wait=False, cancel_futures=True)
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
-        if self._bucket is not None and not self._bucket.take(time.monotonic()):
+        credentials = basic_credentials(request.headers.get("Authorization"))
+        known = self._is_known(credentials)
+        bucket = self._known_bucket if known else self._bucket
+        if bucket is not None and not bucket.take(time.monotonic()):
             return _refuse(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.")
         if (request.content_length or 0) > MAX_BODY_BYTES:
             return _refuse(
@@ -78,12 +133,18 @@ class Gate:
             return _refuse(
                 HTTPStatus.FORBIDDEN, "The client certificate has no allowed name.", close=True
             )
-        return None if self._checker is None else await self._wrong_password(request, self._checker)
+        if self._checker is None:
+            return None
+        return await self._wrong_password(request, self._checker, credentials)
+
+    def _is_known(self, credentials: Credentials | None) -> bool:
+        return bool(
+            self._checker is not None and credentials and self._checker.is_known(*credentials)
+        )
 
     async def _wrong_password(
-        self, request: web.Request, checker: PasswordChecker
+        self, request: web.Request, checker: PasswordChecker, credentials: Credentials | None
     ) -> web.Response | None:
-        credentials = basic_credentials(request.headers.get("Authorization"))
         try:
             if credentials and await checker.check(*credentials, request.remote or ""):
                 request[USER] = credentials[0].decode("utf-8", "replace")

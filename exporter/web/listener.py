@@ -204,7 +204,7 @@ class Listeners:
         app = self._runner.server
         assert app is not None  # noqa: S101 - set up by apply
         server = web.Server(
-            app.request_handler,
+            self._gate.before(app.request_handler),
             request_factory=app.request_factory,
             access_log=None,
             keepalive_timeout=KEEPALIVE,

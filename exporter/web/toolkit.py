@@ -226,7 +226,7 @@ class TlsServerConfig(Model):
     @property
     def given(self) -> bool:
         """Whether TLS is wanted at all."""
-        return any(getattr(self, name) not in {None, ()} for name in self.model_fields_set)
+        return any(getattr(self, name) not in (None, ()) for name in self.model_fields_set)
 
     @property
     def verify(self) -> ssl.VerifyMode:
@@ -267,7 +267,8 @@ class HttpServerConfig(Model):
 
 
 def _interval(value: object) -> float:
-    if value in {0, "0"} and value is not False:
+    # Compared only with what can be: lists and maps have no hash, and False is 0.
+    if isinstance(value, int | float | str) and value in (0, "0") and value is not False:
         return 0.0
     if not isinstance(value, str):
         raise ValueError("must be a duration, as 100ms or 1s; 0 lets everything in")  # noqa: TRY004 - pydantic wants ValueError

@@ -105,7 +105,7 @@ def test_every_key_of_a_host_arrives(tmp_path: Path) -> None:
     assert only.basic_auth.username == "ops"
     assert only.tls.fingerprint_sha256 == "ab" * 32
     assert loaded.config.interval_of(only) == 30
-    assert only.secret_values == ("s3cret", "other")
+    assert only.secret_values == ("s3cret", "other", "ops:other")
 
 
 def test_the_panels_root_is_no_path(tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_a_hosts_key_replaces_the_default(tmp_path: Path) -> None:
         ],
     )
     first, second = loaded.config.hosts
-    assert (first.username, first.secret_values) == ("shared", ("shared", "x"))
+    assert (first.username, first.secret_values) == ("shared", ("shared", "x", "ops:x"))
     assert first.language == "ru"
     assert first.labels == {"team": "mail", "dc": "a"}
     assert (second.username, second.secret_values) == ("monitor", ("s3cret",))

@@ -1,4 +1,4 @@
-"""A process that asks one panel once: `python -m tests.panel.bombed URL MAX_RESPONSE`.
+"""A process that asks one panel once: `python -m tests.panel.bombed URL MAX_RESPONSE TIMEOUT`.
 
 It prints, as JSON, how the request ended, by how many bytes the process grew meanwhile, and
 the longest time in seconds for which its event loop did nothing else.
@@ -37,12 +37,12 @@ async def _note_stalls(stalls: list[float]) -> None:
         stalls.append(time.thread_time() - started)
 
 
-async def ask(url: str, max_response: str) -> dict[str, object]:
+async def ask(url: str, max_response: str, patience: str) -> dict[str, object]:
     host = HostConfig(name="bomb", url=url, username="u", password="p")
     stalls: list[float] = []
     watching = asyncio.create_task(_note_stalls(stalls))
     before = psutil.Process().memory_info().rss
-    async with PanelPool(PollConfig(timeout="1s", max_response=max_response)) as pool:
+    async with PanelPool(PollConfig(timeout=patience, max_response=max_response)) as pool:
         try:
             await pool.client(host).request(Operation.LIST)
             outcome = "ok"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 
 import aiohttp
 import pytest
@@ -21,10 +22,6 @@ ATTEMPT = Attempt(host(), action=False, seconds=30.0, connect_seconds=10.0)
         (errno.ETIMEDOUT, "mx1.example.com:8002 does not answer."),
         (errno.EHOSTUNREACH, "There is no way to mx1.example.com:8002."),
         (errno.ENETUNREACH, "There is no way to mx1.example.com:8002."),
-        (
-            errno.EMFILE,
-            "No connection to mx1.example.com:8002 could be opened: too many files are open.",
-        ),
         (errno.EPIPE, "mx1.example.com:8002 cannot be connected to."),
         (None, "mx1.example.com:8002 cannot be connected to."),
     ],
@@ -33,6 +30,17 @@ def test_why_there_is_no_connection(number: int | None, message: str) -> None:
     error = exchange_fault(ATTEMPT, aiohttp.ClientConnectorError(KEY, OSError(number, "text")))
     assert (error.reason, error.message, error.retryable) == (Reason.CONNECT, message, True)
     assert error.hint
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_want_of_files_is_the_exporters_own_trouble(number: int) -> None:
+    error = exchange_fault(ATTEMPT, aiohttp.ClientConnectorError(KEY, OSError(number, "text")))
+    assert (error.own, error.failure.own, error.lost) == (True, True, False)
+    assert "mx1" not in str(error)
+    assert "too many files open" in error.message
+    assert "LimitNOFILE" in error.hint
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.own, str(again)) == (True, str(error))
 
 
 def test_a_connection_that_takes_too_long() -> None:

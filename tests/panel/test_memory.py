@@ -43,9 +43,9 @@ async def bomb_at_once(peer: Peer) -> None:
     await peer.send(f"HTTP/1.1 200 OK\r\n{head}".encode() + body)
 
 
-async def ask_in_a_child(url: str, max_response: str) -> dict[str, Any]:
+async def ask_in_a_child(url: str, max_response: str, patience: str = "1s") -> dict[str, Any]:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.panel.bombed", url, max_response,
+        sys.executable, "-m", "tests.panel.bombed", url, max_response, patience,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, _ = await child.communicate()
@@ -63,7 +63,7 @@ async def test_a_gzip_bomb_costs_little_more_than_the_limit(
     serve: ServeRaw, behave: Behaviour
 ) -> None:
     panel = await serve(behave)
-    result = await ask_in_a_child(panel.url, "64MiB")
+    result = await ask_in_a_child(panel.url, "64MiB", "20s")  # to decompress takes its time
     assert result["outcome"] == "too_large"
     assert result["growth"] < (64 + 32) * MIB
     assert result["stall"] < 0.5
@@ -102,3 +102,35 @@ async def test_replies_that_were_not_asked_for_are_not_kept(serve: ServeRaw) -> 
     assert result["outcome"] == "ok"
     assert result["growth"] < 24 * MIB
     assert result["stall"] < 0.5
+
+
+LONG = 16 * MIB
+
+
+async def long_and_short(peer: Peer) -> None:
+    while (request := await peer.read_request()) is not None:
+        size = LONG if "/long/" in request.line else 1000
+        await peer.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        for _ in range(size // MIB):
+            await peer.send(bytes(MIB))
+        await peer.send(bytes(size % MIB))
+
+
+@pytest.mark.parametrize("budget", ["32MiB", "1MiB"])
+async def test_lists_of_all_panels_together_are_bounded(serve: ServeRaw, budget: str) -> None:
+    """20 lists of 16 MiB: more than the budget, and than can be read within poll.timeout."""
+    panel = await serve(long_and_short)
+    url = panel.url.removesuffix("/api/api.php")
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.panel.hoard", url, "20", budget, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await child.communicate()
+    result = json.loads(output)
+    assert result["outcomes"] == {f"long {LONG}": 40, "short 1000": 40}, "nobody is blamed"
+    most = int(budget.removesuffix("MiB")) * MIB + LONG
+    assert result["held"] <= most
+    assert (
+        result["growth"] < most + LONG + 48 * MIB
+    )  # one is put together at a time; 640 MiB without a bound
+    assert result["left"] == 0
+    assert result["short"] < 1.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 from pathlib import Path
@@ -117,6 +118,15 @@ def test_systemd_finds_nothing_wrong_with_the_unit(unit_findings: str) -> None:
     # That the command is not installed here is no fault of the unit.
     lines = [line for line in unit_findings.splitlines() if "brainycp-exporter.service" in line]
     assert [line for line in lines if "is not executable" not in line] == []
+
+
+def test_the_unit_bounds_files_and_writes_no_core() -> None:
+    """A core dump would hold every password, and each panel and client takes a file."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their letters
+    unit.read(ROOT / "deploy" / "brainycp-exporter.service")
+    limits = {key: value for key, value in unit["Service"].items() if key.startswith("Limit")}
+    assert limits == {"LimitNOFILE": "65536", "LimitCORE": "0"}
 
 
 def test_the_unit_is_hardened() -> None:

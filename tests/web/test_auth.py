@@ -12,8 +12,6 @@ import pytest
 from exporter.web import auth
 from exporter.web.auth import (
     MAX_REMEMBERED,
-    MAX_WAITING,
-    MAX_WAITING_PER_CLIENT,
     PasswordChecker,
     TooManyChecksError,
     basic_credentials,
@@ -140,39 +138,119 @@ async def test_a_client_that_hangs_up_takes_nothing_from_the_others(
     assert len(runs.hashes) == 1
 
 
-async def test_a_flood_is_bounded_and_known_users_pass(
-    checker: PasswordChecker, runs: Bcrypt
-) -> None:
-    assert await checker.check(b"prometheus", b"sesame", "c")
+async def flooded(
+    checker: PasswordChecker, runs: Bcrypt, guesses: int, names: int
+) -> tuple[list[asyncio.Task[bool]], asyncio.Task[bool]]:
+    """Guesses from one address, and behind them the right password from the same one."""
     runs.go.clear()
     flood = [
-        asyncio.ensure_future(checker.check(b"prometheus", b"%d" % n, f"c{n}")) for n in range(1000)
+        asyncio.ensure_future(checker.check(b"nobody%d" % (n % names), b"%d" % n, "proxy"))
+        for n in range(guesses)
     ]
     await asyncio.sleep(0)
-    assert await checker.check(b"prometheus", b"sesame", "c")
-    with pytest.raises(TooManyChecksError):
-        await checker.check(b"nobody", b"x", "c")
-    runs.go.set()
-    results = await asyncio.gather(*flood, return_exceptions=True)
-    assert results.count(False) == MAX_WAITING
-    assert sum(isinstance(r, TooManyChecksError) for r in results) == 1000 - MAX_WAITING
-    assert not await checker.check(b"nobody", b"x", "c")  # there is room again
+    good = asyncio.ensure_future(checker.check(b"prometheus", b"sesame", "proxy"))
+    await asyncio.sleep(0)
+    return flood, good
 
 
-async def test_guessing_from_one_address_leaves_room_for_others(
-    checker: PasswordChecker, runs: Bcrypt
+@pytest.mark.parametrize("names", [1, 7, 200])
+async def test_a_right_password_passes_behind_a_guesser_at_the_same_address(
+    checker: PasswordChecker, runs: Bcrypt, names: int
 ) -> None:
-    runs.go.clear()
-    flood = [
-        asyncio.ensure_future(checker.check(b"prometheus", b"%d" % n, "bad")) for n in range(50)
-    ]
-    await asyncio.sleep(0)
-    good = asyncio.ensure_future(checker.check(b"prometheus", b"sesame", "good"))
-    await asyncio.sleep(0)
+    flood, good = await flooded(checker, runs, 200, names)
     runs.go.set()
     assert await good
+    assert len(runs.hashes) <= names + 3, "one check of each name that is guessed at comes first"
+    assert not any(await asyncio.gather(*flood)), "each of them got its check"
+    assert len(runs.hashes) == 201
+
+
+async def test_a_right_password_passes_behind_guesses_at_its_own_user(
+    checker: PasswordChecker, runs: Bcrypt
+) -> None:
+    runs.go.clear()
+    flood = [
+        asyncio.ensure_future(checker.check(b"prometheus", b"%d" % n, "proxy")) for n in range(100)
+    ]
+    await asyncio.sleep(0)
+    impatient = asyncio.ensure_future(checker.check(b"prometheus", b"sesame", "proxy"))
+    await asyncio.sleep(0)
+    impatient.cancel()  # a scrape that timed out; its check goes on
+    runs.go.set()
+    await asyncio.gather(*flood)
+    await asyncio.gather(impatient, return_exceptions=True)
+    while not checker.is_known(b"prometheus", b"sesame"):  # noqa: ASYNC110 - the check is a thread's
+        await asyncio.sleep(0.01)
+    runs.go.clear()
+    assert await checker.check(b"prometheus", b"sesame", "proxy"), "without another check"
+    runs.go.set()
+
+
+async def test_guesses_from_elsewhere_delay_nobody(checker: PasswordChecker, runs: Bcrypt) -> None:
+    flood, good = await flooded(checker, runs, 200, 200)
+    other = asyncio.ensure_future(checker.check(b"ops", b"other", "10.0.0.2"))
+    await asyncio.sleep(0)
+    runs.go.set()
+    assert await other
+    assert len(runs.hashes) <= 3
+    assert await good
+    await asyncio.gather(*flood)
+
+
+async def test_a_flood_is_bounded_and_what_nobody_waits_for_goes_first(
+    checker: PasswordChecker, runs: Bcrypt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "MAX_WAITING", 50)
+    assert await checker.check(b"prometheus", b"sesame", "c")
+    runs.go.clear()
+    flood = [
+        asyncio.ensure_future(checker.check(b"prometheus", b"%d" % n, f"c{n}")) for n in range(60)
+    ]
+    await asyncio.sleep(0)
+    assert len(checker._checks) == 50
+    assert await checker.check(b"prometheus", b"sesame", "c"), "what is known needs no check"
+    with pytest.raises(TooManyChecksError):
+        await checker.check(b"nobody", b"x", "c")
+    for guess in flood[5:20]:
+        guess.cancel()
+    await asyncio.sleep(0)
+    newcomer = asyncio.ensure_future(checker.check(b"ops", b"other", "c"))
+    await asyncio.sleep(0)
+    assert len(checker._checks) == 50
+    runs.go.set()
+    assert await newcomer
     results = await asyncio.gather(*flood, return_exceptions=True)
-    assert results.count(False) == MAX_WAITING_PER_CLIENT
+    assert sum(isinstance(r, TooManyChecksError) for r in results) == 10
+    assert results.count(False) == 35
+
+
+async def test_a_new_checker_knows_the_passwords_of_users_that_stay(
+    checker: PasswordChecker, runs: Bcrypt
+) -> None:
+    assert await checker.check(b"prometheus", b"sesame", "c")
+    assert await checker.check(b"ops", b"other", "c")
+    users = {"prometheus": GOOD, "ops": hash_password("new", cost=4)}
+    after = PasswordChecker(users, checker._executor, remembered=checker.remembered)
+    assert after.is_known(b"prometheus", b"sesame")
+    assert not after.is_known(b"ops", b"other")
+    assert not await after.check(b"ops", b"other", "c")
+    without = PasswordChecker({"ops": OTHER}, checker._executor, remembered=checker.remembered)
+    assert not without.is_known(b"prometheus", b"sesame")
+    assert not await without.check(b"prometheus", b"sesame", "c")
+    assert len(runs.hashes) == 4
+
+
+async def test_who_waits_at_a_checker_that_ends_may_ask_again(
+    checker: PasswordChecker, runs: Bcrypt
+) -> None:
+    flood, good = await flooded(checker, runs, 5, 5)
+    checker.close()
+    runs.go.set()
+    results = await asyncio.gather(*flood, good, return_exceptions=True)
+    assert results[0] is False, "the one that ran"
+    assert all(isinstance(result, TooManyChecksError) for result in results[1:])
+    with pytest.raises(TooManyChecksError):
+        await checker.check(b"prometheus", b"sesame", "c")
 
 
 async def test_wrong_passwords_neither_fill_memory_nor_push_out_right_ones(
@@ -183,21 +261,22 @@ async def test_wrong_passwords_neither_fill_memory_nor_push_out_right_ones(
     for n in range(MAX_REMEMBERED + 10):
         assert not await checker.check(b"prometheus", b"%d" % n, "c")
     assert await checker.check(b"prometheus", b"sesame", "c")
-    assert len(checker._wrong._keys) == MAX_REMEMBERED
-    assert not checker._running
-    assert not checker._waiting_of
+    assert len(checker.remembered.wrong._keys) == MAX_REMEMBERED
+    assert not checker._checks
+    assert not checker._turns._clients
 
 
 async def test_no_password_stays_in_memory(checker: PasswordChecker) -> None:
     await checker.check(b"prometheus", b"sesame", "c")
     await checker.check(b"prometheus", b"wrongword", "c")
-    held = repr(vars(checker)) + repr(checker._right._keys) + repr(checker._wrong._keys)
+    remembered = checker.remembered
+    held = repr(vars(checker)) + repr(remembered.right._keys) + repr(remembered.wrong._keys)
     assert "sesame" not in held
     assert "wrongword" not in held
 
 
 async def test_a_check_that_cannot_run_is_not_remembered(checker: PasswordChecker) -> None:
     checker._executor.shutdown()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(TooManyChecksError):
         await checker.check(b"prometheus", b"sesame", "c")
-    assert not checker._running
+    assert not checker._checks

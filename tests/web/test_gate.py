@@ -9,8 +9,7 @@ import bcrypt
 import pytest
 import trustme
 
-from exporter.web import listener
-from exporter.web.auth import MAX_WAITING_PER_CLIENT
+from exporter.web import auth, listener
 from exporter.web.gate import MAX_BODY_BYTES, alternative_names
 from exporter.web.listener import Listeners
 from exporter.web.passwords import hash_password
@@ -102,15 +101,58 @@ async def test_guesses_beyond_the_bound_are_turned_away(
     url = listeners.urls[0]
     go = threading.Event()
     monkeypatch.setattr(bcrypt, "checkpw", lambda *_: go.wait(10) and False)
-    guesses = [
-        asyncio.create_task(get(url, head=login("prometheus", str(n))))
-        for n in range(MAX_WAITING_PER_CLIENT + 1)
-    ]
+    monkeypatch.setattr(auth, "MAX_WAITING", 4)
+    guesses = [asyncio.create_task(get(url, head=login("prometheus", str(n)))) for n in range(5)]
     done, waiting = await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)
     go.set()
     assert [task.result().status for task in done] == [429]
     assert done.pop().result().headers["Retry-After"] == "1"
     assert {reply.status for reply in await asyncio.gather(*waiting)} == {401}
+
+
+@pytest.mark.parametrize("named", ["prometheus", "nobody"])
+async def test_a_guesser_behind_the_same_proxy_locks_nobody_out(
+    listeners: Listeners, client: Client, named: str
+) -> None:
+    """Many connections from one address guess as fast as they are answered."""
+    users = GOOD | {"ops": hash_password("open", cost=4)}
+    await listeners.apply(
+        ["127.0.0.1:0"], WebSettings(users=users, rate_limit=RateLimit(interval=60, burst=20))
+    )
+    url, stop = listeners.urls[0], asyncio.Event()
+    answers = set[int]()
+
+    async def guess(number: int) -> None:
+        async with Client(url) as connection:
+            for attempt in range(10_000):
+                if stop.is_set():
+                    return
+                head = login(named, f"{number}-{attempt}")
+                answers.add((await connection.get(head=head)).status)
+
+    async with client:
+        assert (await client.get(head=login("prometheus", "sesame"))).status == 200
+        await listeners.apply(["127.0.0.1:0"], WebSettings(users=users))
+        guessing = [asyncio.create_task(guess(n)) for n in range(40)]
+        await asyncio.sleep(0.2)
+        for user, password in (("prometheus", "sesame"), ("ops", "open")) * 3:
+            reply = await asyncio.wait_for(client.get(head=login(user, password)), 20)
+            assert reply.status == 200
+        stop.set()
+        await asyncio.gather(*guessing)
+    assert answers == {401}
+
+
+async def test_a_rate_limit_that_a_guesser_uses_up_is_not_that_of_who_is_known(
+    listeners: Listeners, client: Client
+) -> None:
+    limited = WebSettings(users=GOOD, rate_limit=RateLimit(interval=3600, burst=3))
+    await listeners.apply(["127.0.0.1:0"], limited)
+    right, wrong = login("prometheus", "sesame"), login("prometheus", "wrong")
+    async with client:
+        assert (await client.get(head=right)).status == 200
+        assert [(await client.get(head=wrong)).status for _ in range(3)] == [401, 401, 429]
+        assert [(await client.get(head=right)).status for _ in range(4)] == [200, 200, 200, 429]
 
 
 async def test_configured_headers_are_on_every_response(

@@ -1,0 +1,201 @@
+"""How many requests may be in flight over all panels, and who gives way to whom.
+
+Panels that accept a connection and never answer must not hold the places of those that do. What
+is known of a panel at the start is nothing, so a request counts against the limit only while it
+is young: one that has had no whole answer for some seconds makes room as soon as another waits.
+A panel that was silent the last time has to begin in a small share of its own.
+Everything together is bounded by the files that may be open: each request is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+YOUNG = 3.0
+"""Seconds for which a request counts against the limit though others wait. A call of a real panel
+takes about 2.5 s."""
+
+SILENT_SHARE = 4
+"""For this many places there is one more, for panels that did not answer the last time."""
+
+FILES_FOR_THE_REST = 64
+"""Files kept for the journal, standard error, the decoder, receivers of alerts, name servers."""
+
+FILES_FOR_CLIENTS = 4096
+"""Files kept for connections to the daemon itself, but no more than half of all."""
+
+
+def requests_by_files(files: int) -> int:
+    """How many requests may be in flight in a process that may open so many files.
+
+    Args:
+        files: the soft limit RLIMIT_NOFILE; negative for none.
+    """
+    if files < 0:
+        return 2**20
+    left = files - min(FILES_FOR_CLIENTS, files // 2)
+    return max(2, left - min(FILES_FOR_THE_REST, files // 4))
+
+
+def files_allowed() -> int:
+    """The soft limit of open files of this process; negative for none."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """What one request holds while it is in flight."""
+
+    since: float
+    """Time of the event loop's clock."""
+    silent: bool
+    """Whether it began in the share of the silent ones."""
+    give_way: Callable[[], None] | None = None
+    """Ends the request at once with an error; None while it may not be ended."""
+    ending: bool = False
+    """Whether it was told to give way."""
+
+
+class SharedSlots:
+    """The places of the requests to all panels; first come, first served in each share."""
+
+    def __init__(self, limit: int, *, young: float = YOUNG, files: int | None = None) -> None:
+        """What bounds them.
+
+        Args:
+            limit: requests in flight that are young.
+            young: seconds for which one is.
+            files: requests in flight at all; by default what the limit of open files allows.
+        """
+        self._files = files
+        # In the order of their beginning.
+        self._young: OrderedDict[Place, None] = OrderedDict()
+        self._old: OrderedDict[Place, None] = OrderedDict()
+        self._silent: set[Place] = set()
+        self._waiting: OrderedDict[asyncio.Future[Place], None] = OrderedDict()
+        self._waiting_silent: OrderedDict[asyncio.Future[Place], None] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self.resize(limit, young=young)
+
+    @property
+    def in_use(self) -> int:
+        """Requests in flight."""
+        return len(self._young) + len(self._old) + len(self._silent)
+
+    @property
+    def left(self) -> int:
+        """Files that may be open beside those of the requests in flight."""
+        return max(0, self._most - self.in_use)
+
+    @property
+    def limit(self) -> int:
+        """Young requests that may be in flight; less than asked for where files are few."""
+        return self._limit
+
+    def resize(self, limit: int, *, young: float = YOUNG) -> None:
+        """Follow a reloaded config; what is in flight above a lower limit runs out by itself."""
+        self.young = young
+        self._most = self._files or requests_by_files(files_allowed())
+        limit = min(limit, self._most)
+        self._share = max(1, limit // SILENT_SHARE)
+        # Both shares fit, so that no request has to give way to the small one.
+        self._limit = max(1, min(limit, self._most - self._share))
+        self._hand_over()
+
+    async def acquire(self, *, silent: bool = False) -> Place:
+        """Take a place, or wait for one. A wait that is cancelled takes none.
+
+        Args:
+            silent: the panel did not answer the last time.
+        """
+        waiting = self._waiting_silent if silent else self._waiting
+        if not waiting and self._has_room(silent=silent):
+            return self._grant(silent=silent)
+        turn: asyncio.Future[Place] = self._loop.create_future()
+        waiting[turn] = None
+        self._hand_over()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                waiting.pop(turn, None)
+                self._hand_over()
+            else:
+                self.release(turn.result())  # it was handed over in the same moment
+            raise
+
+    def release(self, place: Place) -> None:
+        """Give a place back."""
+        if place.silent:
+            self._silent.discard(place)
+        elif place in self._young:
+            del self._young[place]
+        else:
+            self._old.pop(place, None)
+        if self._waiting or self._waiting_silent:
+            self._hand_over()
+
+    def _has_room(self, *, silent: bool) -> bool:
+        if self.in_use >= self._most:
+            return False
+        return len(self._silent) < self._share if silent else len(self._young) < self._limit
+
+    def _grant(self, *, silent: bool) -> Place:
+        place = Place(self._loop.time(), silent)
+        if silent:
+            self._silent.add(place)
+        else:
+            self._young[place] = None
+        return place
+
+    def _hand_over(self) -> None:
+        if self._waiting:
+            self._set_aside()
+        for silent, waiting in ((False, self._waiting), (True, self._waiting_silent)):
+            while waiting and self._has_room(silent=silent):
+                turn, _ = waiting.popitem(last=False)
+                if not turn.done():
+                    turn.set_result(self._grant(silent=silent))
+        if self._waiting:
+            self._make_way()
+            self._look_again()
+
+    def _set_aside(self) -> None:
+        """What is not young any more counts no more, as long as others wait."""
+        until = self._loop.time() - self.young
+        while self._young and (place := next(iter(self._young))).since <= until:
+            del self._young[place]
+            self._old[place] = None
+
+    def _make_way(self) -> None:
+        """Where only files are wanting, the oldest requests end for those that wait."""
+        wanted = min(len(self._waiting), self._limit - len(self._young))
+        if wanted <= 0:
+            return
+        wanted -= sum(place.ending for place in self._old)
+        able = [p for p in self._old if p.give_way is not None and not p.ending]
+        for place in able[: max(0, wanted)]:
+            place.ending = True
+            if place.give_way is not None:
+                place.give_way()
+
+    def _look_again(self) -> None:
+        """Wake up when the next request stops being young."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._young:
+            due = next(iter(self._young)).since + self.young
+            self._timer = self._loop.call_at(due + 0.001, self._hand_over)
+
+    def close(self) -> None:
+        """Wake up no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
