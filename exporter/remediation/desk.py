@@ -532,8 +532,12 @@ class Desk:
                 # What has begun goes on by its config; what has not might do more than the new
                 # one lets it.
                 withdrawn = withdrawn or "The config has changed before it began."
-            in_force = self._in_force(host, rule)
-            return replace(situation, withdrawn=withdrawn, in_force=in_force)
+            return replace(
+                situation,
+                withdrawn=withdrawn,
+                alert_over=self._alert_over(host, rule, state, request),
+                in_force=self._in_force(host, rule),
+            )
 
         self._acting += 1
         before, host.unsettled = host.unsettled, True
@@ -559,6 +563,23 @@ class Desk:
             return InForce(self._config, None, f"{name} has left the config, or is another panel.")
         known = (each for each in self._config.rules if each.name == rule.name)
         return InForce(self._config, next((r for r in known if r.name in now.rules), None))
+
+    def _alert_over(
+        self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
+    ) -> str:
+        """Why nobody wants any more what has begun for an alert; "" while anybody does.
+
+        Another alert may ask for the same, or the rule itself have tripped.
+        """
+        incident = Incident.of(request.why)
+        ended = self._ended.get((host.config.name, rule.name, incident.alert))
+        if request.actor is not Actor.ALERTMANAGER or ended is None:
+            return ""
+        now = host.rules.get(rule.name, state)
+        others = set(now.asked) - {key_of(request)}
+        if not incident.is_over_with(ended) or others or now.clock.tripped:
+            return ""
+        return "The alert that asked for it was resolved."
 
     def _withdrawn(self, state: RuleState, request: Request) -> str:
         """Why a request counts no more, so that it must not begin; "" while it does."""

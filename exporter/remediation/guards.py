@@ -103,6 +103,9 @@ class Situation:
     """Why facts are missing."""
     withdrawn: str = ""
     """Why the request counts no more; "" while it does."""
+    alert_over: str = ""
+    """Why nobody wants an action any more that has begun, since its alert was resolved and nothing
+    else asks for it; "" while that is not so."""
     in_force: InForce | None = None
     """None where the config cannot change."""
 

@@ -62,7 +62,9 @@ class UnderWay:
         if _means(now.rule) != _means(self._rule):
             reason = f"{self._rule.name} means something else in the config that is in force now."
             return Block(Guard.CONDITION, reason)
-        return block_under_way(now.rule, now.config, replace(situation, withdrawn=""))
+        return block_under_way(
+            now.rule, now.config, replace(situation, withdrawn=situation.alert_over)
+        )
 
     async def _silence(self) -> Block | None:
         began = self._bench.monotonic()
