@@ -250,6 +250,23 @@ class Verdict:
 _TOLD_ELSEWHERE = frozenset({Guard.PAUSE, Guard.JOURNAL})
 """Guards that the page, the log and a metric of their own tell: no outcome repeats them."""
 
+_NOT_BY_INTENT = frozenset({Guard.LISTING, Guard.JOURNAL})
+"""Guards that stop an action for want of what it takes to go on: nobody meant it to stop."""
+
+
+def stopped_by(block: Block) -> dict[str, str]:
+    """What an outcome's detail `stopped_by` tells of it: of no action that came to its end."""
+    return {"guard": block.guard.value, "reason": block.reason}
+
+
+def was_meant_to_stop(stopped: Block | None) -> bool:
+    """Whether an action was stopped by intent, which is no failure of it.
+
+    By a person or a guard, since its alert or host is gone, or because the daemon ends.
+    """
+    return stopped is not None and stopped.guard not in _NOT_BY_INTENT
+
+
 _REFUSALS = frozenset(
     {Reason.FORBIDDEN, Reason.UNSUPPORTED, Reason.BAD_REQUEST, Reason.HTTP_STATUS}
 )
@@ -276,17 +293,23 @@ def verdict_on_messages(
     detail: dict[str, object] = {"planned": len(plan.messages), "replies": dict(replies)}
     detail |= Counter[str](omission.what for omission in omissions)
     if stopped is not None:
-        detail["stopped_by"] = {"guard": stopped.guard.value, "reason": stopped.reason}
+        detail["stopped_by"] = stopped_by(stopped)
     asked = [answer for answer in answers if answer.what != "not_asked"]
     if not asked and (answers or not omissions):
-        why = f" {stopped.reason}" if stopped is not None else ""
-        return Verdict(Outcome.FAILED, f"Nothing was done.{why}", detail)
+        return nothing_asked(stopped, detail)
     if asked and all(answer.what == "failed" for answer in asked):
         return _refused(plan, asked, seen, detail)
     if seen is None:
         text = "What became of the messages could not be seen by listing the queue again."
         return Verdict(Outcome.UNKNOWN, text, detail)
-    return _judged(rule_action, plan, asked, seen, expected, omissions, stopped, detail)
+    return _judged(rule_action, plan, answers, seen, expected, omissions, stopped, detail)
+
+
+def nothing_asked(stopped: Block | None, detail: Mapping[str, object]) -> Verdict:
+    """That an action sent no request at all; no failure where it was meant to stop."""
+    why = f" {stopped.reason}" if stopped is not None else ""
+    outcome = Outcome.OK if was_meant_to_stop(stopped) else Outcome.FAILED
+    return Verdict(outcome, f"Nothing was done.{why}", detail)
 
 
 def _refused(
@@ -313,7 +336,7 @@ def _refused(
 def _judged(
     rule_action: str,
     plan: Plan,
-    asked: Sequence[Answer],
+    answers: Sequence[Answer],
     seen: Aftermath,
     expected: bool | None,  # noqa: FBT001 - three values
     omissions: Sequence[Omission],
@@ -322,6 +345,7 @@ def _judged(
 ) -> Verdict:
     left_out = {omission.message_id for omission in omissions if omission.what == "left_out"}
     seen = replace(seen, gone=seen.gone - left_out, still=seen.still - left_out)
+    asked = [answer for answer in answers if answer.what != "not_asked"]
     own = ours(asked, seen.gone)
     detail |= {"gone": len(seen.gone), "still_there": len(seen.still)}
     if rule_action != "retry":
@@ -336,6 +360,14 @@ def _judged(
     belied = sum(a.what in {"gone", "removed"} and a.message_id in seen.still for a in asked)
     if rule_action == "retry" and belied:
         parts.append(f"{integer(belied)} that the panel calls gone are still there.")
+    meant = plan.ids - left_out
+    if was_meant_to_stop(stopped):
+        # The rest is still there since nobody asked for it, and what `verify` expects of all
+        # of it is not to be expected.
+        meant -= {answer.message_id for answer in answers if answer.what == "not_asked"}
+        counted = {what: number for what, number in counted.items() if what != "not_asked"}
+        seen = replace(seen, gone=seen.gone & meant, still=seen.still & meant)
+        expected = None
     good = _is_good(rule_action, seen, counted, belied, expected=expected)
     if expected is False:
         parts.append("What verify expects did not come true.")
@@ -343,7 +375,7 @@ def _judged(
         parts.append(f"Stopped: {stopped.reason}")
     absent = {a.message_id for a in asked if a.what == "gone"}
     absent |= {omission.message_id for omission in omissions if omission.what == "left"}
-    if 2 * len(absent & seen.gone) > len(plan.ids - left_out):
+    if 2 * len(absent & seen.gone) > len(meant):
         parts.append(
             "But most of them were not there when they were asked for: another mail server than "
             "the one that was listed may have answered."

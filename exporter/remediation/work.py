@@ -33,9 +33,12 @@ from exporter.remediation.plan import (
     Verdict,
     aftermath,
     gone_of,
+    nothing_asked,
     ours,
     still_there,
+    stopped_by,
     verdict_on_messages,
+    was_meant_to_stop,
 )
 from exporter.remediation.silence import KnowsSilences
 from exporter.rules import holds
@@ -240,10 +243,12 @@ class Work:
         if not await self._may_send():
             return Answer("not_asked")
         if deed.action in ON_SERVICE:
-            return await actions.switch_service(client, deed.service, on=deed.turns_on)
+            return await actions.switch_service(
+                client, deed.service, on=deed.turns_on, before=self._may_send
+            )
         if deed.action == "purge_all":
-            return await actions.delete_all(client, force=deed.force)
-        return await actions.delete_frozen(client)
+            return await actions.delete_all(client, force=deed.force, before=self._may_send)
+        return await actions.delete_frozen(client, before=self._may_send)
 
     async def _by_id(self) -> list[Answer]:
         bench, deed = self._bench, self._deed
@@ -354,7 +359,8 @@ class Work:
             )
 
         try:
-            expected = await self._expected(done_at) if acted else None
+            waits = acted and not was_meant_to_stop(self._stopped)
+            expected = await self._expected(done_at) if waits else None
         except HostGoneError:
             return _unseen(verdict(expected=None))
         return verdict(expected=expected)
@@ -383,8 +389,9 @@ class Work:
         service, wanted = self._deed.service, self._deed.turns_on
         detail: dict[str, object] = {"reply": answer.what}
         if answer.what == "not_asked":
-            why = self._stopped.reason if self._stopped is not None else ""
-            return Verdict(Outcome.FAILED, f"Nothing was done. {why}".rstrip(), detail)
+            if self._stopped is not None:
+                detail["stopped_by"] = stopped_by(self._stopped)
+            return nothing_asked(self._stopped, detail)
         if answer.what == "failed":
             return Verdict(Outcome.FAILED, f"Nothing was done. {answer.text}", detail)
         done_at = self._bench.monotonic()

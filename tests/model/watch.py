@@ -477,7 +477,8 @@ class Watcher:
         failed = 0
         for each in self._of(Kind.OUTCOME, Kind.RULE_RESUMED, key=key):
             failed += each.outcome == Outcome.UNVERIFIED
-            if each.outcome == Outcome.OK or each.kind is Kind.RULE_RESUMED:
+            good = each.outcome == Outcome.OK and "stopped_by" not in each.detail
+            if good or each.kind is Kind.RULE_RESUMED:
                 failed = 0
         if failed >= 3:
             yield f"{failed} verifications in a row have failed"
