@@ -36,7 +36,7 @@ from exporter.remediation.desk import Desk
 from exporter.remediation.tally import Tally
 from exporter.snapshot import Failure, HostGoneError, HostSnapshot
 from exporter.startup import Usable, load_everything
-from exporter.store import Store, fleet_skew
+from exporter.store import Store, fleet_skew, known_skews
 from exporter.transitions import HostTransitions
 from exporter.web.app import Served, StoppingError, add_routes
 from exporter.web.gate import MAX_BODY_BYTES
@@ -139,7 +139,9 @@ class Daemon:
                     tally=self._tally,
                     alertmanagers=self._centre.alertmanagers,
                 )
-                self._desk.compare_clocks(lambda: fleet_skew(self._store))
+                self._desk.compare_clocks(
+                    lambda: fleet_skew(self._store), lambda: known_skews(self._store)
+                )
                 self._end_actions = self._desk.end
                 self._own.registry.register(
                     AlertingCollector(

@@ -127,9 +127,14 @@ class HostRecord:
         return result.value if result and isinstance(result.value, ServiceState) else None
 
 
+def known_skews(records: Iterable[HostRecord]) -> list[float]:
+    """By how many seconds the clocks of the panels that told them are ahead of ours."""
+    return [record.clock_skew for record in records if record.clock_skew is not None]
+
+
 def fleet_skew(records: Iterable[HostRecord]) -> float | None:
     """By how many seconds the panels' clocks are ahead of ours: the median of those that told."""
-    told = [record.clock_skew for record in records if record.clock_skew is not None]
+    told = known_skews(records)
     return median(told) if told else None
 
 

@@ -151,6 +151,7 @@ class Desk:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
+        self._skews: Callable[[], Sequence[float]] = tuple
         self._before: int | None = None
         """The last entry of the journal before this process was first asked for a rule."""
         self._ended: dict[tuple[str, str, str], Incident] = {}
@@ -172,12 +173,16 @@ class Desk:
         self._tasks: set[asyncio.Task[None]] = set()
         """Under way, also for hosts that have left the config."""
 
-    def compare_clocks(self, skew: Callable[[], float | None]) -> None:
-        """Forget nothing for being old unless our clock agrees with the panels'.
+    def compare_clocks(
+        self, skew: Callable[[], float | None], skews: Callable[[], Sequence[float]] = tuple
+    ) -> None:
+        """Forget nothing for being old, and let nothing act, unless our clock is the panels'.
 
-        `skew` tells by how many seconds theirs are ahead; None where that is not known.
+        `skew` tells by how many seconds theirs are ahead, None where that is not known; `skews`
+        the same of each panel that told its time.
         """
         self._follower.skew = skew
+        self._skews = skews
 
     # --- the config ----------------------------------------------------------------------------
 
@@ -636,6 +641,7 @@ class Desk:
             wanting=self.wanting(),
             unheard=sum(not other.heard and bool(other.rules) for other in hosts),
             running=running,
+            skews=self._skews(),
         )
         return await situation_of(
             self.journal, self._config, host, rule, fleet, now=self._clock(), actor=actor
