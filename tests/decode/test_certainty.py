@@ -212,3 +212,15 @@ def test_ids_of_letters_alone_under_a_key_for_ids_of_a_queue() -> None:
     assert [*told.ids] == ["ABCDEFAB", "FACADEDA"]
     assert certainty([{"queue_id": "ABCDEFAB"}])["id"] is NAMED
     assert certainty([{"id": "ABCDEFAB"}])["id"] is GUESSED
+
+
+def test_roles_that_only_their_order_tells_apart_may_each_be_in_either_place() -> None:
+    rows = [["25m", EXIM, "ann@example.org", "bob@example.net", "2.9K"]]
+    readings = {reading.field: reading for reading in table(rows).readings}
+    for role, keys in (("sender", (2,)), ("recipients", (3,))):
+        assert readings[role].keys == keys
+        assert readings[role].certainty is GUESSED
+        assert readings[role].candidates == (2, 3)
+    told = [["25m", EXIM, "<>", "bob@example.net", "2.9K"], *rows]
+    readings = {reading.field: reading for reading in table(told).readings}
+    assert readings["sender"].candidates == readings["recipients"].candidates == ()

@@ -364,6 +364,8 @@ class _Recognition:
         self.likely: dict[str, Key] = {}
         self.doubts: list[tuple[str, str]] = []
         self.candidates: dict[str, tuple[Key, ...]] = {}
+        self.by_order: dict[str, tuple[Key, ...]] = {}
+        """The same of fields that nothing but the order of columns tells from each other."""
         self.bare_age_unit: float | None = None
         self.frozen_flag = False
         self.marked_sender = False
@@ -394,7 +396,7 @@ class _Recognition:
             self.marked_sender,
             {name: key for name, key in (self.likely | proposed).items() if name in FIELDS},
             tuple(self.doubts),
-            self.candidates,
+            self.candidates | self.by_order,
             self._empty_is_null(certainty),
             self._describe(),
         )
@@ -745,6 +747,8 @@ class _Recognition:
         if not written and not any(self._some(key, cells.MANY) for key in others):
             doubt = "nothing but their order tells the sender from the recipients"
             self.doubts.append(("sender", doubt))
+            either = (first, *self.keys["recipients"])
+            self.by_order = {"sender": either, "recipients": either}
 
     def _last_role(self, roles: list[str], key: Key) -> None:
         many, null = self._some(key, cells.MANY), self._some(key, cells.NULL_SENDER)
