@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from exporter.panel.decode.addresses import UNTOLD_WORDS
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, embedded_objects
+from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.decode.values import (
     EXIM_ID,
     POSTFIX_ID,
@@ -25,6 +26,7 @@ from exporter.panel.decode.values import (
     is_date,
     is_duration,
     read_frozen,
+    read_id,
 )
 from exporter.panel.secrecy import written_forms
 
@@ -56,17 +58,24 @@ _HOME = re.compile(r"/home/[^/\s\"'<>]+")
 _TAG = re.compile(r"<[a-zA-Z/!][^<>@]{0,500}>")
 _WORD = re.compile(r"[^\W\d_]+")
 
+_GLUED_HEADING = re.compile(r"-+Sender/Recipient-+(?=\w)")
+
 _WORDS = """
-    a active actions address after amp an and api arrival as at bounce br by bytes cannot code
-    connect connection console could count d data dead deferred delivery disabled div does domain
-    empty enabled error exim exist failed for format found from frozen g get greylisted gt h has
-    host hold id in inactive is k kbytes kib li local lost lt m mail mailer daemon main max message
-    messages missing mailbox mx name nbsp network no not of off on or out permission denied php
-    postfix pre queue queued quot read refused rejected request requests routing running s sender
-    recipient server service size smtp span spool started status stopped strong system table tbody
-    td temporarily th time timed timeout to too total tr ul unknown unavailable unreachable
-    unrouteable user w warning was with yes
+    a actions active address after amp an and api arrival as at bounce br by bytes cannot code
+    colspan connect connection console could count d daemon data dead deferred delivery denied
+    disabled div does domain down empty enabled error exim exist failed fatal for format found
+    from frozen g get greylisted gt h has hold host id in inactive installed is k kbytes kib li
+    local lost lt m mail mailbox mailer mailq main max message messages missing mx name nbsp
+    network no not of off on or out permission php postfix postqueue pre queue queued quot read
+    recipient refused rejected request requests routing running s sbin sender sendmail server
+    service showq size smtp span spool started status stopped strong system table tbody td
+    suggested action log temporarily th the thead there time timed
+    timeout to too total tr ul unavailable unknown
+    others other more etc unreachable unrouteable user usr w warning was with yes
     mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec gmt utc
+    не установлен установлена установлено встановлено сервис сервіс служба в у нет сообщений
+    писем немає повідомлень листів очереди очередь черзі черга список пуст пуста почтовой
+    ещё еще другие других інші ще почтовая почты поштовій поштової поштова порожня порожній
 """
 _KNOWN_WORDS = UNTOLD_WORDS.union(_WORDS.split())
 """Words of mail servers and panels: what they say is needed, and names nobody."""
@@ -180,9 +189,26 @@ class _Placeholders:
     def _string(self, value: str, key: str) -> str:
         if key in _TEXT_KEYS:
             return self.text(value)
+        if "id" in key and value.isascii() and value.isalpha() and read_id(value) is not None:
+            return self._postfix_id_of_letters(value)
+        if '{"' in value:
+            return self._json_lines(value)
         telling = is_duration(value) or has_size_unit(value) or is_date(value)
         telling = telling or self._is_figure(value) or read_frozen(value, flag=True) is not None
+        telling = telling or says_nothing_there(value)
         return value if telling and not self._is_secret(value) else self.masked(value)
+
+    def _json_lines(self, text: str) -> str:
+        """Lines of which some hold JSON: its keys stay, as in JSON itself."""
+        return "\n".join(map(self._json_line, text.split("\n")))
+
+    def _json_line(self, line: str) -> str:
+        shown, end = "", 0
+        for found in embedded_objects(line):
+            told = json.dumps(self.value(found.value, ""), ensure_ascii=False)
+            shown += self.masked(line[end : found.start]) + told
+            end = found.end
+        return shown + self.masked(line[end:])
 
     def text(self, text: str) -> str:
         """A text whose words may stay."""
@@ -212,6 +238,9 @@ class _Placeholders:
 
     def _token(self, match: re.Match[str]) -> str:
         token = match[0]
+        glued = _GLUED_HEADING.match(token)
+        if glued is not None:
+            return glued[0] + _TOKEN.sub(self._token, token[glued.end() :])
         if "@" in token:
             return self._address(token)
         if _POSTFIX.match(token) and any(map(str.isalpha, token)) and any(map(str.isdigit, token)):
@@ -240,6 +269,10 @@ class _Placeholders:
         middle = len(match[0].split("-")[1])
         ends = "00" if middle == 6 else "0000"
         return self._number("exim", match[0], f"1aAaAa-{{:0{middle}d}}-{ends}")
+
+    def _postfix_id_of_letters(self, value: str) -> str:
+        """Under a key for ids a word may be one, by chance without a digit."""
+        return _POSTFIX.sub(self._postfix_id, value.strip(), count=1)
 
     def _postfix_id(self, match: re.Match[str]) -> str:
         length = len(match[0])

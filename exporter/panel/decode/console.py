@@ -94,10 +94,12 @@ _MAYBE_HEADER = re.compile(
 
 _ADDRESS_OR_REASON = re.compile(r"(?:\+?D\s+)?[\"(]").match
 
+_ADDRESS_FIRST = re.compile(r"(?:\+?D\s+)?(?:\"|[^\s<]*@)")
+
 _HALF_HEADER = re.compile(r"-?\d+[smhdw](?:\s+-?\d[\d.]*[KMG]?)?", re.ASCII)
 
 _EXIM_WITHIN = re.compile(
-    r"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?"
+    r"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d{1,4}[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?"
     rf"{EXIM_ID}{SPOOL_SUFFIX}\s+<",
     re.ASCII,
 )
@@ -115,6 +117,7 @@ _NO_MESSAGE = re.compile(
     r"[-=_ ]+|-+\s?Queue ID[-\s\w/]*|[-\sA-Z/]*-{3}|-- \d+ [KMG]?i?[Bb]ytes in \d+ Requests?\.?"
     r"|(?:/\S*/)?(?:exim\d?|post[a-z]+(?:/[a-z]+)?|mailq|sendmail|showq|sudo|su|(?:ba|da)?sh|php)"
     r"(?:\[\d+\])?: .*"
+    r"|[\w./-]+(?:\[\d+\])?: (?:warning|fatal|error): .*"
     r"|(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:\[\d+\] )?)?"
     r"(?:php )?(?:fatal error|warning|notice|deprecated|error): .*"
     r"|suggested action: .*|log: [a-z ]+",
@@ -217,7 +220,7 @@ def is_console(text: str, *, bare: bool = True) -> bool:
     if header is None:
         return False
     end = text.find("\n", header.end())
-    if "\t" in text[header.start() : len(text) if end < 0 else end].strip():
+    if "\t" in text[header.start() : len(text) if end < 0 else end].lstrip():
         return False
     if bare or not header[2]:
         return True
@@ -422,6 +425,8 @@ class _LineReader:
             self._end()
             self._half = stripped
         elif stripped[0] != "(" and _MAYBE_HEADER.fullmatch(_before_open_quote(stripped)):
+            if self._below is _Below.MESSAGE and _ADDRESS_FIRST.match(stripped):
+                self._rows.recipients[-1] = None  # the last of them is glued to the next message
             self._end()
             self._lose(stripped)
         elif _is_broken(stripped):
@@ -432,6 +437,8 @@ class _LineReader:
             self._read_orphan(stripped)
 
     def _read_header(self, line: str) -> bool:
+        if "\t" in line.strip():
+            return False  # a row of a table
         header = _EXIM_HEADER.fullmatch(line.rstrip())
         if header is not None and (header[1] or header[4] is None or header[4][0] == "<"):
             self._begin(exim=True)
