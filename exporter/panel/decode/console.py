@@ -96,6 +96,9 @@ _ADDRESS_OR_REASON = re.compile(r"(?:\+?D\s+)?[\"(]").match
 
 _ADDRESS_FIRST = re.compile(r"(?:\+?D\s+)?(?:\"|[^\s<]*@)")
 
+_PLAIN_LINE = re.compile(rf"{SIMPLE_ADDRESS}|\([^()]*(?:\([^()]*\)[^()]*)*\)")
+"""An address or a reason: nothing else to look for, and nearly all lines below a header."""
+
 _HALF_HEADER = re.compile(r"-?\d+[smhdw](?:\s+-?\d[\d.]*[KMG]?)?", re.ASCII)
 
 _EXIM_WITHIN = re.compile(
@@ -419,6 +422,8 @@ class _LineReader:
         stripped = line.strip()
         if not stripped:
             self._end()
+        elif self._below is _Below.MESSAGE and not self._broken and _PLAIN_LINE.fullmatch(stripped):
+            self._read_below(line, stripped)
         elif self._broken or is_no_message(stripped) or self._read_header(line):
             pass
         elif _HALF_HEADER.fullmatch(stripped):
