@@ -199,3 +199,16 @@ def test_a_message_of_contradicting_rows_may_be_in_each_of_them() -> None:
     assert (update.stats.listed, update.stats.unparsed, update.stats.bounces) == (3, 2, 0)
     assert update.unread >= 1
     assert (update.entered, update.left) == (0, 1)
+
+
+def test_a_form_whose_rows_are_refused_makes_nothing_less_sure() -> None:
+    lines = " 3d   302 1xVPmh-0002kK-2M <user@example.org>\n          a@example.com\n"
+    told = certainty([["00000A"], lines], fields={"age": 0})
+    assert set(told.values()) == {STRUCTURAL}
+
+
+def test_ids_of_letters_alone_under_a_key_for_ids_of_a_queue() -> None:
+    told = table([{"msgid": "ABCDEFAB", "size": 1532}, {"msgid": "FACADEDA", "size": 1533}])
+    assert [*told.ids] == ["ABCDEFAB", "FACADEDA"]
+    assert certainty([{"queue_id": "ABCDEFAB"}])["id"] is NAMED
+    assert certainty([{"id": "ABCDEFAB"}])["id"] is GUESSED

@@ -531,6 +531,8 @@ class _LineReader:
         # Nor does a line tell it that goes on as none of Exim's does.
         frozen = True if sender[3] else None if login_like_mark or sender[4] else False
         told = read_sender(sender[1])
+        if sender[4] and not any(sign in sender[4] for sign in "@*(") and not _is_state(sender[4]):
+            told = None  # words that Exim does not write: that may be any address
         self._append(message_id, age, size, told, self._waiting, frozen=frozen)
         if sender[4]:
             self._append_waiting(sender[4])
@@ -676,6 +678,10 @@ def _is_one(line: str) -> bool:
         return sender is not None and not sender[4]
     header = _POSTFIX_HEADER.fullmatch(line.rstrip())
     return header is not None and read_sender(header[4]) is not None
+
+
+def _is_state(text: str) -> bool:
+    return read_frozen(text, flag=False) is not None
 
 
 def _is_plain(address: str) -> bool:

@@ -479,8 +479,10 @@ class TableBuilder:
         whole.delivered.update({start + row: to for row, to in part.delivered.items()})
         whole.frozen.extend(part.frozen)
         whole.guessed.extend(part.guessed)
-        for name, sure in part.certainty.items():
-            self._certainty[name] = worse(self._certainty.get(name, sure), sure)
+        for name, column in _told_columns(part).items():
+            sure = part.certainty.get(name)
+            if sure is not None and any(value is not None for value in column):
+                self._certainty[name] = worse(self._certainty.get(name, sure), sure)
 
     def build(self, summary: Summary, intake: Intake) -> MessageTable:
         """The table; who waits for a message that further rows tell of is not known.
