@@ -48,7 +48,8 @@ def test_a_message_is_its_id_with_sender_size_and_arrival(
 
 @pytest.mark.parametrize("field", ["age", "size", "sender"])
 def test_nothing_is_done_to_a_message_that_does_not_show_who_it_is_any_more(field: str) -> None:
-    bare = replace(FIRST, **{field: None})
+    unknown: dict[str, Any] = {field: None}
+    bare = replace(FIRST, **unknown)
     assert change_of(FIRST, THEN, bare, THEN) == f"It does not show its {field} any more."
     assert not Sighting(THEN, {FIRST.id: FIRST}).holds(bare, THEN)
     # What was not told before cannot be missed.
