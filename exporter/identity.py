@@ -31,7 +31,11 @@ class Sighting:
     def holds(self, message: Message, at: float) -> bool:
         """Whether a message of a list of Unix time `at` is one of these."""
         seen = self.messages.get(message.id)
-        return seen is not None and not other_message(seen, self.at, message, at)
+        return (
+            seen is not None
+            and not other_message(seen, self.at, message, at)
+            and not lost_sight(seen, message)
+        )
 
 
 def other_message(before: Message, then: float, after: Message, now: float) -> str:
@@ -60,9 +64,19 @@ def without_guesses(message: Message) -> Message:
     return replace(message, **known)
 
 
+def lost_sight(before: Message, after: Message) -> str:
+    """Why it cannot be told any more whether a message is the same; "" when it can.
+
+    What made it this message and no other must still be shown of it, or nothing is done to it.
+    """
+    told = {name for name in ("sender", "size", "age") if getattr(before, name) is not None}
+    missing = sorted(name for name in told if getattr(after, name) is None)
+    return f"It does not show its {' and '.join(missing)} any more." if missing else ""
+
+
 def change_of(before: Message, then: float, after: Message, now: float) -> str:
     """Why a message is not as it was, be it another one or in another state; "" when it can be."""
-    other = other_message(before, then, after, now)
+    other = other_message(before, then, after, now) or lost_sight(before, after)
     if other or None in {before.frozen, after.frozen} or before.frozen is after.frozen:
         return other
     return "It has frozen meanwhile." if after.frozen else "It was thawed meanwhile."

@@ -65,6 +65,8 @@ UP = values({"1": ("up", GREEN), "0": ("down", RED)})
 RUNNING = values({"1": ("running", GREEN), "0": ("stopped", RED), "-1": ("not installed", BLUE)})
 PAUSED = values({"0": ("active", GREEN), "1": ("paused", ORANGE)})
 STOPPED = values({"1": ("stopped", RED)})
+USABLE = values({"1": ("usable", GREEN), "0": ("not usable", RED)})
+CERTAIN = values({"1": ("certain", GREEN), "0": ("guessed", ORANGE)})
 RELOADED = values({"1": ("good", GREEN), "0": ("failed", RED)})
 OUTCOME_COLORS: Mapping[str, str] = {
     "ok": GREEN,

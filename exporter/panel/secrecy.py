@@ -44,7 +44,7 @@ def written_forms(secrets: Iterable[str]) -> tuple[str, ...]:
     return _written_forms(tuple(secrets))
 
 
-@lru_cache(maxsize=256)  # every reply to an action is looked through
+@lru_cache(maxsize=8192)  # what each poll shows is looked through; a kilobyte for each host
 def _written_forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
     forms = {
         form

@@ -77,6 +77,7 @@ class Site:
 
     def __init__(self, folder: Path, server: PanelServer, **sections: Any) -> None:
         self.panel: Panel = server.panel
+        self.url = server.url
         sections = {"poll": {"timeout": "20s"}} | sections
         self.config = write_config(folder, host("mx1", server.url, password=SECRET), **sections)
         self.journal_file = folder / "journal.db"
@@ -699,7 +700,7 @@ async def test_a_retry_of_what_stays_is_no_failure(site: Site) -> None:
 
 
 async def test_a_host_on_which_somebody_is_at_work_is_left_alone(site: Site) -> None:
-    with HostLocks(site.journal_file).hold("mx1"):
+    with HostLocks(site.journal_file).hold(site.url):
         code, out, err = await site.queue("delete", "mx1", "--frozen", "--yes")
     assert (code, out) == (1, "")
     assert "mx1: somebody else is at work on this host: the daemon, or another command." in err
@@ -761,7 +762,7 @@ async def test_a_folder_without_a_place_for_the_journal(site: Site) -> None:
     site.config.write_text(text)
     code, _, err = await site.queue("delete", "mx1", "--frozen", "--yes")
     assert code == 1
-    assert "The folder of state.path must be there" in err
+    assert "The file and its folder must exist" in err
     assert site.asked() == []
 
 

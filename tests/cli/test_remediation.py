@@ -28,7 +28,14 @@ from tests.daemon.conftest import host
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.journal import builders
 from tests.journal.builders import intent, outcome, plan
-from tests.remediation.conftest import freeze, ids_asked, message, operations, spool_files
+from tests.remediation.conftest import (
+    freeze,
+    ids_asked,
+    message,
+    operations,
+    panel_of,
+    spool_files,
+)
 from tests.remediation.mischief import Hold, does_nothing, meanwhile, of
 
 RUN = "3fa9b2c1" * 4
@@ -649,7 +656,7 @@ async def test_the_cooldown_tells_when_it_ends(site: Site) -> None:
 
 async def test_a_busy_host_is_left_alone(site: Site) -> None:
     freeze(site.queue, 8)
-    with HostLocks(site.path).hold("mx1"):
+    with HostLocks(site.path).hold(site.panel.url):
         code, out, _ = await site.run("--yes")
     assert code == 1
     said = " ".join(out.split())
@@ -683,7 +690,7 @@ async def test_a_journal_that_fails_in_the_middle_is_told(site: Site) -> None:
 async def test_an_approval_of_some_messages_is_kept_to(site: Site) -> None:
     bounces = freeze(site.queue, 8)
     messages = [Message(each) for each in bounces[:3]]
-    write(site.path, request(), messages=messages)
+    write(site.path, request(panel=panel_of(site.panel)), messages=messages)
     assert remediation(site.config, "approve", "purge", "mx1", "--yes").exit_code == 0
     code, out, _ = await site.run("--yes")
     assert code == 0

@@ -146,7 +146,7 @@ async def test_a_panel_without_the_right_is_told(tmp_path: Path, serve_panel: Se
 async def test_a_host_on_which_somebody_is_at_work_is_left_alone(
     config: Path, panel: PanelServer
 ) -> None:
-    with HostLocks(config.with_name("journal.db")).hold("mx1"):
+    with HostLocks(config.with_name("journal.db")).hold(panel.url):
         code, _, err = await run("service", "off", "mx1", "clamav", "--config", config)
     assert code == 1
     assert "somebody else is at work on this host" in err

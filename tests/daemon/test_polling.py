@@ -188,6 +188,38 @@ async def test_a_list_that_is_cut_tells_of_no_message_that_came_or_left() -> Non
     assert [queue.unlisted for queue in queues(told)] == [0, 20, 28, 0]
 
 
+def rows(count: int, **keys: Any) -> Answers:
+    ids = [queue_id("exim", 1_785_000_000.0, n) for n in range(count)]
+    return {"list_msg": {"error": 0, "detail": [{"id": id_} | keys for id_ in ids]}}
+
+
+@pytest.mark.parametrize(
+    ("keys", "read"),
+    [
+        ({"age": "25m", "size": "2.9K"}, 2),
+        ({"age": "25m", "size": 900_000_000}, 2),
+        # What these say changes with the time, though not one byte of it does.
+        ({"arrived": 1_785_000_000}, 4),
+        ({"arrived": 1.785e9}, 4),
+        ({"arrived": "2026-07-25 12:00:00 +0000"}, 4),
+    ],
+)
+async def test_a_list_that_is_as_before_is_not_read_again(
+    keys: Answers, read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, bodies = QueueDecoder.decode, list[bytes]()
+
+    async def counted(self: QueueDecoder, body: bytes, **rest: Any) -> Any:
+        bodies.append(body)
+        return await decode(self, body, **rest)
+
+    monkeypatch.setattr(QueueDecoder, "decode", counted)
+    told = await polls(Scripted(), rows(4, **keys), {}, {}, rows(5, **keys))
+    assert moved(told) == [(None, None), (0, 0), (0, 0), (1, 0)]
+    assert [queue.stats and queue.stats.listed for queue in queues(told)] == [4, 4, 4, 5]
+    assert len(bodies) == read
+
+
 async def test_that_all_is_gone_rests_on_the_list_too() -> None:
     panel = Scripted()
     none_at_all = {"list_msg": {"error": 0, "detail": None}}

@@ -204,7 +204,7 @@ def _service(pick: random.Random) -> Answer:
     if pick.random() < 0.2:
         word = pick.choice((word.upper(), word.lower(), word.capitalize()))
     label = pick.choice(_LABELS)
-    text = word if "ctive:" in label and "ctive" in word else label.format(word)
+    text = word if "ctive:" in label and "ctive" in word.lower() else label.format(word)
     payloads: Sequence[Callable[[], Any]] = (
         lambda: text,
         lambda: text,

@@ -452,7 +452,8 @@ def _by_fields(letters: Sequence[Letter], pick: Random) -> Shown:
     }
     fields["id"] = names.index("id")
     # A size may look like a short id of Postfix, and a subject be one of Exim.
-    if pick.random() < 0.3 and letters[0].is_exim and "subject" not in names:
+    looks_like_id = {"subject", "size", "tries", "number", "header_size", "next_try"}
+    if pick.random() < 0.3 and letters[0].is_exim and looks_like_id.isdisjoint(names):
         rows = [["", *row] if pick.random() < 0.5 else row for row in rows]
     elif pick.random() < 0.5:
         keys = [f"k{number}" for number in range(len(names))]

@@ -51,7 +51,12 @@ async def test_a_storm_of_frozen_bounces_is_purged_and_other_mail_stays(
         [f"{each.id}-D", f"{each.id}-H"] for each in others
     ]
 
-    site = await start_site(config(panel, rules=[STORM]))
+    keys = config(panel, rules=[STORM])
+    if shape == "exim_arrays":
+        # Positions are only guessed until a person confirms them.
+        places = {"age": 0, "size": 1, "id": 2, "sender": 3, "frozen": 3, "recipients": 4}
+        keys["hosts"][0]["fields"] = places
+    site = await start_site(keys)
 
     assert {each.id: spool_files(queue, each.id) for each in others} == before
     assert sorted(each.id for each in await queue.messages()) == sorted(before)

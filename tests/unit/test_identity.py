@@ -41,7 +41,20 @@ def test_a_message_is_its_id_with_sender_size_and_arrival(
     assert words in told
     assert bool(told) is bool(words)
     assert bool(other_message(after, THEN + later, FIRST, THEN)) is bool(words)
-    assert Sighting(THEN, {FIRST.id: FIRST}).holds(after, THEN + later) is not bool(words)
+    shown = None not in {after.age, after.size, after.sender}
+    held = Sighting(THEN, {FIRST.id: FIRST}).holds(after, THEN + later)
+    assert held is (shown and not words)
+
+
+@pytest.mark.parametrize("field", ["age", "size", "sender"])
+def test_nothing_is_done_to_a_message_that_does_not_show_who_it_is_any_more(field: str) -> None:
+    unknown: dict[str, Any] = {field: None}
+    bare = replace(FIRST, **unknown)
+    assert change_of(FIRST, THEN, bare, THEN) == f"It does not show its {field} any more."
+    assert not Sighting(THEN, {FIRST.id: FIRST}).holds(bare, THEN)
+    # What was not told before cannot be missed.
+    assert change_of(bare, THEN, bare, THEN) == change_of(bare, THEN, FIRST, THEN) == ""
+    assert Sighting(THEN, {FIRST.id: bare}).holds(bare, THEN)
 
 
 @pytest.mark.parametrize(

@@ -545,7 +545,7 @@ def fresh(*messages: Message, at: float = 1000.0, **keys: Any) -> Listing:
         (replace(BOUNCES[0], size=(BOUNCES[0].size or 0) + 1), "left_out", "another size"),
         (replace(BOUNCES[0], age=60.5), "left_out", "another time"),
         (replace(BOUNCES[0], frozen=None), "left_out", "not frozen, bounce any more"),
-        (replace(BOUNCES[0], sender=None), "left_out", "not frozen, bounce any more"),
+        (replace(BOUNCES[0], sender=None), "left_out", "does not show its sender any more"),
         (replace(BOUNCES[0], guessed=frozenset({"frozen"})), "left_out", "any more"),
         (None, "left", "left the queue by itself"),
     ],

@@ -30,6 +30,7 @@ from exporter.web.pages import live
 from exporter.web.passwords import hash_password
 from tests.daemon.conftest import RunningDaemon, StartDaemon, eventually, host, start_daemon
 from tests.fixtures.standin import PanelServer, ServePanel
+from tests.remediation.conftest import panel_of
 from tests.web.clients import get as raw_get
 
 __all__ = ["start_daemon"]
@@ -315,6 +316,7 @@ async def test_a_second_click_decides_nothing_anew_and_an_old_form_nothing_at_al
         {"hosts": [host("mx1", panel.url)], **RULES, **with_users(tmp_path)}
     )
     asked: dict[str, Any] = {"host": "mx1", "rule": "purge", "action": "purge_frozen"}
+    asked["panel"] = panel_of(panel)
     path = tmp_path / "brainycp-exporter.db"
     with closing(Journal.open(path)) as journal:
         journal.add(Entry(Kind.APPROVAL_REQUESTED, run="1", **asked), [plain(message())])

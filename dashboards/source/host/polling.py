@@ -95,6 +95,29 @@ def polling() -> Section:
                 steps=look.LATENCY,
                 height=7,
             ),
+            states(
+                About(
+                    "Fields of the list",
+                    "Whether it is certain which value of a row is what, or only guessed: nothing"
+                    " acts on a guess. `diagnose` says how to confirm it.",
+                    look.COUNT,
+                    NOT_TOLD,
+                ),
+                Query(by("field", of_hosts(f.QUEUE_LAYOUT), "min"), "{{field}}"),
+                look.CERTAIN,
+                height=7,
+            ),
+            lines(
+                About(
+                    "Clock of the panel",
+                    "By how much the panel's clock is ahead of the exporter's. Beyond five minutes"
+                    " nothing acts by the age of mail.",
+                    units.Seconds,
+                    NOT_TOLD,
+                ),
+                Query(per_host(f.CLOCK_SKEW), "{{host}}"),
+                height=7,
+            ),
             bars(
                 About(
                     "Failed polls by reason",

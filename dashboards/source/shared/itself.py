@@ -6,7 +6,15 @@ from grafana_foundation_sdk.models import units
 
 from dashboards.source import look
 from dashboards.source.assembly import Section
-from dashboards.source.names import BUILD, RELOAD_OK, RELOADED_AT, REQUEST_SECONDS, REQUESTS
+from dashboards.source.names import (
+    BUILD,
+    MISSED_POLLS,
+    RELOAD_OK,
+    RELOADED_AT,
+    REQUEST_SECONDS,
+    REQUESTS,
+    STATE_USABLE,
+)
 from dashboards.source.panels import About, Query, lines, number
 from dashboards.source.promql import RANGE, RATE, by, of_exporter
 from dashboards.source.tables import Column, LabelColumn, rows
@@ -42,6 +50,18 @@ def exporter_itself() -> Section:
                 mappings=look.RELOADED,
                 width=4,
             ),
+            number(
+                About(
+                    "Journal",
+                    "Whether the journal and the files beside it can be relied on; while they"
+                    " cannot, nothing acts.",
+                    look.STATE,
+                    "unknown",
+                ),
+                f"min({of_exporter(STATE_USABLE)})",
+                mappings=look.USABLE,
+                width=4,
+            ),
             rows(
                 About(
                     "Versions",
@@ -64,7 +84,7 @@ def exporter_itself() -> Section:
                 ],
                 sort="Exporter",
                 descending=False,
-                width=16,
+                width=12,
                 height=4,
             ),
             lines(
@@ -77,6 +97,7 @@ def exporter_itself() -> Section:
                 Query(
                     by("outcome", f"rate({of_exporter(REQUESTS)}[{RATE}])", "sum"), "{{outcome}}"
                 ),
+                width=8,
             ),
             lines(
                 About(
@@ -91,6 +112,21 @@ def exporter_itself() -> Section:
                     + ") >= 0",  # drops the NaN of an operation that was not asked
                     "{{operation}}",
                 ),
+                width=8,
+            ),
+            lines(
+                About(
+                    "Polls that the exporter missed",
+                    "Polls for which the exporter itself lacked open files. They say nothing of"
+                    " the hosts.",
+                    look.COUNT,
+                    "The exporter was not scraped in this time.",
+                ),
+                Query(
+                    by("instance", f"increase({of_exporter(MISSED_POLLS)}[{RATE}])"),
+                    "{{instance}}",
+                ),
+                width=8,
             ),
             lines(
                 About(

@@ -94,10 +94,15 @@ _MAYBE_HEADER = re.compile(
 
 _ADDRESS_OR_REASON = re.compile(r"(?:\+?D\s+)?[\"(]").match
 
+_ADDRESS_FIRST = re.compile(r"(?:\+?D\s+)?(?:\"|[^\s<]*@)")
+
+_PLAIN_LINE = re.compile(rf"{SIMPLE_ADDRESS}|\([^()]*(?:\([^()]*\)[^()]*)*\)")
+"""An address or a reason: nothing else to look for, and nearly all lines below a header."""
+
 _HALF_HEADER = re.compile(r"-?\d+[smhdw](?:\s+-?\d[\d.]*[KMG]?)?", re.ASCII)
 
 _EXIM_WITHIN = re.compile(
-    r"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d+[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?"
+    r"(?:(?<=\s)(?<!\d[smhdw]\s)(-?\d{1,4}[smhdw])\s+(?:-?\d[\d.]*[KMG]?\s+)?)?"
     rf"{EXIM_ID}{SPOOL_SUFFIX}\s+<",
     re.ASCII,
 )
@@ -218,7 +223,7 @@ def is_console(text: str, *, bare: bool = True) -> bool:
     if header is None:
         return False
     end = text.find("\n", header.end())
-    if "\t" in text[header.start() : len(text) if end < 0 else end].strip():
+    if "\t" in text[header.start() : len(text) if end < 0 else end].lstrip():
         return False
     if bare or not header[2]:
         return True
@@ -417,12 +422,16 @@ class _LineReader:
         stripped = line.strip()
         if not stripped:
             self._end()
+        elif self._below is _Below.MESSAGE and not self._broken and _PLAIN_LINE.fullmatch(stripped):
+            self._read_below(line, stripped)
         elif self._broken or is_no_message(stripped) or self._read_header(line):
             pass
         elif _HALF_HEADER.fullmatch(stripped):
             self._end()
             self._half = stripped
         elif stripped[0] != "(" and _MAYBE_HEADER.fullmatch(_before_open_quote(stripped)):
+            if self._below is _Below.MESSAGE and _ADDRESS_FIRST.match(stripped):
+                self._rows.recipients[-1] = None  # the last of them is glued to the next message
             self._end()
             self._lose(stripped)
         elif _is_broken(stripped):
@@ -433,6 +442,8 @@ class _LineReader:
             self._read_orphan(stripped)
 
     def _read_header(self, line: str) -> bool:
+        if "\t" in line.strip():
+            return False  # a row of a table
         header = _EXIM_HEADER.fullmatch(line.rstrip())
         if header is not None and (header[1] or header[4] is None or header[4][0] == "<"):
             self._begin(exim=True)
@@ -520,6 +531,8 @@ class _LineReader:
         # Nor does a line tell it that goes on as none of Exim's does.
         frozen = True if sender[3] else None if login_like_mark or sender[4] else False
         told = read_sender(sender[1])
+        if sender[4] and not any(sign in sender[4] for sign in "@*(") and not _is_state(sender[4]):
+            told = None  # words that Exim does not write: that may be any address
         self._append(message_id, age, size, told, self._waiting, frozen=frozen)
         if sender[4]:
             self._append_waiting(sender[4])
@@ -665,6 +678,10 @@ def _is_one(line: str) -> bool:
         return sender is not None and not sender[4]
     header = _POSTFIX_HEADER.fullmatch(line.rstrip())
     return header is not None and read_sender(header[4]) is not None
+
+
+def _is_state(text: str) -> bool:
+    return read_frozen(text, flag=False) is not None
 
 
 def _is_plain(address: str) -> bool:

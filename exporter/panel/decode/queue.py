@@ -392,7 +392,8 @@ class _Listing:
         if ids is not None:
             columns["id"] = ids
         _split_marks(columns, in_use.layout)
-        refused = self.intake.add(read_ids(columns["id"]), columns, in_use.reader)
+        own_ids = _of_one_server(read_ids(columns["id"]))
+        refused = self.intake.add(own_ids, columns, in_use.reader)
         in_use.rows += len(rows)
         self.listed += len(rows) - len(refused)
         self._refuse([rows[row] for row in refused])
@@ -563,6 +564,15 @@ def _agreed(proposals: Sequence[Mapping[str, Key]]) -> Mapping[str, Key]:
         for name, key in first.items()
         if all(other.get(name, key) == key for other in others)
     }
+
+
+def _of_one_server(ids: list[str | None]) -> list[str | None]:
+    """Without what has the form of a short id of Postfix among ids of Exim: some number."""
+    told = [*filter(None, ids)]
+    exim = "".join(told).count("-") // 2
+    if exim in (0, len(told)):
+        return ids
+    return [id_ if id_ is not None and "-" in id_ else None for id_ in ids]
 
 
 def _split_marks(columns: dict[str, Sequence[object]], layout: Layout) -> None:

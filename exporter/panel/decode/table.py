@@ -575,14 +575,18 @@ def forget_what_nothing_says(
     states = columns.get("frozen", ())
     if not states:
         return
-    if "size" in columns and None not in part.sizes:
+    guessed = frozenset[str]().union(*set(part.guessed))
+    # Any number may be taken for a size: that is no reason to believe what a name tells.
+    weak = "size" if "size" in guessed and "frozen" not in guessed else ""
+    if "size" in columns and not weak and None not in part.sizes:
         return
-    speaking = [columns[name] for name in ("size", "sender", "recipients") if name in columns]
-    speaking = speaking or [columns[name] for name in ("age",) if name in columns]
-    if any(None not in column and "" not in column for column in speaking):
+    names = [name for name in ("size", "sender", "recipients") if name in columns] or ["age"]
+    read = _told_columns(part)
+    speaking = [read[name] for name in names if name in columns and name != weak]
+    if any(all(column) for column in speaking):
         return
     for row, state in enumerate(states):
-        told = any(_told(column[row]) for column in speaking)
+        told = any(column[row] not in (None, "", ()) for column in speaking)
         if part.frozen[row] is False and not told and _says_nothing(state):
             part.frozen[row] = None
 
