@@ -247,6 +247,9 @@ def _missing(
 ) -> str:
     """What would have to be known of a field to be sure of it."""
     told = host.told_fields.get(reading.field)
+    if told is not None and told in candidates:
+        rest = " and ".join(show_key(key) for key in candidates if key != told)
+        return f"{rest} beside {show_key(told)} holds addresses, too: not all may be in one place"
     if told is not None and str(told).lower() not in {str(key).lower() for key in reading.keys}:
         return f"`fields` names {show_key(told)}, which no row has"
     if candidates:

@@ -721,7 +721,18 @@ class _Recognition:
         is not known.
         """
         taken = self.keys.get("recipients", ())
-        if not taken or not isinstance(taken[0], int) or self.why["recipients"] == _TOLD:
+        if not taken or not isinstance(taken[0], int):
+            return
+        # A position that is named for them holds all of them, or with those behind it.
+        following = taken[-1] + 1 if isinstance(taken[-1], int) else None
+        more = following if following in self._unnamed() else None
+        if more is None or self.question.name_of(more):
+            pass
+        elif self._some(more, cells.ADDRESS):
+            del self.keys["recipients"], self.why["recipients"]
+            self._doubt_all("recipients", [*taken, more])
+            return
+        if self.why["recipients"] == _TOLD:
             return
         for key in sorted(key for key in self._free() if isinstance(key, int)):
             if self._some(key, cells.ADDRESS) and not self._half(key, cells.ADDRESS):
