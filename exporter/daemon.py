@@ -59,6 +59,9 @@ three calls of a panel, of which each takes 2.5 s and more. The unit's TimeoutSt
 WATCH_INTERVAL = 5.0
 """Seconds between two looks at the files that are re-read on change."""
 
+MISSED_SHOWN = 900.0
+"""Seconds for which the page tells of a missed poll, as the Prometheus rule does."""
+
 MISSED_TOLD_EVERY = 60.0
 """Seconds between two lines of the log about polls that cannot be made."""
 
@@ -99,6 +102,7 @@ class Daemon:
         self._watch = FileWatch(interval=WATCH_INTERVAL)
         self._may_act = ""
         self._missed_told = -math.inf
+        self._missed_at = -math.inf
         self._names = OwnNames()
 
     def stop(self) -> None:
@@ -161,6 +165,7 @@ class Daemon:
                     self._tally,
                     self._desk.rules_for,
                     time.time,
+                    lambda: time.monotonic() - self._missed_at < MISSED_SHOWN,
                 )
                 self._pages = Pages(Board(sources), self._desk, Acts(self._desk), self._list_queue)
                 served = Served(
@@ -333,7 +338,7 @@ class Daemon:
 
     def _on_missed(self, host: HostConfig, failure: Failure) -> None:
         self._own.missed_poll()
-        now = time.monotonic()
+        now = self._missed_at = time.monotonic()
         if now - self._missed_told >= MISSED_TOLD_EVERY:
             self._missed_told = now
             log.error(
