@@ -49,6 +49,8 @@ class Plan:
     """Monotonic time at which that list had come; None where it counts as old."""
     took: float = field(default=0.0, compare=False)
     """Seconds that one short request to the panel took."""
+    withheld: int = field(default=0, compare=False)
+    """Messages that may be meant and are left out, since what they are is only guessed."""
 
     @property
     def ids(self) -> frozenset[str]:
@@ -87,6 +89,7 @@ def plan_from(listing: Listing, messages: Sequence[Message], reason: str, *, who
         listing.at,
         listing.heard,
         listing.took,
+        len(listing.withheld),
     )
 
 
