@@ -10,7 +10,9 @@ import pytest
 
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel import client as client_module
+from exporter.panel.protocol import Operation
 from exporter.remediation import follower
+from exporter.remediation.desk import LOOK_AGAIN
 from exporter.standin.exim import EximQueue
 from tests.cli import shell
 from tests.daemon.conftest import eventually, host
@@ -165,6 +167,37 @@ async def test_no_selector_goes_by_age_where_the_clocks_disagree(
     assert ("tell no Date" if skew is None else "The panel's clock is") in block.text
     shown = 'brainycp_panel_clock_skew_seconds{host="mx1"}'
     assert (f"{shown} {skew}\n" in await text_of(site, "/metrics")) is (skew is not None)
+
+
+@pytest.mark.parametrize("set_by", [86400.0, -86400.0])
+async def test_what_rests_does_so_by_the_time_that_passes(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    set_by: float,
+) -> None:
+    """A clock that is set neither ends the rest of a rule that was held back nor prolongs it."""
+    freeze(queue, 8)
+    limited = rule(**BY_ID, max_messages=3)
+    site = await start_site(config(panel, rules=[limited]))
+    desk = site.running.daemon._desk
+    assert site.blocks() == ["max_messages"]
+
+    async def lists_of_a_look() -> int:
+        before = len(panel.panel.requests)
+        await site.look()
+        asked = [each.operation for each in [*panel.panel.requests][before:]]
+        return asked.count(Operation.LIST)
+
+    now = desk._clock() + set_by
+    monkeypatch.setattr(desk, "_clock", lambda: now)
+    assert await lists_of_a_look() == 1, "the poll's own"
+    began = desk._monotonic()
+    monkeypatch.setattr(desk, "_monotonic", lambda: began + LOOK_AGAIN)
+    assert await lists_of_a_look() > 1
+    assert changing(panel) == []
+    assert set(site.blocks()) == {"max_messages"}
 
 
 async def test_where_they_agree_it_does(
