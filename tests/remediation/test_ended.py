@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from exporter import daemon
-from exporter.journal import Kind
+from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
+from exporter.snapshot import PanelId
 from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, RecordedRequest
 from tests.daemon.conftest import eventually, host
@@ -26,6 +27,7 @@ from tests.remediation.conftest import (
     freeze,
     ids_asked,
     rule,
+    write_journal,
     written_so_far,
 )
 from tests.remediation.mischief import Hold, does_nothing, of
@@ -393,3 +395,19 @@ async def test_what_was_asked_for_and_not_done_is_a_failed_verification_though_i
     told = site.journal(Kind.OUTCOME)[-1]
     assert (told.outcome, told.detail["removed"]) == ("verify_failed", 0)
     assert await queue.count() == 8
+
+
+async def test_failed_verifications_of_another_panel_by_the_same_name_stop_no_rule(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    other = PanelId("http://other.example/api/api.php")
+    for run in ("r1", "r2"):
+        for kind, how in ((Kind.INTENT, ""), (Kind.OUTCOME, "verify_failed")):
+            entry = Entry(kind, run, "mx1", "purge", "delete", "enforce", "rule", how, panel=other)
+            write_journal(tmp_path / "journal.db", entry)
+    freeze(queue, 8)
+    panel.panel.interfere = does_nothing
+    site = await start_site(settings(panel))
+    assert len(ids_asked(panel)) == 8
+    assert site.journal(Kind.OUTCOME)[-1].outcome == "verify_failed"
+    assert site.journal(Kind.STOPPED) == []
