@@ -112,7 +112,7 @@ class Journal:
         """
         if entry.kind in _LETTING:
             self._database.demand_sound("written", begins=True)
-        at = float(self._clock())
+        at = float(self._now())  # a jump of the clock is before this entry, or after it
         texts = (
             *(entry.kind.value, entry.run, entry.host, entry.rule, entry.action, entry.mode),
             *(entry.actor, entry.outcome, entry.text, json.dumps(entry.detail)),

@@ -208,7 +208,7 @@ class Desk:
         if host is None or self._stopped:
             return
         now = self._clock()
-        wanted = host.follow(self._config.rules, snapshot, now)
+        wanted = host.follow(self._config.rules, snapshot, self._monotonic())
         lapsed: list[RemediationRule] = []
         for rule in self._config.rules:
             state = host.rules.get(rule.name)
@@ -277,7 +277,7 @@ class Desk:
         if ended is not None and incident.is_over_with(ended):
             return Taken.OVER
         if host.config.panel == entry.panel:
-            state.asked[incident.key] = Asked(request, self._clock())
+            state.asked[incident.key] = Asked(request, self._monotonic())
             state.block = None  # what held others back was not said to this one yet
         return taken
 
@@ -505,7 +505,7 @@ class Desk:
             block = await self._let(host, rule, state, request)
             lasts = 0.0 if block is None else _STANDS.get(block.guard, 0.0)
             asked = state.asked.get(key_of(request))
-            stands = asked is not None and self._clock() < asked.at + lasts
+            stands = asked is not None and self._monotonic() < asked.at + lasts
         finally:
             if not stands and state.is_asked(request):
                 del state.asked[key_of(request)]

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from exporter.config.remediation import RemediationRule
 from exporter.config.selectors import Selector
-from exporter.identity import Sighting, change_of, other_message, without_guesses
+from exporter.identity import ARRIVAL_SLACK, Sighting, change_of, other_message, without_guesses
 from exporter.journal.entries import Outcome
 from exporter.layout import guess_words
 from exporter.listing import Listing
@@ -169,8 +169,10 @@ def held_against(
     """Which messages of a plan are still what was planned, by a fresh whole list that watches them.
 
     What was thawed, has changed, or is another message by the same id is left out; so is what
-    the selector does not mean any more.
+    the selector does not mean any more. Where our clock was set meanwhile all are, since when a
+    message arrived does not tell then whether it is the one before.
     """
+    timed = _is_timed_alike(plan, fresh)
     now = {message.id: message for message in fresh.watched}
     meaning = selector.model_copy(update={"limit": None})
     meant = {message.id for message in select(fresh.watched, meaning)}
@@ -184,7 +186,7 @@ def held_against(
         elif seen is None:
             why = "The list, which does not tell the whole queue, does not show it any more."
             omitted.append(Omission(message.id, "left_out", why))
-        elif why := change_of(message, plan.at, seen, fresh.at):
+        elif why := change_of(message, plan.at, seen, fresh.at) if timed else _CLOCK_WAS_SET:
             omitted.append(Omission(message.id, "left_out", why))
         elif message.id not in meant:
             why = f"It is not {describe(meaning)} any more."
@@ -194,12 +196,32 @@ def held_against(
     return kept, omitted
 
 
-def still_there(planned: Sequence[Message], then: float, after: Listing) -> frozenset[str]:
+_CLOCK_WAS_SET = (
+    "This machine's clock was set meanwhile, so that it is not known whether it is that message."
+)
+
+
+def _is_timed_alike(plan: Plan, after: Listing) -> bool:
+    """Whether as much time passed by the clock between two lists as has really passed.
+
+    Else the clock was set: a message that stays seems to have arrived at another time then.
+    """
+    if plan.heard is None or after.heard is None:
+        return True
+    return abs((after.at - plan.at) - (after.heard - plan.heard)) <= ARRIVAL_SLACK
+
+
+def still_there(
+    planned: Sequence[Message], then: float, after: Listing, *, timed: bool
+) -> frozenset[str]:
     """Of messages seen at Unix time `then` those that a list, which watches them, still holds.
 
-    Another message by the id of one that has gone is not it; what is only guessed does not tell.
+    Another message by the id of one that has gone is not it; what is only guessed does not tell,
+    nor, unless the two are `timed` by one clock that was not set between them, does an arrival.
     """
     now = {message.id: without_guesses(message) for message in after.watched}
+    if not timed:
+        now = {id_: replace(message, age=None) for id_, message in now.items()}
     return frozenset(
         message.id
         for message in planned
@@ -228,7 +250,8 @@ def aftermath(plan: Plan, after: Listing) -> Aftermath | None:
     """What became of the plan; None when the new list cannot tell."""
     if not after.is_whole or after.unparsed > plan.unparsed:
         return None  # a message that is still there may be among what was not understood
-    still = still_there(plan.messages, plan.at, after)
+    timed = _is_timed_alike(plan, after)
+    still = still_there(plan.messages, plan.at, after, timed=timed)
     gone = plan.ids - still
     if gone and after.unlisted:
         return None  # any of what seems gone may be among what is there and was not listed

@@ -530,7 +530,9 @@ async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
         return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
     then = intent.detail.get("listed_at")
     then = then if isinstance(then, int | float) else intent.at
-    gone = watch - still_there(planned, then, listing)
+    # The process before may have had another time: only who it is from, or its size, tells then
+    # that what is there by an id is another message.
+    gone = watch - still_there(planned, then, listing, timed=False)
     if gone and listing.unlisted:
         return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
     detail: dict[str, object] = {"planned": len(messages), "gone": len(gone)}
