@@ -1,0 +1,53 @@
+"""What somebody tried who wanted one message deleted that should not be."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.panel.protocol import Operation
+from exporter.standin.exim import EximQueue
+from tests.cli.shell import run
+from tests.fixtures.standin import PanelServer
+from tests.remediation.conftest import BY_ID, StartSite, freeze, ids_asked, rule
+from tests.remediation.mischief import Hold, of
+from tests.remediation.test_planned import one_at_a_time
+
+CONTROL = of(Operation.CONTROL)
+
+
+@pytest.mark.parametrize("reloaded", [True, False])
+async def test_a_pause_is_heard_though_the_config_names_another_journal_by_now(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, reloaded: bool
+) -> None:
+    freeze(queue, 8)
+    hold = Hold(CONTROL, skip=1)
+    panel.panel.interfere = hold
+    made = one_at_a_time(panel, rule(**BY_ID))
+    site = await start_site(made, wait=False)
+    await hold.wait()
+    site.running.write({**made, "state": {"path": "another.db"}})
+    if reloaded:
+        await site.running.post("/-/reload")
+    code, _, error = await run("remediation", "pause", "--config", site.running.file)
+    assert (code, "does not see this pause" in " ".join(error.split())) == (1, True)
+    hold.let_go.set()
+
+
+async def test_one_actor_a_panel_though_the_config_names_another_journal_by_now(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    freeze(queue, 8)
+    hold = Hold(CONTROL, skip=1)
+    panel.panel.interfere = hold
+    made = one_at_a_time(panel, rule(**BY_ID))
+    site = await start_site(made, wait=False)
+    await hold.wait()
+    site.running.write({**made, "state": {"path": "another.db"}})
+    code, _, _ = await run(
+        "queue", "delete", "mx1", "--frozen", "--yes", "--config", site.running.file
+    )
+    assert (code, len(ids_asked(panel))) == (1, 2)
+    hold.let_go.set()
+    await site.quiet()
+    assert site.story()[-1] == ("outcome", "ok")
+    assert len(ids_asked(panel)) == len(set(ids_asked(panel))) == 8
