@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
+from exporter.journal import Entry, Journal, Kind
 from exporter.panel.protocol import Operation
 from exporter.standin.exim import EximQueue
 from tests.cli.shell import run
 from tests.fixtures.standin import PanelServer
-from tests.remediation.conftest import BY_ID, StartSite, freeze, ids_asked, rule
+from tests.remediation.conftest import BY_ID, StartSite, config, freeze, ids_asked, rule
 from tests.remediation.mischief import Hold, of
 from tests.remediation.test_planned import one_at_a_time
 
@@ -51,3 +56,26 @@ async def test_one_actor_a_panel_though_the_config_names_another_journal_by_now(
     await site.quiet()
     assert site.story()[-1] == ("outcome", "ok")
     assert len(ids_asked(panel)) == len(set(ids_asked(panel))) == 8
+
+
+async def test_an_older_copy_put_back_under_the_daemon_lets_nothing_act(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    """As `sqlite3 journal.db '.restore'` does, in the same file: the cooldown is not in it."""
+    with closing(Journal.open(tmp_path / "old.db")) as old:
+        old.add(Entry(Kind.BLOCKED, host="mx1", rule="other"))
+    freeze(queue, 8)
+    site = await start_site(config(panel, rules=[rule(**BY_ID)]))
+    assert site.story()[-1] == ("outcome", "ok")
+    freeze(queue, 8, first=100)
+    with (
+        closing(sqlite3.connect(tmp_path / "old.db")) as source,
+        closing(sqlite3.connect(site.path)) as target,
+    ):
+        source.backup(target)
+    await site.look()
+    await site.look()
+    assert len(ids_asked(panel)) == 8
+    assert len(await queue.messages()) == 8
+    assert site.story() == [("blocked", ""), ("blocked", "journal")]
+    assert await site.running.value("state_usable") == 0
