@@ -602,7 +602,7 @@ class Desk:
             self._parallel,
             self._sleep,
             self._monotonic,
-            self._alertmanagers(),
+            self._alertmanagers,
             self._ends,
         )
 

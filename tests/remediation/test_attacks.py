@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from exporter.journal import Entry, Journal, Kind
 from exporter.panel.protocol import Operation
 from exporter.standin.exim import EximQueue
 from tests.cli.shell import run
+from tests.fixtures.alertmanager import NewAlertmanager, matcher
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import BY_ID, StartSite, config, freeze, ids_asked, rule
 from tests.remediation.mischief import Hold, of
@@ -79,3 +82,55 @@ async def test_an_older_copy_put_back_under_the_daemon_lets_nothing_act(
     assert len(await queue.messages()) == 8
     assert site.story() == [("blocked", ""), ("blocked", "journal")]
     assert await site.running.value("state_usable") == 0
+
+
+async def test_a_rule_that_is_told_to_respect_silences_in_the_middle_does(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    alertmanager: NewAlertmanager,
+) -> None:
+    freeze(queue, 8)
+    manager = await alertmanager()
+    await manager.silence(matcher("host", "mx1"))
+    hold = panel.panel.interfere = Hold(CONTROL, skip=2)
+    alerting = {"builtin_rules": False, "alertmanagers": [{"url": manager.url, "name": "am"}]}
+    site = await start_site(one_at_a_time(panel, rule(**BY_ID), alerting=alerting), wait=False)
+    await hold.wait()
+    respectful = rule(**BY_ID, respect_silences=True)
+    site.running.write(one_at_a_time(panel, respectful, alerting=alerting))
+    await site.running.post("/-/reload")
+    hold.let_go.set()
+    await site.quiet()
+    assert len(ids_asked(panel)) == 3
+    told = site.journal()[-1]
+    assert told.kind is Kind.OUTCOME
+    assert told.detail["stopped_by"]["guard"] == "silence"  # type: ignore[index]
+
+
+async def test_silences_are_asked_of_the_alertmanagers_in_force(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    alertmanager: NewAlertmanager,
+) -> None:
+    freeze(queue, 8)
+    first, second = await alertmanager(), await alertmanager()
+    await second.silence(matcher("host", "mx1"))
+    hold = panel.panel.interfere = Hold(CONTROL, skip=2)
+
+    def told(url: str) -> dict[str, Any]:
+        alerting = {"builtin_rules": False, "alertmanagers": [{"url": url, "name": "am"}]}
+        return one_at_a_time(panel, rule(**BY_ID, respect_silences=True), alerting=alerting)
+
+    site = await start_site(told(first.url), wait=False)
+    await hold.wait()
+    await asyncio.sleep(1.1)
+    site.running.write(told(second.url))
+    await site.running.post("/-/reload")
+    hold.let_go.set()
+    await site.quiet()
+    assert len(ids_asked(panel)) == 3
+    outcome = site.journal()[-1]
+    assert outcome.kind is Kind.OUTCOME
+    assert "am" in outcome.text
