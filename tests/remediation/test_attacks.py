@@ -15,9 +15,10 @@ from exporter.panel.protocol import Operation
 from exporter.standin.exim import EximQueue
 from tests.cli.shell import run
 from tests.fixtures.alertmanager import NewAlertmanager, matcher
-from tests.fixtures.standin import PanelServer
+from tests.fixtures.standin import PanelServer, ServePanel
 from tests.remediation.conftest import BY_ID, StartSite, config, freeze, ids_asked, rule
 from tests.remediation.mischief import Hold, of
+from tests.remediation.test_layout import ARRAYS
 from tests.remediation.test_planned import one_at_a_time
 
 CONTROL = of(Operation.CONTROL)
@@ -134,3 +135,32 @@ async def test_silences_are_asked_of_the_alertmanagers_in_force(
     outcome = site.journal()[-1]
     assert outcome.kind is Kind.OUTCOME
     assert "am" in outcome.text
+
+
+@pytest.mark.parametrize("what", ["fields", "frozen_values"])
+async def test_fields_that_are_put_right_in_the_middle_stop_what_went_by_them(
+    start_site: StartSite, serve_panel: ServePanel, queue: EximQueue, what: str
+) -> None:
+    panel = await serve_panel(queue, ARRAYS)
+    freeze(queue, 8)
+    told = {"id": 1, "age": 0, "sender": 2, "recipients": 3, "size": 4, "frozen": 5}
+
+    def made(fields: dict[str, Any]) -> dict[str, Any]:
+        bounces = rule(action="delete", select={"bounce": True}, when=["queue_messages > 5"])
+        settings = one_at_a_time(panel, bounces)
+        settings["hosts"][0]["fields"] = fields
+        return settings
+
+    hold = panel.panel.interfere = Hold(CONTROL, skip=2)
+    site = await start_site(made(told), wait=False)
+    await hold.wait()
+    right = {"sender": 3, "recipients": 2} if what == "fields" else {"frozen_values": ["F"]}
+    site.running.write(made({**told, **right}))
+    await site.running.post("/-/reload")
+    hold.let_go.set()
+    await site.quiet()
+    await site.end()
+    assert len(ids_asked(panel)) == 3
+    (outcome,) = site.journal(Kind.OUTCOME)
+    assert outcome.detail["stopped_by"]["guard"] == "condition"  # type: ignore[index]
+    assert "read otherwise" in outcome.text
