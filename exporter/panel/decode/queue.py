@@ -474,8 +474,9 @@ class _Listing:
         first = True
         for lines in _batches(text):
             rows = [line.split(separator, _MAX_POSITIONS) for line in lines]
+            named = first and bool(self.fields) and self._is_heading(rows[0])
             headed = first and separator and len(rows) > 1 and is_heading_row(rows[0])
-            if headed or (first and self._is_heading(rows[0])):
+            if named or headed or (first and self._is_heading(rows[0])):
                 del rows[0]
             first = False
             self._read_singly(rows, None)
