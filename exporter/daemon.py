@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from exporter.config.document import ConfigError
 from exporter.config.models import HostConfig, split_address
 from exporter.config.selectors import Selector
 from exporter.history import History
+from exporter.hostlock import announce_journal
 from exporter.journal.thread import JournalThread
 from exporter.listing import Listing, ask_listing
 from exporter.logs import configure_logs
@@ -134,6 +136,9 @@ class Daemon:
                 self._poller = Poller(self._pool, decoder, self._on_snapshot, self._on_missed)
                 journal = JournalThread(config.state.path)
                 stack.push_async_callback(journal.close)
+                said = announce_journal(self._file, config.state.path)
+                if said is not None:
+                    stack.callback(os.close, said)
                 self._centre = Centre(journal, self._tally, clock=self._clock)
                 self._desk = Desk(
                     journal,

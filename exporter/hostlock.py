@@ -66,7 +66,7 @@ class HostLocks:
         """Have a panel for oneself, by its url: two names for one panel are one.
 
         Raises:
-            HostBusyError: somebody else has it.
+            HostBusyError: somebody else has it, be it by another journal on this machine.
             LockFileError: that cannot be known.
         """
         descriptor = open_lock_file(self._file)
@@ -82,6 +82,8 @@ class HostLocks:
                     f"The file system of {self._file} knows no locks: {error.strerror}."
                 ) from None
             self._demand_alone(descriptor, place)
+            if whom != FLEET and not whom.startswith(TURN):
+                _demand_alone_anywhere(descriptor, whom, place)
             yield
         finally:
             os.close(descriptor)
@@ -102,6 +104,20 @@ class HostLocks:
                 "action may be under way by the one before. End every brainycp-exporter, then "
                 "start it again."
             )
+
+
+def _demand_alone_anywhere(descriptor: int, whom: str, place: int) -> None:
+    """See that nobody is at work on a panel by another journal: a config may name a new one.
+
+    Raises:
+        HostBusyError: somebody is.
+    """
+    mine = os.fstat(descriptor).st_ino
+    mark = _MARKS + _PANELS + (place & (_PANELS - 1))
+    with suppress(OSError):
+        _lock(descriptor, fcntl.F_RDLCK, mark)
+    if any(file != mine for file in _holders(mark)):
+        raise HostBusyError(whom)
 
 
 def open_lock_file(file: Path) -> int:
@@ -133,6 +149,40 @@ def announce(file: Path, what: str) -> int:
     return descriptor
 
 
+def announce_journal(config: Path, journal: Path) -> int | None:
+    """Say that this process, which goes by a config, has this journal, whatever that says later.
+
+    Returns:
+        A descriptor; it is said until that is closed. None where it cannot be said.
+    """
+    try:
+        descriptor = os.open(config, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with suppress(OSError):  # a file system without locks, where nothing acts anyway
+        for name in _names_of(config):
+            _lock(descriptor, fcntl.F_RDLCK, _journal_mark(name, journal))
+    return descriptor
+
+
+def others_have_another_journal(config: Path, journal: Path) -> bool:
+    """Whether any process that goes by a config has another journal than this."""
+    for name in _names_of(config):
+        first, mine = _mark(name, 0) + _ANNOUNCED, _journal_mark(name, journal)
+        if any(first <= start < first + 2**32 and start != mine for _, start in _listed()):
+            return True
+    return False
+
+
+def _names_of(config: Path) -> set[Path]:
+    """What a config is called, and what it is: a link may lead elsewhere by now."""
+    return {config.absolute(), config.resolve()}
+
+
+def _journal_mark(config: Path, journal: Path) -> int:
+    return _mark(config, zlib.crc32(os.fsencode(journal.resolve()))) + _ANNOUNCED
+
+
 def others_announce(file: Path, what: str) -> bool:
     """Whether any process says that it goes by something else at this path than `what`."""
     first = _mark(file, 0) + _ANNOUNCED
@@ -141,6 +191,9 @@ def others_announce(file: Path, what: str) -> bool:
 
 
 _ANNOUNCED = 1 << 61
+
+_PANELS = 1 << 60
+"""Among the marks: those of panels that somebody is at work on, by whichever lock file."""
 
 
 def _mark(file: Path, place: int) -> int:

@@ -96,7 +96,7 @@ async def workshop(
                 decoder,
                 poll,
                 config.poll.requests_per_host,
-                alertmanagers=alertmanagers,
+                alertmanagers=lambda: alertmanagers,
                 ends=ends if ends is not None else asyncio.Event(),
             )
             panels = {each.name: each.panel for each in config.hosts}

@@ -37,6 +37,7 @@ from exporter.config.loading import journal_path
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import ON_SERVICE, RemediationRule
 from exporter.files import file_exists
+from exporter.hostlock import others_have_another_journal
 from exporter.journal import Entry, Journal, Kind
 from exporter.remediation import decisions
 from exporter.remediation.plan import Plan
@@ -82,6 +83,12 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
 
     text, unheard = in_journal(path, write)
     say(f"{text} `remediation resume` ends it.")
+    if others_have_another_journal(config_file, path):
+        raise click.ClickException(
+            f"But a running exporter goes by another state.path than {path}, which the config "
+            "named when it was started. It does not see this pause: restart it, or create its "
+            "pause_file."
+        )
     if unheard:
         raise click.ClickException(
             f"But a running exporter has another journal open than the one at {path}: the file, "

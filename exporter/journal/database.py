@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from exporter.journal import file
-from exporter.journal.file import explained
+from exporter.journal.file import DamagedError, explained
 from exporter.journal.soundness import verify
 
 T = TypeVar("T")
@@ -25,6 +25,12 @@ VERIFIES_FOR = 0.1
 
 
 _State = tuple[int, file.Stamp]
+
+LAST_ID = """
+    SELECT max(ifnull((SELECT max(id) FROM entries), 0),
+        ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'entries'), 0))
+"""
+"""The number of the newest entry that there ever was."""
 
 
 class Database:
@@ -55,6 +61,10 @@ class Database:
         """How the file was when its content was found to be as it was written."""
         self._verified: tuple[float, float] = (0.0, 0.0)
         """Monotonic time at which that was looked at last, and the seconds that it took."""
+        self._last = 0
+        """The newest entry that there was when it was looked at last."""
+        self._lacks = ""
+        """How it was seen that entries which there were are not there any more."""
         self._lock: int | None = None
         """The file of the locks, held open so that no other file gets its number."""
         self._pin_lock()
@@ -145,8 +155,9 @@ class Database:
             finally:
                 self._writing = False
             self._refused = False
-            if alone:
+            if alone and not self._lacks:
                 self._trusted = self._state()
+                self._last = max(self._last, self._last_now())
 
     def checkpoint(self) -> None:
         """Bring what stands in the log into the file, so that a copy of that alone has it.
@@ -178,16 +189,35 @@ class Database:
             self._look_anew()
             state = self._state()
             self._demand_identity()
-            if state != self._trusted and (begins or not self._waits_to_verify(state)):
+            if (state != self._trusted or self._lacks) and (
+                begins or not self._waits_to_verify(state)
+            ):
                 began = time.monotonic()
                 self._trusted = None
                 verify(self.path)
+                self._demand_all_that_was()
                 self._trusted = state
                 now = time.monotonic()
                 self._verified = now, now - began
         if self._refused:
             with self.transaction():
                 self.connection.execute("UPDATE horizon SET before = NULL")
+
+    def _demand_all_that_was(self) -> None:
+        """See that nobody has brought back an older copy: what it lacks was done all the same."""
+        last = self._last_now()
+        if last < self._last and not self._lacks:
+            # For good: what is written from now on does not bring back what it lacks.
+            self._lacks = (
+                f"it ends with entry {last}, and there was an entry {self._last}: an older copy "
+                "was put in its place"
+            )
+        if self._lacks:
+            raise DamagedError(self._lacks)
+        self._last = last
+
+    def _last_now(self) -> int:
+        return int(self.connection.execute(LAST_ID).fetchone()[0])
 
     def _waits_to_verify(self, state: _State) -> bool:
         """Whether another process is at it, and all was looked at just before.

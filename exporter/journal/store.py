@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from exporter.hostlock import others_announce
-from exporter.journal.database import Database
+from exporter.journal.database import LAST_ID, Database
 from exporter.journal.entries import (
     Entry,
     FleetFacts,
@@ -120,7 +120,7 @@ class Journal:
         )
         told = [message_row(message) for message in messages]
         with self._database.transaction():
-            ((last,),) = self._database.rows(_LAST_ID)
+            ((last,),) = self._database.rows(LAST_ID)
             number = int(last) + 1
             row = (number, at, *map(encodable, texts))
             self._database.connection.execute(
@@ -341,7 +341,7 @@ class Journal:
     # --- time ----------------------------------------------------------------------------------
 
     def _now(self) -> float:
-        return self._progress.now(lambda: int(self._database.rows(_LAST_ID)[0][0]))
+        return self._progress.now(lambda: int(self._database.rows(LAST_ID)[0][0]))
 
     def _begun(
         self,
@@ -384,7 +384,7 @@ class Journal:
     def _note_seen(self, begun: _Begun, now: float) -> None:
         """Keep when an action was first seen to be dated ahead of the clock."""
         if begun.unseen:
-            ((last,),) = self._database.rows(_LAST_ID)
+            ((last,),) = self._database.rows(LAST_ID)
             with suppress(JournalError):  # it is open to read alone
                 self.keep_states({FIRST_SEEN: {str(begun.unseen): [now, last]}})
 
@@ -524,10 +524,6 @@ _OF_THE_MOMENT = frozenset({Kind.REPLY, Kind.BLOCKED, Kind.ASKED})
 """Kinds that no limit and no stop rests on: they wait in the log. Others are brought into the
 file at once, so that a copy of it alone knows them."""
 
-_LAST_ID = """
-    SELECT max(ifnull((SELECT max(id) FROM entries), 0),
-        ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'entries'), 0))
-"""
 _STOPS = (Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED)
 
 _ASKED = (

@@ -566,6 +566,9 @@ class Desk:
         now = self._hosts.get(name)
         if now is None or now.config.panel != host.config.panel:
             return InForce(self._config, None, f"{name} has left the config, or is another panel.")
+        if not host.config.is_seen_like(now.config):
+            # The plan rests on what somebody has put right meanwhile, such as `fields`.
+            return InForce(self._config, None, f"{name} is read otherwise in the config now.")
         known = (each for each in self._config.rules if each.name == rule.name)
         return InForce(self._config, next((r for r in known if r.name in now.rules), None))
 
@@ -628,7 +631,7 @@ class Desk:
             self._parallel,
             self._sleep,
             self._monotonic,
-            self._alertmanagers(),
+            self._alertmanagers,
             self._ends,
         )
 

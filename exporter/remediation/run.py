@@ -312,7 +312,7 @@ class _Run:
 
     async def _demand_no_silence(self) -> None:
         """A guard of its own: the others look at this machine alone, and cost nothing."""
-        block = await silence_of(self.bench.alertmanagers, self.bench.client.host, self.rule)
+        block = await silence_of(self.bench.alertmanagers(), self.bench.client.host, self.rule)
         if block is not None:
             raise _BlockedError(block, self.plan)
 

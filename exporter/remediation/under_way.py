@@ -51,26 +51,33 @@ class UnderWay:
 
     async def block(self) -> Block | None:
         """What speaks against the next message; None when nothing does."""
-        silence = await self._silence()
-        if silence is not None:
-            return silence
+        block, rule = await self._guards()
+        if block is None and rule.respect_silences and self._may_ask:
+            block = await self._silence(rule)
+            if block is None:  # the answer may have taken its time
+                block, _ = await self._guards()
+        return block
+
+    async def _guards(self) -> tuple[Block | None, RemediationRule]:
+        """All but silences, and the rule as it is in the config in force."""
         situation = await self._look()
         now = situation.in_force or self._began_by
         if now.against or now.rule is None:
             gone = f"{self._rule.name} is not for this host any more, or has left the config."
-            return Block(Guard.CONDITION, now.against or gone)
+            return Block(Guard.CONDITION, now.against or gone), self._rule
         if _means(now.rule) != _means(self._rule):
             reason = f"{self._rule.name} means something else in the config that is in force now."
-            return Block(Guard.CONDITION, reason)
-        return block_under_way(
-            now.rule, now.config, replace(situation, withdrawn=situation.alert_over)
-        )
+            return Block(Guard.CONDITION, reason), now.rule
+        situation = replace(situation, withdrawn=situation.alert_over)
+        return block_under_way(now.rule, now.config, situation), now.rule
 
-    async def _silence(self) -> Block | None:
+    @property
+    def _may_ask(self) -> bool:
+        return self._bench.monotonic() >= self._ask_again_at
+
+    async def _silence(self, rule: RemediationRule) -> Block | None:
         began = self._bench.monotonic()
-        if began < self._ask_again_at:
-            return None
-        block = await silence_of(self._bench.alertmanagers, self._bench.client.host, self._rule)
+        block = await silence_of(self._bench.alertmanagers(), self._bench.client.host, rule)
         ended = self._bench.monotonic()
         self._ask_again_at = ended + min(SILENCE_REST, SILENCE_SHARE * (ended - began))
         return block

@@ -80,8 +80,8 @@ class Bench:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     monotonic: Callable[[], float] = time.monotonic
     """Tells the seconds that have passed, whatever the machine's clock is set to."""
-    alertmanagers: Sequence[KnowsSilences] = ()
-    """Who is asked about silences."""
+    alertmanagers: Callable[[], Sequence[KnowsSilences]] = tuple
+    """Who is asked about silences: those of the config in force."""
     ends: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once nothing more may be sent: the daemon ends, or a person has pressed Ctrl-C."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.hostlock import HostBusyError, HostLocks, LockFileError, place_of
+from exporter.hostlock import FLEET, TURN, HostBusyError, HostLocks, LockFileError, place_of
 
 HOLDER = """
 import sys
@@ -116,10 +116,18 @@ def test_a_lock_ends_with_what_was_done_under_it_however_that_ended(journal: Pat
         assert is_free(journal, "mx1")
 
 
-def test_journals_have_locks_of_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whom", [FLEET, f"{TURN}0"])
+def test_journals_have_turns_of_their_own(tmp_path: Path, whom: str) -> None:
+    with HostLocks(tmp_path / "a.db").hold(whom):
+        assert is_free(tmp_path / "b.db", whom)
+        assert not is_free(tmp_path / "a.db", whom)
+
+
+def test_a_panel_has_one_actor_whatever_the_journal(tmp_path: Path) -> None:
     with HostLocks(tmp_path / "a.db").hold("mx1"):
-        assert is_free(tmp_path / "b.db", "mx1")
-        assert not is_free(tmp_path / "a.db", "mx1")
+        assert not is_free(tmp_path / "b.db", "mx1")
+        assert is_free(tmp_path / "b.db", "mx2")
+    assert is_free(tmp_path / "b.db", "mx1")
 
 
 def test_threads_exclude_each_other(journal: Path) -> None:

@@ -414,7 +414,7 @@ class _Recognition:
 
     def _certainty(self, name: str) -> Certainty:
         if self.why[name] == _TOLD:
-            return Certainty.NAMED
+            return Certainty.GUESSED if self._is_headed_otherwise(name) else Certainty.NAMED
         if name == "frozen" and self.marked_sender:
             return self._certainty("sender")
         ranks = [self.question.rank(key, name) for key in self.keys[name]]
@@ -423,6 +423,12 @@ class _Recognition:
             # Digits alone under `id` may be numbers of rows.
             sure = sure and self._some(self.keys["id"][0], cells.SURE_ID | cells.MIXED_ID)
         return Certainty.NAMED if sure else Certainty.GUESSED
+
+    def _is_headed_otherwise(self, name: str) -> bool:
+        """Whether `fields` name a position that the list's own heading has for another field."""
+        key = self.keys[name][0]
+        heading = self.question.name_of(key) if isinstance(key, int) else None
+        return heading is not None and bool(_ranks(heading)) and name not in dict(_ranks(heading))
 
     def _empty_is_null(self, certainty: Mapping[str, Certainty]) -> bool:
         """Not where the position alone tells, nor where null senders are written another way."""
@@ -504,6 +510,12 @@ class _Recognition:
             if name == "frozen":
                 self.frozen_flag = True
             self._take(name, [same], _TOLD)
+            if self._is_headed_otherwise(name):
+                heading = safe_text(str(self.question.name_of(same)), limit=40)
+                doubt = (
+                    f"`fields` names {show_key(same)} for {name}, and its heading is `{heading}`"
+                )
+                self.doubts.append((name, doubt))
 
     def _take_id(self, found: _Found) -> None:
         if "id" in self.keys or self.question.keyed:
