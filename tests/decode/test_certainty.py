@@ -212,3 +212,36 @@ def test_ids_of_letters_alone_under_a_key_for_ids_of_a_queue() -> None:
     assert [*told.ids] == ["ABCDEFAB", "FACADEDA"]
     assert certainty([{"queue_id": "ABCDEFAB"}])["id"] is NAMED
     assert certainty([{"id": "ABCDEFAB"}])["id"] is GUESSED
+
+
+@pytest.mark.parametrize("heads", [False, True])
+@pytest.mark.parametrize("many", [50, 300, 5000])
+def test_a_row_that_tells_its_sender_in_two_ways_is_no_bounce_in_a_list_of_any_length(
+    many: int, heads: bool
+) -> None:
+    """What a layout is concluded from is a sample: a row that is not in it is held against it."""
+    rows: list[dict[str, object]] = [
+        {
+            "id": f"1kXpJb-{number:06d}-7Q",
+            "time": "4d",
+            "size": 900,
+            "sender": "",
+            "from": "",
+            "to": "b@example.net",
+            "frozen": 1,
+        }
+        for number in range(many)
+    ]
+    for number, row in enumerate(rows):
+        if number % 2:
+            row["sender"] = row["from"] = f"u{number}@example.org"
+    rows[37]["sender"], rows[37]["from"] = "", "real@example.org"
+    detail = [[*rows[0]], *([*row.values()] for row in rows)] if heads else rows
+    told = {message.id: message for message in table(detail).messages()}
+    odd = told.get("1kXpJb-000037-7Q")
+    assert odd is None or "sender" in odd.guessed
+    read = [message for message in told.values() if message.id != "1kXpJb-000037-7Q"]
+    assert len(read) == many - 1
+    assert all("sender" in m.guessed or m.bounce is (int(m.id[7:13]) % 2 == 0) for m in read)
+    if many > 100:
+        assert table(detail).unparsed == 1

@@ -38,6 +38,7 @@ from exporter.panel.decode.recognition import (
     Layout,
     read_headings,
     recognise,
+    rows_at_odds,
 )
 from exporter.panel.decode.table import (
     ColumnReader,
@@ -327,9 +328,10 @@ class _Listing:
         if rows.ids is None and "id" not in names:
             return range(len(rows.raws))
         states = [str(key) for key in form.layout.keys.get("frozen", ())]
-        keys = tuple(dict.fromkeys([*names.values(), *states]))
+        rivals = [str(key) for keys in form.layout.rivals.values() for key in keys]
+        keys = tuple(dict.fromkeys([*names.values(), *states, *rivals]))
         decoded = _object_decoder(keys).decode(_joined(rows.raws))
-        by_key: dict[str, Sequence[object]] = {
+        by_key: dict[Key, Sequence[object]] = {
             key: [*map(attrgetter(_attribute(i)), decoded)] for i, key in enumerate(keys)
         }
         columns = {name: by_key[key] for name, key in names.items()}
@@ -338,7 +340,8 @@ class _Listing:
         if rows.ids is not None:
             columns["id"] = rows.ids
         _split_marks(columns, form.layout)
-        refused = self.intake.add(read_ids(columns["id"]), columns, form.reader)
+        ids = self._without_odds(read_ids(columns["id"]), form.layout, by_key)
+        refused = self.intake.add(ids, columns, form.reader)
         form.rows += len(rows.raws) - len(refused)
         self.listed += len(rows.raws) - len(refused)
         return refused
@@ -392,11 +395,27 @@ class _Listing:
         if ids is not None:
             columns["id"] = ids
         _split_marks(columns, in_use.layout)
+        told_twice = {
+            key: [row[key] for row in rows]
+            if form[0] == "array"
+            else [row.get(key) for row in rows]
+            for keys in in_use.layout.rivals.values()
+            for key in keys
+        }
         own_ids = _of_one_server(read_ids(columns["id"]))
+        own_ids = self._without_odds(own_ids, in_use.layout, told_twice)
         refused = self.intake.add(own_ids, columns, in_use.reader)
         in_use.rows += len(rows)
         self.listed += len(rows) - len(refused)
         self._refuse([rows[row] for row in refused])
+
+    def _without_odds(
+        self, ids: list[str | None], layout: Layout, columns: Mapping[Key, Sequence[object]]
+    ) -> list[str | None]:
+        """The ids, None where the row tells one field in two ways: then it is not understood."""
+        for row in rows_at_odds(layout, columns, self.now) if layout.rivals else ():
+            ids[row] = None
+        return ids
 
     def _use_form(self, form: Form, sample: Sequence[Any], *, keyed: bool) -> _FormInUse | None:
         """How rows of this form are read; None when there are too many forms already."""
