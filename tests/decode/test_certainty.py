@@ -245,3 +245,34 @@ def test_a_row_that_tells_its_sender_in_two_ways_is_no_bounce_in_a_list_of_any_l
     assert all("sender" in m.guessed or m.bounce is (int(m.id[7:13]) % 2 == 0) for m in read)
     if many > 100:
         assert table(detail).unparsed == 1
+
+
+NULLS = ["<>", "MAILER-DAEMON", "<Mailer-Daemon>", "&lt;&gt;", " <> "]
+
+
+@pytest.mark.parametrize("null", NULLS)
+@pytest.mark.parametrize("many", [50, 300, 5000])
+@pytest.mark.parametrize("shape", ["objects", "arrays", "html", "tabs"])
+def test_an_empty_sender_is_no_bounce_where_a_list_of_any_length_writes_null_senders_out(
+    null: str, many: int, shape: str
+) -> None:
+    """Neither the sample nor the rows that are read together need hold one of these."""
+    heads = ["id", "sender", "recipients", "age", "size", "frozen"]
+    rows = [
+        [f"1kXpJb-{number:06d}-7Q", f"u{number}@example.org", "b@example.net", "4d", "900", "yes"]
+        for number in range(many)
+    ]
+    rows[37][1], rows[-3][1] = "", null
+    lines = [heads, *rows]
+    detail: object = [dict(zip(heads, row, strict=True)) for row in rows]
+    if shape == "arrays":
+        detail = lines
+    elif shape == "html":
+        cells = ("".join(f"<td>{c.replace('<', '&lt;')}</td>" for c in row) for row in lines)
+        detail = "".join(f"<tr>{row}</tr>" for row in cells)
+    elif shape == "tabs":
+        detail = "\n".join("\t".join(row) for row in lines)
+    told = {message.id: message for message in table(detail).messages()}
+    assert len(told) == many
+    assert told["1kXpJb-000037-7Q"].sender is None
+    assert told[rows[-3][0]].sender in ("", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,17 @@ MAX_FORMS = 16
 """Forms of rows told apart in one list; rows of further forms are not understood."""
 
 MAX_SAMPLES = 3
+
+_NULL_WORD = re.compile(r"(?<!\S)(?:<>|<<>>|<mailer-daemon>|mailer-daemon)(?!\S)", re.IGNORECASE)
+_NULL_VALUE = re.compile(
+    rb'"\s*(?:(?:<|&lt;|\\u003c){1,2}(?:>|&gt;|\\u003e){1,2}'
+    rb'|(?:<|&lt;|\\u003c)?mailer-daemon(?:>|&gt;|\\u003e)?)\s*"',
+    re.IGNORECASE,
+)
+"""A null sender that is written out: a cell of a table, and a value of JSON."""
+
+_SIGNS_OF_NULL = (b"<>", b"&lt;", b"u003", b"AILER-D", b"ailer-")
+"""One of these is in each: quicker to find that there is none."""
 _MAX_DEPTH = 4
 _MAX_POSITIONS = 64
 
@@ -200,6 +212,10 @@ class _Listing:
     intake: Intake
     frozen_values: Mapping[str, bool] = field(default_factory=dict)
     explain: bool = False
+    raws: Sequence[msgspec.Raw] = ()
+    """The rows, as they came."""
+    writes_null: bool | None = None
+    """Whether any of them writes a null sender out; None while nobody has looked."""
     headings: dict[int, dict[int, str]] = field(default_factory=dict)
     """Names of positions, by the length of arrays that have a row of headings."""
     listed: int = 0
@@ -274,7 +290,7 @@ class _Listing:
 
     def _read_rows(self, rows: _Rows) -> None:
         rows = self._without_headings(rows)
-        raws = rows.raws
+        raws = self.raws = rows.raws
         step = max(1, -(-len(raws) // SAMPLE_ROWS))
         sample = [_as_row(_value(raw)) for raw in raws[::step]]
         for value in sample:
@@ -435,9 +451,31 @@ class _Listing:
                 # Ids that are keys of the list are guessed like those at a position.
                 certainty = {"id": Certainty.GUESSED, **layout.certainty}
                 layout = replace(layout, certainty=certainty)
-            reader = ColumnReader(self.now, self.zone, layout, frozen_values=self.frozen_values)
+            reader = ColumnReader(
+                self.now,
+                self.zone,
+                layout,
+                frozen_values=self.frozen_values,
+                writes_null=self._writes_null,
+            )
             self.forms[form] = _FormInUse(layout, reader, columns)
         return self.forms[form]
+
+    def _writes_null(self) -> bool:
+        """Whether a null sender is written out in any row: then an empty one is not told.
+
+        The sample of a long list may hold none, nor the rows that are read together.
+        """
+        if self.writes_null is None:
+            pieces = (
+                _joined(self.raws[start : start + CHUNK_ROWS])
+                for start in range(0, len(self.raws), CHUNK_ROWS)
+            )
+            self.writes_null = any(
+                any(sign in piece for sign in _SIGNS_OF_NULL) and _NULL_VALUE.search(piece)
+                for piece in pieces
+            )
+        return self.writes_null
 
     def _refuse(self, rows: Sequence[object]) -> None:
         rows = [row for row in rows if not (isinstance(row, list | tuple) and read_headings(row))]
@@ -484,12 +522,14 @@ class _Listing:
         self.shapes.append("rows of an HTML table")
         if rows and self._is_heading(rows[0]):
             del rows[0]
+        self.writes_null = any(_NULL_WORD.fullmatch(c.strip()) for cells in rows for c in cells)
         for start in range(0, len(rows), CHUNK_ROWS):
             self._read_singly(rows[start : start + CHUNK_ROWS], None)
         return ""
 
     def _read_columns(self, text: str, separator: str | None) -> None:
         self.shapes.append("lines of a text, cut into columns")
+        self.writes_null = _NULL_WORD.search(text) is not None
         first = True
         for lines in _batches(text):
             rows = [line.split(separator, _MAX_POSITIONS) for line in lines]
