@@ -139,7 +139,7 @@ class Daemon:
                     tally=self._tally,
                     alertmanagers=self._centre.alertmanagers,
                 )
-                self._desk.compare_clocks(lambda: fleet_skew(self._store))
+                self._desk.compare_clocks(lambda: fleet_skew(self._store, time.time()))
                 self._end_actions = self._desk.end
                 self._own.registry.register(
                     AlertingCollector(

@@ -127,9 +127,17 @@ class HostRecord:
         return result.value if result and isinstance(result.value, ServiceState) else None
 
 
-def fleet_skew(records: Iterable[HostRecord]) -> float | None:
-    """By how many seconds the panels' clocks are ahead of ours: the median of those that told."""
-    told = [record.clock_skew for record in records if record.clock_skew is not None]
+def fleet_skew(records: Iterable[HostRecord], now: float) -> float | None:
+    """By how many seconds the panels' clocks are ahead of ours: the median of those that told.
+
+    Only what they told of a poll that still counts at Unix time `now`: what they said of our
+    clock before it was set says nothing of it since.
+    """
+    told = [
+        record.clock_skew
+        for record in records
+        if record.clock_skew is not None and any(record.fresh(name, now) for name in record.good)
+    ]
     return median(told) if told else None
 
 
