@@ -32,14 +32,13 @@ from exporter.panel.body import ACCEPTED_ENCODINGS, read_body, too_large
 from exporter.panel.budget import Budget, Held
 from exporter.panel.errors import PanelError
 from exporter.panel.faults import (
-    WANT_OF_FILES,
     Attempt,
     cut_short,
     exchange_fault,
-    no_files,
     no_slot,
     status_fault,
 )
+from exporter.panel.files import WANT_OF_FILES, no_files
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand, request_fields
 from exporter.panel.shares import YOUNG, Place, SharedSlots
 from exporter.panel.slots import Slots

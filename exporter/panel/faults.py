@@ -20,6 +20,7 @@ from yarl import URL
 from exporter.config.models import HostConfig
 from exporter.config.units import format_duration
 from exporter.panel.errors import PanelError
+from exporter.panel.files import MORE_FILES, WANT_OF_FILES, no_files
 from exporter.panel.protocol import API_PATH
 from exporter.panel.secrecy import tells
 from exporter.panel.tls_faults import tls_fault
@@ -86,27 +87,8 @@ def cut_short(attempt: Attempt, seconds: float) -> PanelError:
         f"{attempt.place} had not answered in full after {format_duration(round(seconds, 1))}, "
         "when its place was needed for another panel.",
         "So many panels do not answer that the files which may be open do not suffice to wait "
-        f"for all of them. {_MORE_FILES}",
+        f"for all of them. {MORE_FILES}",
     )
-
-
-def no_files() -> PanelError:
-    """The error when the exporter has no file left to ask with; the panel was not asked."""
-    return PanelError(
-        Reason.UNEXPECTED,
-        "The exporter has too many files open to ask the panel, of which this says nothing.",
-        hint=_MORE_FILES,
-        retryable=True,
-        own=True,
-    )
-
-
-WANT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
-"""Numbers of the errors that say that no more files may be open."""
-
-_MORE_FILES = (
-    "Let it open more of them (LimitNOFILE= in the unit, ulimit -n), or lower poll.concurrency."
-)
 
 
 def exchange_fault(attempt: Attempt, error: ExchangeError) -> PanelError:

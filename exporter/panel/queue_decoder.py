@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from exporter.panel.decode import QueueUpdate, decode_queue_update
 from exporter.panel.errors import PanelError
-from exporter.panel.faults import WANT_OF_FILES, no_files
+from exporter.panel.files import WANT_OF_FILES, no_files
 from exporter.snapshot import Reason
 
 INLINE_LIMIT = 64 * 2**10

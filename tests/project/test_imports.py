@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,13 @@ def test_the_rules_can_fail() -> None:
         "exporter/daemon.py: exporter.poller",
         "exporter/daemon.py: exporter.poller.Poller",
     ]
+
+
+def test_what_decodes_large_lists_loads_nothing_of_http_or_of_the_config() -> None:
+    """The worker process is a copy of what it loads: with these it took twice the memory."""
+    heavy = ("aiohttp", "pydantic", "yarl", "structlog", "exporter.config")
+    script = f"import sys, exporter.panel.queue_decoder; print(*(set({heavy}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == []
