@@ -357,6 +357,8 @@ class PanelClient:
             self._shared.slots.release(place)
             self.slots.release()
             raise _CLOSED
+        if held is not None:
+            held.take_off()
         self._shared.idle.busy(self)
         self._shared.idle.keep_only(self._shared.slots.left)
         started = time.monotonic()
