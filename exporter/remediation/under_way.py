@@ -62,6 +62,10 @@ class UnderWay:
         if _means(now.rule) != _means(self._rule):
             reason = f"{self._rule.name} means something else in the config that is in force now."
             return Block(Guard.CONDITION, reason)
+        if now.rule.respect_silences is not self._rule.respect_silences:
+            # It is asked for by the rule as it stands now.
+            self._rule, self._ask_again_at = now.rule, float("-inf")
+            return await self.block()
         return block_under_way(now.rule, now.config, replace(situation, withdrawn=""))
 
     async def _silence(self) -> Block | None:
