@@ -36,7 +36,7 @@ from exporter.remediation.desk import Desk
 from exporter.remediation.tally import Tally
 from exporter.snapshot import Failure, HostGoneError, HostSnapshot
 from exporter.startup import Usable, load_everything
-from exporter.store import Store, fleet_skew
+from exporter.store import Store, fleet_skew, known_skews
 from exporter.transitions import HostTransitions
 from exporter.web.app import Served, StoppingError, add_routes
 from exporter.web.gate import MAX_BODY_BYTES
@@ -58,6 +58,9 @@ three calls of a panel, of which each takes 2.5 s and more. The unit's TimeoutSt
 
 WATCH_INTERVAL = 5.0
 """Seconds between two looks at the files that are re-read on change."""
+
+MISSED_SHOWN = 900.0
+"""Seconds for which the page tells of a missed poll, as the Prometheus rule does."""
 
 MISSED_TOLD_EVERY = 60.0
 """Seconds between two lines of the log about polls that cannot be made."""
@@ -99,6 +102,7 @@ class Daemon:
         self._watch = FileWatch(interval=WATCH_INTERVAL)
         self._may_act = ""
         self._missed_told = -math.inf
+        self._missed_at = -math.inf
         self._names = OwnNames()
 
     def stop(self) -> None:
@@ -139,7 +143,10 @@ class Daemon:
                     tally=self._tally,
                     alertmanagers=self._centre.alertmanagers,
                 )
-                self._desk.compare_clocks(lambda: fleet_skew(self._store, time.time()))
+                self._desk.compare_clocks(
+                    lambda: fleet_skew(self._store, time.time()),
+                    lambda: known_skews(self._store, time.time()),
+                )
                 self._end_actions = self._desk.end
                 self._own.registry.register(
                     AlertingCollector(
@@ -159,6 +166,7 @@ class Daemon:
                     self._tally,
                     self._desk.rules_for,
                     time.time,
+                    lambda: time.monotonic() - self._missed_at < MISSED_SHOWN,
                 )
                 self._pages = Pages(Board(sources), self._desk, Acts(self._desk), self._list_queue)
                 served = Served(
@@ -331,7 +339,7 @@ class Daemon:
 
     def _on_missed(self, host: HostConfig, failure: Failure) -> None:
         self._own.missed_poll()
-        now = time.monotonic()
+        now = self._missed_at = time.monotonic()
         if now - self._missed_told >= MISSED_TOLD_EVERY:
             self._missed_told = now
             log.error(

@@ -228,22 +228,15 @@ def field_lines(host: HostConfig, table: MessageTable, stats: QueueStats) -> Ite
 
 
 _ROLES = frozenset({"sender", "recipients"})
-_BY_ORDER = "nothing but their order tells the sender from the recipients"
-"""As recognition says it in a table's shape."""
 
 
 def _candidates(table: MessageTable) -> dict[str, tuple[Key, ...]]:
     """The keys that may hold a field, of fields for which there are several."""
-    found = {
+    return {
         reading.field: tuple(dict.fromkeys([*reading.candidates, *reading.keys]))
         for reading in table.readings
         if len({*reading.candidates, *reading.keys}) > 1 and reading.candidates
     }
-    if _BY_ORDER in table.shape:
-        roles = [r for r in table.readings if r.field in _ROLES]
-        both = tuple(key for reading in roles for key in reading.keys)
-        found |= {r.field: both for r in roles if r.certainty is Certainty.GUESSED}
-    return found
 
 
 def _missing(
@@ -254,6 +247,9 @@ def _missing(
 ) -> str:
     """What would have to be known of a field to be sure of it."""
     told = host.told_fields.get(reading.field)
+    if told is not None and told in candidates:
+        rest = " and ".join(show_key(key) for key in candidates if key != told)
+        return f"{rest} beside {show_key(told)} holds addresses, too: not all may be in one place"
     if told is not None and str(told).lower() not in {str(key).lower() for key in reading.keys}:
         return f"`fields` names {show_key(told)}, which no row has"
     if candidates:

@@ -240,8 +240,7 @@ class Clock:
     """Seconds that they must hold."""
     longest: float
     """Seconds without a poll that could tell, up to which the data counts as unbroken. After a
-    longer gap they must hold all the time again: polls were missed, or the machine's clock
-    jumped."""
+    longer gap they must hold all the time again: polls were missed."""
     held: float = 0.0
     tripped: bool = False
     last: float | None = None
@@ -251,6 +250,9 @@ class Clock:
 
     def follow(self, now: float, *, verdict: bool | None) -> bool:
         """Take in a poll's verdict at the time `now`, by a clock that is always the same.
+
+        A monotonic one for who acts: the machine's may be set, which neither holds conditions
+        longer nor shorter.
 
         Whether the conditions have held long enough, and do by this poll too.
         """

@@ -49,7 +49,8 @@ class Outcome(StrEnum):
     """How an action ended: the `outcome` label of the contract."""
 
     OK = "ok"
-    """Done, and what was to be verified holds."""
+    """Done, and what was to be verified holds. Of an action that was stopped in the middle by a
+    guard, a person or its alert's end (detail `stopped_by`): that all it had asked for was done."""
     UNVERIFIED = "verify_failed"
     """Done, but what was expected afterwards does not hold."""
     FAILED = "failed"
@@ -127,7 +128,8 @@ class RuleFacts:
     stopped: str = ""
     """Why it is stopped or disabled here; "" when it is not."""
     failed_verifications: int = 0
-    """Since the last good one, or since a person resumed the rule."""
+    """Since the last good one, or since a person resumed the rule. What was stopped in the middle
+    is neither, unless what it had asked for was not done."""
     approval: str = ""
     """"", `requested`, `approved` or `rejected`: the last word, unless an action has
     ended it or it has lapsed."""

@@ -90,7 +90,12 @@ def _after(what: str, condition: str) -> str:
     )
 
 
-_GOOD_LATER = _after("good", "good.kind = 'outcome' AND good.outcome = 'ok'")
+# What was stopped in the middle is no good verification.
+_GOOD_LATER = _after(
+    "good",
+    "good.kind = 'outcome' AND good.outcome = 'ok' "
+    "AND json_extract(good.detail, '$.stopped_by') IS NULL",
+)
 _RESUMED_LATER = _after("resumed", "resumed.kind = 'rule_resumed'")
 
 _OLD = f"""
@@ -108,7 +113,8 @@ _OLD = f"""
         OR (old.kind = 'outcome' AND old.rule != '' AND old.outcome = 'verify_failed'
             AND NOT ({_GOOD_LATER}) AND NOT ({_RESUMED_LATER}))
         -- What ended the last row: failed ones before it may stay for another reason.
-        OR (old.kind = 'outcome' AND old.rule != '' AND old.outcome = 'ok' AND NOT ({_GOOD_LATER}))
+        OR (old.kind = 'outcome' AND old.rule != '' AND old.outcome = 'ok' AND NOT ({_GOOD_LATER})
+            AND json_extract(old.detail, '$.stopped_by') IS NULL)
     FROM entries old WHERE old.id > :id AND old.id < :end AND old.at < :before
     ORDER BY old.id LIMIT {_AT_ONCE}
 """  # noqa: S608 - constants

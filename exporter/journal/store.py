@@ -112,7 +112,7 @@ class Journal:
         """
         if entry.kind in _LETTING:
             self._database.demand_sound("written", begins=True)
-        at = float(self._clock())
+        at = float(self._now())  # a jump of the clock is before this entry, or after it
         texts = (
             *(entry.kind.value, entry.run, entry.host, entry.rule, entry.action, entry.mode),
             *(entry.actor, entry.outcome, entry.text, json.dumps(entry.detail)),
@@ -566,10 +566,11 @@ class _Begun(NamedTuple):
 
 
 # Only a good verification or a person ends a row of failed ones: a run that did not come to
-# verify, or was not seen to, says nothing.
+# verify, was not seen to, or was stopped in the middle, says nothing.
 _LAST_GOOD = (
     "SELECT max(id) FROM entries "
-    "WHERE kind = 'outcome' AND {whose} = ? AND rule = ? AND outcome = 'ok'"
+    "WHERE kind = 'outcome' AND {whose} = ? AND rule = ? AND outcome = 'ok' "
+    "AND json_extract(detail, '$.stopped_by') IS NULL"
 )
 _RESUMED = "SELECT max(id) FROM entries WHERE {whose} = ? AND rule = ? AND kind = 'rule_resumed'"
 _FAILED_SINCE = (

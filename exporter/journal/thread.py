@@ -25,9 +25,17 @@ moved a damaged file away, or made room on the disk."""
 class JournalThread:
     """One journal, opened when it is first needed, for the tasks of one event loop."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] | None = None,
+    ) -> None:
+        """`path`, `clock` and `monotonic` are those of `Journal.open`."""
         self.path = path
         self._clock = clock
+        self._monotonic = monotonic
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journal: Journal | None = None
         self._failed: tuple[float, JournalError] | None = None
@@ -71,7 +79,9 @@ class JournalThread:
             if self._failed is not None and time.monotonic() < self._failed[0] + TRY_AGAIN:
                 raise JournalError(str(self._failed[1]))
             try:
-                self._journal = Journal.open(self.path, clock=self._clock)
+                self._journal = Journal.open(
+                    self.path, clock=self._clock, monotonic=self._monotonic
+                )
             except JournalError as error:
                 self._failed = time.monotonic(), error
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from exporter.panel.client import PanelClient
+from exporter.panel.client import Before, PanelClient
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
 from exporter.panel.secrecy import read_discreetly
@@ -22,15 +22,20 @@ async def ask(
     message_id: str | None = None,
     force: bool = False,
     on_answer: Callable[[], None] | None = None,
+    before: Before | None = None,
 ) -> T:
     """Ask a panel, and read its reply without letting a secret out.
 
-    `on_answer` is called when there is a reply, before it is read.
+    `on_answer` is called when there is a reply, before it is read. `before` is asked at the last
+    moment, whether the request still may go out.
 
     Raises:
+        NotSentError: `before` said no.
         PanelError: there was no reply, or `read` did not accept it.
     """
-    reply = await client.request(operation, command=command, message_id=message_id, force=force)
+    reply = await client.request(
+        operation, command=command, message_id=message_id, force=force, before=before
+    )
     try:
         if on_answer is not None:
             on_answer()

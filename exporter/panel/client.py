@@ -14,12 +14,13 @@ from base64 import b64encode
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -30,7 +31,7 @@ from exporter import __version__
 from exporter.config.models import HostConfig, PollConfig
 from exporter.panel.body import ACCEPTED_ENCODINGS, read_body, too_large
 from exporter.panel.budget import Budget, Held
-from exporter.panel.errors import PanelError
+from exporter.panel.errors import NotSentError, PanelError
 from exporter.panel.faults import (
     Attempt,
     cut_short,
@@ -45,8 +46,13 @@ from exporter.panel.slots import Slots
 from exporter.panel.tls import TlsContexts, TlsLink, current_link, trust_of
 from exporter.snapshot import Reason
 
+T = TypeVar("T")
+
 Observe = Callable[[Operation, str, float], None]
 """Called once a request: operation, `ok` or a Reason, seconds."""
+
+Before = Callable[[], Awaitable[bool]]
+"""Asked right before a request goes out, whether it still may."""
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for name look-up, TCP and TLS together; the panel's own time comes on top."""
@@ -303,6 +309,7 @@ class PanelClient:
             headers=_headers(host),
             cookie_jar=shared.cookies,
             auto_decompress=False,
+            request_class=_Request,
             response_class=_Response,
         )
 
@@ -325,6 +332,7 @@ class PanelClient:
         command: MessageCommand | ServiceCommand | None = None,
         force: bool = False,
         timeout: float | None = None,  # noqa: ASYNC109 - it bounds the request, not the caller
+        before: Before | None = None,
     ) -> PanelReply:
         """Ask the panel for one operation.
 
@@ -337,8 +345,11 @@ class PanelClient:
             command: `command` of controll_msg, clamav and spamassassin.
             force: `dellete_forse` of delete_all_msg.
             timeout: seconds for the wait and the request together; cannot prolong poll.timeout.
+            before: asked once there is a slot and a connection, which may take a while: whether
+                the request still may go out. What it raises is raised here.
 
         Raises:
+            NotSentError: `before` said no.
             PanelError: why there is no reply with a status of success. A read-only request
                 that fails because the panel had just dropped the idle connection was repeated
                 on a new one before; any other is sent once.
@@ -364,7 +375,7 @@ class PanelClient:
         started = time.monotonic()
         try:
             attempt = self._attempt(deadline, started, action=not read_only, short=not is_list)
-            status, body = await self._ask(_Flight(form, attempt, place, held))
+            status, body = await self._ask(_Flight(form, attempt, place, held, before))
         except BaseException as error:
             took = time.monotonic() - started
             if isinstance(error, PanelError) and not error.own:
@@ -512,6 +523,7 @@ class PanelClient:
     async def _exchange(self, flight: _Flight) -> tuple[int, bytes]:
         context = True if self._trust is None else self._shared.contexts.get(self._trust)
         link = current_link.set(self._link)
+        leave = _current_leave.set(flight.may_go)
         began = time.time()
         try:
             response = await self._session.post(
@@ -523,6 +535,7 @@ class PanelClient:
             )
         finally:
             current_link.reset(link)
+            _current_leave.reset(leave)
         self.clock_skew = skew_of(response.headers.get("Date", ""), (began + time.time()) / 2)
         try:
             body = await self._read(response, flight)
@@ -577,6 +590,7 @@ class _Flight:
     attempt: Attempt
     place: Place
     held: Held | None
+    before: Before | None = None
     clock: asyncio.Timeout | None = None
     """Ends the request; stands still while there is no room for its reply."""
     cut: bool = False
@@ -618,21 +632,51 @@ class _Flight:
             return None
         return self._wait_for_room(self.held, count)
 
+    async def may_go(self) -> None:
+        """Ask whether the request still may go out.
+
+        Raises:
+            NotSentError: it may not.
+        """
+        if self.before is not None and not await self._off_the_clock(self.before()):
+            raise NotSentError
+
     async def _wait_for_room(self, held: Held, count: int) -> None:
         """That the exporter has no room is not told as a panel that is too slow."""
+        await self._off_the_clock(held.grow(count))
+
+    async def _off_the_clock(self, wait: Awaitable[T]) -> T:
+        """Wait for what is not the panel's to answer for."""
         clock, loop = self.clock, asyncio.get_running_loop()
         due = None if clock is None else clock.when()
         if clock is None or due is None or clock.expired():
-            await held.grow(count)
-            return
+            return await wait
         left = due - loop.time()
         give_way, self.place.give_way = self.place.give_way, None
         clock.reschedule(None)
         try:
-            await held.grow(count)
+            return await wait
         finally:
             clock.reschedule(loop.time() + left)
             self.place.give_way = give_way
+
+
+async def _no_leave_needed() -> None:
+    return None
+
+
+_current_leave: ContextVar[Callable[[], Awaitable[None]]] = ContextVar(
+    "current_leave", default=_no_leave_needed
+)
+"""Asks whether the request that is being made may go out; raises when it may not."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that asks for leave at the last moment: when there is a connection for it."""
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        await _current_leave.get()()
+        return await super().send(conn)
 
 
 class _Response(aiohttp.ClientResponse):

@@ -1,8 +1,12 @@
-"""The one error that talking to a panel can end in."""
+"""The error that talking to a panel can end in, and the one that says it was not talked to."""
 
 from __future__ import annotations
 
 from exporter.snapshot import HOST_LEVEL_REASONS, Failure, Reason
+
+
+class NotSentError(Exception):
+    """Who asks did not want a request any more when its turn had come: nothing was sent."""
 
 
 class PanelError(Exception):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from exporter.panel.ask import ask
-from exporter.panel.client import PanelClient
+from exporter.panel.client import Before, PanelClient
 from exporter.panel.decode import decode_service_reply
 from exporter.panel.decode.action_reply import ActionReply, Said, decode_action_reply
-from exporter.panel.errors import PanelError
+from exporter.panel.errors import NotSentError, PanelError
 from exporter.panel.protocol import (
     SERVICE_OPERATIONS,
     MessageCommand,
@@ -60,18 +60,23 @@ OnAnswer = Callable[[Answer], Awaitable[bool]]
 """Called for each answer as it comes; no further request is sent when it says no, or raises."""
 
 
-async def delete_frozen(client: PanelClient) -> Answer:
-    """delete_frozen_msg."""
-    return await _whole(client, Operation.DELETE_FROZEN)
+async def delete_frozen(client: PanelClient, *, before: Before | None = None) -> Answer:
+    """delete_frozen_msg; `not_asked` when `before` says no at the last moment."""
+    return await _whole(client, Operation.DELETE_FROZEN, before=before)
 
 
-async def delete_all(client: PanelClient, *, force: bool) -> Answer:
-    """delete_all_msg; with `force` also `dellete_forse`."""
-    return await _whole(client, Operation.DELETE_ALL, force=force)
+async def delete_all(client: PanelClient, *, force: bool, before: Before | None = None) -> Answer:
+    """delete_all_msg; with `force` also `dellete_forse`. `before` as of `delete_frozen`."""
+    return await _whole(client, Operation.DELETE_ALL, force=force, before=before)
 
 
-async def switch_service(client: PanelClient, service: str, *, on: bool) -> Answer:
-    """Switch a service on or off; `done` when the reply names the wanted state."""
+async def switch_service(
+    client: PanelClient, service: str, *, on: bool, before: Before | None = None
+) -> Answer:
+    """Switch a service on or off; `done` when the reply names the wanted state.
+
+    `before` as of `delete_frozen`.
+    """
     operation = SERVICE_OPERATIONS[service]
     command = ServiceCommand.ON if on else ServiceCommand.OFF
 
@@ -79,7 +84,9 @@ async def switch_service(client: PanelClient, service: str, *, on: bool) -> Answ
         return decode_service_reply(body, operation)
 
     try:
-        state = await ask(client, operation, read, command=command)
+        state = await ask(client, operation, read, command=command, before=before)
+    except NotSentError:
+        return Answer("not_asked")
     except PanelError as error:
         return _from_error(error)
     if not state.installed:
@@ -152,7 +159,8 @@ class Sender:
             parallel: requests under way at once.
             on_answer: called for each answer as it comes; no further message is sent when it
                 says no, or raises.
-            before: asked right before each message is sent; likewise.
+            before: asked before each message, and once more right before its request goes out,
+                since that may have to wait for its slot; likewise.
             monotonic: tells the seconds that have passed.
         """
         self._client = client
@@ -177,57 +185,108 @@ class Sender:
 
         What `on_answer` or `before` raises is raised once the requests under way have ended.
         """
-        answers: list[Answer] = []
-        waiting = iter(messages)
-        failures: list[Exception] = []
-        begun = False
-
-        async def work() -> None:
-            nonlocal begun
-            while not self.stopped:
-                late = until is not None and self._monotonic() + self.seconds > until
-                message = None if begun and late else next(waiting, None)
-                if message is None:
-                    return
-                begun = True
-                try:
-                    if not await self._before() or self.stopped:
-                        self.stopped = True
-                        return
-                    began = self._monotonic()
-                    answer = await _one(self._client, self._command, message.id)
-                    self.seconds = self._monotonic() - began
-                    answers.append(answer)
-                    self._lost = self._lost + 1 if answer.what == "unknown" else 0
-                    if answer.host_failed or self._lost >= MAX_LOST_IN_A_ROW:
-                        self.stopped = True
-                    if not await self._on_answer(answer):
-                        self.stopped = True
-                except Exception as error:  # noqa: BLE001 - raised below
-                    failures.append(error)
-                    self.stopped = True
-
+        batch = _Batch(iter(messages), until)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(min(self._parallel, len(messages))):
-                tasks.create_task(work())
-        if failures:
-            raise failures[0]
-        return answers
+                tasks.create_task(self._work(batch))
+        if batch.failures:
+            raise batch.failures[0]
+        return batch.answers
+
+    async def _work(self, batch: _Batch) -> None:
+        while not self.stopped:
+            message = None if self._is_late(batch.until) and batch.begun else batch.next
+            if message is None:
+                return
+            until = batch.until if batch.begun else None
+            batch.begun = True
+            try:
+                answer = await self._ask_for(message.id, until)
+                if answer is None:
+                    return
+                batch.answers.append(answer)
+                self._lost = self._lost + 1 if answer.what == "unknown" else 0
+                if answer.host_failed or self._lost >= MAX_LOST_IN_A_ROW:
+                    self.stopped = True
+                if not await self._on_answer(answer):
+                    self.stopped = True
+            except Exception as error:  # noqa: BLE001 - raised by `send`
+                batch.failures.append(error)
+                self.stopped = True
+
+    def _is_late(self, until: float | None) -> bool:
+        return until is not None and self._monotonic() + self.seconds > until
+
+    async def _ask_for(self, message_id: str, until: float | None) -> Answer | None:
+        """Send for a message; None when it was not sent."""
+
+        async def may_go_out() -> bool:
+            # While it waited for its slot what was known of the message may have become old.
+            return await self._may_send() and not self._is_late(until)
+
+        if not await self._may_send():
+            return None
+        began = self._monotonic()
+        answer = await _one(self._client, self._command, message_id, may_go_out)
+        if answer.what == "not_asked":
+            return None
+        self.seconds = self._monotonic() - began
+        return answer
+
+    async def _may_send(self) -> bool:
+        if not await self._before():
+            self.stopped = True
+        return not self.stopped
 
 
-async def _one(client: PanelClient, command: MessageCommand, message_id: str) -> Answer:
+@dataclass(slots=True)
+class _Batch:
+    """What one call of `Sender.send` is at."""
+
+    waiting: Iterator[Message]
+    until: float | None
+    begun: bool = False
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+
+    @property
+    def next(self) -> Message | None:
+        """The next message; None after the last."""
+        return next(self.waiting, None)
+
+
+async def _one(
+    client: PanelClient, command: MessageCommand, message_id: str, before: Before
+) -> Answer:
     read = _reader(client, Operation.CONTROL)
     try:
-        reply = await ask(client, Operation.CONTROL, read, command=command, message_id=message_id)
+        reply = await ask(
+            client,
+            Operation.CONTROL,
+            read,
+            command=command,
+            message_id=message_id,
+            before=before,
+        )
+    except NotSentError:
+        return Answer("not_asked", message_id=message_id)
     except PanelError as error:
         return _from_error(error, message_id)
     return Answer(reply.said.value, reply.text, message_id)
 
 
-async def _whole(client: PanelClient, operation: Operation, *, force: bool = False) -> Answer:
+async def _whole(
+    client: PanelClient,
+    operation: Operation,
+    *,
+    force: bool = False,
+    before: Before | None = None,
+) -> Answer:
     read = _reader(client, operation)
     try:
-        reply = await ask(client, operation, read, force=force)
+        reply = await ask(client, operation, read, force=force, before=before)
+    except NotSentError:
+        return Answer("not_asked")
     except PanelError as error:
         return _from_error(error)
     # Of many messages some may be locked or gone; what became of them is seen by listing.

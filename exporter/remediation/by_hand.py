@@ -109,6 +109,7 @@ async def prospect_of(
     all_frozen = only is None and is_all_frozen_mail(deed.action, deed.selector, listing)
     whole = deed.action == "purge_all" or (all_frozen and bool(chosen))
     plan = plan_from(listing, chosen, reason, whole=whole)
+    plan = replace(plan, withheld=len(withheld))
     plan = plan.by_id_where_it_costs_little(deed.action, bench.parallel)
     missing = (only or frozenset()) - plan.ids
     unmeant = (missing & listing.ids) - withheld.keys()

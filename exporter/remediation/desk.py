@@ -151,6 +151,7 @@ class Desk:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
+        self._skews: Callable[[], Sequence[float]] = tuple
         self._before: int | None = None
         """The last entry of the journal before this process was first asked for a rule."""
         self._ended: dict[tuple[str, str, str], Incident] = {}
@@ -172,12 +173,16 @@ class Desk:
         self._tasks: set[asyncio.Task[None]] = set()
         """Under way, also for hosts that have left the config."""
 
-    def compare_clocks(self, skew: Callable[[], float | None]) -> None:
-        """Forget nothing for being old unless our clock agrees with the panels'.
+    def compare_clocks(
+        self, skew: Callable[[], float | None], skews: Callable[[], Sequence[float]] = tuple
+    ) -> None:
+        """Forget nothing for being old, and let nothing act, unless our clock is the panels'.
 
-        `skew` tells by how many seconds theirs are ahead; None where that is not known.
+        `skew` tells by how many seconds theirs are ahead, None where that is not known; `skews`
+        the same of each panel that told its time.
         """
         self._follower.skew = skew
+        self._skews = skews
 
     # --- the config ----------------------------------------------------------------------------
 
@@ -203,7 +208,7 @@ class Desk:
         if host is None or self._stopped:
             return
         now = self._clock()
-        wanted = host.follow(self._config.rules, snapshot, now)
+        wanted = host.follow(self._config.rules, snapshot, self._monotonic())
         lapsed: list[RemediationRule] = []
         for rule in self._config.rules:
             state = host.rules.get(rule.name)
@@ -272,7 +277,7 @@ class Desk:
         if ended is not None and incident.is_over_with(ended):
             return Taken.OVER
         if host.config.panel == entry.panel:
-            state.asked[incident.key] = Asked(request, self._clock())
+            state.asked[incident.key] = Asked(request, self._monotonic())
             state.block = None  # what held others back was not said to this one yet
         return taken
 
@@ -500,7 +505,7 @@ class Desk:
             block = await self._let(host, rule, state, request)
             lasts = 0.0 if block is None else _STANDS.get(block.guard, 0.0)
             asked = state.asked.get(key_of(request))
-            stands = asked is not None and self._clock() < asked.at + lasts
+            stands = asked is not None and self._monotonic() < asked.at + lasts
         finally:
             if not stands and state.is_asked(request):
                 del state.asked[key_of(request)]
@@ -532,8 +537,12 @@ class Desk:
                 # What has begun goes on by its config; what has not might do more than the new
                 # one lets it.
                 withdrawn = withdrawn or "The config has changed before it began."
-            in_force = self._in_force(host, rule)
-            return replace(situation, withdrawn=withdrawn, in_force=in_force)
+            return replace(
+                situation,
+                withdrawn=withdrawn,
+                alert_over=self._alert_over(host, rule, state, request),
+                in_force=self._in_force(host, rule),
+            )
 
         self._acting += 1
         before, host.unsettled = host.unsettled, True
@@ -559,6 +568,23 @@ class Desk:
             return InForce(self._config, None, f"{name} has left the config, or is another panel.")
         known = (each for each in self._config.rules if each.name == rule.name)
         return InForce(self._config, next((r for r in known if r.name in now.rules), None))
+
+    def _alert_over(
+        self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
+    ) -> str:
+        """Why nobody wants any more what has begun for an alert; "" while anybody does.
+
+        Another alert may ask for the same, or the rule itself have tripped.
+        """
+        incident = Incident.of(request.why)
+        ended = self._ended.get((host.config.name, rule.name, incident.alert))
+        if request.actor is not Actor.ALERTMANAGER or ended is None:
+            return ""
+        now = host.rules.get(rule.name, state)
+        others = set(now.asked) - {key_of(request)}
+        if not incident.is_over_with(ended) or others or now.clock.tripped:
+            return ""
+        return "The alert that asked for it was resolved."
 
     def _withdrawn(self, state: RuleState, request: Request) -> str:
         """Why a request counts no more, so that it must not begin; "" while it does."""
@@ -615,6 +641,7 @@ class Desk:
             wanting=self.wanting(),
             unheard=sum(not other.heard and bool(other.rules) for other in hosts),
             running=running,
+            skews=self._skews(),
         )
         return await situation_of(
             self.journal, self._config, host, rule, fleet, now=self._clock(), actor=actor

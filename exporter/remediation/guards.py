@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from statistics import median_high, median_low
 from zoneinfo import ZoneInfo
 
 from exporter.config.conditions import Condition
@@ -103,6 +104,11 @@ class Situation:
     """Why facts are missing."""
     withdrawn: str = ""
     """Why the request counts no more; "" while it does."""
+    alert_over: str = ""
+    """Why nobody wants an action any more that has begun, since its alert was resolved and nothing
+    else asks for it; "" while that is not so."""
+    skews: Sequence[float] = field(default_factory=tuple)
+    """By how many seconds the clocks of the panels that told them are ahead of ours."""
     in_force: InForce | None = None
     """None where the config cannot change."""
 
@@ -173,6 +179,32 @@ def clock_block(
         f"The panel's clock is {duration(abs(skew))} {which} this machine's, and {by} goes by "
         f"ages; more than {duration(CLOCKS_AGREE_WITHIN)} is too much. Set the one that is wrong: "
         "`timedatectl` tells whether a machine's time is kept.",
+    )
+
+
+def own_clock_block(skew: float | None, skews: Sequence[float]) -> Block | None:
+    """Why no rule may act, whatever it goes by: this machine's clock seems to be wrong.
+
+    Cooldowns, limits of a day and windows go by it. It seems so where a panel's clock (`skew`)
+    disagrees with it and so do, to the same side, those of most panels that told theirs
+    (`skews`). Of a single panel it cannot be told which of the two is wrong: then nothing acts
+    where ours is ahead, for only that would free a cooldown.
+    """
+    told = sorted(skews if skews or skew is None else [skew])
+    if not told or (skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN):
+        return None
+    low, high = median_low(told), median_high(told)
+    ahead = high < -CLOCKS_AGREE_WITHIN
+    behind = low > CLOCKS_AGREE_WITHIN and len(told) > 1
+    if not ahead and not behind:
+        return None
+    side = "ahead of" if ahead else "behind"
+    whose = "the panel's" if len(told) == 1 else f"those of most of {len(told)} panels"
+    return Block(
+        Guard.CLOCK,
+        f"This machine's clock seems to be wrong: it is {duration(abs(high if ahead else low))} "
+        f"{side} {whose}; more than {duration(CLOCKS_AGREE_WITHIN)} is too much, since cooldowns, "
+        "limits and windows go by it. `timedatectl` tells whether this machine's time is kept.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from exporter.config.remediation import RemediationRule
 from exporter.config.selectors import Selector
-from exporter.identity import Sighting, change_of, other_message, without_guesses
+from exporter.identity import ARRIVAL_SLACK, Sighting, change_of, other_message, without_guesses
 from exporter.journal.entries import Outcome
 from exporter.layout import guess_words
 from exporter.listing import Listing
@@ -49,6 +49,8 @@ class Plan:
     """Monotonic time at which that list had come; None where it counts as old."""
     took: float = field(default=0.0, compare=False)
     """Seconds that one short request to the panel took."""
+    withheld: int = field(default=0, compare=False)
+    """Messages that may be meant and are left out, since what they are is only guessed."""
 
     @property
     def ids(self) -> frozenset[str]:
@@ -87,6 +89,7 @@ def plan_from(listing: Listing, messages: Sequence[Message], reason: str, *, who
         listing.at,
         listing.heard,
         listing.took,
+        len(listing.withheld),
     )
 
 
@@ -166,8 +169,10 @@ def held_against(
     """Which messages of a plan are still what was planned, by a fresh whole list that watches them.
 
     What was thawed, has changed, or is another message by the same id is left out; so is what
-    the selector does not mean any more.
+    the selector does not mean any more. Where our clock was set meanwhile all are, since when a
+    message arrived does not tell then whether it is the one before.
     """
+    timed = _is_timed_alike(plan, fresh)
     now = {message.id: message for message in fresh.watched}
     meaning = selector.model_copy(update={"limit": None})
     meant = {message.id for message in select(fresh.watched, meaning)}
@@ -181,7 +186,7 @@ def held_against(
         elif seen is None:
             why = "The list, which does not tell the whole queue, does not show it any more."
             omitted.append(Omission(message.id, "left_out", why))
-        elif why := change_of(message, plan.at, seen, fresh.at):
+        elif why := change_of(message, plan.at, seen, fresh.at) if timed else _CLOCK_WAS_SET:
             omitted.append(Omission(message.id, "left_out", why))
         elif message.id not in meant:
             why = f"It is not {describe(meaning)} any more."
@@ -191,12 +196,32 @@ def held_against(
     return kept, omitted
 
 
-def still_there(planned: Sequence[Message], then: float, after: Listing) -> frozenset[str]:
+_CLOCK_WAS_SET = (
+    "This machine's clock was set meanwhile, so that it is not known whether it is that message."
+)
+
+
+def _is_timed_alike(plan: Plan, after: Listing) -> bool:
+    """Whether as much time passed by the clock between two lists as has really passed.
+
+    Else the clock was set: a message that stays seems to have arrived at another time then.
+    """
+    if plan.heard is None or after.heard is None:
+        return True
+    return abs((after.at - plan.at) - (after.heard - plan.heard)) <= ARRIVAL_SLACK
+
+
+def still_there(
+    planned: Sequence[Message], then: float, after: Listing, *, timed: bool
+) -> frozenset[str]:
     """Of messages seen at Unix time `then` those that a list, which watches them, still holds.
 
-    Another message by the id of one that has gone is not it; what is only guessed does not tell.
+    Another message by the id of one that has gone is not it; what is only guessed does not tell,
+    nor, unless the two are `timed` by one clock that was not set between them, does an arrival.
     """
     now = {message.id: without_guesses(message) for message in after.watched}
+    if not timed:
+        now = {id_: replace(message, age=None) for id_, message in now.items()}
     return frozenset(
         message.id
         for message in planned
@@ -225,7 +250,8 @@ def aftermath(plan: Plan, after: Listing) -> Aftermath | None:
     """What became of the plan; None when the new list cannot tell."""
     if not after.is_whole or after.unparsed > plan.unparsed:
         return None  # a message that is still there may be among what was not understood
-    still = still_there(plan.messages, plan.at, after)
+    timed = _is_timed_alike(plan, after)
+    still = still_there(plan.messages, plan.at, after, timed=timed)
     gone = plan.ids - still
     if gone and after.unlisted:
         return None  # any of what seems gone may be among what is there and was not listed
@@ -249,6 +275,23 @@ class Verdict:
 
 _TOLD_ELSEWHERE = frozenset({Guard.PAUSE, Guard.JOURNAL})
 """Guards that the page, the log and a metric of their own tell: no outcome repeats them."""
+
+_NOT_BY_INTENT = frozenset({Guard.LISTING, Guard.JOURNAL})
+"""Guards that stop an action for want of what it takes to go on: nobody meant it to stop."""
+
+
+def stopped_by(block: Block) -> dict[str, str]:
+    """What an outcome's detail `stopped_by` tells of it: of no action that came to its end."""
+    return {"guard": block.guard.value, "reason": block.reason}
+
+
+def was_meant_to_stop(stopped: Block | None) -> bool:
+    """Whether an action was stopped by intent, which is no failure of it.
+
+    By a person or a guard, since its alert or host is gone, or because the daemon ends.
+    """
+    return stopped is not None and stopped.guard not in _NOT_BY_INTENT
+
 
 _REFUSALS = frozenset(
     {Reason.FORBIDDEN, Reason.UNSUPPORTED, Reason.BAD_REQUEST, Reason.HTTP_STATUS}
@@ -276,17 +319,23 @@ def verdict_on_messages(
     detail: dict[str, object] = {"planned": len(plan.messages), "replies": dict(replies)}
     detail |= Counter[str](omission.what for omission in omissions)
     if stopped is not None:
-        detail["stopped_by"] = {"guard": stopped.guard.value, "reason": stopped.reason}
+        detail["stopped_by"] = stopped_by(stopped)
     asked = [answer for answer in answers if answer.what != "not_asked"]
     if not asked and (answers or not omissions):
-        why = f" {stopped.reason}" if stopped is not None else ""
-        return Verdict(Outcome.FAILED, f"Nothing was done.{why}", detail)
+        return nothing_asked(stopped, detail)
     if asked and all(answer.what == "failed" for answer in asked):
         return _refused(plan, asked, seen, detail)
     if seen is None:
         text = "What became of the messages could not be seen by listing the queue again."
         return Verdict(Outcome.UNKNOWN, text, detail)
-    return _judged(rule_action, plan, asked, seen, expected, omissions, stopped, detail)
+    return _judged(rule_action, plan, answers, seen, expected, omissions, stopped, detail)
+
+
+def nothing_asked(stopped: Block | None, detail: Mapping[str, object]) -> Verdict:
+    """That an action sent no request at all; no failure where it was meant to stop."""
+    why = f" {stopped.reason}" if stopped is not None else ""
+    outcome = Outcome.OK if was_meant_to_stop(stopped) else Outcome.FAILED
+    return Verdict(outcome, f"Nothing was done.{why}", detail)
 
 
 def _refused(
@@ -313,7 +362,7 @@ def _refused(
 def _judged(
     rule_action: str,
     plan: Plan,
-    asked: Sequence[Answer],
+    answers: Sequence[Answer],
     seen: Aftermath,
     expected: bool | None,  # noqa: FBT001 - three values
     omissions: Sequence[Omission],
@@ -322,6 +371,7 @@ def _judged(
 ) -> Verdict:
     left_out = {omission.message_id for omission in omissions if omission.what == "left_out"}
     seen = replace(seen, gone=seen.gone - left_out, still=seen.still - left_out)
+    asked = [answer for answer in answers if answer.what != "not_asked"]
     own = ours(asked, seen.gone)
     detail |= {"gone": len(seen.gone), "still_there": len(seen.still)}
     if rule_action != "retry":
@@ -336,6 +386,14 @@ def _judged(
     belied = sum(a.what in {"gone", "removed"} and a.message_id in seen.still for a in asked)
     if rule_action == "retry" and belied:
         parts.append(f"{integer(belied)} that the panel calls gone are still there.")
+    meant = plan.ids - left_out
+    if was_meant_to_stop(stopped):
+        # The rest is still there since nobody asked for it, and what `verify` expects of all
+        # of it is not to be expected.
+        meant -= {answer.message_id for answer in answers if answer.what == "not_asked"}
+        counted = {what: number for what, number in counted.items() if what != "not_asked"}
+        seen = replace(seen, gone=seen.gone & meant, still=seen.still & meant)
+        expected = None
     good = _is_good(rule_action, seen, counted, belied, expected=expected)
     if expected is False:
         parts.append("What verify expects did not come true.")
@@ -343,7 +401,7 @@ def _judged(
         parts.append(f"Stopped: {stopped.reason}")
     absent = {a.message_id for a in asked if a.what == "gone"}
     absent |= {omission.message_id for omission in omissions if omission.what == "left"}
-    if 2 * len(absent & seen.gone) > len(plan.ids - left_out):
+    if 2 * len(absent & seen.gone) > len(meant):
         parts.append(
             "But most of them were not there when they were asked for: another mail server than "
             "the one that was listed may have answered."

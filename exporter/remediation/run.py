@@ -22,6 +22,7 @@ from exporter.remediation.guards import (
     deed_of,
     effective_mode,
     first_block,
+    own_clock_block,
 )
 from exporter.remediation.plan import Plan, Verdict, plan_of
 from exporter.remediation.silence import silence_of
@@ -189,7 +190,10 @@ class _Run:
         await self._demand_no_silence()
         snapshot = await self.bench.poll(self.bench.host)
         why = readings(snapshot, self.rule.when)
-        clocks = clock_block(snapshot.clock_skew, EVERYTHING, self.rule.when)
+        skew = snapshot.clock_skew
+        selector = EVERYTHING if self.rule.action in ON_SERVICE else self.rule.selector
+        clocks = clock_block(skew, selector, self.rule.when)
+        clocks = clocks or own_clock_block(skew, (await self.look()).skews)
         if clocks is not None:
             raise _BlockedError(clocks)
         self._demand_that_it_holds(snapshot, why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporter.config.models import HostConfig
@@ -21,6 +22,7 @@ class Fleet:
     wanting: int = 0
     unheard: int = 0
     running: int = 0
+    skews: Sequence[float] = ()
 
 
 async def situation_of(
@@ -52,6 +54,7 @@ async def situation_of(
         wanting=fleet.wanting,
         unheard=fleet.unheard,
         running=fleet.running,
+        skews=fleet.skews,
         rule=facts[0] if facts else None,
         fleet=facts[1] if facts else None,
         actor=actor,

@@ -27,7 +27,7 @@ class Asked:
 
     request: Request
     at: float
-    """Unix time at which it was made."""
+    """Monotonic time at which it was made."""
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class RuleState:
         return asked is not None and asked.request is request
 
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
-        """Take in a poll at Unix time `now`; who wants the rule to act by it, None when nobody."""
+        """Take in a poll at monotonic time `now`; who wants the rule to act, None when nobody."""
         figures = Figures(snapshot)
         verdict = holds(snapshot, rule.when, rule.service, certain=True) if rule.when else False
         tripped = self.clock.follow(now, verdict=verdict)
@@ -123,7 +123,7 @@ class HostState:
     def follow(
         self, rules: Iterable[RemediationRule], snapshot: HostSnapshot, now: float
     ) -> list[tuple[RemediationRule, Request]]:
-        """Take in a poll at Unix time `now`; the rules that are to act by it, and for whom."""
+        """Take in a poll at monotonic time `now`; the rules that are to act, and for whom."""
         self.heard = True
         own = [(rule, self.rules[rule.name]) for rule in rules if rule.name in self.rules]
         wanted = [(rule, state.follow(rule, snapshot, now)) for rule, state in own]

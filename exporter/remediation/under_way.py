@@ -66,7 +66,9 @@ class UnderWay:
             # It is asked for by the rule as it stands now.
             self._rule, self._ask_again_at = now.rule, float("-inf")
             return await self.block()
-        return block_under_way(now.rule, now.config, replace(situation, withdrawn=""))
+        return block_under_way(
+            now.rule, now.config, replace(situation, withdrawn=situation.alert_over)
+        )
 
     async def _silence(self) -> Block | None:
         began = self._bench.monotonic()

@@ -16,6 +16,7 @@ from exporter.config.remediation import ON_SERVICE, Action, RemediationRule, Ver
 from exporter.config.selectors import Selector
 from exporter.journal import Entry, Journal, Kind, Outcome, Unsettled
 from exporter.journal.thread import JournalThread
+from exporter.layout import guess_words
 from exporter.listing import Listing, ask_listing
 from exporter.panel.client import PanelClient
 from exporter.panel.errors import PanelError
@@ -33,12 +34,15 @@ from exporter.remediation.plan import (
     Verdict,
     aftermath,
     gone_of,
+    nothing_asked,
     ours,
     still_there,
+    stopped_by,
     verdict_on_messages,
+    was_meant_to_stop,
 )
 from exporter.remediation.silence import KnowsSilences
-from exporter.rules import holds
+from exporter.rules import Figures, holds
 from exporter.snapshot import HostGoneError, HostSnapshot, Message, PanelId, Reason
 from exporter.text import integer
 
@@ -150,7 +154,11 @@ class Deed:
         verb = "retry" if self.action == "retry" else "delete"
         count = len(plan.messages)
         what = f"{integer(count)} {'message' if count == 1 else 'messages'}"
-        return f"{verb} {what} ({plan.reason})"
+        more = ""
+        if plan.withheld:
+            are = "is" if plan.withheld == 1 else "are"
+            more = f"; {integer(plan.withheld)} more {are} left out, since what they are is guessed"
+        return f"{verb} {what} ({plan.reason}{more})"
 
 
 OnAnswer = Callable[[Answer], Awaitable[bool]]
@@ -200,6 +208,8 @@ class Work:
         self._stopped: Block | None = None
         """What has stopped it in the middle."""
         self._omissions: list[Omission] = []
+        self._guessed: list[str] = []
+        """Fields, only guessed, that keep it from being known whether `verify` came true."""
 
     async def intend(self, text: str, detail: Mapping[str, object]) -> None:
         """Write down what is about to be done; it is on the disk when this returns.
@@ -213,6 +223,8 @@ class Work:
         }
         if self._deed.action not in ON_SERVICE:
             more |= {"as_a_whole": self._plan.as_a_whole, "listed_at": self._plan.at}
+            if self._plan.withheld:
+                more["withheld"] = self._plan.withheld
         if self._deed.service:
             more["service"] = self._deed.service
         if self._deed.verify is not None:
@@ -240,10 +252,12 @@ class Work:
         if not await self._may_send():
             return Answer("not_asked")
         if deed.action in ON_SERVICE:
-            return await actions.switch_service(client, deed.service, on=deed.turns_on)
+            return await actions.switch_service(
+                client, deed.service, on=deed.turns_on, before=self._may_send
+            )
         if deed.action == "purge_all":
-            return await actions.delete_all(client, force=deed.force)
-        return await actions.delete_frozen(client)
+            return await actions.delete_all(client, force=deed.force, before=self._may_send)
+        return await actions.delete_frozen(client, before=self._may_send)
 
     async def _by_id(self) -> list[Answer]:
         bench, deed = self._bench, self._deed
@@ -358,10 +372,11 @@ class Work:
             )
 
         try:
-            expected = await self._expected(done_at) if acted else None
+            waits = acted and not was_meant_to_stop(self._stopped)
+            expected = await self._expected(done_at) if waits else None
         except HostGoneError:
             return _unseen(verdict(expected=None))
-        return verdict(expected=expected)
+        return self._with_doubt(verdict(expected=expected), expected)
 
     async def _see(self) -> Aftermath | None:
         """What became of the plan by a list taken now; None when no list tells."""
@@ -387,8 +402,9 @@ class Work:
         service, wanted = self._deed.service, self._deed.turns_on
         detail: dict[str, object] = {"reply": answer.what}
         if answer.what == "not_asked":
-            why = self._stopped.reason if self._stopped is not None else ""
-            return Verdict(Outcome.FAILED, f"Nothing was done. {why}".rstrip(), detail)
+            if self._stopped is not None:
+                detail["stopped_by"] = stopped_by(self._stopped)
+            return nothing_asked(self._stopped, detail)
         if answer.what == "failed":
             return Verdict(Outcome.FAILED, f"Nothing was done. {answer.text}", detail)
         done_at = self._bench.monotonic()
@@ -406,7 +422,15 @@ class Work:
         good = good and expected is not False
         if expected is False:
             text += " What verify expects did not come true."
-        return Verdict(Outcome.OK if good else Outcome.UNVERIFIED, text, detail)
+        verdict = Verdict(Outcome.OK if good else Outcome.UNVERIFIED, text, detail)
+        return self._with_doubt(verdict, expected)
+
+    def _with_doubt(self, verdict: Verdict, expected: bool | None) -> Verdict:  # noqa: FBT001
+        """The same, with the fields for whose sake it is not known whether it came true."""
+        if expected is not False or not self._guessed:
+            return verdict
+        text = f"{verdict.text} {guess_words(self._bench.host, self._guessed)}"
+        return replace(verdict, text=text, detail={**verdict.detail, "guessed": self._guessed})
 
     async def _expected(self, done_at: float) -> bool | None:
         """Whether what `verify` expects comes true; None when nothing is expected.
@@ -415,14 +439,19 @@ class Work:
             HostGoneError: it left the config, or the daemon ends.
         """
         verify = self._deed.verify
-        return None if verify is None else await comes_true(self._bench, verify, done_at)
+        if verify is None:
+            return None
+        return await comes_true(self._bench, verify, done_at, self._guessed)
 
 
-async def comes_true(bench: Bench, verify: Verify, done_at: float) -> bool:
+async def comes_true(
+    bench: Bench, verify: Verify, done_at: float, guessed: list[str] | None = None
+) -> bool:
     """Whether what `verify` expects comes true in its time, which counts from `done_at`.
 
     What cannot be told until then, or only by a guess, has not come true. The last poll begins
-    when the time is up, however long the ones before it took.
+    when the time is up, however long the ones before it took. `guessed` is given the fields for
+    whose sake that one could not tell.
 
     Raises:
         HostGoneError: it left the config, or the daemon ends.
@@ -432,8 +461,12 @@ async def comes_true(bench: Bench, verify: Verify, done_at: float) -> bool:
         if bench.ends.is_set():
             raise HostGoneError(bench.host)
         left = until - bench.monotonic()
-        if holds(await bench.poll(bench.host), verify.expect, certain=True):
+        figures = Figures(await bench.poll(bench.host))
+        verdict = figures.hold(verify.expect, certain=True)
+        if verdict:
             return True
+        if guessed is not None:
+            guessed[:] = figures.guessed(verify.expect) if verdict is None else ()
         if left <= 0:
             return False
         await bench.pause(max(0.0, min(VERIFY_EVERY, until - bench.monotonic())))
@@ -501,7 +534,9 @@ async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
         return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
     then = intent.detail.get("listed_at")
     then = then if isinstance(then, int | float) else intent.at
-    gone = watch - still_there(planned, then, listing)
+    # The process before may have had another time: only who it is from, or its size, tells then
+    # that what is there by an id is another message.
+    gone = watch - still_there(planned, then, listing, timed=False)
     if gone and listing.unlisted:
         return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
     detail: dict[str, object] = {"planned": len(messages), "gone": len(gone)}

@@ -50,6 +50,7 @@ async def test_want_of_files_is_not_told_as_a_host_that_is_down(
         assert not [name for name, _ in samples if name == "brainycp_collector_errors_total"]
         view = json.loads(await running.get("/api/v1/hosts/mx1"))
         assert view["state"] == "up"
+        assert "Polls are not made since no more files may be open" in await running.get("/")
         told = capfd.readouterr().err
         assert told.count("polls are not made") == 1
         assert "host is down" not in told

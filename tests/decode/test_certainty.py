@@ -276,3 +276,66 @@ def test_an_empty_sender_is_no_bounce_where_a_list_of_any_length_writes_null_sen
     assert len(told) == many
     assert told["1kXpJb-000037-7Q"].sender is None
     assert told[rows[-3][0]].sender in ("", None)
+
+
+def test_roles_that_only_their_order_tells_apart_may_each_be_in_either_place() -> None:
+    rows = [["25m", EXIM, "ann@example.org", "bob@example.net", "2.9K"]]
+    readings = {reading.field: reading for reading in table(rows).readings}
+    for role, keys in (("sender", (2,)), ("recipients", (3,))):
+        assert readings[role].keys == keys
+        assert readings[role].certainty is GUESSED
+        assert readings[role].candidates == (2, 3)
+    told = [["25m", EXIM, "<>", "bob@example.net", "2.9K"], *rows]
+    readings = {reading.field: reading for reading in table(told).readings}
+    assert readings["sender"].candidates == readings["recipients"].candidates == ()
+
+
+def html(*tables: tuple[list[str], list[list[str]]]) -> str:
+    """Tables with headings, one after the other."""
+    told = ""
+    for headings, rows in tables:
+        told += "<table><tr>" + "".join(f"<th>{each}</th>" for each in headings) + "</tr>"
+        for row in rows:
+            told += "<tr>" + "".join(f"<td>{each}</td>" for each in row) + "</tr>"
+        told += "</table>"
+    return told
+
+
+AS_SENT = ["Time", "ID", "Sender", "Recipients"]
+TURNED = ["Time", "ID", "Recipients", "Sender"]
+ROW = ["25m", EXIM, "ann@example.org", "bob@example.net"]
+LATER = ["26m", OTHER, "cat@example.org", "dan@example.net"]
+
+
+@pytest.mark.parametrize("headings", [AS_SENT, TURNED])
+def test_headings_of_a_table_name_its_columns(headings: list[str]) -> None:
+    told = table(html((headings, [ROW, LATER])))
+    assert {r.certainty for r in told.readings if r.keys} == {Certainty.NAMED}
+    first = told.senders[0]
+    assert first == ("ann@example.org" if headings is AS_SENT else "bob@example.net")
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_tables_whose_headings_differ_are_not_read_by_each_others(apart: bool) -> None:
+    """In one text or in two: what is not known to be so is guessed, or not understood."""
+    both = (AS_SENT, [ROW]), (TURNED, [LATER])
+    told = table([html(both[0]), html(both[1])] if apart else html(*both))
+    named = {r.field for r in told.readings if r.certainty is Certainty.NAMED}
+    senders = dict(zip(told.ids, told.senders, strict=True))
+    if "sender" in named:
+        assert senders.get(OTHER) in {None, "dan@example.net"}
+    assert told.listed == 2
+
+
+@pytest.mark.parametrize("more", [["eve@example.net"], ["eve@example.net", "fay@example.net"]])
+def test_recipients_told_as_one_of_several_places_are_unknown(more: list[str]) -> None:
+    """A part of them is not whom a message waits for."""
+    fields = {"id": 1, "age": 0, "sender": 2, "recipients": 3}
+    rows = [[*ROW, *more], [*LATER, *[""] * len(more)]]
+    told = table(rows, fields=fields)
+    assert told.recipients == [None, None]
+    assert told.senders == ["ann@example.org", "cat@example.org"]
+    alone = table([ROW, LATER], fields=fields)
+    assert alone.recipients == [("bob@example.net",), ("dan@example.net",)]
+    far = table([[*ROW, "2.9K", "eve@example.net"]], fields=fields)
+    assert far.recipients == [("bob@example.net",)]

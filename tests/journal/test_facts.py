@@ -174,6 +174,9 @@ def test_a_rule_on_a_host_knows_nothing_of_others(tell: Tell, other: dict[str, A
 
 OK, BAD = Outcome.OK, Outcome.UNVERIFIED
 RESUMED, BLOCKED = Kind.RULE_RESUMED, Kind.BLOCKED
+STOPPED_OK = outcome(
+    "stopped", OK, detail={"stopped_by": {"guard": "pause", "reason": "The pause file exists."}}
+)
 
 
 @pytest.mark.parametrize(
@@ -202,15 +205,24 @@ RESUMED, BLOCKED = Kind.RULE_RESUMED, Kind.BLOCKED
         ([BAD, BAD, RESUMED, BAD], 1),
         ([BAD, OK, RESUMED, BAD, BAD], 2),
         ([RESUMED, BAD, OK], 0),
+        # What was stopped in the middle says nothing of what was meant.
+        ([BAD, STOPPED_OK, BAD], 2),
+        ([BAD, BAD, STOPPED_OK, STOPPED_OK], 2),
+        ([BAD, OK, STOPPED_OK, BAD], 1),
+        ([STOPPED_OK], 0),
     ],
 )
 @pytest.mark.parametrize("step", [0.0, -500 * DAY, DAY])
 def test_failed_verifications_are_counted_in_a_row(
-    tell: Tell, story: list[Outcome | Kind], in_a_row: int, step: float
+    tell: Tell, story: list[Outcome | Kind | Entry], in_a_row: int, step: float
 ) -> None:
     """However long it took; and in the order of writing, though the clock was set back."""
     told = [
-        entry(what) if isinstance(what, Kind) else outcome(f"r{number}", what)
+        what
+        if isinstance(what, Entry)
+        else entry(what)
+        if isinstance(what, Kind)
+        else outcome(f"r{number}", what)
         for number, what in enumerate(story)
     ]
     journal = tell((step * number, e) for number, e in enumerate(told))
@@ -572,7 +584,9 @@ Step = tuple[float, Kind, Outcome, str, str, str, PanelId]
 
 def told_of(step: Step) -> Entry:
     _, kind, how, run, host, rule, panel = step
-    by = {"approval": run} if kind is Kind.INTENT and how is OK else {}
+    by: dict[str, object] = {"approval": run} if kind is Kind.INTENT and how is OK else {}
+    if kind is Kind.OUTCOME and run == "b":
+        by = {"stopped_by": {"guard": "pause", "reason": "The pause file exists."}}
     mode = "dry_run" if how is BAD else "enforce"
     return Entry(
         kind, run, host, rule, mode=mode, outcome=how, text=f"{kind}", detail=by, panel=panel
@@ -602,7 +616,8 @@ def by_reading_all(
     stops = [e for e in own if e.kind in {Kind.STOPPED, Kind.DISABLED, RESUMED}]
     row = 0
     for e in own:
-        if e.kind is RESUMED or (e.kind is Kind.OUTCOME and e.outcome == OK):
+        good = e.kind is Kind.OUTCOME and e.outcome == OK and "stopped_by" not in e.detail
+        if e.kind is RESUMED or good:
             row = 0
         row += e.kind is Kind.OUTCOME and e.outcome == BAD
     approval: Entry | None = None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,7 +21,7 @@ from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelReply
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
-from exporter.snapshot import Reason
+from exporter.snapshot import PanelId, Reason
 from exporter.standin import console
 from exporter.standin.queue import QueuedMessage
 from exporter.standin.replies import (
@@ -41,19 +41,46 @@ T = TypeVar("T")
 RUN: ContextVar[object] = ContextVar("RUN", default=None)
 """What the task at hand works for: one consideration of a host, or one command."""
 
+BEFALL = (
+    *("terminated", "mode off", "rule leaves", "rule renamed", "files lost", "paused"),
+    *("re-pointed", "swapped", "re-pinned", "renamed", "removed", "labelled", "doubled"),
+    *("jumps ahead", "jumps back"),
+)
+"""What may befall the daemon at any step of its own."""
+
+MEDDLES = ("thaws", "freezes", "reuses", "leaves")
+"""What may happen to a queue right after it was looked at, or changed."""
+
 CHANGES = (
-    *("carried out", "locked", "says done", "takes more"),
+    *("carried out", "locked", "says done", "takes more", "slow"),
     *("refused", "unsupported", "login refused", "unreached"),
     *("lost", "lost before", "killed before", "killed after"),
-    *("paused", "jumps ahead", "jumps back"),
+    *BEFALL,
+    *MEDDLES,
 )
 """What may come of a request that changes something."""
 
-LOOKS = ("told", "unreached", "garbled", "short", "without rows", "killed", "jumps back")
+LOOKS = ("told", "unreached", "garbled", "short", "without rows", "killed", *BEFALL, *MEDDLES)
 """What may come of asking for the queue."""
 
-STRIKES = ("killed before", "killed after", "refused")
+STRIKES = ("killed before", "killed after", "refused", *BEFALL)
 """What may come of a call to the journal."""
+
+SLOW = 20.0
+"""Seconds that a slow answer takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail(QueuedMessage):
+    """A message in a queue; its age is that of when it was shown."""
+
+    arrived: float
+    """Monotonic time."""
+
+    @property
+    def identity(self) -> tuple[str, str, int, float]:
+        """What makes it this message and no other."""
+        return self.id, self.sender, self.size, self.arrived
 
 
 class Watch(Protocol):
@@ -61,14 +88,14 @@ class Watch(Protocol):
 
     def will_change(
         self,
-        panel: Panel,
+        server: Server,
         operation: Operation,
         command: MessageCommand | ServiceCommand | None,
         message_id: str | None,
     ) -> None:
         """A request that changes something comes in."""
 
-    def has_changed(self, panel: Panel, ids: set[str]) -> None:
+    def has_changed(self, server: Server, ids: set[str]) -> None:
         """These messages left a queue by the request at hand."""
 
     def has_looked(self) -> None:
@@ -83,9 +110,6 @@ class Watch(Protocol):
     def not_written(self) -> None:
         """It could not."""
 
-    def interrupted(self) -> None:
-        """A person paused everything in the middle of a run."""
-
 
 @dataclass
 class World:
@@ -93,16 +117,27 @@ class World:
 
     folder: Path
     now: float = NOW
-    slept: float = 0.0
+    """Unix time, by a clock that may be set."""
+    passed: float = 1000.0
     """Seconds, which setting the clock does not change."""
+    ahead: float = 0.0
+    """By which the clock is ahead of the panels'."""
+    pace: float = 0.0
+    """Seconds that a request takes which changes something."""
     watch: Watch = field(init=False)
     died: asyncio.Event = field(default_factory=asyncio.Event)
     """The process was killed: whatever waits now never goes on."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """The process was told to end: SIGTERM."""
     strike: tuple[int, str] | None = None
     """After so many calls to the journal, what befalls the next."""
     journal_broken: bool = False
     seen: Callable[[str], None] = lambda _: None
     """Told what has happened, for who counts it."""
+    befalls: Callable[[str, Server | None], None] = lambda *_: None
+    """Lets one of BEFALL happen to the daemon, over a request to a panel."""
+    turn: int = 0
+    """Which message is meddled with, and how, differs from one time to the next."""
 
     @property
     def pause_file(self) -> Path:
@@ -112,11 +147,20 @@ class World:
         return self.now
 
     def monotonic(self) -> float:
-        return self.slept
+        return self.passed
+
+    def passes(self, seconds: float) -> None:
+        """Time passes for everybody."""
+        self.now += seconds
+        self.passed += seconds
+
+    def jumps(self, seconds: float, *, panels: bool = False) -> None:
+        """The clock is set; with `panels` theirs are, too."""
+        self.now += seconds
+        self.ahead += 0.0 if panels else seconds
 
     async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept += seconds
+        self.passes(seconds)
         await asyncio.sleep(0)
 
     async def die(self) -> None:
@@ -128,23 +172,22 @@ class World:
 @dataclass(slots=True)
 class _Shown:
     count: int | None = None
-    messages: tuple[QueuedMessage, ...] | None = None
+    messages: tuple[Mail, ...] | None = None
+    at: float = 0.0
+    """Monotonic time."""
 
 
 _NOTHING = _Shown()
 
 
-class Panel:
-    """One panel with its queue, as a client of it: the stand-in's replies without a network."""
+class Server:
+    """What answers at an address, with its queue: the stand-in's replies without a network."""
 
-    certificate_expiry = None
-    clock_skew = 0.0
-
-    def __init__(self, host: HostConfig, world: World) -> None:
-        self.host = host
+    def __init__(self, panel: PanelId, world: World) -> None:
+        self.panel = panel
         self._world = world
         self._style = ReplyStyle()
-        self.queue: dict[str, QueuedMessage] = {}
+        self.queue: dict[str, Mail] = {}
         self.running = True
         """Whether clamav runs."""
         self.changes: deque[str] = deque()
@@ -156,31 +199,51 @@ class Panel:
         """By run, what was told of the queue the last time."""
 
     @property
-    def name(self) -> str:
-        return self.host.name
+    def skew(self) -> float:
+        """Seconds by which its clock is ahead of ours."""
+        return -self._world.ahead
+
+    @property
+    def shown(self) -> _Shown:
+        """What the run at hand was told."""
+        return self._shown.get(RUN.get(), _NOTHING)
 
     @property
     def counted(self) -> int | None:
         """What the run at hand was told by count_msg; None when it was not."""
-        return self._shown.get(RUN.get(), _NOTHING).count
+        return self.shown.count
 
     @property
-    def served(self) -> tuple[QueuedMessage, ...] | None:
+    def served(self) -> tuple[Mail, ...] | None:
         """What it was told by list_msg."""
-        return self._shown.get(RUN.get(), _NOTHING).messages
+        return self.shown.messages
 
-    def judged(self, reply: PanelReply, outcome: str) -> None:
-        """Nobody counts requests here."""
+    def forget(self) -> None:
+        """The run at hand was told nothing yet."""
+        self._shown.pop(RUN.get(), None)
+
+    def mails(self) -> tuple[Mail, ...]:
+        """The queue, each with its age now."""
+        return tuple(replace(m, age=self._world.passed - m.arrived) for m in self.queue.values())
+
+    def put(self, id_: str, *, age: float, size: int, sender: str, frozen: bool = False) -> None:
+        """A message comes that is so old already."""
+        self.queue[id_] = Mail(
+            id=id_,
+            age=age,
+            size=size,
+            sender=sender,
+            recipients=("carl@example.net",),
+            frozen=frozen,
+            arrived=self._world.passed - age,
+        )
 
     async def request(
         self,
         operation: Operation,
-        *,
-        message_id: str | None = None,
-        command: MessageCommand | ServiceCommand | None = None,
-        force: bool = False,  # noqa: ARG002 - as the real one has it
-        timeout: float | None = None,  # noqa: ARG002, ASYNC109 - as the real one has it
-    ) -> PanelReply:
+        message_id: str | None,
+        command: MessageCommand | ServiceCommand | None,
+    ) -> bytes:
         await asyncio.sleep(0)
         match operation:
             case Operation.COUNT:
@@ -192,7 +255,7 @@ class Panel:
             case _:
                 body = await self._change(operation, command, message_id)
         self._world.watch.has_looked()
-        return PanelReply(operation, body, 0.0, 200)
+        return body
 
     def _encode(self, reply: Reply) -> bytes:
         return encode_reply(self._style, reply)
@@ -200,7 +263,7 @@ class Panel:
     # --- looks ---------------------------------------------------------------------------------
 
     async def _count(self) -> bytes:
-        shown = self._shown[RUN.get()] = _Shown()
+        shown = self._shown.setdefault(RUN.get(), _Shown())
         self._look = self.looks.popleft() if self.looks else "told"
         self._world.seen(f"look: {self._look}")
         match self._look:
@@ -208,21 +271,51 @@ class Panel:
                 await self._world.die()
             case "unreached":
                 raise _unreached()
-            case "jumps back":
-                self._world.now -= 500
+        if self._look in BEFALL:
+            self._world.befalls(self._look, self)
         shown.count = len(self.queue) + (50 if self._look == "short" else 0)
-        shown.messages = None if shown.count else ()
+        if not shown.count:
+            shown.messages, shown.at = (), self._world.passed
         return self._encode(count_reply("detail_int", shown.count, "en"))
 
     def _list(self) -> bytes:
         if self._look == "without rows" or not self.queue:
             return self._encode(refusal(Operation.LIST, 100, "en"))
-        self._shown[RUN.get()].messages = messages = tuple(self.queue.values())
+        shown, messages = self._shown[RUN.get()], self.mails()
+        shown.messages, shown.at = messages, self._world.passed
         rows = list_payload("objects", messages, now=0, language="en")
         assert isinstance(rows, list)
         if self._look == "garbled":
             rows.append({"id": "?", "status": "Frozen"})
+        if self._look in MEDDLES:
+            self._meddle(self._look)
         return self._encode(done(Operation.LIST, rows, "en"))
+
+    def _meddle(self, how: str) -> None:
+        """Somebody does something to the queue that no list has shown yet."""
+        world = self._world
+        world.turn += 1
+        wanted = {"thaws": True, "freezes": False}.get(how)
+        found = [m for m in self.queue.values() if wanted in {None, m.frozen}]
+        if not found:
+            return
+        one = found[(0, -1, len(found) // 2)[world.turn % 3]]
+        world.seen(f"meddled: {how}")
+        match how:
+            case "thaws" | "freezes":
+                self.queue[one.id] = replace(one, frozen=not one.frozen)
+            case "leaves":
+                del self.queue[one.id]
+            case _:
+                age = world.passed - one.arrived
+                # One that shows that it is younger, whatever its age is rounded to.
+                younger = 300 < age < 5000 or age > 11_000
+                reused = (
+                    replace(one, sender="eve@example.org" if not one.sender else ""),
+                    replace(one, size=one.size + 13),
+                    replace(one, arrived=world.passed) if younger else replace(one, size=13),
+                )
+                self.queue[one.id] = reused[world.turn // 3 % 3]
 
     def _status(self) -> bytes:
         return self._encode(done(Operation.CLAMAV, service_word("en", running=self.running), "en"))
@@ -239,6 +332,7 @@ class Panel:
         world.watch.will_change(self, operation, command, message_id)
         change = self.changes.popleft() if self.changes else "carried out"
         world.seen(f"change: {change}")
+        world.passes(SLOW if change == "slow" else world.pace)
         match change:
             case "killed before":
                 await world.die()
@@ -262,13 +356,10 @@ class Panel:
                 await world.die()
             case "lost":
                 raise _lost()
-            case "paused":
-                world.pause_file.touch()
-                world.watch.interrupted()
-            case "jumps ahead":
-                world.now += 4000
-            case "jumps back":
-                world.now -= 4000
+        if change in BEFALL:
+            world.befalls(change, self)
+        if change in MEDDLES:
+            self._meddle(change)
         return self._encode(done(operation, text, "en"))
 
     def _carry_out(
@@ -307,15 +398,63 @@ def _lost() -> PanelError:
     return PanelError(Reason.TIMEOUT, "It did not answer in full.", lost=True)
 
 
+class Panel:
+    """A client of a server, by one of the names that the config has for it."""
+
+    certificate_expiry = None
+
+    def __init__(self, host: HostConfig, server: Server) -> None:
+        self.host = host
+        self._server = server
+
+    @property
+    def name(self) -> str:
+        return self.host.name
+
+    @property
+    def clock_skew(self) -> float:
+        return self._server.skew
+
+    def judged(self, reply: PanelReply, outcome: str) -> None:
+        """Nobody counts requests here."""
+
+    async def request(
+        self,
+        operation: Operation,
+        *,
+        message_id: str | None = None,
+        command: MessageCommand | ServiceCommand | None = None,
+        force: bool = False,  # noqa: ARG002 - as the real one has it
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109 - as the real one has it
+    ) -> PanelReply:
+        body = await self._server.request(operation, message_id, command)
+        return PanelReply(operation, body, 0.0, 200)
+
+
+class Servers(dict[PanelId, Server]):
+    """Every server that there is: whichever address and certificate is asked for."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def __missing__(self, panel: PanelId) -> Server:
+        server = self[panel] = Server(panel, self._world)
+        return server
+
+    def client(self, host: HostConfig) -> Panel:
+        return Panel(host, self[host.panel])
+
+
 class Pool:
     """The panels' clients."""
 
-    def __init__(self, panels: dict[str, Panel]) -> None:
-        self._panels = panels
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
 
     @contextmanager
     def lease(self, host: HostConfig) -> Iterator[Panel]:
-        yield self._panels[host.name]
+        yield self._servers.client(host)
 
 
 class Inline(ThreadPoolExecutor):
@@ -334,7 +473,8 @@ class FragileJournal(JournalThread):
     """A journal that may fail, or whose process may be killed around each of its calls."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.folder / "journal.db", clock=world.clock)
+        path = world.folder / "journal.db"
+        super().__init__(path, clock=world.clock, monotonic=world.monotonic)
         self._thread = Inline(1)
         self._world = world
 
@@ -350,10 +490,16 @@ class FragileJournal(JournalThread):
             world.seen(f"journal: {strike}")
         if strike == "killed before":
             await world.die()
+        if strike in BEFALL:
+            world.befalls(strike, None)
         if strike == "refused" or world.journal_broken:
             watch.not_written()
             raise JournalError("The disk is full.")
-        result = await self.surely(work)
+        try:
+            result = await self.surely(work)
+        except JournalError:
+            watch.not_written()
+            raise
         if strike == "killed after":
             await world.die()
         return result

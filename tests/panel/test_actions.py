@@ -22,6 +22,7 @@ from exporter.snapshot import (
     ServiceState,
 )
 from tests.builders import message
+from tests.daemon.conftest import eventually
 from tests.panel.servers import Behaviour, Peer, RawPanel, Request, ServeRaw, answering, http
 
 MakeHost = Callable[..., HostConfig]
@@ -511,3 +512,48 @@ async def test_what_a_service_does(serve: ServeRaw, pool: PanelPool, host: MakeH
     with pytest.raises(PanelError):
         await actions.service_state(client, "spamassassin")
     assert {request.form["command"] for request in panel.requests} == {"status"}
+
+
+@pytest.mark.parametrize("what", ["frozen", "all", "service"])
+async def test_a_request_that_is_not_wanted_any_more_once_it_has_its_slot_is_not_sent(
+    serve: ServeRaw, pool: PanelPool, host: MakeHost, what: str
+) -> None:
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def reply(request: Request) -> bytes:
+        held.set()
+        await let_go.wait()
+        return http(b'{"code":"0","detail":"0"}')
+
+    panel = await serve(replying(reply))
+    pool.update(PollConfig(timeout="2s", requests_per_host=1))
+    client = pool.client(host(panel))
+    poll = asyncio.create_task(client.request(Operation.COUNT))
+    await held.wait()
+    wanted, asked = True, 0
+
+    async def before() -> bool:
+        nonlocal asked
+        asked += 1
+        return wanted
+
+    deed = asyncio.ensure_future(
+        {
+            "frozen": lambda: actions.delete_frozen(client, before=before),
+            "all": lambda: actions.delete_all(client, force=True, before=before),
+            "service": lambda: actions.switch_service(client, "clamav", on=False, before=before),
+        }[what]()
+    )
+
+    async def waits() -> bool:
+        return len(client.slots._waiting) == 1
+
+    await eventually(waits)
+    assert asked == 0
+    wanted = False
+    let_go.set()
+    await poll
+    assert (await deed).what == "not_asked"
+    assert asked == 1
+    assert [request.form.get("count_msg") for request in panel.requests] == ["count_msg"]
+    assert client.slots.in_use == 0

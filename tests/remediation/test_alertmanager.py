@@ -31,11 +31,13 @@ from exporter.web.remediation import MOST_AT_ONCE
 from tests.daemon.conftest import RunningDaemon, eventually, series
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
+    BY_ID,
     Site,
     StartSite,
     changing,
     config,
     freeze,
+    ids_asked,
     operations,
     panel_of,
     rule,
@@ -733,3 +735,40 @@ async def test_a_real_alertmanager_withdraws_what_is_resolved(
     await site.look()
     assert changing(panel) == []
     assert site.story() == [("asked", ""), ("withdrawn", "")]
+
+
+@pytest.mark.parametrize("others", ["nobody", "another alert", "the rule itself"])
+async def test_an_alert_that_is_resolved_in_the_middle_stops_what_it_alone_asked_for(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, others: str
+) -> None:
+    freeze(queue, 8)
+    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
+    when = ["queue_frozen_messages > 5"] if others == "the rule itself" else []
+    hold_back = {"for": "1h"} if when else {}
+    made = config(panel, rules=[rule(**BY_ID, when=when, **hold_back)])
+    made["poll"]["requests_per_host"] = 1
+    site = await start_site(made)
+    first = alert(fingerprint="one")
+    await post(site.running, first)
+    if others == "another alert":
+        await post(site.running, alert(fingerprint="two"))
+    await site.running.poll("mx1")
+    await hold.wait()
+    if when:
+        desk = site.running.daemon._desk
+        desk._hosts["mx1"].rules["purge"].clock.tripped = True
+    await post(site.running, {**first, "status": "resolved"})
+    hold.let_go.set()
+    await site.quiet()
+    asked = 4 if others == "nobody" else 8
+    assert len(ids_asked(panel)) == asked
+    assert await queue.count() == 8 - asked
+    assert len(site.journal(Kind.REPLY)) == asked
+    (told,) = site.journal(Kind.OUTCOME)
+    assert told.outcome == "ok"
+    assert told.detail["removed"] == asked
+    if others == "nobody":
+        assert told.text == (
+            "4 of 8 messages are gone (4 not asked for any more). "
+            "Stopped: The alert that asked for it was resolved."
+        )

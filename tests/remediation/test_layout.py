@@ -9,14 +9,16 @@ from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
 import pytest
+from aiohttp import web
 
 from exporter.config.remediation import Verify
 from exporter.journal import Kind
+from exporter.panel.protocol import Operation
 from exporter.remediation.work import Bench, comes_true
 from exporter.snapshot import Certainty, HostSnapshot
 from exporter.standin.exim import EximQueue
 from exporter.standin.memory import MemoryQueue
-from exporter.standin.panel import PanelOptions
+from exporter.standin.panel import Answer, PanelOptions, RecordedRequest
 from exporter.standin.replies import ReplyStyle
 from exporter.standin.traffic import EMPTY
 from tests.builders import good, snapshot, stats
@@ -285,3 +287,91 @@ async def test_an_empty_queue_is_no_guess(serve_panel: ServePanel, write_site: W
     code, out, _ = await run("queue", "delete", "mx1", "--frozen", "--yes", "--config", file)
     assert code == 0
     assert "nothing to do" in out
+
+
+# --- what rests on guesses beside what is certain -----------------------------------------------
+
+
+async def test_an_outcome_that_could_not_be_verified_for_a_guess_names_the_field(
+    start_site: StartSite, unnamed: PanelServer, queue: EximQueue
+) -> None:
+    """What to delete is confirmed, what is expected afterwards is not."""
+    freeze(queue)
+    freeze(queue, 3, first=50, frozen=False)
+    verify = {"within": "1ms", "expect": ["queue_bounce_messages < 1"]}
+    made = config(unnamed, rules=[rule(**BY_ID, verify=verify)])
+    made["hosts"][0]["fields"] = {"frozen": 5}
+    site = await start_site(made)
+    assert len(ids_asked(unnamed)) == 8
+    (outcome,) = site.journal(Kind.OUTCOME)
+    assert outcome.outcome == "verify_failed"
+    assert "What verify expects did not come true. On mx1 `sender` is only guessed" in outcome.text
+    assert "`diagnose mx1 --write`" in outcome.text
+    assert outcome.detail["guessed"] == ["sender"]
+
+
+async def test_a_plan_says_how_many_are_left_out_for_being_only_guessed(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue
+) -> None:
+    """Some rows name what they hold, others do not."""
+    frozen = freeze(queue)
+
+    async def interfere(request: RecordedRequest, answer: Answer) -> web.Response:
+        if request.operation is not Operation.LIST:
+            return await answer()
+        rows: list[Any] = []
+        for each in await queue.messages():
+            if each.id in frozen[:6]:
+                told = {"id": each.id, "time": "30h", "size": "900", "from": "<>", "to": "b@x.org"}
+                rows.append({**told, "status": "Frozen"})
+            else:
+                rows.append(["30h", each.id, "<>", "b@x.org", "900", "Frozen"])
+        return web.json_response({"error": 0, "mess": "ok", "detail": rows})
+
+    panel.panel.interfere = interfere
+    keys = {"when": ["queue_messages > 5"]}
+    site = await start_site(config(panel, rules=[rule(**BY_ID, **keys)]))
+    assert sorted(ids_asked(panel)) == sorted(frozen[:6])
+    (intent,) = site.journal(Kind.INTENT)
+    assert intent.detail["withheld"] == 2
+    assert "delete 6 messages (frozen; 2 more are left out, since what they are is guessed)" in (
+        intent.text
+    )
+    assert await queue.count() == 2
+
+
+async def test_what_is_only_guessed_is_asked_of_nobody_and_not_acted_on_once_approved(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
+) -> None:
+    """It asks for what is certain; by the approval it does not act on what is guessed by then."""
+    frozen = freeze(queue)
+    guessed: set[str] = set()
+
+    async def interfere(request: RecordedRequest, answer: Answer) -> web.Response:
+        if request.operation is not Operation.LIST:
+            return await answer()
+        rows: list[Any] = []
+        for each in await queue.messages():
+            if each.id in guessed:
+                rows.append(["30h", each.id, "<>", "b@x.org", "900", "Frozen"])
+            else:
+                told = {"id": each.id, "time": "30h", "size": "900", "from": "<>", "to": "b@x.org"}
+                rows.append({**told, "status": "Frozen"})
+        return web.json_response({"error": 0, "mess": "ok", "detail": rows})
+
+    panel.panel.interfere = interfere
+    guessed.add(frozen[0])
+    keys = {"when": ["queue_messages > 5"], "approval": "required"}
+    site = await start_site(config(panel, rules=[rule(**BY_ID, **keys)]))
+    assert changing(panel) == []
+    (asked,) = site.journal(Kind.APPROVAL_REQUESTED)
+    assert sorted(site.plan(asked)) == sorted(frozen[1:])
+    file = tmp_path / "config.yaml"
+    code, _, err = await run("remediation", "approve", "purge", "mx1", "--yes", "--config", file)
+    assert code == 0, err
+    guessed.add(frozen[1])
+    await site.look()
+    assert sorted(ids_asked(panel)) == sorted(frozen[2:])
+    (intent,) = site.journal(Kind.INTENT)
+    assert sorted(site.plan(intent)) == sorted(frozen[2:])
+    assert sorted(m.id for m in await queue.messages()) == sorted(frozen[:2])

@@ -14,12 +14,14 @@ from exporter.config.loading import load_config
 from exporter.config.selectors import Selector
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel import client as client_module
+from exporter.panel.protocol import Operation
 from exporter.remediation import follower
+from exporter.remediation.desk import LOOK_AGAIN
 from exporter.remediation.work import Deed
 from exporter.standin.exim import EximQueue
 from tests.cli import shell
 from tests.daemon.conftest import eventually, host
-from tests.fixtures.standin import PanelServer
+from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
     BY_ID,
     Site,
@@ -27,6 +29,7 @@ from tests.remediation.conftest import (
     changing,
     config,
     freeze,
+    ids_asked,
     read_journal,
     rule,
 )
@@ -190,6 +193,37 @@ async def test_nor_does_a_person_go_by_age_then(
     assert (told["block"]["guard"], told["block"]["reason"]) == ("clock", entry.text)
 
 
+@pytest.mark.parametrize("set_by", [86400.0, -86400.0])
+async def test_what_rests_does_so_by_the_time_that_passes(
+    start_site: StartSite,
+    panel: PanelServer,
+    queue: EximQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    set_by: float,
+) -> None:
+    """A clock that is set neither ends the rest of a rule that was held back nor prolongs it."""
+    freeze(queue, 8)
+    limited = rule(**BY_ID, max_messages=3)
+    site = await start_site(config(panel, rules=[limited]))
+    desk = site.running.daemon._desk
+    assert site.blocks() == ["max_messages"]
+
+    async def lists_of_a_look() -> int:
+        before = len(panel.panel.requests)
+        await site.look()
+        asked = [each.operation for each in [*panel.panel.requests][before:]]
+        return asked.count(Operation.LIST)
+
+    now = desk._clock() + set_by
+    monkeypatch.setattr(desk, "_clock", lambda: now)
+    assert await lists_of_a_look() == 1, "the poll's own"
+    began = desk._monotonic()
+    monkeypatch.setattr(desk, "_monotonic", lambda: began + LOOK_AGAIN)
+    assert await lists_of_a_look() > 1
+    assert changing(panel) == []
+    assert set(site.blocks()) == {"max_messages"}
+
+
 async def test_where_they_agree_it_does(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
@@ -205,10 +239,75 @@ async def test_where_they_agree_it_does(
 async def test_what_does_not_go_by_age_acts_whatever_the_clocks_say(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of a single panel that is ahead: no limit is freed by a clock of ours that is behind."""
     monkeypatch.setattr(client_module, "skew_of", lambda *_: 95 * 86400.0)
     freeze(queue, 8)
     site = await start_site(config(panel, rules=[rule(**BY_ID)]))
     assert site.story()[-1] == ("outcome", "ok")
+
+
+@pytest.mark.parametrize("ours", [95 * 86400.0, -95 * 86400.0])
+@pytest.mark.parametrize("service", [False, True])
+async def test_a_start_with_a_clock_that_is_wrong_frees_no_limit(
+    start_site: StartSite,
+    serve_panel: ServePanel,
+    exim_queue: NewEximQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    ours: float,
+    service: bool,
+) -> None:
+    """Two of three panels tell the time, by which the rule may just have acted."""
+    skews: dict[str, float] = {}
+    monkeypatch.setattr(
+        client_module.PanelClient,
+        "clock_skew",
+        property(lambda client: skews.get(client.host.name, -ours), lambda *_: None),
+        raising=False,
+    )
+    skews["mx3"] = 0.5 if ours > 0 else 95 * 86400.0
+    queues = [await exim_queue() for _ in range(3)]
+    panels = [await serve_panel(each) for each in queues]
+    keys = rule(**BY_ID)
+    if service:
+        on = {"when": ["queue_frozen_messages > 5"], "action": "service_off", "service": "clamav"}
+        keys = {"name": "purge", **on}
+    made = config(*panels, rules=[keys], collectors=["queue"])
+    site = await start_site(made)
+    for each in queues[:2]:
+        freeze(each, 8)
+    for name in ("mx1", "mx2"):
+        await site.look(name)
+    assert [changing(each) for each in panels] == [[], [], []]
+    blocks = site.journal(Kind.BLOCKED)
+    assert {each.outcome for each in blocks} == {"clock"}
+    side = "ahead of" if ours > 0 else "behind"
+    words = f"This machine's clock seems to be wrong: it is 95d {side} those of most of 3 panels"
+    assert all(each.text.startswith(words) for each in blocks)
+    assert site.journal(Kind.INTENT) == []
+
+
+async def test_one_panel_whose_clock_is_wrong_keeps_only_ages_from_being_gone_by(
+    start_site: StartSite,
+    serve_panel: ServePanel,
+    exim_queue: NewEximQueue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        client_module.PanelClient,
+        "clock_skew",
+        property(lambda client: -9000.0 if client.host.name == "mx1" else 0.5, lambda *_: None),
+        raising=False,
+    )
+    queues = [await exim_queue() for _ in range(3)]
+    panels = [await serve_panel(each) for each in queues]
+    aged = {**BY_ID, "name": "aged", "select": {"frozen": True, "older_than": "1h"}}
+    made = config(*panels, rules=[rule(**aged), rule(**BY_ID)])
+    site = await start_site(made)
+    freeze(queues[0], 8)
+    await site.look()
+    assert [(each.rule, each.outcome) for each in site.journal(Kind.BLOCKED)] == [("aged", "clock")]
+    assert [(each.rule, each.outcome) for each in site.journal(Kind.OUTCOME)] == [("purge", "ok")]
+    assert len(ids_asked(panels[0])) == 8
 
 
 async def test_a_start_with_a_clock_ahead_of_the_panels_prunes_nothing(

@@ -8,6 +8,7 @@ import pytest
 
 from exporter.config.models import HostConfig
 from exporter.panel.client import skew_of
+from exporter.remediation.guards import own_clock_block
 from exporter.snapshot import QUEUE, CollectorResult, HostSnapshot, QueueState
 from exporter.store import HostRecord, fleet_skew
 from tests.builders import NOW
@@ -85,3 +86,35 @@ def test_what_a_panel_told_of_its_clock_stays_until_it_tells_anew() -> None:
     assert told.clock_skew == 1.5
     told.add(replace(failed, clock_skew=0.0))
     assert told.clock_skew == 0.0
+
+
+@pytest.mark.parametrize(
+    ("skew", "skews", "blocks"),
+    [
+        # Nobody tells the time: as before.
+        (None, [], False),
+        # Of one panel: only a clock of ours that is ahead frees anything.
+        (-400.0, [], True),
+        (-400.0, [-400.0], True),
+        (400.0, [400.0], False),
+        # Of two it is not known which panel is right, unless they agree.
+        (-9000.0, [-9000.0, 0.5], False),
+        (-9000.0, [-9000.0, -8000.0], True),
+        (9000.0, [9000.0, 8000.0], True),
+        (9000.0, [9000.0, -9000.0], False),
+        # The host's own clock is wrong, or the others' are.
+        (-9000.0, [-9000.0, 0.5, 1.0], False),
+        (0.5, [-9000.0, -9000.0, 0.5], False),
+        (-9000.0, [-9000.0, -9000.0, 0.5], True),
+        (9000.0, [9000.0, 9000.0, 0.5, 9000.0], True),
+        # It tells none, but most others do.
+        (None, [-9000.0, -9000.0, 0.5], True),
+        (None, [0.5, 0.5], False),
+        (-300.0, [-300.0, -300.0], False),
+    ],
+)
+def test_whose_clock_seems_wrong(skew: float | None, skews: list[float], blocks: bool) -> None:
+    block = own_clock_block(skew, skews)
+    assert (block is not None) is blocks
+    if block is not None:
+        assert block.reason.startswith("This machine's clock seems to be wrong: it is ")

@@ -283,3 +283,52 @@ def test_a_file_system_without_locks_is_no_place_for_them(
         HostLocks(journal).hold("mx1"),
     ):
         pytest.fail("had without a lock")
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_holder_of_an_old_lock_file_in_another_process_is_never_one_of_two_actors(
+    journal: Path, tmp_path: Path, how: str
+) -> None:
+    """Two real processes: nobody begins beside the one that holds the file that was there."""
+    file = tmp_path / "journal.db-hosts.lock"
+    with another_process(journal, "http://mx1") as holder:
+        file.unlink()
+        if how == "replaced":
+            file.touch()
+        with (
+            pytest.raises(LockFileError, match="removed or replaced"),
+            HostLocks(journal).hold("http://mx1"),
+        ):
+            raise AssertionError("two actors on one panel")
+        second = subprocess.run(
+            [sys.executable, "-c", HOLDER, str(journal), "http://mx1"],
+            input="",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "held" not in second.stdout
+        assert "LockFileError" in second.stderr
+        with HostLocks(journal).hold("http://mx2"):
+            pass  # nobody is at work there
+        assert holder.poll() is None
+    with HostLocks(journal).hold("http://mx1"):
+        pass  # it has ended
+
+
+def test_who_holds_a_file_that_was_replaced_is_kept_out_of_the_new_one(
+    journal: Path, tmp_path: Path
+) -> None:
+    """The other way round: the process beside it has the new file, this one the old."""
+    file = tmp_path / "journal.db-hosts.lock"
+    with HostLocks(journal).hold("http://mx1"):
+        file.rename(tmp_path / "moved")
+        second = subprocess.run(
+            [sys.executable, "-c", HOLDER, str(journal), "http://mx1"],
+            input="",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "held" not in second.stdout
+        assert "LockFileError" in second.stderr

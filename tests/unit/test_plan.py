@@ -592,6 +592,23 @@ def test_another_message_by_the_id_of_one_that_has_gone_is_not_it(
     assert (BOUNCES[0].id in seen.still) is not gone
 
 
+@pytest.mark.parametrize("jump", [4000.0, -4000.0, 0.0])
+def test_a_clock_that_is_set_makes_no_message_another_one(jump: float) -> None:
+    plan = replace(BY_ID, heard=500.0)
+    now = replace(fresh(*BOUNCES, at=1000.0 + 20 + jump), heard=520.0)
+    seen = aftermath(plan, now)
+    assert seen is not None
+    assert (seen.gone, seen.still) == (frozenset(), ids(*BOUNCES)), "all of them are there"
+    other = replace(BOUNCES[0], sender="ann@example.org")
+    seen = aftermath(plan, replace(now, watched=(other, *BOUNCES[1:])))
+    assert seen is not None
+    assert seen.gone == {BOUNCES[0].id}, "its sender tells it from the one before"
+    # Nor is another one it, whose arrival the jump seems to make the same: none is asked for.
+    kept, omitted = held_against(BOUNCES, plan, DELETE.selector, now)
+    assert kept == ([] if jump else list(BOUNCES))
+    assert all("clock was set" in omission.why for omission in omitted)
+
+
 @pytest.mark.parametrize(
     ("took", "others", "whole"), [(0.001, True, False), (20.0, True, True), (0.001, False, True)]
 )

@@ -155,6 +155,7 @@ _TAG = re.compile(
 _TABLE_CELL = re.compile(r"<t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
 _TABLE_ROW = re.compile(r"</?tr(?:\s[^<>]{0,200})?>", re.IGNORECASE)
 _CELL_END = re.compile(r"</t[dh]>.*", re.IGNORECASE | re.DOTALL)
+_SPAN = re.compile(r"<t[dh]\s[^<>]{0,200}(?:col|row)span", re.IGNORECASE)
 _DATA_CELL = re.compile(r"<td[\s>]", re.IGNORECASE)
 _IN_CELL = re.compile(r"<br\s{0,5}/?>\n?|</(?:p|div|li)>\n?(?=.)", re.IGNORECASE | re.DOTALL)
 _DATA = re.compile(r"[\d@<>*]")
@@ -288,24 +289,38 @@ def is_table(text: str) -> bool:
     return "<" in text and _TABLE_CELL.search(text) is not None
 
 
-def table_rows(text: str) -> Iterator[list[str]]:
-    """The cells of each row of an HTML table without its headings; breaks in a cell are lines."""
-    heading: list[str] | None = None
-    first = True
+def read_table(text: str) -> tuple[list[str], list[list[str]]]:
+    """The headings of an HTML table, and the cells of its rows; breaks in a cell are lines.
+
+    Headings that do not stand for one column each, or that are not the same throughout, are not
+    told: of several tables each may have its own.
+    """
+    headings: list[list[str]] = []
+    rows: list[list[str]] = []
+    lone: list[str] | None = None
+    spans, first = False, True
     for row in _TABLE_ROW.split(text):
         cells = [*map(_cell_text, _TABLE_CELL.split(row)[1:])]
-        if not any(cells) or not _DATA_CELL.search(row):
+        if not any(cells):
             continue
-        if sum(map(bool, cells)) == 1 and all(map(_is_no_message, "".join(cells).split("\n"))):
-            heading = None
-        elif first and is_heading_row(cells):
-            heading = cells  # if there is anything below
+        is_data = _DATA_CELL.search(row) is not None
+        nothing = sum(map(bool, cells)) == 1 and _says_nothing(cells)
+        if not is_data or (first and not nothing and is_heading_row(cells)):
+            headings.append(cells)
+            spans = spans or _SPAN.search(row) is not None
+            lone = cells if is_data else lone
         else:
-            heading = None
-            yield cells
-        first = False
-    if heading is not None:
-        yield heading
+            lone = None
+            rows += [] if nothing else [cells]
+        first = first and not is_data
+    if lone is not None:
+        return [], [lone]  # it may be a message that is not understood
+    one = bool(headings) and not spans and all(each == headings[0] for each in headings)
+    return headings[0] if one else [], rows
+
+
+def _says_nothing(cells: Sequence[str]) -> bool:
+    return all(map(_is_no_message, "".join(cells).split("\n")))
 
 
 def is_heading_row(cells: Sequence[str]) -> bool:

@@ -25,7 +25,7 @@ from exporter.panel.decode.console import (
     is_table,
     plain_text,
     read_console,
-    table_rows,
+    read_table,
     unread_messages,
 )
 from exporter.panel.decode.envelope import PAYLOAD_KEYS, open_envelope, quote, unexpected
@@ -516,12 +516,15 @@ class _Listing:
 
     def _read_table(self, text: str) -> str:
         """Read the rows of an HTML table; of one with a single column, its lines are returned."""
-        rows = [*table_rows(text)]
+        headings, rows = read_table(text)
         if all(len(cells) == 1 for cells in rows):
             return "\n".join(cells[0] for cells in rows)
         self.shapes.append("rows of an HTML table")
-        if rows and self._is_heading(rows[0]):
-            del rows[0]
+        if not (headings and self._is_heading(headings)) and rows and self._is_heading(rows[0]):
+            headings, *rows = rows
+        if self.forms and read_headings(headings) != self.headings.get(len(headings), {}):
+            self._refuse(rows)  # a second table, whose columns are others than the first one's
+            return ""
         self.writes_null = any(_NULL_WORD.fullmatch(c.strip()) for cells in rows for c in cells)
         for start in range(0, len(rows), CHUNK_ROWS):
             self._read_singly(rows[start : start + CHUNK_ROWS], None)
@@ -534,7 +537,7 @@ class _Listing:
         for lines in _batches(text):
             rows = [line.split(separator, _MAX_POSITIONS) for line in lines]
             headed = first and separator and len(rows) > 1 and is_heading_row(rows[0])
-            if headed or (first and self._is_heading(rows[0])):
+            if first and (self._is_heading(rows[0]) or headed):
                 del rows[0]
             first = False
             self._read_singly(rows, None)

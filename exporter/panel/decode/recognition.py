@@ -384,6 +384,8 @@ class _Recognition:
         self.likely: dict[str, Key] = {}
         self.doubts: list[tuple[str, str]] = []
         self.candidates: dict[str, tuple[Key, ...]] = {}
+        self.by_order: dict[str, tuple[Key, ...]] = {}
+        """The same of fields that nothing but the order of columns tells from each other."""
         self.bare_age_unit: float | None = None
         self.frozen_flag = False
         self.marked_sender = False
@@ -414,7 +416,7 @@ class _Recognition:
             self.marked_sender,
             {name: key for name, key in (self.likely | proposed).items() if name in FIELDS},
             tuple(self.doubts),
-            self.candidates,
+            self.candidates | self.by_order,
             self._rivals(),
             self._empty_is_null(certainty),
             self._describe(),
@@ -748,7 +750,18 @@ class _Recognition:
         is not known.
         """
         taken = self.keys.get("recipients", ())
-        if not taken or not isinstance(taken[0], int) or self.why["recipients"] == _TOLD:
+        if not taken or not isinstance(taken[0], int):
+            return
+        # A position that is named for them holds all of them, or with those behind it.
+        following = taken[-1] + 1 if isinstance(taken[-1], int) else None
+        more = following if following in self._unnamed() else None
+        if more is None or self.question.name_of(more):
+            pass
+        elif self._some(more, cells.ADDRESS):
+            del self.keys["recipients"], self.why["recipients"]
+            self._doubt_all("recipients", [*taken, more])
+            return
+        if self.why["recipients"] == _TOLD:
             return
         for key in sorted(key for key in self._free() if isinstance(key, int)):
             if self._some(key, cells.ADDRESS) and not self._half(key, cells.ADDRESS):
@@ -774,6 +787,8 @@ class _Recognition:
         if not written and not any(self._some(key, cells.MANY) for key in others):
             doubt = "nothing but their order tells the sender from the recipients"
             self.doubts.append(("sender", doubt))
+            either = (first, *self.keys["recipients"])
+            self.by_order = {"sender": either, "recipients": either}
 
     def _last_role(self, roles: list[str], key: Key) -> None:
         many, null = self._some(key, cells.MANY), self._some(key, cells.NULL_SENDER)

@@ -48,7 +48,7 @@ class Board:
         """Unix time at which the first value of these goes stale."""
         self._news: asyncio.Event | None = None
         """There is one while somebody waits."""
-        self._remediation = (0, 0, False, False)
+        self._remediation = (0, 0, False, False, False)
         self._deeds: dict[str, Deeds] = {}
 
     def changed(self, host: str) -> None:
@@ -74,7 +74,8 @@ class Board:
             for name in [name for name, row in self._rows.items() if row.good_until <= now]:
                 self.changed(name)
             self._stale_at = min((r.good_until for r in self._rows.values()), default=math.inf)
-        remediation = tally.last_entry, len(tally.waiting(now)), tally.paused, bool(tally.problem())
+        ours = bool(tally.problem()), self.sources.misses()
+        remediation = tally.last_entry, len(tally.waiting(now)), tally.paused, *ours
         if remediation != self._remediation:
             self._remediation = remediation
             for record in self.sources.store:

@@ -29,7 +29,9 @@ class Headline:
     well: bool
 
 
-def headline_of(totals: Totals, w: Words, *, paused: bool, usable: bool = True) -> Headline:
+def headline_of(
+    totals: Totals, w: Words, *, paused: bool, usable: bool = True, misses: bool = False
+) -> Headline:
     """All is well, or what is wrong, the worst first."""
     if not totals.hosts and usable:
         return Headline(w.t("headline_none"), well=False)
@@ -44,6 +46,8 @@ def headline_of(totals: Totals, w: Words, *, paused: bool, usable: bool = True) 
         ("headline_unknown", state.get("unknown", 0)),
     )
     parts = [] if usable else [w.t("headline_unusable")]
+    if misses:
+        parts.append(w.t("headline_misses"))
     parts += [w.t(key, n=count) for key, count in counts if count]
     if paused:
         parts.append(w.t("headline_paused"))
@@ -69,6 +73,8 @@ class FleetView:
     paused: bool
     usable: bool
     """Whether the journal can be relied on."""
+    misses: bool = False
+    """Whether polls were missed lately, since no more files may be open."""
 
     @classmethod
     def of(cls, board: Board) -> FleetView:
@@ -83,6 +89,7 @@ class FleetView:
             sources.clock(),
             sources.tally.paused,
             not sources.tally.problem(),
+            sources.misses(),
         )
 
     @cached_property
@@ -138,7 +145,9 @@ class Fleet:
             here="nav_fleet",
             watched="fleet",
             seen=view.position,
-            headline=headline_of(view.totals, w, paused=view.paused, usable=view.usable),
+            headline=headline_of(
+                view.totals, w, paused=view.paused, usable=view.usable, misses=view.misses
+            ),
             summary=self.summary(view, w),
             rows=[html for _, html in rows],
             choice=choice,
@@ -165,7 +174,9 @@ class Fleet:
         """The headline and the totals of a view."""
         known = self._summaries.get(w.language)
         if known is None or known[0] is not view:
-            headline = headline_of(view.totals, w, paused=view.paused, usable=view.usable)
+            headline = headline_of(
+                view.totals, w, paused=view.paused, usable=view.usable, misses=view.misses
+            )
             html = self._renderer.macro(
                 "parts.html", "summary", headline, view.worst, view.totals, w, view.now
             )

@@ -28,3 +28,5 @@ class Sources:
     """The names of the rules of remediation that are for a host."""
     clock: Callable[[], float]
     """Tells the Unix time."""
+    misses: Callable[[], bool] = bool
+    """Whether polls were missed lately, since no more files may be open."""

@@ -142,6 +142,9 @@ def test_the_headline_says_that_all_is_well_only_when_it_is() -> None:
     assert headline() == ("No hosts are configured", False)
     assert headline(up, Row("b", {}, "unknown")) == ("1 host not polled yet", False)
     assert headline(up, paused=True) == ("Remediation is paused", False)
+    missed = headline_of(totals_of([up]), EN, paused=False, misses=True)
+    assert missed.text == "Polls are not made since no more files may be open (LimitNOFILE)"
+    assert not missed.well
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""Requests that wait for their slot when something comes to speak against them: none goes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from exporter.journal import Actor, Entry, Kind
+from exporter.panel.protocol import Operation
+from exporter.standin.exim import EximQueue
+from exporter.standin.panel import Answer, RecordedRequest
+from tests.daemon.conftest import eventually
+from tests.fixtures.standin import PanelServer
+from tests.remediation.conftest import (
+    BY_ID,
+    Site,
+    StartSite,
+    config,
+    freeze,
+    ids_asked,
+    rule,
+    write_journal,
+)
+from tests.remediation.mischief import Hold, of
+
+
+class Behind:
+    """Holds the first action, or none; then a poll, behind which the next action waits."""
+
+    def __init__(self, *, actions: int) -> None:
+        self._actions = actions
+        self.action = Hold(of(Operation.CONTROL), skip=max(0, actions - 1))
+        self.poll = Hold(lambda request: request.operation is Operation.COUNT and self.armed)
+        self.armed = False
+
+    async def __call__(self, request: RecordedRequest, answer: Answer) -> web.Response:
+        async def of_the_action() -> web.Response:
+            return await self.action(request, answer)
+
+        return await self.poll(request, of_the_action if self._actions else answer)
+
+
+def settings(panel: PanelServer, **keys: Any) -> dict[str, Any]:
+    made = config(panel, rules=[rule(**keys)], remediation={"pause_file": "pause"})
+    made["poll"] |= {"requests_per_host": 1, "timeout": "60s"}
+    return made
+
+
+async def stop(site: Site, _: PanelServer) -> None:
+    site.running.daemon.stop()
+
+    async def ends() -> bool:
+        return site.running.daemon._desk._stopped
+
+    await eventually(ends)
+
+
+async def pause_file(site: Site, _: PanelServer) -> None:
+    (site.path.parent / "pause").touch()
+
+
+async def pause(site: Site, _: PanelServer) -> None:
+    write_journal(site.path, Entry(Kind.PAUSED, actor=Actor.PERSON, text="Paused by ann."))
+
+
+async def no_rule(site: Site, panel: PanelServer) -> None:
+    site.running.write({**settings(panel), "remediation": {"mode": "enforce"}})
+    await site.running.post("/-/reload")
+
+
+async def mode_off(site: Site, panel: PanelServer) -> None:
+    made = settings(panel, **BY_ID)
+    made["remediation"]["mode"] = "off"
+    site.running.write(made)
+    await site.running.post("/-/reload")
+
+
+Say = Callable[[Site, PanelServer], Awaitable[None]]
+
+
+@pytest.mark.parametrize("say", [stop, pause_file, pause, no_rule, mode_off])
+async def test_a_message_that_waits_for_its_slot_is_not_sent(
+    start_site: StartSite, panel: PanelServer, queue: EximQueue, say: Say
+) -> None:
+    freeze(queue, 8)
+    behind = panel.panel.interfere = Behind(actions=3)
+    site = await start_site(settings(panel, **BY_ID), wait=False)
+    await behind.action.wait()
+    polling = asyncio.create_task(site.running.poll("mx1"))
+    slots = site.running.daemon._pool._clients["mx1"].slots
+
+    async def poll_waits() -> bool:
+        return len(slots._waiting) == 1
+
+    await eventually(poll_waits)
+    behind.armed = True
+    behind.action.let_go.set()
+    await behind.poll.wait()
+    await eventually(poll_waits)  # it is the next message now
+    await say(site, panel)
+    behind.poll.let_go.set()
+    await asyncio.gather(polling, return_exceptions=True)
+    await (site.running.task if say is stop else site.quiet())
+    assert len(ids_asked(panel)) == 3
+    assert await queue.count() == 5
+    story = site.story(rule="purge")
+    assert story[:4] == [("intent", ""), *[("reply", "removed")] * 3]
+    (outcome,) = site.journal(Kind.OUTCOME)
+    assert outcome.detail["removed"] == 3
+    assert outcome.detail["replies"] == {"removed": 3, "not_asked": 5}
