@@ -149,7 +149,8 @@ class Daemon:
                     alertmanagers=self._centre.alertmanagers,
                 )
                 self._desk.compare_clocks(
-                    lambda: fleet_skew(self._store), lambda: known_skews(self._store)
+                    lambda: fleet_skew(self._store, time.time()),
+                    lambda: known_skews(self._store, time.time()),
                 )
                 self._end_actions = self._desk.end
                 self._own.registry.register(

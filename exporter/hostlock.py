@@ -26,8 +26,9 @@ _LISTED = re.compile(r"OFDLCK +ADVISORY +\w+ +-?\d+ +\w+:\w+:(\d+) (\d+) \d+$", 
 """A lock in the kernel's own list: the number of its file, and where it begins."""
 
 _MARKS = 1 << 62
-"""Beyond any place of a lock: bytes that say by which path a lock file is known to who holds it.
-They keep nobody out, and are found in the kernel's list when the file itself is found no more."""
+"""Beyond any place of a lock: bytes that say in which folder, and by which name, a lock file is
+known to who holds it. They keep nobody out, and are found in the kernel's list, which shows those
+of every container of the machine, when the file itself is found no more."""
 
 FLEET = ""
 """Held like a panel, which never has this url, for what must not happen twice at once anywhere."""
@@ -143,9 +144,10 @@ def announce(file: Path, what: str) -> int:
     Raises:
         LockFileError: the lock file cannot be opened.
     """
+    mark = _mark(file, zlib.crc32(what.encode())) + _ANNOUNCED
     descriptor = open_lock_file(file)
     with suppress(OSError):  # a file system without locks, where nothing acts anyway
-        _lock(descriptor, fcntl.F_RDLCK, _mark(file, zlib.crc32(what.encode())) + _ANNOUNCED)
+        _lock(descriptor, fcntl.F_RDLCK, mark)
     return descriptor
 
 
@@ -184,7 +186,11 @@ def _journal_mark(config: Path, journal: Path) -> int:
 
 
 def others_announce(file: Path, what: str) -> bool:
-    """Whether any process says that it goes by something else at this path than `what`."""
+    """Whether any process says that it goes by something else at this path than `what`.
+
+    Raises:
+        LockFileError: that cannot be known.
+    """
     first = _mark(file, 0) + _ANNOUNCED
     mine = first + zlib.crc32(what.encode())
     return any(first <= start < first + 2**32 and start != mine for _, start in _listed())
@@ -197,8 +203,16 @@ _PANELS = 1 << 60
 
 
 def _mark(file: Path, place: int) -> int:
-    """Where the marks of a path lie: a byte for each place."""
-    return _MARKS | (zlib.crc32(os.fsencode(file)) & 0xFFFFFFF) << 32 | place & 0xFFFFFFFF
+    """Where the marks of a lock file lie: a byte for each place.
+
+    By its folder itself, not by the path: in two containers one path leads to two journals.
+    """
+    try:
+        folder = file.parent.stat()
+    except OSError as error:
+        raise LockFileError(f"{file.parent} cannot be looked at: {error.strerror}.") from None
+    known_as = f"{folder.st_dev} {folder.st_ino} {file.name}"
+    return _MARKS | (zlib.crc32(os.fsencode(known_as)) & 0xFFFFFFF) << 32 | place & 0xFFFFFFFF
 
 
 def _lock(descriptor: int, kind: int, place: int) -> None:

@@ -127,14 +127,22 @@ class HostRecord:
         return result.value if result and isinstance(result.value, ServiceState) else None
 
 
-def known_skews(records: Iterable[HostRecord]) -> list[float]:
-    """By how many seconds the clocks of the panels that told them are ahead of ours."""
-    return [record.clock_skew for record in records if record.clock_skew is not None]
+def known_skews(records: Iterable[HostRecord], now: float) -> list[float]:
+    """By how many seconds the clocks of the panels that told them are ahead of ours.
+
+    Only what they told of a poll that still counts at Unix time `now`: what they said of our
+    clock before it was set says nothing of it since.
+    """
+    return [
+        record.clock_skew
+        for record in records
+        if record.clock_skew is not None and any(record.fresh(name, now) for name in record.good)
+    ]
 
 
-def fleet_skew(records: Iterable[HostRecord]) -> float | None:
-    """By how many seconds the panels' clocks are ahead of ours: the median of those that told."""
-    told = known_skews(records)
+def fleet_skew(records: Iterable[HostRecord], now: float) -> float | None:
+    """The median of these; None where none tells."""
+    told = known_skews(records, now)
     return median(told) if told else None
 
 

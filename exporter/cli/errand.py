@@ -195,6 +195,7 @@ def _view(host: str, errand: Errand, done: Done, answers: Sequence[Answer]) -> d
         view["ids_not_meant"] = sorted(prospect.unmeant)
         if prospect.withheld:
             view["ids_only_guessed"] = sorted(prospect.withheld)
+        if prospect.withheld or prospect.block is not None:
             view["block"] = block_view(prospect.block)
         view["failures"] = failures_view(answers)
     view["outcome"] = None if done.outcome is None else entry_view(done.outcome)

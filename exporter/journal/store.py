@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exporter.hostlock import others_announce
+from exporter.hostlock import LockFileError, others_announce
 from exporter.journal.database import LAST_ID, Database
 from exporter.journal.entries import (
     Entry,
@@ -150,7 +150,10 @@ class Journal:
         It sees nothing of what is written here, until it looks at its files, and then it ends
         what it does.
         """
-        return others_announce(lock_file(self.path), self.files)
+        try:
+            return others_announce(lock_file(self.path), self.files)
+        except LockFileError:  # its folder has gone: whoever opens a journal there has another
+            return True
 
     def demand_sound(self) -> None:
         """See that the files are those that were opened, and hold what was written into them.

@@ -6,7 +6,9 @@ long, else in the middle of it, where TCP holds the panel back.
 
 Nothing waits for ever: the reply that began first of those held may always grow, so it ends, and
 then the next one is the first. So all together are never more than the budget and one
-`poll.max_response`, and a reply larger than the budget passes when its turn has come.
+`poll.max_response`, and a reply larger than the budget passes when its turn has come. Room that is
+reserved for a request that waits for something else, its place among all, is not held to be a
+reply that ends: those that are in flight may be what it waits for.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ class Held:
     """Bytes of the budget."""
     used: int = 0
     """Bytes of the reply that are there; the first FREE of them cost nothing."""
+    in_flight: bool = True
+    """Whether nothing but room keeps its reply from coming."""
 
     def fits(self, more: int) -> bool:
         """Take `more` bytes in if there is room for them now."""
@@ -43,6 +47,10 @@ class Held:
         used = self.used + more
         await self.budget.wait(self, used - FREE - self.size)
         self.used = used
+
+    def take_off(self) -> None:
+        """The request that room was reserved for is sent now."""
+        self.budget.take_off(self)
 
     def settle(self) -> None:
         """The reply is whole: give back what was reserved for more."""
@@ -77,9 +85,20 @@ class Budget:
         return Held(self)
 
     async def reserve(self, held: Held, expected: int) -> None:
-        """Wait until a reply that is expected to be of this size has room, and take it."""
+        """Wait until a reply that is expected to be of this size has room, and take it.
+
+        Until `take_off` it is not counted on that the reply comes and ends.
+        """
         if expected > FREE:
+            held.in_flight = False
             await self.wait(held, expected - FREE)
+
+    def take_off(self, held: Held) -> None:
+        """From now on a reply comes; those that came before it stay before it."""
+        if not held.in_flight:
+            held.in_flight = True
+            if held in self._holders:
+                self._holders.move_to_end(held)
 
     def take(self, held: Held, more: int) -> bool:
         """Whether there is room for `more` bytes now; then they are taken."""
@@ -120,11 +139,15 @@ class Budget:
 
     def _may_have(self, held: Held, more: int) -> bool:
         if held in self._holders:
-            first = next(iter(self._holders)) is held
-            return first or (not self._growing and self._has_room(more))
-        return not self._holders or (
-            not self._growing and not self._starting and self._has_room(more)
-        )
+            room = not self._growing and self._has_room(more)
+            return room or self._first() is held
+        if not self._holders or (held.in_flight and self._first() is None):
+            return True
+        return not self._growing and not self._starting and self._has_room(more)
+
+    def _first(self) -> Held | None:
+        """The one of those held that may always grow."""
+        return next((held for held in self._holders if held.in_flight), None)
 
     def _has_room(self, more: int) -> bool:
         return self.in_use + more <= self._limit
@@ -137,7 +160,7 @@ class Budget:
 
     def _hand_over(self) -> None:
         """Serve those that hold something first: they stand in the way of all others."""
-        first = next(iter(self._holders), None)
+        first = self._first()
         if first is not None and first in self._growing:
             self._serve(self._growing, first)
         while self._growing:
@@ -148,8 +171,12 @@ class Budget:
         while self._starting:
             held = next(iter(self._starting))
             if self._holders and not self._has_room(self._starting[held][0]):
-                return
+                break
             self._serve(self._starting, held)
+        if self._first() is None:  # all that is held waits to be sent: a reply that comes goes on
+            able = next((held for held in self._starting if held.in_flight), None)
+            if able is not None:
+                self._serve(self._starting, able)
 
     def _serve(
         self, waiting: OrderedDict[Held, tuple[int, asyncio.Future[None]]], held: Held

@@ -362,6 +362,14 @@ class PanelClient:
         held = self._shared.budget.hold() if is_list else None
         deadline = None if timeout is None else time.monotonic() + timeout
         place = await self._take_slots(held, timeout)
+        if self._connector.closed:  # while it waited
+            if held is not None:
+                held.release()
+            self._shared.slots.release(place)
+            self.slots.release()
+            raise _CLOSED
+        if held is not None:
+            held.take_off()
         self._shared.idle.busy(self)
         self._shared.idle.keep_only(self._shared.slots.left)
         started = time.monotonic()

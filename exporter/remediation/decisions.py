@@ -53,6 +53,8 @@ def decide(
         AskedAnewError: it asks for something else: a person may think for long.
         JournalError: it was not written down.
     """
+    if kind is Kind.APPROVED:  # within a transaction it is not looked at whether it is sound
+        journal.demand_sound()
     with journal.alone():
         facts = journal.rule_facts(host.name, rule.name, host.panel)
         request = request_of(journal, rule.name, facts)

@@ -278,14 +278,18 @@ class Work:
             monotonic=bench.monotonic,
         )
         answers = await by_id.carry_out()
-        self._stopped = self._stopped or by_id.blind
+        self._stop(by_id.blind)
         return answers
 
     async def _may_send(self) -> bool:
         """Whether nothing speaks against the next request; once something has, for good."""
         if self._stopped is None:
-            self._stopped = self._ended() or await self._before() or self._ended()
+            self._stop(self._ended() or await self._before() or self._ended())
         return self._stopped is None
+
+    def _stop(self, block: Block | None) -> None:
+        """Keep what stops it; of several that ask at once another may have been told so before."""
+        self._stopped = self._stopped or block
 
     def _ended(self) -> Block | None:
         if self._bench.ends.is_set():

@@ -214,6 +214,70 @@ def test_ids_of_letters_alone_under_a_key_for_ids_of_a_queue() -> None:
     assert certainty([{"id": "ABCDEFAB"}])["id"] is GUESSED
 
 
+@pytest.mark.parametrize("heads", [False, True])
+@pytest.mark.parametrize("many", [50, 300, 5000])
+def test_a_row_that_tells_its_sender_in_two_ways_is_no_bounce_in_a_list_of_any_length(
+    many: int, heads: bool
+) -> None:
+    """What a layout is concluded from is a sample: a row that is not in it is held against it."""
+    rows: list[dict[str, object]] = [
+        {
+            "id": f"1kXpJb-{number:06d}-7Q",
+            "time": "4d",
+            "size": 900,
+            "sender": "",
+            "from": "",
+            "to": "b@example.net",
+            "frozen": 1,
+        }
+        for number in range(many)
+    ]
+    for number, row in enumerate(rows):
+        if number % 2:
+            row["sender"] = row["from"] = f"u{number}@example.org"
+    rows[37]["sender"], rows[37]["from"] = "", "real@example.org"
+    detail = [[*rows[0]], *([*row.values()] for row in rows)] if heads else rows
+    told = {message.id: message for message in table(detail).messages()}
+    odd = told.get("1kXpJb-000037-7Q")
+    assert odd is None or "sender" in odd.guessed
+    read = [message for message in told.values() if message.id != "1kXpJb-000037-7Q"]
+    assert len(read) == many - 1
+    assert all("sender" in m.guessed or m.bounce is (int(m.id[7:13]) % 2 == 0) for m in read)
+    if many > 100:
+        assert table(detail).unparsed == 1
+
+
+NULLS = ["<>", "MAILER-DAEMON", "<Mailer-Daemon>", "&lt;&gt;", " <> "]
+
+
+@pytest.mark.parametrize("null", NULLS)
+@pytest.mark.parametrize("many", [50, 300, 5000])
+@pytest.mark.parametrize("shape", ["objects", "arrays", "html", "tabs"])
+def test_an_empty_sender_is_no_bounce_where_a_list_of_any_length_writes_null_senders_out(
+    null: str, many: int, shape: str
+) -> None:
+    """Neither the sample nor the rows that are read together need hold one of these."""
+    heads = ["id", "sender", "recipients", "age", "size", "frozen"]
+    rows = [
+        [f"1kXpJb-{number:06d}-7Q", f"u{number}@example.org", "b@example.net", "4d", "900", "yes"]
+        for number in range(many)
+    ]
+    rows[37][1], rows[-3][1] = "", null
+    lines = [heads, *rows]
+    detail: object = [dict(zip(heads, row, strict=True)) for row in rows]
+    if shape == "arrays":
+        detail = lines
+    elif shape == "html":
+        cells = ("".join(f"<td>{c.replace('<', '&lt;')}</td>" for c in row) for row in lines)
+        detail = "".join(f"<tr>{row}</tr>" for row in cells)
+    elif shape == "tabs":
+        detail = "\n".join("\t".join(row) for row in lines)
+    told = {message.id: message for message in table(detail).messages()}
+    assert len(told) == many
+    assert told["1kXpJb-000037-7Q"].sender is None
+    assert told[rows[-3][0]].sender in ("", None)
+
+
 def test_roles_that_only_their_order_tells_apart_may_each_be_in_either_place() -> None:
     rows = [["25m", EXIM, "ann@example.org", "bob@example.net", "2.9K"]]
     readings = {reading.field: reading for reading in table(rows).readings}

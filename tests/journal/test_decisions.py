@@ -10,7 +10,7 @@ import pytest
 
 from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationRule
-from exporter.journal import Entry, Journal, Kind
+from exporter.journal import Entry, Journal, JournalError, Kind
 from exporter.remediation.decisions import (
     AskedAnewError,
     NothingAskedError,
@@ -164,3 +164,16 @@ def test_a_stop_is_of_a_panel_not_of_a_name(journal: Journal) -> None:
     assert resume_rule(journal, ELSEWHERE, "purge", *ANN) == ""
     # With another certificate it may be the same machine still: what holds it back stands.
     assert journal.rule_facts("mx1", "purge", PINNED.panel).stopped == "Three failed."
+
+
+def test_nothing_is_approved_by_a_journal_that_is_damaged(journal: Journal) -> None:
+    """A decision is written in one with what it is about; a rejection restrains, and is."""
+    ask(journal, "r1")
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER entries_stay")
+        connection.execute("UPDATE entries SET text = 'another' WHERE run = 'r1'")
+    with pytest.raises(JournalError, match="is damaged"):
+        decide(journal, MX1, RULE, "r1", Kind.APPROVED, *ANN)
+    assert story(journal) == []
+    decide(journal, MX1, RULE, "r1", Kind.REJECTED, *ANN)
+    assert [kind for kind, _, _ in story(journal)] == [Kind.REJECTED]

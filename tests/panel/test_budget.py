@@ -6,6 +6,7 @@ import random
 import pytest
 
 from exporter.panel.budget import FREE, Budget, Held
+from exporter.panel.shares import SharedSlots
 
 MIB = 2**20
 
@@ -143,3 +144,46 @@ async def test_any_course_ends_within_the_bound(seed: int) -> None:
     assert 8 * MIB - MIB < budget.peak <= 8 * MIB + most
     assert not budget._growing
     assert not budget._starting
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_room_that_is_reserved_for_what_waits_for_its_place_holds_up_no_reply(
+    begun: bool,
+) -> None:
+    """Places end with the files that may be open, and those who have them wait for room."""
+    budget, slots = Budget(2 * MIB), SharedSlots(8, young=0.01, files=6)
+    comes, order = asyncio.Event(), list[str]()
+
+    async def list_(name: str, size: int, *, known: bool = False) -> None:
+        held = budget.hold()
+        if known:
+            await budget.reserve(held, size)
+        place = await slots.acquire()
+        held.take_off()
+        try:
+            if begun and not known:
+                await grown(held, FREE + 1)
+            if not known:
+                await comes.wait()
+            for _ in range(size // (MIB // 4)):
+                await grown(held, MIB // 4)
+                await asyncio.sleep(0)
+            order.append(name)
+        finally:
+            held.release()
+            slots.release(place)
+
+    tasks = []
+    for number in range(6):
+        tasks.append(asyncio.create_task(list_(f"new {number}", 2 * MIB)))
+        await asyncio.sleep(0.02)
+    tasks.append(asyncio.create_task(list_("known", 7 * MIB // 4, known=True)))
+    await asyncio.sleep(0.02)
+    assert slots.in_use == 6
+    comes.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks)
+    assert len(order) == 7
+    assert (budget.in_use, slots.in_use) == (0, 0)
+    assert budget.peak <= 2 * MIB + 2 * MIB
+    slots.close()

@@ -558,3 +558,22 @@ async def test_only_a_list_may_be_long(serve: ServeRaw, host: MakeHost) -> None:
             await client.request(Operation.COUNT)
         assert caught.value.reason is Reason.TOO_LARGE
         assert (await client.request(Operation.LIST)).body == body
+
+
+async def test_what_waits_for_its_place_while_its_panel_is_dropped_is_told_so(
+    serve: ServeRaw, host: MakeHost
+) -> None:
+    """Not as a bug: a reload drops panels, and nothing was sent."""
+    panel = await serve(answering(http(b"reply")))
+    async with PanelPool(PollConfig(concurrency=1)) as pool:
+        client, slots = pool.client(host(panel)), pool._shared.slots
+        place = await slots.acquire()
+        request = asyncio.create_task(client.request(Operation.LIST))
+        await asyncio.sleep(0)
+        pool.forget(client.host)
+        await asyncio.gather(*pool._closing)
+        slots.release(place)
+        with pytest.raises(PanelError, match="has closed its connections") as told:
+            await request
+        assert told.value.reason is Reason.CONNECT
+        assert (panel.requests, slots.in_use, client.slots.in_use) == ([], 0, 0)

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cli import errand
+from exporter.cli.acting import Progressing
+from exporter.config.loading import load_config
+from exporter.config.selectors import Selector
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel import client as client_module
 from exporter.panel.protocol import Operation
 from exporter.remediation import follower
 from exporter.remediation.desk import LOOK_AGAIN
+from exporter.remediation.work import Deed
 from exporter.standin.exim import EximQueue
 from tests.cli import shell
 from tests.daemon.conftest import eventually, host
@@ -25,6 +30,7 @@ from tests.remediation.conftest import (
     config,
     freeze,
     ids_asked,
+    read_journal,
     rule,
 )
 
@@ -167,6 +173,24 @@ async def test_no_selector_goes_by_age_where_the_clocks_disagree(
     assert ("tell no Date" if skew is None else "The panel's clock is") in block.text
     shown = 'brainycp_panel_clock_skew_seconds{host="mx1"}'
     assert (f"{shown} {skew}\n" in await text_of(site, "/metrics")) is (skew is not None)
+
+
+async def test_nor_does_a_person_go_by_age_then(
+    panel: PanelServer, queue: EximQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "skew_of", lambda *_: 400.0)
+    freeze(queue, 8)
+    loaded = load_config(shell.write_config(tmp_path, host("mx1", panel.url))).config
+    wish = errand.Errand(
+        Deed("delete", Selector.model_validate({"frozen": True, "older_than": "1h"})), yes=True
+    )
+    done = await errand._carry_out(loaded, loaded.hosts[0], wish, Progressing())
+    assert changing(panel) == []
+    (entry,) = read_journal(loaded.state.path)
+    assert (entry.kind, entry.outcome, done.outcome) == (Kind.BLOCKED, "clock", None)
+    assert entry.text.startswith("The panel's clock is 6m")
+    told = errand._view("mx1", wish, done, [])
+    assert (told["block"]["guard"], told["block"]["reason"]) == ("clock", entry.text)
 
 
 @pytest.mark.parametrize("set_by", [86400.0, -86400.0])

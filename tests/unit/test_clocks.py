@@ -66,9 +66,17 @@ def test_the_date_of_a_response_against_the_middle_of_the_request(
 def test_the_fleets_clocks_are_as_most_of_them_are() -> None:
     told = record([0.0])
     others = [replace(told, clock_skew=skew) for skew in (None, 0.5, 95 * 86400.0)]
-    assert fleet_skew([]) is None
-    assert fleet_skew(others[:1]) is None
-    assert fleet_skew([told, *others]) == 1.5
+    assert fleet_skew([], NOW) is None
+    assert fleet_skew(others[:1], NOW) is None
+    assert fleet_skew([told, *others], NOW) == 1.5
+
+
+@pytest.mark.parametrize("jump", [3600.0, 95 * 86400.0])
+def test_what_panels_told_before_our_clock_was_set_is_no_word_on_it(jump: float) -> None:
+    """None of them need answer any more: then nothing is forgotten for being old."""
+    told = record([0.0])
+    assert fleet_skew([told], NOW + 60) == 1.5
+    assert fleet_skew([told], NOW + 60 + jump) is None
 
 
 def test_what_a_panel_told_of_its_clock_stays_until_it_tells_anew() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from exporter.hostlock import FLEET, TURN, HostBusyError, HostLocks, LockFileError, place_of
+from exporter.hostlock import (
+    FLEET,
+    TURN,
+    HostBusyError,
+    HostLocks,
+    LockFileError,
+    announce,
+    others_announce,
+    place_of,
+)
 
 HOLDER = """
 import sys
@@ -201,6 +211,25 @@ def test_a_child_that_outlives_its_parent_does_not_keep_the_lock(journal: Path) 
             assert child.stdout.readline() == b"runs\n"
             assert not is_free(journal, "mx1")
         assert is_free(journal, "mx1")
+
+
+def test_one_path_in_two_containers_is_two_journals(tmp_path: Path) -> None:
+    """The kernel lists the locks of all containers; their volumes differ, their paths do not."""
+    volume, other = tmp_path / "volume", tmp_path / "other"
+    volume.mkdir()
+    with HostLocks(volume / "state.db").hold("mx1"):
+        said = announce(volume / "state.db-hosts.lock", "its files")
+        try:
+            # What the other container has at the same path.
+            volume.rename(other)
+            volume.mkdir()
+            assert is_free(volume / "state.db", "mx1")
+            assert not others_announce(volume / "state.db-hosts.lock", "other files")
+            # And by whatever path the first one is reached.
+            assert not is_free(other / "state.db", "mx1")
+            assert others_announce(other / "state.db-hosts.lock", "other files")
+        finally:
+            os.close(said)
 
 
 # --- where nobody can be sure -------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ from exporter.panel.decode.recognition import (
     Layout,
     read_headings,
     recognise,
+    rows_at_odds,
 )
 from exporter.panel.decode.table import (
     ColumnReader,
@@ -72,6 +74,17 @@ MAX_FORMS = 16
 """Forms of rows told apart in one list; rows of further forms are not understood."""
 
 MAX_SAMPLES = 3
+
+_NULL_WORD = re.compile(r"(?<!\S)(?:<>|<<>>|<mailer-daemon>|mailer-daemon)(?!\S)", re.IGNORECASE)
+_NULL_VALUE = re.compile(
+    rb'"\s*(?:(?:<|&lt;|\\u003c){1,2}(?:>|&gt;|\\u003e){1,2}'
+    rb'|(?:<|&lt;|\\u003c)?mailer-daemon(?:>|&gt;|\\u003e)?)\s*"',
+    re.IGNORECASE,
+)
+"""A null sender that is written out: a cell of a table, and a value of JSON."""
+
+_SIGNS_OF_NULL = (b"<>", b"&lt;", b"u003", b"AILER-D", b"ailer-")
+"""One of these is in each: quicker to find that there is none."""
 _MAX_DEPTH = 4
 _MAX_POSITIONS = 64
 
@@ -199,6 +212,10 @@ class _Listing:
     intake: Intake
     frozen_values: Mapping[str, bool] = field(default_factory=dict)
     explain: bool = False
+    raws: Sequence[msgspec.Raw] = ()
+    """The rows, as they came."""
+    writes_null: bool | None = None
+    """Whether any of them writes a null sender out; None while nobody has looked."""
     headings: dict[int, dict[int, str]] = field(default_factory=dict)
     """Names of positions, by the length of arrays that have a row of headings."""
     listed: int = 0
@@ -273,7 +290,7 @@ class _Listing:
 
     def _read_rows(self, rows: _Rows) -> None:
         rows = self._without_headings(rows)
-        raws = rows.raws
+        raws = self.raws = rows.raws
         step = max(1, -(-len(raws) // SAMPLE_ROWS))
         sample = [_as_row(_value(raw)) for raw in raws[::step]]
         for value in sample:
@@ -327,9 +344,10 @@ class _Listing:
         if rows.ids is None and "id" not in names:
             return range(len(rows.raws))
         states = [str(key) for key in form.layout.keys.get("frozen", ())]
-        keys = tuple(dict.fromkeys([*names.values(), *states]))
+        rivals = [str(key) for keys in form.layout.rivals.values() for key in keys]
+        keys = tuple(dict.fromkeys([*names.values(), *states, *rivals]))
         decoded = _object_decoder(keys).decode(_joined(rows.raws))
-        by_key: dict[str, Sequence[object]] = {
+        by_key: dict[Key, Sequence[object]] = {
             key: [*map(attrgetter(_attribute(i)), decoded)] for i, key in enumerate(keys)
         }
         columns = {name: by_key[key] for name, key in names.items()}
@@ -338,7 +356,8 @@ class _Listing:
         if rows.ids is not None:
             columns["id"] = rows.ids
         _split_marks(columns, form.layout)
-        refused = self.intake.add(read_ids(columns["id"]), columns, form.reader)
+        ids = self._without_odds(read_ids(columns["id"]), form.layout, by_key)
+        refused = self.intake.add(ids, columns, form.reader)
         form.rows += len(rows.raws) - len(refused)
         self.listed += len(rows.raws) - len(refused)
         return refused
@@ -392,11 +411,27 @@ class _Listing:
         if ids is not None:
             columns["id"] = ids
         _split_marks(columns, in_use.layout)
+        told_twice = {
+            key: [row[key] for row in rows]
+            if form[0] == "array"
+            else [row.get(key) for row in rows]
+            for keys in in_use.layout.rivals.values()
+            for key in keys
+        }
         own_ids = _of_one_server(read_ids(columns["id"]))
+        own_ids = self._without_odds(own_ids, in_use.layout, told_twice)
         refused = self.intake.add(own_ids, columns, in_use.reader)
         in_use.rows += len(rows)
         self.listed += len(rows) - len(refused)
         self._refuse([rows[row] for row in refused])
+
+    def _without_odds(
+        self, ids: list[str | None], layout: Layout, columns: Mapping[Key, Sequence[object]]
+    ) -> list[str | None]:
+        """The ids, None where the row tells one field in two ways: then it is not understood."""
+        for row in rows_at_odds(layout, columns, self.now) if layout.rivals else ():
+            ids[row] = None
+        return ids
 
     def _use_form(self, form: Form, sample: Sequence[Any], *, keyed: bool) -> _FormInUse | None:
         """How rows of this form are read; None when there are too many forms already."""
@@ -416,9 +451,31 @@ class _Listing:
                 # Ids that are keys of the list are guessed like those at a position.
                 certainty = {"id": Certainty.GUESSED, **layout.certainty}
                 layout = replace(layout, certainty=certainty)
-            reader = ColumnReader(self.now, self.zone, layout, frozen_values=self.frozen_values)
+            reader = ColumnReader(
+                self.now,
+                self.zone,
+                layout,
+                frozen_values=self.frozen_values,
+                writes_null=self._writes_null,
+            )
             self.forms[form] = _FormInUse(layout, reader, columns)
         return self.forms[form]
+
+    def _writes_null(self) -> bool:
+        """Whether a null sender is written out in any row: then an empty one is not told.
+
+        The sample of a long list may hold none, nor the rows that are read together.
+        """
+        if self.writes_null is None:
+            pieces = (
+                _joined(self.raws[start : start + CHUNK_ROWS])
+                for start in range(0, len(self.raws), CHUNK_ROWS)
+            )
+            self.writes_null = any(
+                any(sign in piece for sign in _SIGNS_OF_NULL) and _NULL_VALUE.search(piece)
+                for piece in pieces
+            )
+        return self.writes_null
 
     def _refuse(self, rows: Sequence[object]) -> None:
         rows = [row for row in rows if not (isinstance(row, list | tuple) and read_headings(row))]
@@ -468,12 +525,14 @@ class _Listing:
         if self.forms and read_headings(headings) != self.headings.get(len(headings), {}):
             self._refuse(rows)  # a second table, whose columns are others than the first one's
             return ""
+        self.writes_null = any(_NULL_WORD.fullmatch(c.strip()) for cells in rows for c in cells)
         for start in range(0, len(rows), CHUNK_ROWS):
             self._read_singly(rows[start : start + CHUNK_ROWS], None)
         return ""
 
     def _read_columns(self, text: str, separator: str | None) -> None:
         self.shapes.append("lines of a text, cut into columns")
+        self.writes_null = _NULL_WORD.search(text) is not None
         first = True
         for lines in _batches(text):
             rows = [line.split(separator, _MAX_POSITIONS) for line in lines]

@@ -113,6 +113,9 @@ class Layout:
     """A field, and in words what is in doubt about it."""
     candidates: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
     """By field, keys that may hold it as well as those that were taken, or as each other."""
+    rivals: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
+    """By field, several keys that are named for it and tell the same in the sample: a row in
+    which they do not tells nothing."""
     empty_is_null: bool = False
     """Whether an empty sender may be the null sender, in rows that tell all else."""
     described: str = ""
@@ -299,16 +302,33 @@ def _in_conflict(
     sample: Sample, looks: Sequence[tuple[Key, Look]], question: _Question
 ) -> frozenset[str]:
     """The fields for which several keys are named, and tell different things."""
-    conflicts = set()
-    for name, keys in _rivals(tuple(key for key, _ in looks), question):
-        if name == "age":
-            read: Callable[[object], object] = AgeReader(sample.now, None, 1).read
-        else:
-            read = _READERS[name]
-        told = [[*map(read, sample.columns[key])] for key in keys]
-        if any(len(_distinct(row)) > 1 for row in zip(*told, strict=True)):
-            conflicts.add(name)
-    return frozenset(conflicts)
+    rivals = _rivals(tuple(key for key, _ in looks), question)
+    return frozenset(
+        name for name, keys in rivals if _rows_at_odds(name, keys, sample.columns, sample.now)
+    )
+
+
+def rows_at_odds(
+    layout: Layout, columns: Mapping[Key, Sequence[object]], now: float
+) -> frozenset[int]:
+    """The rows that tell a field twice, and not the same; the sample held no such one."""
+    found = (_rows_at_odds(name, keys, columns, now) for name, keys in layout.rivals.items())
+    return frozenset[int]().union(*found)
+
+
+def _rows_at_odds(
+    name: str, keys: Sequence[Key], columns: Mapping[Key, Sequence[object]], now: float
+) -> set[int]:
+    read = AgeReader(now, None, 1).read if name == "age" else _READERS[name]
+    first, *others = (columns[key] for key in keys)
+    # What is written alike is told alike: nearly all rows.
+    unlike = {
+        row
+        for other in others
+        for row, (one, two) in enumerate(zip(first, other, strict=True))
+        if one != two or type(one) is not type(two)
+    }
+    return {row for row in unlike if len(_distinct([read(columns[key][row]) for key in keys])) > 1}
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -397,9 +417,18 @@ class _Recognition:
             {name: key for name, key in (self.likely | proposed).items() if name in FIELDS},
             tuple(self.doubts),
             self.candidates | self.by_order,
+            self._rivals(),
             self._empty_is_null(certainty),
             self._describe(),
         )
+
+    def _rivals(self) -> Mapping[str, tuple[Key, ...]]:
+        """Of fields that are sure since all keys that are named for them tell the same."""
+        return {
+            name: keys
+            for name, keys in _rivals(tuple(self.looks), self.question)
+            if name in self.keys and name not in self.in_conflict
+        }
 
     def _describe(self) -> str:
         parts = []

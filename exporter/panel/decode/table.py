@@ -213,6 +213,8 @@ class ColumnReader:
         layout: of the rows; None for those of console text, whose senders are read already.
         frozen_values: what the host says that words for the state mean, in small letters; any
             other then tells nothing.
+        writes_null: tells whether a null sender is written out anywhere in the list; asked only
+            where an empty sender would be one.
     """
 
     def __init__(
@@ -222,7 +224,9 @@ class ColumnReader:
         layout: Layout | None = None,
         *,
         frozen_values: Mapping[str, bool] | None = None,
+        writes_null: Callable[[], bool] = bool,
     ) -> None:
+        self._writes_null = writes_null
         self._senders_read = layout is None
         self._layout = layout = layout or _CONSOLE
         self._now = now
@@ -331,7 +335,8 @@ class ColumnReader:
             self._sure,
         )
         if not self._senders_read:
-            forget_what_nothing_says(part, columns, empty_is_null=self._layout.empty_is_null)
+            null = self._layout.empty_is_null and "" in part.senders and not self._writes_null()
+            forget_what_nothing_says(part, columns, empty_is_null=null)
         self._take_marks(part, columns)
         return part
 

@@ -1,0 +1,57 @@
+"""What an action under way goes by: the config as it stands before each message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.remediation.guards import Guard, InForce, Situation
+from exporter.remediation.under_way import UnderWay
+from tests.builders import host
+from tests.unit.test_guards import config, rule, situation
+
+
+class Silences:
+    """An Alertmanager that has a silence for every host."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def silenced(self, host: str, labels: Mapping[str, str]) -> str:
+        assert labels["host"] == host
+        self.asked += 1
+        return f"{host} is silenced."
+
+
+async def test_a_rule_that_is_told_in_the_middle_to_respect_silences_does_so() -> None:
+    silences, client = Silences(), SimpleNamespace(host=host("mx1"))
+    bench = cast(
+        "Any",
+        SimpleNamespace(
+            alertmanagers=(silences,),
+            client=client,
+            monotonic=lambda: 0.0,
+            ends=asyncio.Event(),
+        ),
+    )
+    in_force: RemediationRule = rule()
+
+    async def look() -> Situation:
+        section: RemediationConfig = config()
+        return replace(situation(), in_force=InForce(section, in_force))
+
+    under_way = UnderWay(bench, config(), rule(), look)
+    assert await under_way.block() is None
+    assert silences.asked == 0
+    in_force = rule(respect_silences=True)
+    block = await under_way.block()
+    assert block is not None
+    assert (block.guard, block.reason, silences.asked) == (
+        Guard.SILENCE,
+        "mx1 is silenced.",
+        1,
+    )
