@@ -150,7 +150,9 @@ class _Queue:
         unread = failure is not None and failure.reason in {Reason.UNEXPECTED, Reason.NOT_JSON}
         # An empty body is no shape: that the panel could not encode its list is told as such.
         if unread and finding.body and finding.operation is Operation.LIST:
-            self._diagnosis.next_step = _next_step(self._diagnosis.host.name, rows=False)
+            self._diagnosis.next_step = _next_step(
+                self._diagnosis.host.name, rows=False, counted=self._count is not None
+            )
 
     def _read_count(self, body: bytes) -> list[str]:
         self._count = decode_blank_count_reply(body)
@@ -180,7 +182,8 @@ class _Queue:
         diagnosis.proposed_fields = proposals(host, table, diagnosis.fields)
         diagnosis.verdict = verdict(table, stats, diagnosis.fields)
         if table.listed and table.unparsed == table.listed:
-            diagnosis.next_step = _next_step(host.name, rows=True)
+            counted = self._count is not None
+            diagnosis.next_step = _next_step(host.name, rows=True, counted=counted)
         return [*_rows(table), *_figures(stats)]
 
 
@@ -199,7 +202,7 @@ def read_table(host: HostConfig, body: bytes) -> MessageTable:
     )
 
 
-def _next_step(host: str, *, rows: bool) -> str:
+def _next_step(host: str, *, rows: bool, counted: bool) -> str:
     """What to do about a list that says nothing."""
     name = (
         f"or, where you see in them what is what, name `fields` of {host} and run this again"
@@ -208,8 +211,9 @@ def _next_step(host: str, *, rows: bool) -> str:
     )
     return (
         f"This shape of list_msg is not known yet. Next: `diagnose {host} --save FILE`, read FILE, "
-        f"and send it to the project, so that it becomes known; {name}. Until then the queue's "
-        "size is still told by count_msg, and nothing acts on its messages."
+        f"and send it to the project, so that it becomes known; {name}. Until then "
+        + ("the queue's size is still told by count_msg, and " if counted else "")
+        + "nothing acts on its messages."
     )
 
 
@@ -340,6 +344,8 @@ def _figures(stats: QueueStats) -> list[str]:
     }
     lines = [", ".join(f"{name} {value or 'not told'}" for name, value in figures.items())]
     lines += [
-        f"{integer(count)} messages do not tell their {name}" for name, count in stats.lacking
+        f"{integer(count)} messages do not tell "
+        + ("whether they are frozen" if name == "frozen" else f"their {name}")
+        for name, count in stats.lacking
     ]
     return lines

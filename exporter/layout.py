@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from exporter.snapshot import in_order
+from exporter.text import integer
 
 
 def quoted(fields: Collection[str]) -> str:
@@ -19,6 +20,16 @@ def guess_words(host: str, fields: Collection[str]) -> str:
     them = "it" if are == "is" else "them"
     return (
         f"On {host} {quoted(fields)} {are} only guessed from what the list looks like, and nothing "
-        f"acts on a guess: see `diagnose {host}`, then name {them} under `fields` of the host "
-        f"(`diagnose {host} --write` does)."
+        f"acts on a guess: see `diagnose {host}`, which says how to name {them} under `fields`."
+    )
+
+
+def untold_words(host: str, untold: Mapping[str, int]) -> str:
+    """That messages may be meant of which the panel does not tell what is asked for."""
+    counts = " and ".join(
+        f"{quoted([name])} of {integer(untold[name])}" for name in in_order(untold)
+    )
+    return (
+        f"Whether more are meant is not known: the list does not tell {counts} messages; "
+        f"`diagnose {host}` tells more."
     )

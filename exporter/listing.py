@@ -59,6 +59,9 @@ class Listing:
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By id, the messages that the selector may mean, of which that is not known since these
     fields are only guessed."""
+    untold: Mapping[str, int] = field(default_factory=dict)
+    """By field, how many more messages the selector may mean, of which the panel does not tell
+    it."""
 
     @property
     def guessed(self) -> frozenset[str]:
@@ -129,6 +132,7 @@ def read_listing(  # noqa: PLR0913 - it runs in another process, with all that i
         watched=tuple(message for message in messages if message.id in watch) if watch else (),
         at=now,
         withheld=found.withheld,
+        untold=found.untold,
     )
 
 

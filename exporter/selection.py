@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 
@@ -27,6 +28,8 @@ class Selection:
     withheld: Mapping[str, frozenset[str]]
     """By id, the messages that may be meant, of which it is not known since these fields are only
     guessed."""
+    untold: Mapping[str, int] = field(default_factory=dict)
+    """By field, how many more messages may be meant, of which the panel does not tell it."""
 
 
 def sift(messages: Iterable[Message], selector: Selector, *, guesses: bool = False) -> Selection:
@@ -44,16 +47,21 @@ def sift(messages: Iterable[Message], selector: Selector, *, guesses: bool = Fal
     tests = _tests(selector)
     chosen: list[Message] = []
     withheld: dict[str, frozenset[str]] = {}
+    untold: Counter[str] = Counter()
     needed = fields_of(selector)
     for message in messages:
         doubtful = message.guessed and not guesses and needed & message.guessed
         if not doubtful:
             if all(test(message) for _, test in tests):
                 chosen.append(message)
+            elif all(test(message) or getattr(message, name) is None for name, test in tests):
+                untold.update({name for name, _ in tests if getattr(message, name) is None})
         elif all(test(message) for name, test in tests if name not in doubtful):
             withheld[message.id] = doubtful
     chosen.sort(key=lambda message: (message.age is None, -(message.age or 0.0), message.id))
-    return Selection(chosen if selector.limit is None else chosen[: selector.limit], withheld)
+    return Selection(
+        chosen if selector.limit is None else chosen[: selector.limit], withheld, dict(untold)
+    )
 
 
 def select(

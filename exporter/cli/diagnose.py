@@ -36,12 +36,13 @@ from exporter.diagnosis import (
     read_table,
     verdict,
 )
+from exporter.layout import quoted
 from exporter.panel.decode import anonymise_reply, queue_stats
 from exporter.panel.decode.anonymise import anonymise_value, safe_text
 from exporter.panel.decode.recognition import show_key
 from exporter.panel.protocol import Operation
 from exporter.panel.secrecy import tells, written_forms
-from exporter.snapshot import Certainty
+from exporter.snapshot import Certainty, Reason
 from exporter.text import duration
 
 
@@ -102,6 +103,10 @@ def _claim(file: Path) -> int:
 # --- what is written into the config ------------------------------------------------------------
 
 
+_OPEN = (None, Certainty.GUESSED)
+"""Fields of which something is missing."""
+
+
 def _place(loaded: LoadedConfig, name: str) -> HostFile:
     """Where the host stands, before anything is asked."""
     try:
@@ -113,7 +118,10 @@ def _place(loaded: LoadedConfig, name: str) -> HostFile:
 def _write(loaded: LoadedConfig, place: HostFile, diagnosis: Diagnosis) -> None:
     fields, host = diagnosis.proposed_fields, diagnosis.host
     if not fields:
-        say("\nNothing was written: there is nothing to propose.")
+        click.echo()
+        open_ = [line.name for line in diagnosis.fields if line.certainty in _OPEN]
+        hand = f" For {quoted(open_)} do what stands under MISSING." if open_ else ""
+        say(f"Nothing was written: there is nothing to propose.{hand}")
         return
     try:
         write_fields(loaded, host.name, place, fields)
@@ -141,7 +149,7 @@ def _show(diagnosis: Diagnosis, out: Console) -> None:
         left = diagnosis.certificate_expiry - time.time()
         out.print(f"certificate: {'expires in ' + duration(left) if left > 0 else 'expired'}")
     for finding in diagnosis.findings:
-        _show_finding(finding, out)
+        _show_finding(finding, (*host.secret_values, host.username), out)
     if diagnosis.hopeless:
         out.print("\nThe other operations were not asked: they would fail alike.")
     for note in diagnosis.notes:
@@ -197,7 +205,17 @@ def _discreet(value: object, secrets: Sequence[str]) -> object:
     return "<secret>" if tells(text, written_forms(secrets)) else value
 
 
-def _show_finding(finding: Finding, out: Console) -> None:
+_UNREAD = frozenset({Reason.NOT_JSON, Reason.UNEXPECTED, Reason.PANEL_ERROR})
+_BEGINNING = 200
+
+
+def _beginning(body: bytes, secrets: Sequence[str]) -> str:
+    """How a reply that was not understood begins: masked, as it is saved."""
+    text = printable(" ".join(anonymise_reply(body, secrets).split()))
+    return text if len(text) <= _BEGINNING else f"{text[:_BEGINNING]}…"
+
+
+def _show_finding(finding: Finding, secrets: Sequence[str], out: Console) -> None:
     size = "no reply" if finding.body is None else f"{len(finding.body):,} bytes"
     verdict = ("ok", "green") if finding.failure is None else (finding.failure.reason, "red")
     head = (finding.operation.value, "bold")
@@ -205,6 +223,8 @@ def _show_finding(finding: Finding, out: Console) -> None:
     lines = list(finding.lines)
     if finding.failure is not None:
         lines += [finding.failure.message, finding.failure.hint]
+        if finding.body and finding.failure.reason in _UNREAD:
+            lines.append(f"It begins: {_beginning(finding.body, secrets)}")
     for line in lines:
         if line:
             out.print(Text(f"  {line}"))

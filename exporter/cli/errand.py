@@ -27,6 +27,7 @@ from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import ON_SERVICE
 from exporter.journal import Entry, Outcome
 from exporter.journal.view import entry_view, messages_view
+from exporter.layout import untold_words
 from exporter.remediation.actions import Answer
 from exporter.remediation.by_hand import Done, Prospect, do_by_hand
 from exporter.remediation.guards import Block
@@ -154,6 +155,8 @@ def notes_on(prospect: Prospect, host: str) -> list[str]:
     if prospect.withheld and prospect.plan.messages:
         count = plural(len(prospect.withheld), "message")
         notes.append(f"Left out, though they may be meant: {count}. {prospect.doubt}")
+    if listing.untold:
+        notes.append(untold_words(host, listing.untold))
     if prospect.unmeant:
         ids = ", ".join(sorted(prospect.unmeant))
         notes.append(f"In the queue, but not what the other options say: {ids}.")
@@ -251,7 +254,8 @@ def _emptiness(errand: Errand, prospect: Prospect) -> str:
         return "the queue is empty"
     if errand.only is not None:
         return "none of these messages is meant and there"
-    return f"no message of {integer(listing.listed)} is {prospect.plan.reason}"
+    known = "known to be " if listing.untold else ""
+    return f"no message of {integer(listing.listed)} is {known}{prospect.plan.reason}"
 
 
 def tell_failures(answers: Sequence[Answer], *, show_all: bool) -> None:

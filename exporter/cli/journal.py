@@ -80,7 +80,7 @@ def journal(
     except JournalMissingError as error:
         if output_format == "json":
             print_json([])
-        click.echo(f"{error} Nothing was ever done.", err=output_format == "json")
+        click.echo(f"{error} Nothing was done, or it was moved away.", err=output_format == "json")
         return
     except JournalError as error:
         raise click.ClickException(str(error)) from None

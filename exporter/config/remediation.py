@@ -179,7 +179,7 @@ class RemediationConfig(Model):
     mode: Mode | None = None
     """off, dry_run (everything but the act) or enforce; required where there are rules."""
     pause_file: Path | None = None
-    """While this file exists nothing acts; relative to the config file."""
+    """While this file exists no rule acts; relative to the config file."""
     journal_keep: Duration = Field(90 * 86400.0, json_schema_extra={"default": "90d"})
     """How long the journal's entries are kept."""
     limits: Limits = Limits()

@@ -317,7 +317,8 @@ def _sentence(path: Path, error: sqlite3.Error, aim: Literal["read", "written"])
 def _damaged(path: Path, error: Exception) -> str:
     return (
         f"The journal {path} is damaged ({error}). It was left as it is: keep a copy, then move "
-        "it away, and a new one is made. Without it the exporter does not know what it has done."
+        "it away with its -wal and -shm and restart the daemon: a new one is made. Without it the "
+        "exporter does not know what it has done."
     )
 
 

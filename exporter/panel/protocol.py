@@ -113,7 +113,7 @@ def failure_for_code(operation: Operation, code: int, text: str) -> PanelError:
         2: (
             Reason.BAD_REQUEST,
             "The panel calls a parameter wrong (code 2).",
-            "Try another `dialect` for this host; `diagnose` shows what the panel answers.",
+            "Try another `dialect` for this host; `diagnose` shows how the reply begins.",
         ),
         400: (
             Reason.FORBIDDEN,
@@ -177,7 +177,7 @@ def failure_for_code(operation: Operation, code: int, text: str) -> PanelError:
         or (
             Reason.PANEL_ERROR,
             f"The panel answered {operation.value} with the error code {code}.",
-            "`diagnose` shows the whole reply.",
+            "`diagnose` shows how the reply begins, `diagnose --save` keeps it.",
         )
     )
     return PanelError(reason, message + said, hint=hint)

@@ -11,7 +11,7 @@ from exporter.config.remediation import RemediationRule
 from exporter.config.selectors import Selector
 from exporter.identity import ARRIVAL_SLACK, Sighting, change_of, other_message, without_guesses
 from exporter.journal.entries import Outcome
-from exporter.layout import guess_words
+from exporter.layout import guess_words, untold_words
 from exporter.listing import Listing
 from exporter.remediation.actions import Answer
 from exporter.remediation.guards import Block, Guard
@@ -120,7 +120,10 @@ def plan_of(
         return Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
     if not chosen:
         seen = " and among those that were approved" if listing.chosen else ""
-        return Block(Guard.NOTHING_TO_DO, f"No message is {describe(rule.selector)}{seen}.")
+        meant = f"{describe(rule.selector)}{seen}"
+        doubt = untold_words(listing.host, listing.untold) if listing.untold else ""
+        text = f"No message is known to be {meant}. {doubt}" if doubt else f"No message is {meant}."
+        return Block(Guard.NOTHING_TO_DO, text)
     everything = len(chosen) == len(listing.chosen)
     if rule.action == "purge_all" and not everything:
         return Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")

@@ -196,7 +196,7 @@ def test_without_a_journal_nothing_was_done(config: Path, journal: Path) -> None
     result = show(config)
     assert (result.exit_code, result.stdout) == (
         0,
-        f"There is no journal at {journal} yet. Nothing was ever done.\n",
+        f"There is no journal at {journal} yet. Nothing was done, or it was moved away.\n",
     )
     result = show(config, "--format", "json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, [])
@@ -214,7 +214,7 @@ def test_a_damaged_journal_is_told(config: Path, journal: Path, damage: str) -> 
     result = show(config)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"Error: The journal {journal} is damaged (")
-    assert "move it away, and a new one is made" in result.stderr
+    assert "move it away with its -wal and -shm and restart the daemon: a new one" in result.stderr
 
 
 def test_it_reads_while_somebody_writes(config: Path, journal: Path) -> None:

@@ -312,7 +312,8 @@ def test_a_damaged_file_is_told_and_left_as_it_is(path: Path, sound: bytes, dama
         Journal.open(path)
     assert str(caught.value).startswith(f"The journal {path} is damaged (")
     assert str(caught.value).endswith(
-        "It was left as it is: keep a copy, then move it away, and a new one is made. "
+        "It was left as it is: keep a copy, then move it away with its -wal and -shm and restart "
+        "the daemon: a new one is made. "
         "Without it the exporter does not know what it has done."
     )
     assert "\n" not in str(caught.value)

@@ -111,3 +111,11 @@ def test_an_empty_queue_says_nothing_of_a_shape() -> None:
     found = Diagnosed([])
     assert (found.lines, found.proposed) == ({}, {})
     assert "empty" in found.verdict
+
+
+def test_a_position_that_is_not_read_is_shown_with_its_values() -> None:
+    told = Diagnosed(arrays(state="F"), {k: v for k, v in ALL.items() if k != "frozen"})
+    line = told.lines["frozen"]
+    assert line.certainty is None
+    assert line.missing == "if position 5 holds it, name it in `fields`"
+    assert line.samples == ("F",)

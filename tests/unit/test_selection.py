@@ -381,3 +381,16 @@ def test_the_least_size_that_exim_may_have_printed_counts(
 ) -> None:
     selector = Selector.model_validate({"larger_than": larger_than})
     assert bool(select([message(size=read_size(told))], selector)) is chosen
+
+
+def test_what_the_panel_does_not_tell_is_counted_where_it_may_be_meant() -> None:
+    mail = [
+        message("unknown", age=DAY, frozen=None),
+        message("young", age=60, frozen=None),
+        message("meant", age=DAY, frozen=True),
+        message("thawed", age=DAY, frozen=False),
+    ]
+    found = sift(mail, Selector.model_validate({"frozen": True, "older_than": "1h"}))
+    assert [one.id for one in found.chosen] == ["meant"]
+    assert found.untold == {"frozen": 1}
+    assert sift(mail, Selector(everything=True)).untold == {}

@@ -44,7 +44,7 @@ _CODE = re.compile(r"\s*([+-]?\d{1,9})\s*", re.ASCII)
 _MARKUP = re.compile(rb"\s*+<(?:!doctype|html|head|body|!--|\?xml)", re.IGNORECASE)
 _EMPTY = (b"null", b'""', b"[]", b"{}")
 
-_DIALECT_HINT = "Try another `dialect` for this host; `diagnose` shows what the panel answers."
+_DIALECT_HINT = "Try another `dialect` for this host; `diagnose` shows how the reply begins."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,12 @@ def known_beside_a_count(error: PanelError) -> PanelError:
     Login and dialect are right then. PHP's json_encode gives nothing for a list with one byte
     that is no UTF-8, and what the panel prints is empty.
     """
+    if error.reason is Reason.NOT_JSON and not isinstance(error, EmptyBodyError):
+        return PanelError(
+            error.reason,
+            f"{error.message} The url, login and dialect are right: count_msg was answered.",
+            hint="`diagnose` shows how the reply begins; PHP's own log may tell why.",
+        )
     if not isinstance(error, EmptyBodyError):
         return error
     return PanelError(
@@ -166,7 +172,11 @@ def open_envelope(body: bytes, operation: Operation) -> Envelope:
     return Envelope(code, text, key, members)
 
 
-def unexpected(message: str, *, hint: str = "`diagnose` shows the whole reply.") -> PanelError:
+def unexpected(
+    message: str,
+    *,
+    hint: str = "`diagnose` shows how the reply begins, `diagnose --save` keeps it.",
+) -> PanelError:
     """The error for a reply that is JSON but says nothing that is understood."""
     return PanelError(Reason.UNEXPECTED, message, hint=hint)
 
@@ -206,13 +216,13 @@ def _code(members: Members, operation: Operation, text: str) -> int | None:
             raise PanelError(
                 Reason.PANEL_ERROR,
                 f"The panel reports an error of {operation.value} without a code.{quote(text)}",
-                hint="`diagnose` shows the whole reply.",
+                hint="`diagnose` shows how the reply begins, `diagnose --save` keeps it.",
             )
         if isinstance(value, str) and any(map(str.isalpha, value)):
             raise PanelError(
                 Reason.PANEL_ERROR,
                 f"The panel answered {operation.value} with an error in words.{quote(value)}",
-                hint="`diagnose` shows the whole reply.",
+                hint="`diagnose` shows how the reply begins, `diagnose --save` keeps it.",
             )
         code = _whole_number(value)
         if code is None:

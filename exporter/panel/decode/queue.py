@@ -40,6 +40,7 @@ from exporter.panel.decode.recognition import (
     read_headings,
     recognise,
     rows_at_odds,
+    show_key,
 )
 from exporter.panel.decode.table import (
     ColumnReader,
@@ -608,8 +609,10 @@ class _Listing:
         """How each field was read in the rows of the commonest form."""
         if not used:
             sure = Certainty.STRUCTURAL if self.console_rows else None
-            why = "the mail server's own list" if self.console_rows else ""
-            return tuple(FieldReading(name, (), sure, (), why) for name in FIELDS)
+            why = dict.fromkeys(FIELDS, "the list does not show it" if self.console_rows else "")
+            if self.console_rows and self.zone is None and mta_of(self.intake.ids) is Mta.POSTFIX:
+                why["age"] = "the host's `time_zone`: the dates name none"
+            return tuple(FieldReading(name, (), sure, (), why[name]) for name in FIELDS)
         return tuple(_reading(name, used) for name in FIELDS)
 
 
@@ -704,6 +707,13 @@ def _reading(name: str, used: Sequence[_FormInUse]) -> FieldReading:
         if cell is not None and cell not in samples and len(samples) < MAX_SAMPLES:
             samples.append(cell)
     doubts = [doubt for field_, doubt in layout.doubts if field_ == name]
+    read = {key for several in layout.keys.values() for key in several}
+    unread = [key for key in columns if key not in read]
+    if not keys and not candidates and not doubts and 0 < len(unread) <= MAX_SAMPLES:
+        # A person who sees what stands there may know what it is.
+        texts: list[object] = [str(cell) for cell in columns[unread[0]] if cell not in (None, "")]
+        samples = [*dict.fromkeys(texts)][:MAX_SAMPLES]
+        doubts = [f"if {' or '.join(map(show_key, unread))} holds it, name it in `fields`"]
     why = "; ".join([*filter(None, [layout.why.get(name)]), *doubts])
     return FieldReading(name, keys, layout.certainty.get(name), tuple(samples), why, candidates)
 
