@@ -32,7 +32,7 @@ async def test_a_rule_that_is_told_in_the_middle_to_respect_silences_does_so() -
     bench = cast(
         "Any",
         SimpleNamespace(
-            alertmanagers=(silences,),
+            alertmanagers=lambda: (silences,),
             client=client,
             monotonic=lambda: 0.0,
             ends=asyncio.Event(),
