@@ -129,6 +129,9 @@ _NO_MESSAGE = re.compile(
 """Headings, what closes a list, and warnings of the commands, of their logs and their shell."""
 _WARNING = re.compile(r"[^-=_\s].*")
 
+FROZEN_MARK = "*** frozen ***"
+"""Exim's own, behind the sender of a message."""
+
 _CORRUPT = re.compile(r"\*\*\* spool [^*]*\*\*\*(\s+\*\*\* frozen \*\*\*)?")
 _REASON = re.compile(r"\(.*\)")
 _INNER = re.compile(r"\(([^()]{1,40})\)")
@@ -173,6 +176,8 @@ class ConsoleRows:
     """As `read_sender` tells them."""
     recipients: list[object] = field(default_factory=list)
     frozen: list[bool | None] = field(default_factory=list)
+    worded: set[int] = field(default_factory=set)
+    """Positions of the messages that are called frozen by words which Exim does not write."""
     odd: int = 0
     """Messages that are not understood."""
     odd_lines: list[str] = field(default_factory=list)
@@ -608,7 +613,7 @@ class _LineReader:
         elif _REASON.fullmatch(stripped):
             # Postfix tells so why a message waits; under Exim it may be a panel's mark.
             if self._exim and read_frozen(stripped[1:-1], flag=False):
-                self._rows.frozen[-1] = True
+                self._call_frozen(stripped)
         elif self._exim:
             self._read_below_exim(line, stripped)
         else:
@@ -647,6 +652,13 @@ class _LineReader:
         rows.ages[-1] = rows.senders[-1] = rows.recipients[-1] = None
         rows.frozen[-1] = None
 
+    def _call_frozen(self, text: str) -> None:
+        """Take a message for frozen by what a panel writes of it: a guess, but for Exim's mark."""
+        rows = self._rows
+        if not rows.frozen[-1] and FROZEN_MARK not in text:
+            rows.worded.add(len(rows.ids) - 1)
+        rows.frozen[-1] = True
+
     def _append_waiting(self, text: str) -> None:
         """Take the recipients of a message; what else is written there may be its mark.
 
@@ -663,7 +675,10 @@ class _LineReader:
         words = _FIRST_STATE_WORD.search(text)
         state = words and read_frozen(text[words.start() :], flag=False)
         addresses = text[: words.start()].strip() if words else ""
-        rows.frozen[-1] = True if state or rows.frozen[-1] else None
+        if state:
+            self._call_frozen(text)
+        else:
+            rows.frozen[-1] = rows.frozen[-1] or None
         if state is None and ("@" in text or "*" not in text):
             rows.recipients[-1] = None  # some of them might be lost
         elif addresses:

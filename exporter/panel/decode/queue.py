@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from functools import lru_cache
 from io import StringIO
-from itertools import islice
+from itertools import compress, islice
 from operator import attrgetter
 from typing import Any, cast
 
@@ -553,6 +553,7 @@ class _Listing:
 
     def _read_console(self, text: str) -> None:
         reader = ColumnReader(self.now, self.zone)
+        of_words = ColumnReader(self.now, self.zone, frozen_by_words=True)
         before, listed_before, understood = len(self.intake.ids), self.listed, 0
         for rows in read_console(text):
             columns: dict[str, Sequence[object]] = {
@@ -562,7 +563,12 @@ class _Listing:
                 "recipients": rows.recipients,
                 "frozen": rows.frozen,
             }
-            self.intake.add(rows.ids, columns, reader)
+            if rows.worded:
+                by_words = [row in rows.worded for row in range(len(rows.ids))]
+                self._add_those(rows.ids, columns, of_words, by_words)
+                self._add_those(rows.ids, columns, reader, [not worded for worded in by_words])
+            else:
+                self.intake.add(rows.ids, columns, reader)
             self.listed += len(rows.ids) + rows.odd
             understood += len(rows.ids)
             for line in rows.odd_lines[: MAX_SAMPLES - len(self.samples)]:
@@ -573,6 +579,16 @@ class _Listing:
             # Of one list that is how many there are: those that are not understood are the rest.
             self.listed = listed_before + understood
         self.listed = max(self.listed, listed_before + closing)
+
+    def _add_those(
+        self,
+        ids: Sequence[str],
+        columns: Mapping[str, Sequence[object]],
+        reader: ColumnReader,
+        which: Sequence[bool],
+    ) -> None:
+        own = {name: [*compress(column, which)] for name, column in columns.items()}
+        self.intake.add([*compress(ids, which)], own, reader)
 
     # --- the result ----------------------------------------------------------------------------
 

@@ -203,6 +203,9 @@ _CONSOLE = Layout(
 )
 """Of console text: the columns are read already, by Exim's or Postfix's own grammar."""
 
+_WORDED = replace(_CONSOLE, certainty={**_CONSOLE.certainty, "frozen": Certainty.GUESSED})
+"""Of messages of console text that are called frozen by words which are none of that grammar."""
+
 
 class ColumnReader:
     """Reads the columns of rows that share one layout, and says which rows do not fit it.
@@ -213,6 +216,7 @@ class ColumnReader:
         layout: of the rows; None for those of console text, whose senders are read already.
         frozen_values: what the host says that words for the state mean, in small letters; any
             other then tells nothing.
+        frozen_by_words: of console text, whether words that no mail server writes tell the state.
         writes_null: tells whether a null sender is written out anywhere in the list; asked only
             where an empty sender would be one.
     """
@@ -224,11 +228,12 @@ class ColumnReader:
         layout: Layout | None = None,
         *,
         frozen_values: Mapping[str, bool] | None = None,
+        frozen_by_words: bool = False,
         writes_null: Callable[[], bool] = bool,
     ) -> None:
         self._writes_null = writes_null
         self._senders_read = layout is None
-        self._layout = layout = layout or _CONSOLE
+        self._layout = layout = layout or (_WORDED if frozen_by_words else _CONSOLE)
         self._now = now
         self._flag = layout.frozen_flag
         self._guessed = frozenset(
