@@ -137,7 +137,7 @@ def _object(message: QueuedMessage, language: Language) -> dict[str, object]:
         "id": message.id,
         "time": exim_age(message.age),
         "size": exim_size(message.size),
-        "sender": message.sender,
+        "sender": message.sender or "<>",
         "recipients": list(message.recipients),
         "status": _STATUS[language][message.frozen],
     }

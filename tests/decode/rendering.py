@@ -160,3 +160,9 @@ TELLS_DELIVERED = {"exim text", "exim lines", "exim html"}
 
 def reply(detail: Any) -> bytes:
     return json.dumps({"error": 0, "mess": "ok", "detail": detail}).encode()
+
+
+BARE_NULL = {
+    name for name, render in EXIM.items() if render in {objects, numbered_objects, keyed_objects}
+}
+"""Shapes whose null sender is an empty text."""

@@ -58,6 +58,9 @@ def _round_trip(shape: str, render: rendering.Render, messages: list[Message]) -
     if shape not in rendering.TELLS_DELIVERED:
         messages = [replace(message, delivered=()) for message in messages]
     body = rendering.reply(render(messages))
+    if shape in rendering.BARE_NULL and not any(message.sender for message in messages):
+        # Empty senders alone may be what is left of others.
+        messages = [replace(message, sender=None) for message in messages]
     table = decode_queue(body, now=NOW, time_zone=UTC)
     assert table.unparsed == 0, (shape, table.samples)
     told = [replace(message, guessed=frozenset()) for message in table.messages()]

@@ -30,7 +30,7 @@ NOW = 1_700_000_000.0
                     "id": "1kXpJb-0004Uv-7Q",
                     "time": "25h",
                     "size": "2.9K",
-                    "sender": "",
+                    "sender": "<>",
                     "recipients": ["postmaster@example.com"],
                     "status": "Заморожено",
                 },

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import StringIO
 from itertools import compress, islice
 from operator import attrgetter
@@ -458,6 +459,7 @@ class _Listing:
                 layout,
                 frozen_values=self.frozen_values,
                 writes_null=self._writes_null,
+                names_senders=partial(self._names_senders, layout),
             )
             self.forms[form] = _FormInUse(layout, reader, columns)
         return self.forms[form]
@@ -468,15 +470,27 @@ class _Listing:
         The sample of a long list may hold none, nor the rows that are read together.
         """
         if self.writes_null is None:
-            pieces = (
-                _joined(self.raws[start : start + CHUNK_ROWS])
-                for start in range(0, len(self.raws), CHUNK_ROWS)
-            )
             self.writes_null = any(
                 any(sign in piece for sign in _SIGNS_OF_NULL) and _NULL_VALUE.search(piece)
-                for piece in pieces
+                for piece in self._pieces()
             )
         return self.writes_null
+
+    def _names_senders(self, layout: Layout) -> bool:
+        """Whether any row tells a sender that is not empty under the key for it."""
+        (key, *_) = layout.keys["sender"]
+        if isinstance(key, int):
+            return False
+        names = {json.dumps(key), json.dumps(key, ensure_ascii=False)}
+        named = re.compile(
+            b'(?:%s)\\s*:\\s*"[^"]' % b"|".join(re.escape(name.encode()) for name in names)
+        )
+        return any(named.search(piece) for piece in self._pieces())
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The rows as they came, CHUNK_ROWS at a time."""
+        for start in range(0, len(self.raws), CHUNK_ROWS):
+            yield _joined(self.raws[start : start + CHUNK_ROWS])
 
     def _refuse(self, rows: Sequence[object]) -> None:
         rows = [row for row in rows if not (isinstance(row, list | tuple) and read_headings(row))]

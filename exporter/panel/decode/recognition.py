@@ -118,6 +118,8 @@ class Layout:
     which they do not tells nothing."""
     empty_is_null: bool = False
     """Whether an empty sender may be the null sender, in rows that tell all else."""
+    sender_confirmed: bool = False
+    """Whether the host's `fields` say where the sender is."""
     described: str = ""
     """The layout in words."""
 
@@ -419,6 +421,7 @@ class _Recognition:
             self.candidates | self.by_order,
             self._rivals(),
             self._empty_is_null(certainty),
+            self.why.get("sender") == _TOLD,
             self._describe(),
         )
 

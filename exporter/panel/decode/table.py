@@ -219,6 +219,7 @@ class ColumnReader:
         frozen_by_words: of console text, whether words that no mail server writes tell the state.
         writes_null: tells whether a null sender is written out anywhere in the list; asked only
             where an empty sender would be one.
+        names_senders: tells whether any row of the whole list names a sender; likewise.
     """
 
     def __init__(
@@ -230,8 +231,10 @@ class ColumnReader:
         frozen_values: Mapping[str, bool] | None = None,
         frozen_by_words: bool = False,
         writes_null: Callable[[], bool] = bool,
+        names_senders: Callable[[], bool] = bool,
     ) -> None:
         self._writes_null = writes_null
+        self._names_senders = names_senders
         self._senders_read = layout is None
         self._layout = layout = layout or (_WORDED if frozen_by_words else _CONSOLE)
         self._now = now
@@ -340,10 +343,20 @@ class ColumnReader:
             self._sure,
         )
         if not self._senders_read:
-            null = self._layout.empty_is_null and "" in part.senders and not self._writes_null()
+            null = self._layout.empty_is_null and "" in part.senders and self._is_null(part)
             forget_what_nothing_says(part, columns, empty_is_null=null)
         self._take_marks(part, columns)
         return part
+
+    def _is_null(self, part: Part) -> bool:
+        """Whether an empty sender is the null sender.
+
+        Not where that is written out somewhere; nor where the list names no sender at all, unless
+        a person has confirmed where it stands: PHP's strip_tags leaves nothing of `<a@b.example>`.
+        """
+        if self._writes_null():
+            return False
+        return self._layout.sender_confirmed or any(part.senders) or self._names_senders()
 
     def misfits(self, columns: Mapping[str, Sequence[object]], part: Part) -> set[int]:
         """The rows in which a cell does not fit what its column holds."""
