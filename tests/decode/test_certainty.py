@@ -339,3 +339,20 @@ def test_recipients_told_as_one_of_several_places_are_unknown(more: list[str]) -
     assert alone.recipients == [("bob@example.net",), ("dan@example.net",)]
     far = table([[*ROW, "2.9K", "eve@example.net"]], fields=fields)
     assert far.recipients == [("bob@example.net",)]
+
+
+@pytest.mark.parametrize("odd_first", [True, False])
+@pytest.mark.parametrize("many", [300, 5000])
+def test_of_an_id_no_row_is_understood_when_one_tells_its_sender_in_two_ways(
+    many: int, odd_first: bool
+) -> None:
+    rows: list[dict[str, object]] = [
+        {"id": f"1kXpJb-{number:06d}-7Q", "time": "4d", "sender": sender, "from": sender}
+        for number in range(many)
+        for sender in [f"u{number}@example.org"]
+    ]
+    odd = rows[37] | {"sender": "<>"}
+    rows[37:38] = [odd, rows[37]] if odd_first else [rows[37], odd]
+    told = table(rows)
+    assert "1kXpJb-000037-7Q" not in told.ids
+    assert (len(told), told.unparsed) == (many - 1, 2)

@@ -432,6 +432,8 @@ class _Listing:
     ) -> list[str | None]:
         """The ids, None where the row tells one field in two ways: then it is not understood."""
         for row in rows_at_odds(layout, columns, self.now) if layout.rivals else ():
+            if (id_ := ids[row]) is not None:
+                self.intake.spoil(id_)
             ids[row] = None
         return ids
 

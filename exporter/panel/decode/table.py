@@ -451,6 +451,12 @@ class Intake:
             self._take_again(*_chosen(again, ids, columns), reader)
         return sorted(refused)
 
+    def spoil(self, id_: str) -> None:
+        """Let no row of this id be understood: one of them tells one thing in two ways."""
+        self.known.add(id_)
+        self.spoiled.add(id_)
+        self.repeated.add(id_)
+
     def _take(
         self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
     ) -> list[int]:
