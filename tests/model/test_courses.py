@@ -76,7 +76,8 @@ def test_a_clock_that_is_set_makes_a_cooldown_neither_longer_nor_shorter(
         polls(machine, passed)
         assert len(begun(machine, "frost")) == begins
         if passed == 60 and begins == 1:
-            machine._jump(jump)
+            # The panels' with it: while ours alone is wrong nothing acts.
+            machine._jump(jump, panels=True)
         machine._server("mx1").queue.clear()
 
 
@@ -108,6 +109,7 @@ A_WHILE = 90_000
 def set_out(machine: Remediation) -> None:
     """A day later six frozen messages wait among others, which a rule deletes by id."""
     machine.world.passes(A_WHILE)
+    machine.world.ahead = 0.0  # by then the panels' clocks and ours agree again
     for server in machine.servers.values():
         server.queue.clear()
         server.changes.clear()

@@ -107,7 +107,9 @@ class Spot:
 
     @property
     def host(self) -> dict[str, Any]:
-        keys: dict[str, Any] = {"name": self.name, "url": f"https://{self.where}.example.com:8000"}
+        # No two processes that run this at once may take each other's panels for theirs.
+        url = f"https://{self.where}.p{os.getpid()}.example.com:8000"
+        keys: dict[str, Any] = {"name": self.name, "url": url}
         keys |= {"username": "u", "password": "p", "collectors": ["queue", "clamav"]}
         if self.pin:
             keys["tls"] = {"fingerprint_sha256": self.pin}

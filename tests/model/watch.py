@@ -815,9 +815,14 @@ class Watcher:
             return
         settled = "settled" in entry.detail
         if self._rules[entry.rule].verify is None or settled:
-            if left - run.omitted and entry.action != "retry":
-                yield f"{left - run.omitted} are still there"
-            if entry.action == "service_on" and not self._servers[entry.panel].running:
+            stopped = "stopped_by" in entry.detail
+            meant = left - run.omitted
+            if stopped:  # what it had not asked for yet is still there
+                meant &= {*run.asked} if "" not in run.asked else meant
+            if meant and entry.action != "retry":
+                yield f"{meant} are still there"
+            runs = self._servers[entry.panel].running or (stopped and not run.asked)
+            if entry.action == "service_on" and not runs:
                 yield "it does not run"
         beyond = run.gone - run.plan.keys()
         if beyond and not settled:

@@ -18,8 +18,8 @@ from typing import Any, Protocol, TypeVar
 from exporter.config.models import HostConfig
 from exporter.journal import Journal, JournalError
 from exporter.journal.thread import JournalThread
-from exporter.panel.client import PanelReply
-from exporter.panel.errors import PanelError
+from exporter.panel.client import Before, PanelReply
+from exporter.panel.errors import NotSentError, PanelError
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
 from exporter.snapshot import PanelId, Reason
 from exporter.standin import console
@@ -426,7 +426,11 @@ class Panel:
         command: MessageCommand | ServiceCommand | None = None,
         force: bool = False,  # noqa: ARG002 - as the real one has it
         timeout: float | None = None,  # noqa: ARG002, ASYNC109 - as the real one has it
+        before: Before | None = None,
     ) -> PanelReply:
+        await asyncio.sleep(0)  # until there is a slot and a connection
+        if before is not None and not await before():
+            raise NotSentError
         body = await self._server.request(operation, message_id, command)
         return PanelReply(operation, body, 0.0, 200)
 
