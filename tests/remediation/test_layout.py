@@ -306,7 +306,7 @@ async def test_an_outcome_that_could_not_be_verified_for_a_guess_names_the_field
     (outcome,) = site.journal(Kind.OUTCOME)
     assert outcome.outcome == "verify_failed"
     assert "What verify expects did not come true. On mx1 `sender` is only guessed" in outcome.text
-    assert "`diagnose mx1 --write`" in outcome.text
+    assert "see `diagnose mx1`" in outcome.text
     assert outcome.detail["guessed"] == ["sender"]
 
 

@@ -405,7 +405,10 @@ async def test_what_is_under_way_on_a_host_that_leaves_ends_with_an_outcome(
     assert set(asked) < set(ids)
     (outcome,) = site.journal(Kind.OUTCOME)
     assert (outcome.host, outcome.panel) == ("mx1", panel_of(panel))
-    assert outcome.outcome != "ok", outcome.text
+    assert outcome.outcome == "ok", "it was stopped by intent, and all that was asked for is done"
+    stopped = outcome.detail["stopped_by"]
+    assert isinstance(stopped, dict)
+    assert stopped["guard"] == "condition", outcome.text
     assert outcome.detail["gone"] == 60 - await queue.count() == len(asked)
     assert changing(other) == []
     assert logs.bugs == []

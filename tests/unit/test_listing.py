@@ -147,6 +147,8 @@ def test_in_every_shape_it_means_what_the_selector_means(
     messages: list[Message], selector: Selector, shape: str
 ) -> None:
     body = reply(rendering.EXIM[shape](messages))
+    if shape in rendering.BARE_NULL and not any(m.sender for m in messages):
+        messages = [replace(m, sender=None) for m in messages]
     shown = read(body, selector, count=len(messages), guesses=True)
     assert shown.is_whole
     meant = [m.id for m in select(messages, selector)]
