@@ -155,12 +155,21 @@ class Figures:
         fields = [_MADE_OF.get(c.figure, frozenset()) & self._guessed for c in conditions]
         return in_order(frozenset[str]().union(*fields))
 
-    def hold(self, conditions: Iterable[Condition], *, certain: bool = False) -> bool | None:
+    def hold(
+        self,
+        conditions: Iterable[Condition],
+        service: str | None = None,
+        *,
+        certain: bool = False,
+    ) -> bool | None:
         """Whether all conditions hold; None when none surely fails but one cannot be told.
 
-        None on a service that is not installed holds: it is neither up nor down. With `certain`
-        a figure that is made of a guess is not known, whatever it is.
+        None on a service that is not installed holds: it is neither up nor down; nor does any
+        of a rule that switches that `service`. With `certain` a figure that is made of a guess is
+        not known, whatever it is.
         """
+        if service is not None and self.is_not_installed(service):
+            return False
         unsure = False
         for condition in conditions:
             if condition.figure == "service_up" and self.is_not_installed(condition.label):
@@ -205,10 +214,7 @@ def holds(
     With the `service` that a rule switches they do not where it is not installed. With
     `certain`, as everything that acts must have it, a figure made of a guess is unsure.
     """
-    figures = Figures(snapshot)
-    if service is not None and figures.is_not_installed(service):
-        return False
-    return figures.hold(conditions, certain=certain)
+    return Figures(snapshot).hold(conditions, service, certain=certain)
 
 
 def failures_behind(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> tuple[Failure, ...]:

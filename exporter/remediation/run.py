@@ -28,7 +28,7 @@ from exporter.remediation.plan import Plan, Verdict, plan_of
 from exporter.remediation.silence import silence_of
 from exporter.remediation.under_way import UnderWay
 from exporter.remediation.work import EVERYTHING, Bench, Deed, OnAnswer, Work, settle
-from exporter.rules import Figures, failures_behind, holds, readings
+from exporter.rules import Figures, failures_behind, readings
 from exporter.snapshot import HostGoneError, HostSnapshot
 
 TRIES_TO_BEGIN = 100
@@ -223,7 +223,7 @@ class _Run:
     ) -> None:
         """The rule's `when`, by a poll that is no older than the run; a guess is no knowledge."""
         figures, when = Figures(snapshot), self.rule.when
-        verdict = holds(snapshot, when, self.rule.service, certain=True)
+        verdict = figures.hold(when, self.rule.service, certain=True)
         if verdict is True:
             return
         if verdict is None and figures.hold(when) is not None:

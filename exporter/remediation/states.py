@@ -12,7 +12,7 @@ from exporter.config.remediation import RemediationRule
 from exporter.remediation.guards import Block
 from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
-from exporter.rules import Clock, Figures, holds, readings
+from exporter.rules import Clock, Figures, readings
 from exporter.snapshot import HostSnapshot
 
 
@@ -75,7 +75,7 @@ class RuleState:
     def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
         """Take in a poll at monotonic time `now`; who wants the rule to act, None when nobody."""
         figures = Figures(snapshot)
-        verdict = holds(snapshot, rule.when, rule.service, certain=True) if rule.when else False
+        verdict = figures.hold(rule.when, rule.service, certain=True) if rule.when else False
         tripped = self.clock.follow(now, verdict=verdict)
         guess = figures.hold(rule.when) if verdict is None else verdict
         guessed = self.guesses.follow(now, verdict=guess) and verdict is None
