@@ -110,19 +110,6 @@ async def service_state(client: PanelClient, service: str) -> ServiceState:
     return await ask(client, operation, read, command=ServiceCommand.STATUS)
 
 
-async def on_each(
-    client: PanelClient,
-    command: MessageCommand,
-    messages: Sequence[Message],
-    *,
-    parallel: int,
-    on_answer: OnAnswer,
-) -> list[Answer]:
-    """controll_msg for each message, as `Sender` does; what was not sent is `not_asked`."""
-    sender = Sender(client, command, parallel=parallel, on_answer=on_answer)
-    return with_the_rest(await sender.send(messages), messages)
-
-
 def with_the_rest(answers: Sequence[Answer], messages: Sequence[Message]) -> list[Answer]:
     """The answers, and `not_asked` for each message that has none."""
     answered = {answer.message_id for answer in answers}

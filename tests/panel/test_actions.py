@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from exporter.config.models import HostConfig, PollConfig
-from exporter.panel.client import PanelPool
+from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
 from exporter.remediation import actions
-from exporter.remediation.actions import MAX_LOST_IN_A_ROW, Answer
+from exporter.remediation.actions import MAX_LOST_IN_A_ROW, Answer, Sender, with_the_rest
 from exporter.snapshot import (
     Message,
     Reason,
@@ -28,6 +28,19 @@ from tests.panel.servers import Behaviour, Peer, RawPanel, Request, ServeRaw, an
 MakeHost = Callable[..., HostConfig]
 Reply = Callable[[Request], Awaitable[bytes | None]]
 """What a panel answers to one request; None: it closes the connection instead."""
+
+
+async def on_each(
+    client: PanelClient,
+    command: MessageCommand,
+    plan: Sequence[Message],
+    *,
+    parallel: int,
+    on_answer: Callable[[Answer], Awaitable[bool]],
+) -> list[Answer]:
+    """What came of each message of a plan, sent in one batch."""
+    sender = Sender(client, command, parallel=parallel, on_answer=on_answer)
+    return with_the_rest(await sender.send(plan), plan)
 
 
 def messages(count: int) -> list[Message]:
@@ -96,7 +109,7 @@ def each(pool: PanelPool, host: MakeHost) -> Each:
         parallel: int = 1,
         on_answer: Callable[[Answer], Awaitable[bool]] | None = None,
     ) -> list[Answer]:
-        return await actions.on_each(
+        return await on_each(
             pool.client(host(panel)),
             command,
             plan,
@@ -179,7 +192,7 @@ async def test_so_many_are_under_way_at_once_and_no_more(
     panel, plan = await serve(replying(reply)), messages(6)
     async with PanelPool(PollConfig(timeout="9s", requests_per_host=16)) as pool:
         client = pool.client(host(panel))
-        answers = await actions.on_each(
+        answers = await on_each(
             client, MessageCommand.DELETE, plan, parallel=parallel, on_answer=Listener()
         )
     assert highest == most
@@ -353,11 +366,14 @@ class WrittenNotError(Exception):
 async def test_what_the_listener_raises_is_raised_when_requests_under_way_have_ended(
     serve: ServeRaw, each: Each
 ) -> None:
-    plan, raised = messages(9), asyncio.Event()
+    plan, arrived, raised = messages(9), asyncio.Event(), asyncio.Event()
 
     async def reply(request: Request) -> bytes:
         if request.form["id"] == plan[1].id:
+            arrived.set()
             await raised.wait()
+        else:
+            await arrived.wait()  # both are under way
         return removed(request)
 
     panel = await serve(replying(reply))
