@@ -16,9 +16,21 @@ NOW = 1_795_489_200.0
 Render = Callable[[Sequence[Message]], Any]
 
 
+def rounded_age(seconds: float) -> int:
+    """The age that Exim's text for it tells, in seconds."""
+    minutes = int(seconds // 60)
+    if minutes <= 90:
+        return 60 * minutes
+    hours = (minutes + 30) // 60
+    return 3600 * hours if hours <= 72 else 86400 * ((hours + 12) // 24)
+
+
 def _age_text(message: Message) -> str:
     assert message.age is not None
-    return f"{message.age / 60:.0f}m"
+    age = int(message.age)
+    if age <= 90 * 60:
+        return f"{age // 60}m"
+    return f"{age // 3600}h" if age <= 72 * 3600 else f"{age // 86400}d"
 
 
 def _arrival(message: Message) -> int:

@@ -7,6 +7,7 @@ import string
 from hypothesis import strategies as st
 
 from exporter.snapshot import Message
+from tests.decode.rendering import rounded_age
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _BASE52 = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
@@ -37,7 +38,7 @@ def messages(ids: st.SearchStrategy[str], *, delivered: bool) -> st.SearchStrate
     message = st.builds(
         Message,
         ids,
-        age=st.integers(0, 10_000).map(lambda minutes: minutes * 60.0),
+        age=st.integers(0, 10_000).map(lambda minutes: float(rounded_age(minutes * 60))),
         size=st.integers(100, 10**7),
         sender=st.one_of(st.just(""), addresses),
         recipients=recipients.map(tuple),

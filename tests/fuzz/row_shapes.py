@@ -18,7 +18,7 @@ from exporter.standin.queue import QueuedMessage
 from tests.decode import rendering
 from tests.fuzz.console import Console, blocks, postfix_date, postfix_id
 from tests.fuzz.shown import Shape, Shown
-from tests.fuzz.truth import NOW, Letter
+from tests.fuzz.truth import NOW, Letter, long_queue
 
 Cell = Callable[[Letter, Random], Any]
 
@@ -625,6 +625,59 @@ def _table_stripped(letters: Sequence[Letter], pick: Random) -> Shown:
     )
 
 
+def _lengthened(letters: Sequence[Letter], pick: Random) -> Sequence[Letter]:
+    """Now and then a list of 300 or of 5,000 rows."""
+    odd = pick.random()
+    if odd > 0.01:
+        return letters
+    return long_queue(pick, 5000 if odd < 0.0005 else 300, exim=letters[0].is_exim)
+
+
+def _two_keys(letters: Sequence[Letter], pick: Random) -> Shown:
+    """Two keys for one field: they agree, or one of them is empty in some rows."""
+    letters = _lengthened(letters, pick)
+    rows, exact = _objects(letters, pick)
+    name = pick.choice(("age", "size", "sender", "recipients", "frozen", "flag"))
+    cells, exact_again = _cells(letters, pick)
+    key = pick.choice([key for key in KEYS[name] if key not in rows[0]])
+    salt, empty = pick.randrange(10**9), pick.choice((0.0, 0.0, 0.5, 1.0))
+    if name in ("frozen", "flag") or rows[0].keys().isdisjoint(KEYS[name]):
+        empty = 0.0  # an empty one would say something wrong
+    first = pick.random() < 0.5
+    both = []
+    for letter, row in zip(letters, rows, strict=True):
+        value = "" if pick.random() < empty else _cell(cells[name], letter, name, salt)
+        both.append({key: value} | row if first else row | {key: value})
+    return Shown(both, letters, exact & exact_again, damaged=True)
+
+
+_NULL = Letter("", 0, 0, "", ())
+
+
+def _blank_beside_null(letters: Sequence[Letter], pick: Random) -> Shown:
+    """Null senders are written out; a blank one is of a message whose sender was not found."""
+    letters = _lengthened(letters, pick)
+    null = pick.choice(("null written", "brackets", "brackets escaped", "daemon", "login"))
+    cells, exact = _cells(letters, pick)
+    cells["sender"] = SENDERS[null]
+    salt = pick.randrange(10**9)
+    names = ["id", "age", "size", "sender", "recipients", "frozen"]
+    for name in pick.sample(["age", "size", "recipients", "frozen"], pick.choice((0, 1, 2))):
+        names.remove(name)
+    lost = pick.choice((0.1, 0.5, 0.9))
+    rows = []
+    for letter in letters:
+        row = {KEYS[name][0]: _cell(cells[name], letter, name, salt) for name in names}
+        if letter.readable and pick.random() < lost:
+            row[KEYS["sender"][0]] = ""
+            if not letter.sender:
+                continue
+        rows.append((letter, row))
+    if all(row[KEYS["sender"][0]] != cells["sender"](_NULL, pick) for _, row in rows):
+        return _as_objects(letters, pick)
+    return Shown([row for _, row in rows], [letter for letter, _ in rows], exact)
+
+
 def _mixed(letters: Sequence[Letter], pick: Random) -> Shown:
     """Rows of several kinds."""
     objects, exact = _objects(letters, pick)
@@ -677,11 +730,11 @@ def _contradicting(letters: Sequence[Letter], pick: Random) -> Shown:
 
 
 def _rendered(render: rendering.Render, *, shows_delivered: bool) -> Shape:
-    """A shape of the decoders' round trips: ages are whole minutes or seconds there."""
+    """A shape of the decoders' round trips: ages are those that Exim's texts tell."""
 
     def shape(letters: Sequence[Letter], _pick: Random) -> Shown:
         whole = [
-            replace(letter, age=letter.age // 60 * 60, generated=(), fault="")
+            replace(letter, age=rendering.rounded_age(letter.age), generated=(), fault="")
             for letter in letters
             if letter.recipients
         ]
@@ -753,6 +806,8 @@ SHAPES: Mapping[str, Shape] = {
     "html table with headings": _html_table_with_headings,
     "tabs": _tabs,
     "table stripped": _table_stripped,
+    "two keys for a field": _two_keys,
+    "blank beside the null sender": _blank_beside_null,
     "mixed rows": _mixed,
     "rows that contradict": _contradicting,
 }

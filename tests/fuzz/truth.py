@@ -65,10 +65,19 @@ class Letter:
 
 def queue(pick: random.Random, most: int = 7) -> list[Letter]:
     """A queue of one mail server; nothing in it twice."""
-    kind = pick.choice(KINDS)
+    return _queue(pick.choice(KINDS), pick, pick.choice((1, 1, 2, 2, 3, 3, 4, 5, most)))
+
+
+def long_queue(pick: random.Random, count: int, *, exim: bool) -> list[Letter]:
+    """A queue of about so many messages, of Exim or of Postfix."""
+    kinds = [kind for kind in KINDS if kind.startswith("exim") is exim]
+    return _queue(pick.choice(kinds), pick, count)
+
+
+def _queue(kind: Ids, pick: random.Random, count: int) -> list[Letter]:
     letters: dict[str, Letter] = {}
     usual = [_address(pick) for _ in range(3)]
-    for _ in range(pick.choice((1, 1, 2, 2, 3, 3, 4, 5, most))):
+    for _ in range(count):
         letter = _letter(kind, pick, usual)
         letters[letter.id] = letter
     return [*letters.values()]

@@ -50,8 +50,12 @@ _BEFORE_HEADER = 8
 _WEEKDAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _DATE = rf"{_WEEKDAY} [A-Z][a-z]{{2}} [ \d]?\d \d\d:\d\d:\d\d"
 _NO_STATE = "".join(rf"(?!{word}\))" for word in FROZEN_WORDS if word.isascii())
+_AGE = r"\d{1,2}+[smhw]|\d{1,5}+d"
+"""How Exim writes ages: up to 90 minutes, then up to 72 hours, then days (`queue.c`,
+`queue_list`). More digits are those of a number that stands right before."""
+_EXIM_AGE = re.compile(_AGE, re.ASCII)
 _EXIM_MESSAGE = re.compile(
-    rf"^ {{0,3}}+(\d++[smhdw]) {{1,8}}+(?:([\d.]++[KMG]?+) )?+({EXIM_ID}){SPOOL_SUFFIX}"
+    rf"^ {{0,3}}+({_AGE}) {{1,8}}+(?:([\d.]++[KMG]?+) )?+({EXIM_ID}){SPOOL_SUFFIX}"
     rf" <((?:{SIMPLE_ADDRESS})?+)>(?: \({_NO_STATE}[a-z0-9_.-]++\))?+( \*\*\* frozen \*\*\*)?+\n"
     rf"((?: *+(?:\+?D )?{SIMPLE_ADDRESS}\n)++)(?:\n|(?= {{0,3}}\d++[smhdw] )|\Z)",
     re.MULTILINE | re.ASCII,
@@ -530,15 +534,14 @@ class _LineReader:
     # --- the lines of one message ----------------------------------------------------------
 
     def _append_exim(self, header: re.Match[str]) -> None:
-        age, size, message_id, rest = header.groups()
-        size = size if age else None  # Exim tells both or neither
+        age, size, message_id, rest = _exim_groups(header)
         if rest is None:
             self._append(message_id, age, size, None, None, frozen=None)
             # Without a sender none of Exim's lines below tells anything of it.
             self._below, self._above = _Below.LOST, None
             return
         if rest[0] != "<":
-            self._append_bare(header)
+            self._append_bare(message_id, age, size, rest)
             return
         # A quoted sender may hold the mark, too: only behind the closing bracket it is one.
         sender = _EXIM_SENDER.fullmatch(rest.rstrip())
@@ -551,19 +554,17 @@ class _LineReader:
         # Nor does a line tell it that goes on as none of Exim's does.
         frozen = True if sender[3] else None if login_like_mark or sender[4] else False
         told = read_sender(sender[1])
-        if sender[4] and not any(sign in sender[4] for sign in "@*(") and not _is_state(sender[4]):
+        if sender[4] and not _continues(sender[4]):
             told = None  # words that Exim does not write: that may be any address
         self._append(message_id, age, size, told, self._waiting, frozen=frozen)
         if sender[4]:
             self._append_waiting(sender[4])
 
-    def _append_bare(self, header: re.Match[str]) -> None:
+    def _append_bare(self, message_id: str, age: str | None, size: str | None, rest: str) -> None:
         """A header without brackets: an address is the sender only if recipients follow below.
 
         A mark that is not there tells nothing: the line is not as Exim writes it.
         """
-        age, size, message_id, rest = header.groups()
-        size = size if age else None
         sender = _BARE_SENDER.fullmatch(rest.rstrip())
         told = sender[1] if sender is not None else None
         frozen = True if sender is not None and sender[2] else None
@@ -708,6 +709,21 @@ def _is_one(line: str) -> bool:
         return sender is not None and not sender[4]
     header = _POSTFIX_HEADER.fullmatch(line.rstrip())
     return header is not None and read_sender(header[4]) is not None
+
+
+def _exim_groups(header: re.Match[str]) -> tuple[str | None, str | None, str, str | None]:
+    """Age, size, id and the rest of a header: Exim writes both age and size, or neither."""
+    age, size, message_id, rest = header.groups()
+    if age is None:
+        return None, None, message_id, rest
+    return (age if _EXIM_AGE.fullmatch(age) else None), size, message_id, rest
+
+
+def _continues(rest: str) -> bool:
+    """Whether what stands behind a sender may: recipients, a state or a mark."""
+    if any(sign in rest for sign in "*("):
+        return True
+    return read_recipients(rest) is not None if "@" in rest else _is_state(rest)
 
 
 def _is_state(text: str) -> bool:

@@ -330,7 +330,16 @@ def _rows_at_odds(
         for row, (one, two) in enumerate(zip(first, other, strict=True))
         if one != two or type(one) is not type(two)
     }
-    return {row for row in unlike if len(_distinct([read(columns[key][row]) for key in keys])) > 1}
+    return {row for row in unlike if _disagree([columns[key][row] for key in keys], read)}
+
+
+def _disagree(cells: Sequence[object], read: Callable[[object], object]) -> bool:
+    told = [read(cell) for cell in cells]
+    if "" in told and any(
+        value is None and cell not in (None, "") for value, cell in zip(told, cells, strict=True)
+    ):
+        return True  # no sender beside one that is not understood
+    return len(_distinct(told)) > 1
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -617,6 +626,8 @@ class _Recognition:
             if self._some(key, cells.SIZE_UNIT)
             and self._half(key, cells.SIZE)
             and not self._half(key, cells.DURATION)
+            # `7275039B` may be the id once more that is the row's key.
+            and not (self.question.keyed and self._half(key, cells.MIXED_ID))
         ]
         if self._take_unnamed("size", found, lambda _: "values with units"):
             return

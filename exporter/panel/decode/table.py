@@ -605,13 +605,13 @@ def forget_what_nothing_says(
     if not states:
         return
     guessed = frozenset[str]().union(*set(part.guessed))
-    # Any number may be taken for a size: that is no reason to believe what a name tells.
-    weak = "size" if "size" in guessed and "frozen" not in guessed else ""
-    if "size" in columns and not weak and None not in part.sizes:
+    # A guess is no reason to believe what a name says.
+    weak = guessed if "frozen" not in guessed else frozenset[str]()
+    if "size" in columns and "size" not in weak and None not in part.sizes:
         return
     names = [name for name in ("size", "sender", "recipients") if name in columns] or ["age"]
     read = _told_columns(part)
-    speaking = [read[name] for name in names if name in columns and name != weak]
+    speaking = [read[name] for name in names if name in columns and name not in weak]
     if any(all(column) for column in speaking):
         return
     for row, state in enumerate(states):

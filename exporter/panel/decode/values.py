@@ -415,8 +415,8 @@ def read_frozen(value: object, *, flag: bool) -> bool | None:
     if not isinstance(value, str) or len(value) > 1000:
         return None
     word = state_word(value)
-    if not word and ("*" in value or "=" in value):
-        return None  # half of Exim's mark; a picture, whose name or style says what it means
+    if not word and ("*" in value or "<" in value):
+        return None  # half of Exim's mark; tags without a word, as of a picture
     state = _STATES.get(word)
     return _FLAGS.get(word) if state is None and flag else state
 
