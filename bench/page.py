@@ -18,18 +18,18 @@ from playwright.sync_api import sync_playwright
 
 from bench.samples import fleet, snapshot
 from bench.timing import RUNS, Result, milliseconds
-from exporter.alerting.alarms import Alarms
-from exporter.alerting.outcomes import Outcomes
-from exporter.history import History
-from exporter.remediation.tally import Tally
-from exporter.web.pages.board import Board
-from exporter.web.pages.choice import Choice
+from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.evaluator import AlertEvaluator
+from exporter.fleet.history import History
+from exporter.journal.projection import JournalProjection
+from exporter.web.pages.change_feed import ChangeFeed
 from exporter.web.pages.fleet import Fleet
+from exporter.web.pages.fleet_filter import FleetFilter
 from exporter.web.pages.live import FLEET, Live
+from exporter.web.pages.page_data import PageData
 from exporter.web.pages.render import Renderer, page
 from exporter.web.pages.routes import STATIC
-from exporter.web.pages.sources import Sources
-from exporter.web.pages.words import words
+from exporter.web.pages.translator import words
 
 HOSTS = 500
 POLLS = 120
@@ -53,18 +53,26 @@ def measure() -> list[Result]:
     return asyncio.run(_made(board)) + asyncio.run(_told(board)) + _seen(board)
 
 
-def _board() -> Board:
+def _board() -> ChangeFeed:
     store, histories, now = fleet(HOSTS), dict[str, History](), time.time()
     for number, record in enumerate(store):
         history = histories[record.host.name] = History()
         for poll in range(POLLS):
             at = now - 60 * (POLLS - 1 - poll)
             history.add(replace(snapshot(record.host.name, number + poll), at=at))
-    sources = Sources(store, histories, Alarms(), Outcomes(), Tally(), lambda _: (), time.time)
-    return Board(sources)
+    sources = PageData(
+        store,
+        histories,
+        AlertEvaluator(),
+        DeliveryStats(),
+        JournalProjection(),
+        lambda _: (),
+        time.time,
+    )
+    return ChangeFeed(sources)
 
 
-async def _made(board: Board) -> list[Result]:
+async def _made(board: ChangeFeed) -> list[Result]:
     """What a page takes to make while every row has changed, and how large it is."""
     shown, english = Fleet(board, Renderer.made()), words("en")
     times, stalls, html = list[float](), list[float](), ""
@@ -74,7 +82,7 @@ async def _made(board: Board) -> list[Result]:
         longest = [0.0]
         watch = asyncio.create_task(_watch(longest))
         begin = time.perf_counter()
-        html = await shown.page(Choice(), english)
+        html = await shown.page(FleetFilter(), english)
         times.append(time.perf_counter() - begin)
         await asyncio.sleep(0)
         watch.cancel()
@@ -108,7 +116,7 @@ async def _watch(longest: list[float]) -> None:
         longest[0] = max(longest[0], time.perf_counter() - begin)
 
 
-async def _told(board: Board) -> list[Result]:
+async def _told(board: ChangeFeed) -> list[Result]:
     """How large a live update is, as it goes to one page over loopback."""
     shown = Fleet(board, Renderer.made())
     live = Live(board, shown)
@@ -171,12 +179,12 @@ async def _serving(routes: Iterable[web.AbstractRouteDef]) -> AsyncIterator[str]
 
 
 @contextmanager
-def _served(board: Board) -> Iterator[str]:
+def _served(board: ChangeFeed) -> Iterator[str]:
     """The page on loopback, from a thread: the browser's driver blocks this one."""
     shown, ready, stop = Fleet(board, Renderer.made()), SimpleQueue[str](), SimpleQueue[None]()
 
     async def show(request: web.Request) -> web.Response:
-        return page(request, await shown.page(Choice(), words("en")))
+        return page(request, await shown.page(FleetFilter(), words("en")))
 
     async def serve() -> None:
         async with _serving([web.get("/", show), web.static("/static", STATIC)]) as url:
@@ -192,7 +200,7 @@ def _served(board: Board) -> Iterator[str]:
         thread.join()
 
 
-def _seen(board: Board) -> list[Result]:
+def _seen(board: ChangeFeed) -> list[Result]:
     """When the browser paints it for the first time."""
     paints: list[float] = []
     with _served(board) as url, sync_playwright() as driver:

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from exporter.config.models import HostConfig
+from exporter.fleet.store import Store
 from exporter.snapshot import (
     AGE_BUCKETS,
     TOP_DOMAINS,
@@ -25,7 +26,6 @@ from exporter.snapshot import (
     Reason,
     ServiceState,
 )
-from exporter.store import Store
 
 
 def fleet(hosts: int) -> Store:

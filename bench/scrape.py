@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from bench.samples import Prebuilt, comparable, fleet, snapshot
 from bench.timing import Result, compared, paired
+from exporter.fleet.store import Store
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.page import MetricsPage
-from exporter.store import Store
 
 
 def measure() -> list[Result]:

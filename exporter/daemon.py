@@ -16,15 +16,17 @@ import structlog
 from aiohttp import web
 
 from exporter import __version__, systemd
-from exporter.alerting.centre import Centre
+from exporter.alerting.service import AlertingService
 from exporter.config.advice import is_loopback
 from exporter.config.document import ConfigError
 from exporter.config.models import HostConfig, split_address
 from exporter.config.selectors import Selector
-from exporter.history import History
-from exporter.hostlock import announce_journal
+from exporter.fleet.history import History
+from exporter.fleet.store import Store, fleet_skew, known_skews
+from exporter.fleet.transitions import HostTransitions
+from exporter.journal.host_lock import announce_journal
+from exporter.journal.projection import JournalProjection
 from exporter.journal.thread import JournalThread
-from exporter.listing import Listing, ask_listing
 from exporter.logs import configure_logs
 from exporter.metrics.alerting import AlertingCollector
 from exporter.metrics.own import OwnMetrics
@@ -33,21 +35,19 @@ from exporter.metrics.remediation import RemediationCollector
 from exporter.panel.client import PanelPool, raise_file_limit
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
-from exporter.poller import Poller
-from exporter.remediation.desk import Desk
-from exporter.remediation.tally import Tally
+from exporter.polling.poller import Poller
+from exporter.remediation.controller import RemediationController
+from exporter.remediation.listing import Listing, ask_listing
 from exporter.snapshot import Failure, HostGoneError, HostSnapshot
 from exporter.startup import Usable, load_everything
-from exporter.store import Store, fleet_skew, known_skews
-from exporter.transitions import HostTransitions
+from exporter.web.access_control import MAX_BODY_BYTES
 from exporter.web.app import Served, StoppingError, add_routes
-from exporter.web.gate import MAX_BODY_BYTES
+from exporter.web.host_header import HostHeaderCheck
 from exporter.web.listener import ListenError, Listeners
-from exporter.web.names import OwnNames
-from exporter.web.pages.acts import Acts
-from exporter.web.pages.board import Board
+from exporter.web.pages.change_feed import ChangeFeed
+from exporter.web.pages.page_actions import PageActions
+from exporter.web.pages.page_data import PageData
 from exporter.web.pages.routes import Pages
-from exporter.web.pages.sources import Sources
 from exporter.web.remediation import RemediationRoutes
 from exporter.web.watch import FileWatch
 
@@ -95,8 +95,8 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._store = Store()
         self._own = OwnMetrics()
-        self._tally = Tally()
-        self._own.registry.register(RemediationCollector(self._tally))
+        self._projection = JournalProjection()
+        self._own.registry.register(RemediationCollector(self._projection))
         self._page = MetricsPage(self._store, self._own.registry, time.time)
         self._transitions: dict[str, HostTransitions] = {}
         self._histories: dict[str, History] = {}
@@ -105,7 +105,7 @@ class Daemon:
         self._may_act = ""
         self._missed_told = -math.inf
         self._missed_at = -math.inf
-        self._names = OwnNames()
+        self._names = HostHeaderCheck()
 
     def stop(self) -> None:
         """Ask the daemon to end; `run` returns when it has.
@@ -139,55 +139,62 @@ class Daemon:
                 said = announce_journal(self._file, config.state.path)
                 if said is not None:
                     stack.callback(os.close, said)
-                self._centre = Centre(journal, self._tally, clock=self._clock)
-                self._desk = Desk(
+                self._alerting_service = AlertingService(
+                    journal, self._projection, clock=self._clock
+                )
+                self._controller = RemediationController(
                     journal,
                     self._pool,
                     decoder,
                     self._poller.poll_anew,
-                    tally=self._tally,
-                    alertmanagers=self._centre.alertmanagers,
+                    projection=self._projection,
+                    alertmanagers=self._alerting_service.alertmanagers,
                 )
-                self._desk.compare_clocks(
+                self._controller.compare_clocks(
                     lambda: fleet_skew(self._store, time.time()),
                     lambda: known_skews(self._store, time.time()),
                 )
-                self._end_actions = self._desk.end
+                self._end_actions = self._controller.end
                 self._own.registry.register(
                     AlertingCollector(
-                        self._centre.fired,
-                        self._centre.outcomes.counts,
-                        self._centre.outcomes.last_ok,
+                        self._alerting_service.fired,
+                        self._alerting_service.outcomes.counts,
+                        self._alerting_service.outcomes.last_ok,
                     )
                 )
                 app = web.Application(client_max_size=MAX_BODY_BYTES)
                 self._listeners = Listeners(app)
-                remediation = RemediationRoutes(self._desk, lambda: self._may_act, time.time)
-                sources = Sources(
+                remediation = RemediationRoutes(self._controller, lambda: self._may_act, time.time)
+                sources = PageData(
                     self._store,
                     self._histories,
-                    self._centre.alarms,
-                    self._centre.outcomes,
-                    self._tally,
-                    self._desk.rules_for,
+                    self._alerting_service.evaluator,
+                    self._alerting_service.outcomes,
+                    self._projection,
+                    self._controller.rules_for,
                     time.time,
                     lambda: time.monotonic() - self._missed_at < MISSED_SHOWN,
                 )
-                self._pages = Pages(Board(sources), self._desk, Acts(self._desk), self._list_queue)
+                self._pages = Pages(
+                    ChangeFeed(sources),
+                    self._controller,
+                    PageActions(self._controller),
+                    self._list_queue,
+                )
                 served = Served(
                     self._store,
                     self._page,
                     self._poller.poll,
                     self.reload,
                     remediation,
-                    self._centre,
+                    self._alerting_service,
                     self._pages,
                 )
                 add_routes(app, served)
                 self._names.guard(app)
                 stack.push_async_callback(self._shut_down)
                 await self._listeners.apply(config.web.listen, usable.web)
-                await self._centre.restore()
+                await self._alerting_service.restore()
                 await self._follow(usable)
                 await self._serve()
 
@@ -220,8 +227,8 @@ class Daemon:
                 tasks.create_task(self._reload_on_request(), name="reload"),
                 tasks.create_task(systemd.keep_watchdog(), name="watchdog"),
                 tasks.create_task(self._watch.run(self._reload_requested.set), name="watch"),
-                tasks.create_task(self._desk.run(), name="journal"),
-                tasks.create_task(self._centre.run(), name="alerts"),
+                tasks.create_task(self._controller.run(), name="journal"),
+                tasks.create_task(self._alerting_service.run(), name="alerts"),
             ]
             await self._stopping.wait()
             for task in background:
@@ -232,10 +239,10 @@ class Daemon:
         log.info("stopping", grace_seconds=GRACE)
         await self._pages.close()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._desk.stop(GRACE * ACTIONS))
+            tasks.create_task(self._controller.stop(GRACE * ACTIONS))
             tasks.create_task(self._poller.stop(GRACE))
             tasks.create_task(self._listeners.close(GRACE))
-        await self._centre.stop()
+        await self._alerting_service.stop()
         log.info("stopped")
 
     async def reload(self) -> None:
@@ -261,7 +268,7 @@ class Daemon:
                 raise
             else:
                 configure_logs(usable.loaded.config.log)
-                if usable.loaded.config.state.path != self._desk.journal.path:
+                if usable.loaded.config.state.path != self._controller.journal.path:
                     log.warning("a new state.path is for the next start; the old one stays")
                 await self._follow(usable)
                 log.info("config reloaded", hosts=len(self._store))
@@ -312,9 +319,9 @@ class Daemon:
                 concurrency=config.poll.concurrency,
                 hint="raise it (LimitNOFILE= in the unit, ulimit -n)",
             )
-        self._desk.configure(config)
+        self._controller.configure(config)
         external_url = config.web.external_url or self._listeners.urls[0]
-        await self._centre.configure(config, external_url)
+        await self._alerting_service.configure(config, external_url)
         self._pages.reconfigured(mask=config.web.mask_addresses)
         self._names.external_url = config.web.external_url or ""
         self._may_act = _refusal_to_act(usable)
@@ -357,8 +364,8 @@ class Daemon:
             return  # the host left the config while it was polled
         record.add(snapshot)
         self._page.refresh(record)
-        self._desk.observe(snapshot)
-        self._centre.observe(record, snapshot)
+        self._controller.observe(snapshot)
+        self._alerting_service.observe(record, snapshot)
         self._histories[host.name].add(snapshot)
         self._pages.board.changed(host.name)
         for event in self._transitions[host.name].follow(snapshot):

@@ -15,11 +15,11 @@ from contextlib import suppress
 from importlib.util import find_spec
 
 from exporter.alerting import apprise_child as child
-from exporter.alerting.alert import Notification
-from exporter.alerting.delivery import DeliveryError
 from exporter.alerting.message import body, title
+from exporter.alertmanager.alert import Notification
 from exporter.config.alerting import AppriseConfig
 from exporter.config.units import format_duration
+from exporter.http.errors import DeliveryError
 from exporter.snapshot import Reason
 
 TIMEOUT = 30.0

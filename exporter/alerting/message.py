@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from exporter.alerting.alert import Alert, Notification
-from exporter.alerting.inert import cut, one_line
-from exporter.text import duration
+from exporter.alertmanager.alert import Alert, Notification
+from exporter.alertmanager.sanitize import cut, one_line
+from exporter.humanize import duration
 
 MOST_ALERTS = 20
 """Alerts told in full."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from exporter.alerting.alarms import Alarms
-from exporter.alerting.alert import Alert, Notification
-from exporter.alerting.delivery import DeliveryError, Receiver
-from exporter.alerting.groups import Told, content, due_at, taken
-from exporter.alerting.outcomes import Outcomes
+from exporter.alerting.delivery import Receiver
+from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.evaluator import AlertEvaluator
+from exporter.alerting.notification_log import LogEntry, content, due_at, taken
 from exporter.alerting.retry import deliver, to_the_end
+from exporter.alertmanager.alert import Alert, Notification
 from exporter.config.alerting import AlertingConfig
+from exporter.http.errors import DeliveryError
 
 TRY_AGAIN = 30.0
 """Seconds after which a delivery is tried anew that was given up, or refused."""
@@ -27,11 +28,11 @@ class Notifier:
     def __init__(
         self,
         receiver: Receiver,
-        alarms: Alarms,
+        evaluator: AlertEvaluator,
         timing: AlertingConfig,
-        outcomes: Outcomes,
+        outcomes: DeliveryStats,
         clock: Callable[[], float],
-        told: Mapping[str, Told] | None = None,
+        told: Mapping[str, LogEntry] | None = None,
         *,
         on_told: Callable[[], None] = lambda: None,
     ) -> None:
@@ -39,7 +40,7 @@ class Notifier:
 
         Args:
             receiver: who is told.
-            alarms: what there is to tell.
+            evaluator: what there is to tell.
             timing: group_wait, group_interval and repeat_interval.
             outcomes: counts deliveries.
             clock: tells the Unix time.
@@ -47,9 +48,9 @@ class Notifier:
             on_told: called whenever it knows something else.
         """
         self.receiver = receiver
-        self.told: dict[str, Told] = dict(told or {})
+        self.told: dict[str, LogEntry] = dict(told or {})
         """By group, what the receiver knows."""
-        self._alarms = alarms
+        self._evaluator = evaluator
         self.timing = timing
         """Followed from the next look on."""
         self._outcomes = outcomes
@@ -77,7 +78,7 @@ class Notifier:
 
     def _firing(self) -> dict[str, list[Alert]]:
         groups: defaultdict[str, list[Alert]] = defaultdict(list)
-        for alert in self._alarms.firing():
+        for alert in self._evaluator.firing():
             groups[alert.name].append(alert)
         return groups
 
@@ -88,7 +89,7 @@ class Notifier:
         now = self._clock()
         self._follow_back(now)
         for group in groups.keys() | self.told.keys():
-            at = due_at(self.told.get(group, Told()), groups.get(group, []), self.timing, now)
+            at = due_at(self.told.get(group, LogEntry()), groups.get(group, []), self.timing, now)
             if at is not None:
                 due[group] = max(at, self._put_off.get(group, at))
         return due
@@ -129,6 +130,6 @@ class Notifier:
         self._on_told()
 
     def _content(self, group: str) -> Notification | None:
-        resolved = {alert.incident: alert for alert in self._alarms.recent()}
+        resolved = {alert.incident: alert for alert in self._evaluator.recent()}
         firing = self._firing().get(group, [])
-        return content(group, self.told.get(group, Told()), firing, resolved, self._clock())
+        return content(group, self.told.get(group, LogEntry()), firing, resolved, self._clock())

@@ -9,7 +9,7 @@ from typing import Any
 import stamina
 from stamina.instrumentation import set_on_retry_hooks
 
-from exporter.alerting.delivery import DeliveryError
+from exporter.http.errors import DeliveryError
 
 TRY_FOR = 60.0
 """Seconds after which a delivery is given up for now; it stays due."""

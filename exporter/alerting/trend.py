@@ -6,7 +6,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from exporter.rules import Reading
+from exporter.conditions import Interval
 
 WINDOW = 3600.0
 """Seconds that are looked back on."""
@@ -21,7 +21,7 @@ class Trend:
     _lowest: deque[tuple[float, int]] = field(default_factory=deque)
     """Times and sizes, both rising: a size that a later one undercuts is never the lowest."""
 
-    def add(self, at: float, messages: int) -> Reading:
+    def add(self, at: float, messages: int) -> Interval:
         """Take in a queue's size at Unix time `at`; its growth as far as is known.
 
         Until a whole window was seen the queue may have been lower before, so that there is only
@@ -36,4 +36,4 @@ class Trend:
         while self._lowest[0][0] < at - WINDOW:
             self._lowest.popleft()
         growth = float(messages - self._lowest[0][1])
-        return Reading(growth, growth if at - self._since >= WINDOW else math.inf)
+        return Interval(growth, growth if at - self._since >= WINDOW else math.inf)

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from exporter.alerting.alarms import Alarms
-from exporter.alerting.alert import Alert, badness
-from exporter.alerting.outcomes import OK, Outcomes
-from exporter.text import duration
+from exporter.alerting.delivery_stats import OK, DeliveryStats
+from exporter.alerting.evaluator import AlertEvaluator
+from exporter.alertmanager.alert import Alert, badness
+from exporter.humanize import duration
 
 
-def alerts_view(alarms: Alarms) -> list[dict[str, Any]]:
+def alerts_view(evaluator: AlertEvaluator) -> list[dict[str, Any]]:
     """Every alert as plain values: what fires, the worst first, what pends, what has resolved."""
-    firing = sorted(alarms.firing(), key=badness)
-    pending = sorted(alarms.pending(), key=lambda p: (p.remaining, p.host))
-    resolved = reversed(list(alarms.recent()))
+    firing = sorted(evaluator.firing(), key=badness)
+    pending = sorted(evaluator.pending(), key=lambda p: (p.remaining, p.host))
+    resolved = reversed(list(evaluator.recent()))
     return [
         *map(alert_view, firing),
         *(
@@ -49,12 +49,12 @@ def alert_view(alert: Alert) -> dict[str, Any]:
     return view
 
 
-def receivers_view(names: Iterable[str], outcomes: Outcomes) -> list[dict[str, Any]]:
+def receivers_view(names: Iterable[str], outcomes: DeliveryStats) -> list[dict[str, Any]]:
     """Who is told, and whether that works."""
     return [_receiver_view(name, outcomes) for name in names]
 
 
-def _receiver_view(name: str, outcomes: Outcomes) -> dict[str, Any]:
+def _receiver_view(name: str, outcomes: DeliveryStats) -> dict[str, Any]:
     failing = outcomes.failing.get(name)
     last = outcomes.last_ok.get(name)
     counts: Mapping[tuple[str, str], int] = outcomes.counts

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from yarl import URL
 
-from exporter.alerting.alert import Alert, Notification
-from exporter.alerting.http import TIMEOUT, HttpEndpoint
-from exporter.alerting.wire import NEVER, encode, label_texts, link, rfc3339, texts
+from exporter.alertmanager.alert import Alert, Notification
+from exporter.alertmanager.payload import NEVER, encode, label_texts, link, rfc3339, texts
 from exporter.config.alerting import WebhookConfig
+from exporter.http.endpoint import TIMEOUT, HttpEndpoint
 
 MOST_ALERTS = 500
 """Alerts in one notification; of the others only the number is told."""

@@ -13,8 +13,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from exporter.alerting.alarms import Alarms
-from exporter.alerting.centre import ALERTS
+from exporter.alerting.evaluator import AlertEvaluator
+from exporter.alerting.service import ALERTS
 from exporter.alerting.view import alerts_view
 from exporter.cli.journal import zone_note
 from exporter.cli.mail import plural, printable
@@ -69,10 +69,10 @@ def read_alerts(config: Config) -> list[dict[str, Any]] | None:
         kept = book.states(ALERTS)
     finally:
         book.close()
-    alarms = Alarms()
-    alarms.restore(value for value in kept.values() if isinstance(value, dict))
-    alarms.configure(config, time.time())
-    return alerts_view(alarms)
+    evaluator = AlertEvaluator()
+    evaluator.restore(value for value in kept.values() if isinstance(value, dict))
+    evaluator.configure(config, time.time())
+    return alerts_view(evaluator)
 
 
 def _print(shown: list[dict[str, Any]], out: Console) -> None:

@@ -27,7 +27,13 @@ from exporter.config.rewriting import (
     find_host,
     write_fields,
 )
-from exporter.diagnosis import (
+from exporter.humanize import duration, quoted
+from exporter.panel.decode import anonymise_reply, queue_stats
+from exporter.panel.decode.anonymise import anonymise_value, safe_text
+from exporter.panel.decode.recognition import show_key
+from exporter.panel.protocol import Operation
+from exporter.panel.redaction import tells, written_forms
+from exporter.polling.diagnosis import (
     Diagnosis,
     FieldLine,
     Finding,
@@ -36,14 +42,7 @@ from exporter.diagnosis import (
     read_table,
     verdict,
 )
-from exporter.layout import quoted
-from exporter.panel.decode import anonymise_reply, queue_stats
-from exporter.panel.decode.anonymise import anonymise_value, safe_text
-from exporter.panel.decode.recognition import show_key
-from exporter.panel.protocol import Operation
-from exporter.panel.secrecy import tells, written_forms
 from exporter.snapshot import Certainty, Reason
-from exporter.text import duration
 
 
 @click.command

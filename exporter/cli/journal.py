@@ -14,15 +14,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from exporter.cli.errand import SHORT_RUN
 from exporter.cli.mail import message_lines, printable, width_of
+from exporter.cli.manual_action import SHORT_RUN
 from exporter.cli.poll import choose_hosts
 from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
 from exporter.config.models import Config
 from exporter.config.units import parse_duration
+from exporter.humanize import duration, integer
 from exporter.journal import Entry, Journal, JournalError, JournalMissingError, Kind
 from exporter.journal.view import entry_view, messages_view
-from exporter.text import duration, integer
 
 DEFAULT_SINCE = "24h"
 

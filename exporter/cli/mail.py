@@ -10,8 +10,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from exporter.cli.terminal import console
+from exporter.humanize import duration, integer, size
 from exporter.snapshot import Message
-from exporter.text import duration, integer, size
 
 SHOWN = 20
 """Messages of a plan that are shown unless all are asked for."""

@@ -20,15 +20,14 @@ from exporter.cli.terminal import (
     print_json,
 )
 from exporter.config.models import Config, HostConfig
-from exporter.oneshot import poll_hosts
-from exporter.problems import problems
+from exporter.fleet.store import HostRecord
+from exporter.fleet.view import host_view, problems, state_of
+from exporter.humanize import duration, integer
+from exporter.polling.oneshot import poll_hosts
 from exporter.snapshot import (
     SERVICES,
     ServiceState,
 )
-from exporter.store import HostRecord
-from exporter.text import duration, integer
-from exporter.view import host_view, state_of
 
 _STYLES = {"up": "green", "partial": "yellow", "down": "red"}
 

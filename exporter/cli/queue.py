@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 import uvloop
 
-from exporter.cli.acting import all_option, told, workshop, yes_option
-from exporter.cli.errand import Errand, notes_on, run_errand, the_host
 from exporter.cli.mail import echo_messages, say, totals
+from exporter.cli.manual_action import ManualAction, notes_on, run_errand, the_host
 from exporter.cli.selectors import Chosen, selector_options
+from exporter.cli.session import all_option, session, told, yes_option
 from exporter.cli.terminal import (
     config_option,
     console,
@@ -19,13 +19,12 @@ from exporter.cli.terminal import (
     print_json,
 )
 from exporter.config.selectors import Selector
+from exporter.humanize import guess_words, integer
 from exporter.journal.view import messages_view
-from exporter.layout import guess_words
-from exporter.listing import ask_count
-from exporter.remediation.by_hand import Prospect, prospect_of
-from exporter.remediation.work import EVERYTHING, Deed
+from exporter.remediation.listing import ask_count
+from exporter.remediation.manual import Preview, prospect_of
+from exporter.remediation.work import EVERYTHING, ActionSpec
 from exporter.snapshot import in_order
-from exporter.text import integer
 
 
 @click.group
@@ -57,7 +56,7 @@ def count(name: str, config_file: Path, output_format: str) -> None:
     config, host = the_host(config_file, name)
 
     async def ask() -> int:
-        async with workshop(config, host) as shop:
+        async with session(config, host) as shop:
             return await ask_count(shop.bench.client)
 
     with told(host.name):
@@ -88,11 +87,11 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     """  # noqa: D301
     config, host = the_host(config_file, name)
 
-    async def ask_list() -> Prospect:
-        async with workshop(config, host) as shop:
+    async def ask_list() -> Preview:
+        async with session(config, host) as shop:
             # Which deed makes no odds: this one takes any selector.
-            deed = Deed("retry", chosen.selector)
-            return await prospect_of(shop.bench, deed, chosen.only, guesses=True)
+            spec = ActionSpec("retry", chosen.selector)
+            return await prospect_of(shop.bench, spec, chosen.only, guesses=True)
 
     with told(host.name):
         prospect = uvloop.run(ask_list())
@@ -145,8 +144,8 @@ def retry(
     brainycp-exporter queue retry mx1 --id 1sAbCd-000001-2X --config F
     """  # noqa: D301
     config, host = the_host(config_file, name)
-    deed = Deed("retry", chosen.selector)
-    run_errand(config, host, Errand(deed, chosen.only, yes, show_all, output_format))
+    spec = ActionSpec("retry", chosen.selector)
+    run_errand(config, host, ManualAction(spec, chosen.only, yes, show_all, output_format))
 
 
 @queue.command("delete")
@@ -168,8 +167,8 @@ def delete(
     brainycp-exporter queue delete mx1 --id 1sAbCd-000001-2X --config F
     """  # noqa: D301
     config, host = the_host(config_file, name)
-    deed = Deed("delete", chosen.selector)
-    run_errand(config, host, Errand(deed, chosen.only, yes, show_all, output_format))
+    spec = ActionSpec("delete", chosen.selector)
+    run_errand(config, host, ManualAction(spec, chosen.only, yes, show_all, output_format))
 
 
 @queue.command("purge-frozen")
@@ -191,8 +190,8 @@ def purge_frozen(
     brainycp-exporter queue purge-frozen mx1 --config F
     """  # noqa: D301
     config, host = the_host(config_file, name)
-    deed = Deed("purge_frozen", Selector(frozen=True))
-    run_errand(config, host, Errand(deed, None, yes, show_all, output_format))
+    spec = ActionSpec("purge_frozen", Selector(frozen=True))
+    run_errand(config, host, ManualAction(spec, None, yes, show_all, output_format))
 
 
 @queue.command("purge-all")
@@ -213,5 +212,5 @@ def purge_all(
     brainycp-exporter queue purge-all mx1 --config F
     """  # noqa: D301
     config, host = the_host(config_file, name)
-    deed = Deed("purge_all", EVERYTHING, force)
-    run_errand(config, host, Errand(deed, None, yes, show_all, output_format))
+    spec = ActionSpec("purge_all", EVERYTHING, force)
+    run_errand(config, host, ManualAction(spec, None, yes, show_all, output_format))

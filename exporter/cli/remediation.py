@@ -6,16 +6,9 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.acting import (
-    all_option,
-    forget_what_was_typed,
-    need_a_terminal,
-    who_asks,
-    yes_option,
-)
-from exporter.cli.errand import show_plan
 from exporter.cli.journal import local_time
 from exporter.cli.mail import say
+from exporter.cli.manual_action import show_plan
 from exporter.cli.remediation_run import run
 from exporter.cli.remediation_status import status
 from exporter.cli.rules import (
@@ -25,6 +18,13 @@ from exporter.cli.rules import (
     rule_on_host,
     signature,
 )
+from exporter.cli.session import (
+    all_option,
+    forget_what_was_typed,
+    need_a_terminal,
+    who_asks,
+    yes_option,
+)
 from exporter.cli.terminal import (
     config_option,
     console,
@@ -33,13 +33,13 @@ from exporter.cli.terminal import (
     load_or_exit,
 )
 from exporter.config.document import ConfigError
+from exporter.config.files import file_exists
 from exporter.config.loading import journal_path
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import ON_SERVICE, RemediationRule
-from exporter.files import file_exists
-from exporter.hostlock import others_have_another_journal
 from exporter.journal import Entry, Journal, Kind
-from exporter.remediation import decisions
+from exporter.journal.host_lock import others_have_another_journal
+from exporter.remediation import approvals
 from exporter.remediation.plan import Plan
 
 
@@ -78,7 +78,7 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
         exit_on_config_error(error)
 
     def write(journal: Journal) -> tuple[str, bool]:
-        text = decisions.pause(journal, signature(), who_asks(), " ".join(reason))
+        text = approvals.pause(journal, signature(), who_asks(), " ".join(reason))
         return text, journal.is_used_otherwise()
 
     text, unheard = in_journal(path, write)
@@ -120,7 +120,7 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
     rule, host = rule_on_host(config, rule_name, name)
     stopped = in_journal(
         config.state.path,
-        lambda journal: decisions.resume_rule(journal, host, rule.name, signature(), who_asks()),
+        lambda journal: approvals.resume_rule(journal, host, rule.name, signature(), who_asks()),
     )
     if stopped:
         say(f"{rule.name} may act on {name} again. It was: {stopped}")
@@ -130,7 +130,7 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
 
 def _resume_all(config: Config) -> None:
     paused = in_journal(
-        config.state.path, lambda journal: decisions.resume(journal, signature(), who_asks())
+        config.state.path, lambda journal: approvals.resume(journal, signature(), who_asks())
     )
     say(f"Resumed. It was: {paused}" if paused else "It was not paused by command.")
     file = config.remediation.pause_file
@@ -211,7 +211,7 @@ def _the_request(journal: Journal, rule: RemediationRule, host: HostConfig) -> t
         JournalError: the journal cannot be read.
     """
     facts = journal.rule_facts(host.name, rule.name, host.panel)
-    request = decisions.request_of(journal, rule.name, facts)
+    request = approvals.request_of(journal, rule.name, facts)
     if request is None:
         raise _nothing_asked(rule, host.name)
     return request, facts.approval
@@ -229,11 +229,11 @@ def _decide(
 ) -> None:
     def write(journal: Journal) -> None:
         # A person may think for long: what is decided must be what still stands.
-        decisions.decide(journal, host, rule, request.run, kind, signature(), who_asks())
+        approvals.decide(journal, host, rule, request.run, kind, signature(), who_asks())
 
     try:
         in_journal(config.state.path, write)
-    except decisions.AskedAnewError as error:
+    except approvals.AskedAnewError as error:
         raise click.ClickException(f"Nothing was decided: {error}") from None
-    except decisions.NothingAskedError:
+    except approvals.NothingAskedError:
         raise _nothing_asked(rule, host.name) from None

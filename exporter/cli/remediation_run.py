@@ -10,19 +10,9 @@ from typing import Any
 
 import click
 
-from exporter.cli.acting import (
-    INTERRUPTED,
-    Progressing,
-    Workshop,
-    agreed,
-    all_option,
-    at_work,
-    need_a_terminal,
-    who_asks,
-    workshop,
-    yes_option,
-)
-from exporter.cli.errand import (
+from exporter.cli.journal import local_time
+from exporter.cli.mail import printable, say
+from exporter.cli.manual_action import (
     block_view,
     failures_view,
     place_of_plan,
@@ -32,9 +22,19 @@ from exporter.cli.errand import (
     tell_failures,
     tell_outcome,
 )
-from exporter.cli.journal import local_time
-from exporter.cli.mail import printable, say
 from exporter.cli.rules import rule_argument, rule_on_host
+from exporter.cli.session import (
+    INTERRUPTED,
+    Progressing,
+    Session,
+    agreed,
+    all_option,
+    at_work,
+    need_a_terminal,
+    session,
+    who_asks,
+    yes_option,
+)
 from exporter.cli.terminal import (
     config_option,
     format_option,
@@ -45,13 +45,14 @@ from exporter.cli.terminal import (
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import WELL, Actor, JournalError
+from exporter.journal.entries import Guard
 from exporter.journal.view import entry_view
-from exporter.remediation.guards import Block, Guard, Situation, effective_mode
+from exporter.remediation.guard_inputs import Fleet, guard_inputs
+from exporter.remediation.guards import Block, GuardInputs, effective_mode
 from exporter.remediation.notes import entry_of_block
 from exporter.remediation.plan import Plan
 from exporter.remediation.run import Request, Result, run_rule
-from exporter.remediation.situation import Fleet, situation_of
-from exporter.remediation.work import Deed
+from exporter.remediation.work import ActionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +116,21 @@ def run(
 
 
 async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
-    deed, asks = Deed.of(wish.rule), not (wish.yes or wish.dry_run)
+    spec, asks = ActionSpec.of(wish.rule), not (wish.yes or wish.dry_run)
     request = Request(Actor.PERSON, who_asks(), dry_run=wish.dry_run)
 
     async def confirm(plan: Plan) -> bool:
         if asks or not wish.as_json:
             out = place_of_plan(as_json=wish.as_json, asks=asks)
             show_plan(plan, out, show_all=wish.show_all)
-            words = sentence(deed, plan, wish.host.name)
+            words = sentence(spec, plan, wish.host.name)
             say(f"{words} It is a dry run: nothing is done." if wish.dry_run else words, out)
         return not asks or await agreed("Go on?")
 
-    async with workshop(wish.config, wish.host, progress.ends) as shop:
+    async with session(wish.config, wish.host, progress.ends) as shop:
 
-        async def look() -> Situation:
-            return await situation_of(
+        async def look() -> GuardInputs:
+            return await guard_inputs(
                 shop.journal,
                 wish.config.remediation,
                 wish.host,
@@ -158,7 +159,7 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
         return result
 
 
-async def _note(shop: Workshop, wish: _Wish, request: Request, block: Block) -> None:
+async def _note(shop: Session, wish: _Wish, request: Request, block: Block) -> None:
     """Write down what held it back, as the daemon does."""
     if block.guard is not Guard.JOURNAL:
         entry = entry_of_block(wish.host, wish.rule, request, block)

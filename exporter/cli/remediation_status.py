@@ -19,9 +19,10 @@ from exporter.cli.mail import plural, printable
 from exporter.cli.poll import choose_hosts
 from exporter.cli.rules import rule_on_host, rules_on_hosts, the_rule
 from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
+from exporter.config.files import file_exists
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
-from exporter.files import file_exists
+from exporter.humanize import duration
 from exporter.journal import (
     WELL,
     Entry,
@@ -32,12 +33,12 @@ from exporter.journal import (
     Kind,
     RuleFacts,
 )
+from exporter.journal.entries import Guard
+from exporter.journal.projection import is_bad_news
 from exporter.journal.subjects import concerns
-from exporter.remediation.decisions import request_of
-from exporter.remediation.guards import Guard, cooldown_until, effective_mode, is_open
+from exporter.remediation.approvals import request_of
+from exporter.remediation.guards import cooldown_until, effective_mode, is_open
 from exporter.remediation.lost import Lost, lost_facts
-from exporter.remediation.tally import is_bad_news
-from exporter.text import duration
 
 _MODES = {
     "off": "nothing acts",
@@ -80,7 +81,7 @@ class RuleOnHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RuleStatus:
     """All of them, and what holds for the whole fleet."""
 
     fleet: FleetFacts
@@ -92,7 +93,9 @@ class Standing:
     """What held rules back, or let them act, that are not in the config by that name."""
 
 
-def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostConfig]]) -> Standing:
+def read_standing(
+    config: Config, rules: Sequence[tuple[RemediationRule, HostConfig]]
+) -> RuleStatus:
     """What the journal tells of rules, each on a host.
 
     Raises:
@@ -103,10 +106,10 @@ def read_standing(config: Config, rules: Sequence[tuple[RemediationRule, HostCon
     except JournalMissingError:
         nothing = RuleFacts()
         untold = tuple(RuleOnHost(rule, host.name, nothing) for rule, host in rules)
-        return Standing(FleetFacts(0, ""), untold, has_journal=False)
+        return RuleStatus(FleetFacts(0, ""), untold, has_journal=False)
     try:
         unsettled = [left.intent for left in journal.unsettled()]
-        return Standing(
+        return RuleStatus(
             journal.fleet_facts(),
             tuple(_read(journal, rule, host, unsettled) for rule, host in rules),
             tuple(intent for intent in unsettled if not intent.rule),
@@ -228,7 +231,7 @@ def _windows_open(config: RemediationConfig, now: float) -> bool:
     return not config.windows or any(is_open(window, now) for window in config.windows)
 
 
-def _fleet_lines(config: Config, standing: Standing, now: float) -> Iterator[str]:
+def _fleet_lines(config: Config, standing: RuleStatus, now: float) -> Iterator[str]:
     section, fleet = config.remediation, standing.fleet
     if not section.rules:
         yield "The config has no remediation rules; config.example.yaml explains them."
@@ -262,7 +265,7 @@ def _is_idle(row: RuleOnHost, now: float) -> bool:
     return not failed and not any(_notes(row, now))
 
 
-def _idle_lines(config: Config, standing: Standing, shown: Sequence[RuleOnHost]) -> Iterator[str]:
+def _idle_lines(config: Config, standing: RuleStatus, shown: Sequence[RuleOnHost]) -> Iterator[str]:
     """On how many hosts each rule is idle."""
     idle = Counter(row.rule.name for row in standing.rules)
     idle.subtract(row.rule.name for row in shown)
@@ -330,7 +333,7 @@ def _notes(row: RuleOnHost, now: float) -> Iterator[str]:
         yield f"Held back {ago} ago by {row.block.outcome}: {printable(row.block.text)}"
 
 
-def _view(config: Config, standing: Standing, now: float) -> dict[str, Any]:
+def _view(config: Config, standing: RuleStatus, now: float) -> dict[str, Any]:
     section = config.remediation
     return {
         "mode": effective_mode(section),

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import click
 
-from exporter.cli.acting import who_asks
 from exporter.cli.poll import choose_hosts
+from exporter.cli.session import who_asks
 from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule

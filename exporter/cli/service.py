@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 import uvloop
 
-from exporter.cli.acting import told, workshop
-from exporter.cli.errand import Errand, run_errand, the_host
+from exporter.cli.manual_action import ManualAction, run_errand, the_host
+from exporter.cli.session import session, told
 from exporter.cli.terminal import config_option, format_option, host_argument, print_json
 from exporter.remediation.actions import service_state
-from exporter.remediation.work import Deed
+from exporter.remediation.work import ActionSpec
 from exporter.snapshot import (
     SERVICES,
     ServiceState,
@@ -49,7 +49,7 @@ def status(name: str, which: str, config_file: Path, output_format: str) -> None
     config, host = the_host(config_file, name)
 
     async def ask() -> ServiceState:
-        async with workshop(config, host) as shop:
+        async with session(config, host) as shop:
             return await service_state(shop.bench.client, which)
 
     with told(host.name):
@@ -75,8 +75,10 @@ def on(name: str, which: str, config_file: Path, output_format: str) -> None:
     brainycp-exporter service on mx1 clamav --config F
     """  # noqa: D301
     config, host = the_host(config_file, name)
-    errand = Errand(Deed("service_on", service=which), output_format=output_format)
-    run_errand(config, host, errand)
+    manual_action = ManualAction(
+        ActionSpec("service_on", service=which), output_format=output_format
+    )
+    run_errand(config, host, manual_action)
 
 
 @service.command("off")
@@ -91,5 +93,7 @@ def off(name: str, which: str, config_file: Path, output_format: str) -> None:
     brainycp-exporter service off mx1 spamassassin --config F
     """  # noqa: D301
     config, host = the_host(config_file, name)
-    errand = Errand(Deed("service_off", service=which), output_format=output_format)
-    run_errand(config, host, errand)
+    manual_action = ManualAction(
+        ActionSpec("service_off", service=which), output_format=output_format
+    )
+    run_errand(config, host, manual_action)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from exporter.alerting.alert import Alert, Notification
-from exporter.alerting.alertmanager import AlertmanagerClient
-from exporter.alerting.delivery import DeliveryError
 from exporter.alerting.receivers import make_receiver
+from exporter.alertmanager.alert import Alert, Notification
+from exporter.alertmanager.client import AlertmanagerClient
 from exporter.cli.terminal import config_option, load_or_exit
 from exporter.config.alerting import AlertmanagerConfig, ReceiverConfig
+from exporter.http.errors import DeliveryError
 
 ENDS_AFTER = 60.0
 """Seconds after which an Alertmanager takes the test for resolved."""

@@ -10,9 +10,9 @@ from exporter.config.document import Document, Path_, Problem
 from exporter.config.fleet import HostSelector, concerns
 from exporter.config.hosts import HostEntry
 from exporter.config.models import Config, HostConfig
+from exporter.config.panel_api import API_PATH
 from exporter.config.remediation import RemediationRule
 from exporter.config.units import format_duration
-from exporter.panel.protocol import API_PATH
 from exporter.snapshot import QUEUE
 
 TYPICAL_REQUEST_SECONDS = 2.5

@@ -29,9 +29,9 @@ from exporter.config.alerting import AlertingConfig
 from exporter.config.base import Count, Duration, Model, Size
 from exporter.config.labels import LabelName
 from exporter.config.mistakes import Mistake, tell
+from exporter.config.panel_api import API_PATH, Dialect, Language
 from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import absolute
-from exporter.panel.protocol import API_PATH, Dialect, Language
 from exporter.snapshot import COLLECTORS, PanelId
 
 

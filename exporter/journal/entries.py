@@ -45,6 +45,31 @@ STANDING = frozenset({Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED, Kind.PAUSE
 """Kinds that hold until another one ends them, however long ago they were written."""
 
 
+class Guard(StrEnum):
+    """The `guard` label of the contract."""
+
+    MODE = "mode"
+    PAUSE = "pause"
+    WINDOW = "window"
+    STORM_BRAKE = "storm_brake"
+    STOPPED = "stopped"
+    APPROVAL = "approval"
+    COOLDOWN = "cooldown"
+    MAX_PER_DAY = "max_per_day"
+    ACTIONS_PER_HOUR = "actions_per_hour"
+    ACTIONS_AT_ONCE = "actions_at_once"
+    HOST_BUSY = "host_busy"
+    JOURNAL = "journal"
+    UNSETTLED = "unsettled"
+    LAYOUT = "layout"
+    CLOCK = "clock"
+    LISTING = "listing"
+    CONDITION = "condition"
+    NOTHING_TO_DO = "nothing_to_do"
+    MAX_MESSAGES = "max_messages"
+    SILENCE = "silence"
+
+
 class Outcome(StrEnum):
     """How an action ended: the `outcome` label of the contract."""
 

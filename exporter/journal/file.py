@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+from exporter.journal.ownership import give_to_owner_of, user_name
 from exporter.journal.schema import (
     VERSION,
     ForeignFileError,
@@ -18,7 +19,6 @@ from exporter.journal.schema import (
     migrate,
     version_of,
 )
-from exporter.ownership import give_to_owner_of, user_name
 
 BUSY_SECONDS = 5.0
 """How long to wait for another process that writes; each write takes milliseconds."""

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exporter.hostlock import LockFileError, others_announce
 from exporter.journal.database import LAST_ID, Database
 from exporter.journal.entries import (
     Entry,
@@ -21,6 +20,7 @@ from exporter.journal.entries import (
     ends_approval,
 )
 from exporter.journal.file import JournalError, JournalMissingError, lock_file
+from exporter.journal.host_lock import LockFileError, others_announce
 from exporter.journal.progress import Progress
 from exporter.journal.pruning import prune
 from exporter.journal.rows import (

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.hostlock import LockFileError, announce
 from exporter.journal.file import lock_file
+from exporter.journal.host_lock import LockFileError, announce
 from exporter.journal.store import Journal, JournalError
 
 T = TypeVar("T")

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from itertools import accumulate, chain
 
 from exporter.config.models import HostConfig
+from exporter.config.panel_api import API_PATH
+from exporter.fleet.store import HostRecord
 from exporter.metrics import families as f
 from exporter.metrics.families import HOST_FAMILIES, Family
-from exporter.panel.protocol import API_PATH
 from exporter.snapshot import (
     AGE_BUCKETS,
     COLLECTORS,
@@ -27,7 +28,6 @@ from exporter.snapshot import (
     QueueState,
     QueueStats,
 )
-from exporter.store import HostRecord
 
 HostText = tuple[bytes, ...]
 """The samples of one host, one item for each of HOST_FAMILIES; b"" where it has none."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from exporter.fleet.store import HostRecord, Store
 from exporter.metrics.families import HOST_FAMILIES
 from exporter.metrics.gzip_member import GzipHead, complete, compress_head
 from exporter.metrics.host_text import HostFormatter, HostText
-from exporter.store import HostRecord, Store
 
 _THREAD_FROM = 2**20
 """Bytes from which compressing goes to a thread: half a millisecond of work."""

@@ -8,30 +8,32 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from exporter.journal.projection import JournalProjection
 from exporter.metrics.samples import filled
-from exporter.remediation.tally import Tally
 
 
 class RemediationCollector(Collector):
-    """Shows a Tally to prometheus-client."""
+    """Show a journal projection to prometheus-client."""
 
-    def __init__(self, tally: Tally, clock: Callable[[], float] = time.time) -> None:
-        self._tally = tally
+    def __init__(
+        self, projection: JournalProjection, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._projection = projection
         self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         """Every family, also those without a sample yet."""
-        tally = self._tally
+        projection = self._projection
         yield GaugeMetricFamily(
             "brainycp_state_usable",
             "0 while the journal, or a file beside it, cannot be read, written or trusted, so that "
             "nothing acts.",
-            value=float(not tally.problem()),
+            value=float(not projection.problem()),
         )
         yield GaugeMetricFamily(
             "brainycp_remediation_paused",
             "1 while a pause file exists or a person has paused remediation.",
-            value=float(tally.paused),
+            value=float(projection.paused),
         )
         yield filled(
             CounterMetricFamily(
@@ -39,7 +41,7 @@ class RemediationCollector(Collector):
                 "Actions of rules by how they ended, counted from the journal.",
                 labels=["host", "rule", "action", "outcome"],
             ),
-            tally.outcomes.items(),
+            projection.outcomes.items(),
         )
         yield filled(
             CounterMetricFamily(
@@ -47,7 +49,7 @@ class RemediationCollector(Collector):
                 "Times that a guard kept a rule from acting that wanted to, since the start.",
                 labels=["rule", "guard"],
             ),
-            tally.blocks.items(),
+            projection.blocks.items(),
         )
         yield filled(
             CounterMetricFamily(
@@ -55,19 +57,19 @@ class RemediationCollector(Collector):
                 "Messages that rules have removed, as seen by listing, counted from the journal.",
                 labels=["host", "rule"],
             ),
-            tally.removed.items(),
+            projection.removed.items(),
         )
         yield from self._last()
 
     def _last(self) -> Iterator[Metric]:
-        tally = self._tally
+        projection = self._projection
         yield filled(
             GaugeMetricFamily(
                 "brainycp_remediation_planned_messages",
                 "Messages in the last plan of a rule on a host.",
                 labels=["host", "rule"],
             ),
-            tally.planned.items(),
+            projection.planned.items(),
         )
         yield filled(
             GaugeMetricFamily(
@@ -75,7 +77,7 @@ class RemediationCollector(Collector):
                 "Messages on which a rule would act once a person approves it; 0 for a service.",
                 labels=["host", "rule"],
             ),
-            tally.waiting(self._clock()).items(),
+            projection.waiting(self._clock()).items(),
         )
         yield filled(
             GaugeMetricFamily(
@@ -83,11 +85,11 @@ class RemediationCollector(Collector):
                 "1 while a rule has stopped itself on a host, or cannot act there.",
                 labels=["host", "rule"],
             ),
-            ((key, 1) for key in tally.all_stopped()),
+            ((key, 1) for key in projection.all_stopped()),
         )
         last = [
             (host, rule, at, outcome)
-            for host, actions in tally.last.items()
+            for host, actions in projection.last.items()
             for rule, (at, outcome) in actions.items()
         ]
         yield filled(

@@ -8,7 +8,7 @@ from typing import TypeVar
 from exporter.panel.client import Before, PanelClient
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
-from exporter.panel.secrecy import read_discreetly
+from exporter.panel.redaction import read_discreetly
 
 T = TypeVar("T")
 

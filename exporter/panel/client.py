@@ -31,18 +31,18 @@ from exporter import __version__
 from exporter.config.models import HostConfig, PollConfig
 from exporter.panel.body import ACCEPTED_ENCODINGS, read_body, too_large
 from exporter.panel.budget import Budget, Held
-from exporter.panel.errors import NotSentError, PanelError
-from exporter.panel.faults import (
+from exporter.panel.error_messages import (
     Attempt,
     cut_short,
     exchange_fault,
     no_slot,
     status_fault,
 )
+from exporter.panel.errors import NotSentError, PanelError
 from exporter.panel.files import WANT_OF_FILES, no_files
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand, request_fields
+from exporter.panel.semaphore import ResizableSemaphore
 from exporter.panel.shares import YOUNG, Place, SharedSlots
-from exporter.panel.slots import Slots
 from exporter.panel.tls import TlsContexts, TlsLink, current_link, trust_of
 from exporter.snapshot import Reason
 
@@ -281,7 +281,7 @@ class PanelClient:
 
     def __init__(self, host: HostConfig, shared: _Shared) -> None:
         self.host = host
-        self.slots = Slots(shared.poll.requests_per_host)
+        self.slots = ResizableSemaphore(shared.poll.requests_per_host)
         """Requests in flight to this panel."""
         self._shared = shared
         self._url = host.address

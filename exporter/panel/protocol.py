@@ -8,16 +8,12 @@ second dialect of field names.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
 
+from exporter.config.panel_api import Dialect, Language
 from exporter.panel.errors import PanelError
 from exporter.snapshot import Reason
 
-API_PATH = "/api/api.php"
 MODULE = "mailserver"
-
-Dialect = Literal["combined", "documented", "module"]
-Language = Literal["en", "ru"]
 
 
 class Operation(StrEnum):

@@ -19,7 +19,7 @@ from exporter.panel.protocol import (
     Operation,
     ServiceCommand,
 )
-from exporter.panel.secrecy import blot_out, tells
+from exporter.panel.redaction import blot_out, tells
 from exporter.snapshot import (
     Message,
     Reason,
@@ -42,7 +42,7 @@ MAX_LOST_IN_A_ROW = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RequestResult:
     """What one request came to."""
 
     what: What
@@ -56,23 +56,25 @@ class Answer:
     """Whether further requests would fail alike."""
 
 
-OnAnswer = Callable[[Answer], Awaitable[bool]]
+OnAnswer = Callable[[RequestResult], Awaitable[bool]]
 """Called for each answer as it comes; no further request is sent when it says no, or raises."""
 
 
-async def delete_frozen(client: PanelClient, *, before: Before | None = None) -> Answer:
+async def delete_frozen(client: PanelClient, *, before: Before | None = None) -> RequestResult:
     """delete_frozen_msg; `not_asked` when `before` says no at the last moment."""
     return await _whole(client, Operation.DELETE_FROZEN, before=before)
 
 
-async def delete_all(client: PanelClient, *, force: bool, before: Before | None = None) -> Answer:
+async def delete_all(
+    client: PanelClient, *, force: bool, before: Before | None = None
+) -> RequestResult:
     """delete_all_msg; with `force` also `dellete_forse`. `before` as of `delete_frozen`."""
     return await _whole(client, Operation.DELETE_ALL, force=force, before=before)
 
 
 async def switch_service(
     client: PanelClient, service: str, *, on: bool, before: Before | None = None
-) -> Answer:
+) -> RequestResult:
     """Switch a service on or off; `done` when the reply names the wanted state.
 
     `before` as of `delete_frozen`.
@@ -86,14 +88,16 @@ async def switch_service(
     try:
         state = await ask(client, operation, read, command=command, before=before)
     except NotSentError:
-        return Answer("not_asked")
+        return RequestResult("not_asked")
     except PanelError as error:
         return _from_error(error)
     if not state.installed:
-        return Answer("refused", f"{service} {state.words}.")
+        return RequestResult("refused", f"{service} {state.words}.")
     if state.running is on:
-        return Answer("done", f"{service} {state.words}.")
-    return Answer("refused", f"{service} {'does not run' if on else 'still runs'} after all.")
+        return RequestResult("done", f"{service} {state.words}.")
+    return RequestResult(
+        "refused", f"{service} {'does not run' if on else 'still runs'} after all."
+    )
 
 
 async def service_state(client: PanelClient, service: str) -> ServiceState:
@@ -110,10 +114,12 @@ async def service_state(client: PanelClient, service: str) -> ServiceState:
     return await ask(client, operation, read, command=ServiceCommand.STATUS)
 
 
-def with_the_rest(answers: Sequence[Answer], messages: Sequence[Message]) -> list[Answer]:
+def with_the_rest(
+    answers: Sequence[RequestResult], messages: Sequence[Message]
+) -> list[RequestResult]:
     """The answers, and `not_asked` for each message that has none."""
     answered = {answer.message_id for answer in answers}
-    rest = (Answer("not_asked", message_id=m.id) for m in messages if m.id not in answered)
+    rest = (RequestResult("not_asked", message_id=m.id) for m in messages if m.id not in answered)
     return [*answers, *rest]
 
 
@@ -164,7 +170,7 @@ class Sender:
 
     async def send(
         self, messages: Sequence[Message], *, until: float | None = None
-    ) -> list[Answer]:
+    ) -> list[RequestResult]:
         """Send for these; the answers in the order in which they came.
 
         After the first no message is sent whose answer would, by the panel's speed, come later
@@ -204,7 +210,7 @@ class Sender:
     def _is_late(self, until: float | None) -> bool:
         return until is not None and self._monotonic() + self.seconds > until
 
-    async def _ask_for(self, message_id: str, until: float | None) -> Answer | None:
+    async def _ask_for(self, message_id: str, until: float | None) -> RequestResult | None:
         """Send for a message; None when it was not sent."""
 
         async def may_go_out() -> bool:
@@ -233,7 +239,7 @@ class _Batch:
     waiting: Iterator[Message]
     until: float | None
     begun: bool = False
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[RequestResult] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
 
     @property
@@ -244,7 +250,7 @@ class _Batch:
 
 async def _one(
     client: PanelClient, command: MessageCommand, message_id: str, before: Before
-) -> Answer:
+) -> RequestResult:
     read = _reader(client, Operation.CONTROL)
     try:
         reply = await ask(
@@ -256,10 +262,10 @@ async def _one(
             before=before,
         )
     except NotSentError:
-        return Answer("not_asked", message_id=message_id)
+        return RequestResult("not_asked", message_id=message_id)
     except PanelError as error:
         return _from_error(error, message_id)
-    return Answer(reply.said.value, reply.text, message_id)
+    return RequestResult(reply.said.value, reply.text, message_id)
 
 
 async def _whole(
@@ -268,17 +274,17 @@ async def _whole(
     *,
     force: bool = False,
     before: Before | None = None,
-) -> Answer:
+) -> RequestResult:
     read = _reader(client, operation)
     try:
         reply = await ask(client, operation, read, force=force, before=before)
     except NotSentError:
-        return Answer("not_asked")
+        return RequestResult("not_asked")
     except PanelError as error:
         return _from_error(error)
     # Of many messages some may be locked or gone; what became of them is seen by listing.
     said = Said.REFUSED if reply.said is Said.REFUSED else Said.DONE
-    return Answer(said.value, reply.text)
+    return RequestResult(said.value, reply.text)
 
 
 def _reader(client: PanelClient, operation: Operation) -> Callable[[bytes], Awaitable[ActionReply]]:
@@ -296,8 +302,8 @@ def _reader(client: PanelClient, operation: Operation) -> Callable[[bytes], Awai
     return read
 
 
-def _from_error(error: PanelError, message_id: str = "") -> Answer:
+def _from_error(error: PanelError, message_id: str = "") -> RequestResult:
     unread = error.reason in _UNREAD and not error.own
     what: What = "unknown" if error.lost or unread else "failed"
     failed = what == "failed" and (error.concerns_all(answered=False) or error.reason in _FOR_ALL)
-    return Answer(what, str(error), message_id, error.reason, failed)
+    return RequestResult(what, str(error), message_id, error.reason, failed)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from exporter.config.selectors import Selector
-from exporter.listing import Listing
+from exporter.humanize import integer
+from exporter.journal.entries import Guard
 from exporter.panel.errors import PanelError
-from exporter.remediation.actions import Answer, Sender, with_the_rest
-from exporter.remediation.guards import Block, Guard
+from exporter.remediation.actions import RequestResult, Sender, with_the_rest
+from exporter.remediation.guards import Block
+from exporter.remediation.listing import Listing
 from exporter.remediation.plan import BATCH, Omission, Plan, held_against
 from exporter.snapshot import Message
-from exporter.text import integer
 
 Look = Callable[[frozenset[str]], Awaitable[Listing]]
 """Lists the queue now, and shows the messages of these ids.
@@ -52,12 +53,12 @@ class ById:
         self.blind: Block | None = None
         """Why it ended for want of a list; None when it did not."""
 
-    async def carry_out(self) -> list[Answer]:
+    async def carry_out(self) -> list[RequestResult]:
         """Send for each message that still is what was planned; `not_asked` for the rest.
 
         The list that the plan was made from serves the first batch, if it is fresh.
         """
-        answers: list[Answer] = []
+        answers: list[RequestResult] = []
         pending: Sequence[Message] = self._plan.messages
         heard = self._plan.heard
         while pending and not self._sender.stopped:

@@ -10,12 +10,12 @@ from typing import Any
 
 import structlog
 
+from exporter.config.files import file_exists
 from exporter.config.remediation import RemediationConfig
-from exporter.files import file_exists
 from exporter.journal import Entry, JournalError
+from exporter.journal.projection import COUNTED, JournalProjection
 from exporter.journal.thread import JournalThread
 from exporter.remediation.guards import CLOCKS_AGREE_WITHIN
-from exporter.remediation.tally import COUNTED, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -27,20 +27,20 @@ READ_EVERY = 5.0
 
 
 class JournalFollower:
-    """Keeps a Tally true to the journal, and tells what it holds."""
+    """Keeps a projection true to the journal, and tells what it holds."""
 
     def __init__(
         self,
         journal: JournalThread,
-        tally: Tally,
+        projection: JournalProjection,
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.journal = journal
-        self.tally = tally
-        tally.problem = lambda: journal.problem
+        self.projection = projection
+        projection.problem = lambda: journal.problem
         self._clock = clock
         self._monotonic = monotonic
         self.skew: Callable[[], float | None] = lambda: 0.0
@@ -60,13 +60,13 @@ class JournalFollower:
             try:
                 if await self.in_use():
                     await self.read_journal()
-                    self.tally.known = True
+                    self.projection.known = True
                     await self.journal.demand_usable()
                     if self._monotonic() >= prune_at and self._knows_the_time():
                         prune_at = self._monotonic() + PRUNE_EVERY
                         await self._prune()
                 else:
-                    self.tally.known = True  # no journal: nothing was ever done
+                    self.projection.known = True  # no journal: nothing was ever done
                 told = ""
             except JournalError as error:
                 if str(error) != told:
@@ -85,14 +85,14 @@ class JournalFollower:
         Raises:
             JournalError: it cannot be read, or nothing may be done by it.
         """
-        after = self.tally.last_entry
+        after = self.projection.last_entry
         news = await self.journal.do(
             lambda journal: journal.entries(after=after, kinds=COUNTED, readable=True)
         )
-        self.tally.add(news)
+        self.projection.add(news)
         pause_file = await asyncio.to_thread(file_exists, self._config.pause_file)
         facts = await self.journal.do(lambda journal: journal.fleet_facts())
-        self.tally.paused = bool(facts.paused) or pause_file is not False
+        self.projection.paused = bool(facts.paused) or pause_file is not False
 
     def _knows_the_time(self) -> bool:
         """Whether what is older than the journal is kept can be told.

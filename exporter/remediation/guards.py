@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from statistics import median_high, median_low
 from zoneinfo import ZoneInfo
 
@@ -16,8 +15,8 @@ from exporter.config.conditions import Condition
 from exporter.config.remediation import Mode, RemediationConfig, RemediationRule
 from exporter.config.selectors import Selector
 from exporter.config.windows import DAYS, Window
-from exporter.journal.entries import Actor, FleetFacts, RuleFacts
-from exporter.text import duration
+from exporter.humanize import duration
+from exporter.journal.entries import Actor, FleetFacts, Guard, RuleFacts
 
 FAILED_VERIFICATIONS = 3
 """In a row, after which a rule stops itself on a host."""
@@ -30,31 +29,6 @@ AGE_FIGURE = "queue_oldest_message_age_seconds"
 
 HOSTS_BEFORE_A_STORM = 2
 """So many hosts may always want an action; the storm brake counts from there."""
-
-
-class Guard(StrEnum):
-    """The `guard` label of the contract."""
-
-    MODE = "mode"
-    PAUSE = "pause"
-    WINDOW = "window"
-    STORM_BRAKE = "storm_brake"
-    STOPPED = "stopped"
-    APPROVAL = "approval"
-    COOLDOWN = "cooldown"
-    MAX_PER_DAY = "max_per_day"
-    ACTIONS_PER_HOUR = "actions_per_hour"
-    ACTIONS_AT_ONCE = "actions_at_once"
-    HOST_BUSY = "host_busy"
-    JOURNAL = "journal"
-    UNSETTLED = "unsettled"
-    LAYOUT = "layout"
-    CLOCK = "clock"
-    LISTING = "listing"
-    CONDITION = "condition"
-    NOTHING_TO_DO = "nothing_to_do"
-    MAX_MESSAGES = "max_messages"
-    SILENCE = "silence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +54,7 @@ class InForce:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class GuardInputs:
     """Everything that the guards look at."""
 
     now: float
@@ -116,7 +90,7 @@ class Situation:
 def first_block(
     rule: RemediationRule,
     config: RemediationConfig,
-    situation: Situation,
+    inputs: GuardInputs,
     *,
     approval: bool = True,
 ) -> Block | None:
@@ -125,14 +99,14 @@ def first_block(
     Without `approval`, whether a person has allowed it is not asked.
     """
     for guard in _ORDER:
-        block = guard(rule, config, situation)
+        block = guard(rule, config, inputs)
         if block is not None and (approval or block.guard is not Guard.APPROVAL):
             return block
     return None
 
 
 def block_under_way(
-    rule: RemediationRule, config: RemediationConfig, situation: Situation
+    rule: RemediationRule, config: RemediationConfig, inputs: GuardInputs
 ) -> Block | None:
     """The first guard that speaks against the next message of an action that has begun.
 
@@ -140,7 +114,7 @@ def block_under_way(
     before the intent, which they count themselves; hosts that a reload has just brought make no
     storm before they are heard.
     """
-    now = replace(situation, unheard=0)
+    now = replace(inputs, unheard=0)
     for guard in _UNDER_WAY:
         block = guard(rule, config, now)
         if block is not None:
@@ -218,38 +192,38 @@ def deed_of(rule: RemediationRule) -> str:
     return " ".join(filter(None, (rule.action, rule.service, "force" if rule.force else "")))
 
 
-def _mode(rule: RemediationRule, config: RemediationConfig, _: Situation) -> Block | None:
+def _mode(rule: RemediationRule, config: RemediationConfig, _: GuardInputs) -> Block | None:
     del rule
     if effective_mode(config) == "off":
         return Block(Guard.MODE, "remediation.mode is off.")
     return None
 
 
-def _request(_: RemediationRule, __: RemediationConfig, situation: Situation) -> Block | None:
-    return Block(Guard.CONDITION, situation.withdrawn) if situation.withdrawn else None
+def _request(_: RemediationRule, __: RemediationConfig, inputs: GuardInputs) -> Block | None:
+    return Block(Guard.CONDITION, inputs.withdrawn) if inputs.withdrawn else None
 
 
-def _journal(_: RemediationRule, __: RemediationConfig, situation: Situation) -> Block | None:
-    if situation.rule is None or situation.fleet is None:
-        why = " ".join(situation.errors) or "The journal cannot be read."
+def _journal(_: RemediationRule, __: RemediationConfig, inputs: GuardInputs) -> Block | None:
+    if inputs.rule is None or inputs.fleet is None:
+        why = " ".join(inputs.errors) or "The journal cannot be read."
         return Block(Guard.JOURNAL, why)
     return None
 
 
-def _pause(_: RemediationRule, config: RemediationConfig, situation: Situation) -> Block | None:
-    if situation.pause_file is None:
+def _pause(_: RemediationRule, config: RemediationConfig, inputs: GuardInputs) -> Block | None:
+    if inputs.pause_file is None:
         return Block(
             Guard.PAUSE, f"Whether the pause file {config.pause_file} exists cannot be known."
         )
-    if situation.pause_file:
+    if inputs.pause_file:
         return Block(Guard.PAUSE, f"The pause file {config.pause_file} exists.")
-    if situation.fleet is not None and situation.fleet.paused:
-        return Block(Guard.PAUSE, situation.fleet.paused)
+    if inputs.fleet is not None and inputs.fleet.paused:
+        return Block(Guard.PAUSE, inputs.fleet.paused)
     return None
 
 
-def _window(_: RemediationRule, config: RemediationConfig, situation: Situation) -> Block | None:
-    if not config.windows or any(is_open(window, situation.now) for window in config.windows):
+def _window(_: RemediationRule, config: RemediationConfig, inputs: GuardInputs) -> Block | None:
+    if not config.windows or any(is_open(window, inputs.now) for window in config.windows):
         return None
     return Block(Guard.WINDOW, "It is outside of every window in which rules may act.")
 
@@ -273,43 +247,43 @@ def storm_bound(config: RemediationConfig, hosts: int) -> float:
 
 
 def _storm_brake(
-    _: RemediationRule, config: RemediationConfig, situation: Situation
+    _: RemediationRule, config: RemediationConfig, inputs: GuardInputs
 ) -> Block | None:
-    if situation.actor is Actor.PERSON:
+    if inputs.actor is Actor.PERSON:
         return None  # a person asks for one host, and sees which
     share = config.limits.storm_brake
-    bound = storm_bound(config, situation.hosts)
-    if situation.wanting > bound:
+    bound = storm_bound(config, inputs.hosts)
+    if inputs.wanting > bound:
         return Block(
             Guard.STORM_BRAKE,
-            f"{situation.wanting} of {situation.hosts} hosts want an action at once, more than "
+            f"{inputs.wanting} of {inputs.hosts} hosts want an action at once, more than "
             f"{share:.0%} of them: look for a common cause.",
         )
-    if situation.unheard and situation.wanting + situation.unheard > bound:
+    if inputs.unheard and inputs.wanting + inputs.unheard > bound:
         return Block(
             Guard.STORM_BRAKE,
-            f"{situation.unheard} hosts have not been polled yet, so that it is not known how "
+            f"{inputs.unheard} hosts have not been polled yet, so that it is not known how "
             "many want an action.",
         )
     return None
 
 
-def _stopped(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
-    if situation.rule is not None and situation.rule.stopped:
-        return Block(Guard.STOPPED, f"{situation.rule.stopped} A person must resume {rule.name}.")
+def _stopped(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) -> Block | None:
+    if inputs.rule is not None and inputs.rule.stopped:
+        return Block(Guard.STOPPED, f"{inputs.rule.stopped} A person must resume {rule.name}.")
     return None
 
 
-def _approval(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
-    if rule.approval == "none" or situation.actor is Actor.PERSON or situation.rule is None:
+def _approval(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) -> Block | None:
+    if rule.approval == "none" or inputs.actor is Actor.PERSON or inputs.rule is None:
         return None
-    match situation.rule.approval:
-        case "approved" if situation.rule.approved_deed == deed_of(rule):
+    match inputs.rule.approval:
+        case "approved" if inputs.rule.approved_deed == deed_of(rule):
             return None
         case "approved":
             return Block(
                 Guard.APPROVAL,
-                f"What was approved was {situation.rule.approved_deed or 'not told'}; the config "
+                f"What was approved was {inputs.rule.approved_deed or 'not told'}; the config "
                 f"has it {deed_of(rule)} now. It may ask again after 24 hours.",
             )
         case "rejected":
@@ -318,14 +292,14 @@ def _approval(rule: RemediationRule, _: RemediationConfig, situation: Situation)
             return Block(Guard.APPROVAL, "It waits for a person to approve it.")
 
 
-def _cooldown(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
-    last = None if situation.rule is None else situation.rule.last_begun
-    until = cooldown_until(rule, last, situation.now)
+def _cooldown(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) -> Block | None:
+    last = None if inputs.rule is None else inputs.rule.last_begun
+    until = cooldown_until(rule, last, inputs.now)
     if until is None:
         return None
     return Block(
         Guard.COOLDOWN,
-        f"Its last action here was {duration(situation.now - until + rule.cooldown)} ago, within "
+        f"Its last action here was {duration(inputs.now - until + rule.cooldown)} ago, within "
         f"the cooldown of {duration(rule.cooldown)}.",
         until,
     )
@@ -341,40 +315,40 @@ def cooldown_until(rule: RemediationRule, last_begun: float | None, now: float) 
     return min(last_begun, now) + rule.cooldown
 
 
-def _max_per_day(rule: RemediationRule, _: RemediationConfig, situation: Situation) -> Block | None:
-    if situation.rule is None or situation.rule.begun_today < rule.max_per_day:
+def _max_per_day(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) -> Block | None:
+    if inputs.rule is None or inputs.rule.begun_today < rule.max_per_day:
         return None
     return Block(
         Guard.MAX_PER_DAY,
-        f"It has acted here {situation.rule.begun_today} times within 24 hours; max_per_day is "
+        f"It has acted here {inputs.rule.begun_today} times within 24 hours; max_per_day is "
         f"{rule.max_per_day}.",
     )
 
 
 def _actions_per_hour(
-    _: RemediationRule, config: RemediationConfig, situation: Situation
+    _: RemediationRule, config: RemediationConfig, inputs: GuardInputs
 ) -> Block | None:
     limit = config.limits.actions_per_hour
-    if situation.fleet is None or situation.fleet.begun_this_hour < limit:
+    if inputs.fleet is None or inputs.fleet.begun_this_hour < limit:
         return None
     return Block(
         Guard.ACTIONS_PER_HOUR,
-        f"Rules have begun {situation.fleet.begun_this_hour} actions over the fleet within an "
+        f"Rules have begun {inputs.fleet.begun_this_hour} actions over the fleet within an "
         f"hour; actions_per_hour is {limit}.",
     )
 
 
 def _actions_at_once(
-    _: RemediationRule, config: RemediationConfig, situation: Situation
+    _: RemediationRule, config: RemediationConfig, inputs: GuardInputs
 ) -> Block | None:
     limit = config.limits.actions_at_once
-    if situation.running < limit:
+    if inputs.running < limit:
         return None
-    under_way = "1 action is" if situation.running == 1 else f"{situation.running} actions are"
+    under_way = "1 action is" if inputs.running == 1 else f"{inputs.running} actions are"
     return Block(Guard.ACTIONS_AT_ONCE, f"{under_way} under way; actions_at_once is {limit}.")
 
 
-_ORDER: tuple[Callable[[RemediationRule, RemediationConfig, Situation], Block | None], ...] = (
+_ORDER: tuple[Callable[[RemediationRule, RemediationConfig, GuardInputs], Block | None], ...] = (
     *(_mode, _request, _pause, _window, _storm_brake, _journal, _stopped, _approval, _cooldown),
     *(_max_per_day, _actions_per_hour, _actions_at_once),
 )

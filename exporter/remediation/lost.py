@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from exporter.config.fleet import concerns
 from exporter.config.models import Config
+from exporter.humanize import duration
 from exporter.journal import Entry, Journal, RuleFacts
-from exporter.text import duration
 
 DAY = 86400.0
 

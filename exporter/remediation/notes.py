@@ -5,7 +5,8 @@ from __future__ import annotations
 from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Entry, Kind
-from exporter.remediation.guards import Block, Guard
+from exporter.journal.entries import Guard
+from exporter.remediation.guards import Block
 from exporter.remediation.run import Request
 
 

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from exporter.hostlock import HostBusyError, HostLocks, LockFileError
 from exporter.journal import Entry, Journal, Kind, Outcome
+from exporter.journal.host_lock import HostBusyError, HostLocks, LockFileError
 from exporter.journal.thread import JournalThread
 from exporter.snapshot import PanelId
 

@@ -9,15 +9,20 @@ from typing import Literal, Protocol
 
 from exporter.config.remediation import RemediationRule
 from exporter.config.selectors import Selector
-from exporter.identity import ARRIVAL_SLACK, Sighting, change_of, other_message, without_guesses
-from exporter.journal.entries import Outcome
-from exporter.layout import guess_words, untold_words
-from exporter.listing import Listing
-from exporter.remediation.actions import Answer
-from exporter.remediation.guards import Block, Guard
-from exporter.selection import describe, select
+from exporter.humanize import guess_words, integer, untold_words
+from exporter.journal.entries import Guard, Outcome
+from exporter.remediation.actions import RequestResult
+from exporter.remediation.guards import Block
+from exporter.remediation.identity import (
+    ARRIVAL_SLACK,
+    Sighting,
+    change_of,
+    other_message,
+    without_guesses,
+)
+from exporter.remediation.listing import Listing
+from exporter.remediation.selection import describe, select
 from exporter.snapshot import Message, Reason
-from exporter.text import integer
 
 ALL_FROZEN = Selector(frozen=True)
 """What deleting frozen mail as a whole deletes. A selector that merely comes to the same now does
@@ -234,7 +239,7 @@ def still_there(
 
 
 @dataclass(frozen=True, slots=True)
-class Aftermath:
+class QueueDiff:
     """What listing again tells of a plan."""
 
     gone: frozenset[str]
@@ -249,7 +254,7 @@ class Aftermath:
     """Messages that were neither meant nor frozen, and are gone: delivered, or deleted too."""
 
 
-def aftermath(plan: Plan, after: Listing) -> Aftermath | None:
+def queue_diff(plan: Plan, after: Listing) -> QueueDiff | None:
     """What became of the plan; None when the new list cannot tell."""
     if not after.is_whole or after.unparsed > plan.unparsed:
         return None  # a message that is still there may be among what was not understood
@@ -258,7 +263,7 @@ def aftermath(plan: Plan, after: Listing) -> Aftermath | None:
     gone = plan.ids - still
     if gone and after.unlisted:
         return None  # any of what seems gone may be among what is there and was not listed
-    return Aftermath(
+    return QueueDiff(
         gone=gone,
         still=still,
         frozen_gone=plan.frozen_beyond - after.ids,
@@ -268,7 +273,7 @@ def aftermath(plan: Plan, after: Listing) -> Aftermath | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ActionOutcome:
     """How an action ended."""
 
     outcome: Outcome
@@ -305,13 +310,13 @@ _REFUSALS = frozenset(
 def verdict_on_messages(
     rule_action: str,
     plan: Plan,
-    answers: Sequence[Answer],
-    seen: Aftermath | None,
+    answers: Sequence[RequestResult],
+    seen: QueueDiff | None,
     *,
     expected: bool | None,
     omissions: Sequence[Omission] = (),
     stopped: Block | None = None,
-) -> Verdict:
+) -> ActionOutcome:
     """How an action on messages ended, by its replies, the list after it and `verify`.
 
     `expected`: whether what `verify` expects holds; None when nothing is expected.
@@ -330,20 +335,20 @@ def verdict_on_messages(
         return _refused(plan, asked, seen, detail)
     if seen is None:
         text = "What became of the messages could not be seen by listing the queue again."
-        return Verdict(Outcome.UNKNOWN, text, detail)
+        return ActionOutcome(Outcome.UNKNOWN, text, detail)
     return _judged(rule_action, plan, answers, seen, expected, omissions, stopped, detail)
 
 
-def nothing_asked(stopped: Block | None, detail: Mapping[str, object]) -> Verdict:
+def nothing_asked(stopped: Block | None, detail: Mapping[str, object]) -> ActionOutcome:
     """That an action sent no request at all; no failure where it was meant to stop."""
     why = f" {stopped.reason}" if stopped is not None else ""
     outcome = Outcome.OK if was_meant_to_stop(stopped) else Outcome.FAILED
-    return Verdict(outcome, f"Nothing was done.{why}", detail)
+    return ActionOutcome(outcome, f"Nothing was done.{why}", detail)
 
 
 def _refused(
-    plan: Plan, asked: Sequence[Answer], seen: Aftermath | None, detail: dict[str, object]
-) -> Verdict:
+    plan: Plan, asked: Sequence[RequestResult], seen: QueueDiff | None, detail: dict[str, object]
+) -> ActionOutcome:
     """Every request was refused: whether nothing was done is told by the list, not by that."""
     first = asked[0]
     if seen is None and first.reason in _REFUSALS:
@@ -351,27 +356,27 @@ def _refused(
             f"The panel refused. {first.text} Whether nothing was done could not be seen by "
             "listing the queue again."
         )
-        return Verdict(Outcome.FAILED, text, detail)
+        return ActionOutcome(Outcome.FAILED, text, detail)
     ids = {answer.message_id for answer in asked}
     gone = frozenset() if seen is None else seen.gone
     gone = gone if "" in ids else gone & ids
     if not gone:
-        return Verdict(Outcome.FAILED, f"Nothing was done. {first.text}", detail)
+        return ActionOutcome(Outcome.FAILED, f"Nothing was done. {first.text}", detail)
     detail |= {"gone": len(gone), "still_there": len(plan.messages) - len(gone)}
     text = f"The panel refused, and yet {gone_of(len(gone), len(plan.messages))}. {first.text}"
-    return Verdict(Outcome.FAILED, text, detail)
+    return ActionOutcome(Outcome.FAILED, text, detail)
 
 
 def _judged(
     rule_action: str,
     plan: Plan,
-    answers: Sequence[Answer],
-    seen: Aftermath,
+    answers: Sequence[RequestResult],
+    seen: QueueDiff,
     expected: bool | None,  # noqa: FBT001 - three values
     omissions: Sequence[Omission],
     stopped: Block | None,
     detail: dict[str, object],
-) -> Verdict:
+) -> ActionOutcome:
     left_out = {omission.message_id for omission in omissions if omission.what == "left_out"}
     seen = replace(seen, gone=seen.gone - left_out, still=seen.still - left_out)
     asked = [answer for answer in answers if answer.what != "not_asked"]
@@ -409,9 +414,9 @@ def _judged(
             "But most of them were not there when they were asked for: another mail server than "
             "the one that was listed may have answered."
         )
-        return Verdict(Outcome.UNKNOWN, " ".join(parts), detail)
+        return ActionOutcome(Outcome.UNKNOWN, " ".join(parts), detail)
     outcome = Outcome.OK if good and not beyond else Outcome.UNVERIFIED
-    return Verdict(outcome, " ".join(parts), detail)
+    return ActionOutcome(outcome, " ".join(parts), detail)
 
 
 class Told(Protocol):
@@ -438,7 +443,7 @@ def ours(asked: Sequence[Told], gone: frozenset[str]) -> frozenset[str]:
 
 
 def _beyond(
-    rule_action: str, plan: Plan, seen: Aftermath, parts: list[str], detail: dict[str, object]
+    rule_action: str, plan: Plan, seen: QueueDiff, parts: list[str], detail: dict[str, object]
 ) -> bool:
     """Tell what left the queue beside the plan; whether that is a failure."""
     if seen.frozen_gone:
@@ -466,7 +471,7 @@ _NOT_TRIED = frozenset[str]({"refused", "failed", "unknown", "not_asked"})
 
 
 def _is_good(
-    action: str, seen: Aftermath, replies: Mapping[str, int], belied: int, *, expected: bool | None
+    action: str, seen: QueueDiff, replies: Mapping[str, int], belied: int, *, expected: bool | None
 ) -> bool:
     if expected is not None:
         # Where nothing came of it, what is expected held before.
@@ -479,7 +484,7 @@ def _is_good(
     return not seen.still
 
 
-def _sentence(action: str, planned: int, seen: Aftermath, counts: Mapping[str, int]) -> str:
+def _sentence(action: str, planned: int, seen: QueueDiff, counts: Mapping[str, int]) -> str:
     text = gone_of(len(seen.gone), planned, left=action == "retry")
     notes = [
         f"{integer(counts[what])} {words}"

@@ -7,28 +7,35 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
+from exporter.conditions import Measurements, failures_behind, readings
 from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
-from exporter.hostlock import FLEET, TURN, HostBusyError, HostLocks, LockFileError
-from exporter.identity import Sighting
+from exporter.humanize import guess_words
 from exporter.journal import Actor, Entry, JournalError, Kind, Outcome
-from exporter.layout import guess_words
+from exporter.journal.entries import Guard
+from exporter.journal.host_lock import FLEET, TURN, HostBusyError, HostLocks, LockFileError
 from exporter.panel.errors import PanelError
 from exporter.remediation.guards import (
     FAILED_VERIFICATIONS,
     Block,
-    Guard,
-    Situation,
+    GuardInputs,
     clock_block,
     deed_of,
     effective_mode,
     first_block,
     own_clock_block,
 )
-from exporter.remediation.plan import Plan, Verdict, plan_of
-from exporter.remediation.silence import silence_of
+from exporter.remediation.identity import Sighting
+from exporter.remediation.plan import ActionOutcome, Plan, plan_of
+from exporter.remediation.silence_guard import silence_of
 from exporter.remediation.under_way import UnderWay
-from exporter.remediation.work import EVERYTHING, Bench, Deed, OnAnswer, Work, settle
-from exporter.rules import Figures, failures_behind, readings
+from exporter.remediation.work import (
+    EVERYTHING,
+    ActionSpec,
+    Execution,
+    HostContext,
+    OnAnswer,
+    settle,
+)
 from exporter.snapshot import HostGoneError, HostSnapshot
 
 TRIES_TO_BEGIN = 100
@@ -63,7 +70,7 @@ class Result:
     plan: Plan | None = None
 
 
-Look = Callable[[], Awaitable[Situation]]
+Look = Callable[[], Awaitable[GuardInputs]]
 """Tells the guards' situation as it is now."""
 
 Confirm = Callable[[Plan], Awaitable[bool]]
@@ -87,7 +94,7 @@ class Declined(Exception):  # noqa: N818 - no error: a person said no
 
 
 async def run_rule(
-    bench: Bench,
+    bench: HostContext,
     locks: HostLocks,
     config: RemediationConfig,
     rule: RemediationRule,
@@ -125,7 +132,7 @@ async def run_rule(
         return Result(blocked.block, plan=blocked.plan)
 
 
-async def settle_what_was_left(bench: Bench) -> bool:
+async def settle_what_was_left(bench: HostContext) -> bool:
     """Find out what became of actions on a panel whose process ended in the middle.
 
     Only for who holds the panel's lock: then every intent without an outcome is such a one.
@@ -147,7 +154,7 @@ async def settle_what_was_left(bench: Bench) -> bool:
 class _Run:
     def __init__(
         self,
-        bench: Bench,
+        bench: HostContext,
         locks: HostLocks,
         config: RemediationConfig,
         rule: RemediationRule,
@@ -198,10 +205,10 @@ class _Run:
             raise _BlockedError(clocks)
         self._demand_that_it_holds(snapshot, why)
         plan = self.plan = await self._make_plan()
-        deed = Deed.of(self.rule)
-        work = self._work(deed, plan)
+        spec = ActionSpec.of(self.rule)
+        work = self._work(spec, plan)
         if waits is not None:
-            text = f"Asks to {deed.describe(plan)}."
+            text = f"Asks to {spec.describe(plan)}."
             detail = {"why": why, "planned": len(plan.messages), "deed": deed_of(self.rule)}
             detail["listed_at"] = plan.at
             await work.write(Kind.APPROVAL_REQUESTED, text=text, detail=detail, plan=plan)
@@ -210,19 +217,19 @@ class _Run:
             if not await confirm(plan):
                 raise Declined
             self.plan = await self._as_seen(plan)
-            work = self._work(deed, self.plan)
-        return Result(outcome=await self._carry_out(work, deed, why), plan=self.plan)
+            work = self._work(spec, self.plan)
+        return Result(outcome=await self._carry_out(work, spec, why), plan=self.plan)
 
-    def _work(self, deed: Deed, plan: Plan) -> Work:
+    def _work(self, spec: ActionSpec, plan: Plan) -> Execution:
         under_way = UnderWay(self.bench, self.config, self.rule, self.look)
         on_answer = {} if self.on_answer is None else {"on_answer": self.on_answer}
-        return Work(self.bench, deed, plan, self.base, before=under_way.block, **on_answer)
+        return Execution(self.bench, spec, plan, self.base, before=under_way.block, **on_answer)
 
     def _demand_that_it_holds(
         self, snapshot: HostSnapshot, why: Mapping[str, float | None]
     ) -> None:
         """The rule's `when`, by a poll that is no older than the run; a guess is no knowledge."""
-        figures, when = Figures(snapshot), self.rule.when
+        figures, when = Measurements(snapshot), self.rule.when
         verdict = figures.hold(when, self.rule.service, certain=True)
         if verdict is True:
             return
@@ -235,18 +242,20 @@ class _Run:
         reason = f"Looked at again, it {found}: {shown(why)}. {words}".rstrip()
         raise _BlockedError(Block(Guard.CONDITION, reason))
 
-    async def _carry_out(self, work: Work, deed: Deed, why: Mapping[str, float | None]) -> Entry:
+    async def _carry_out(
+        self, work: Execution, spec: ActionSpec, why: Mapping[str, float | None]
+    ) -> Entry:
         assert self.plan is not None  # noqa: S101 - made before
-        text = f"About to {deed.describe(self.plan)}: {shown(why)}."
+        text = f"About to {spec.describe(self.plan)}: {shown(why)}."
         with ExitStack() as turn:
             await self._begin(work, text, why, turn)
-            return await self._act(work, deed, self.plan)
+            return await self._act(work, spec, self.plan)
 
-    async def _act(self, work: Work, deed: Deed, plan: Plan) -> Entry:
+    async def _act(self, work: Execution, spec: ActionSpec, plan: Plan) -> Entry:
         if self.base.mode == "dry_run":
-            verdict = Verdict(
+            verdict = ActionOutcome(
                 Outcome.DRY_RUN,
-                f"Would {deed.describe(plan)}.",
+                f"Would {spec.describe(plan)}.",
                 {"planned": len(plan.messages)},
             )
         else:
@@ -256,7 +265,7 @@ class _Run:
         return await work.conclude(verdict)
 
     async def _begin(
-        self, work: Work, text: str, why: Mapping[str, float | None], turn: ExitStack
+        self, work: Execution, text: str, why: Mapping[str, float | None], turn: ExitStack
     ) -> None:
         """The guards once more, for time has passed, and the intent; `turn` holds it afterwards.
 
@@ -295,16 +304,16 @@ class _Run:
 
     async def _guards(self) -> Block | None:
         """Ask every guard; what is returned is only that nobody was asked to approve it yet."""
-        situation = await self.look()
-        block = first_block(self.rule, self.config, situation)
-        facts = situation.rule
+        inputs = await self.look()
+        block = first_block(self.rule, self.config, inputs)
+        facts = inputs.rule
         if facts is not None and facts.approval == "approved":
             seen = {message.id: message for message in facts.approved}
             self.approved = Sighting(facts.approved_listed_at, seen)
         if block is None:
             return None
         if block.guard is Guard.APPROVAL and facts is not None and not facts.approval:
-            other = first_block(self.rule, self.config, situation, approval=False)
+            other = first_block(self.rule, self.config, inputs, approval=False)
             if other is None:
                 return block
             block = other
@@ -343,7 +352,7 @@ class _Run:
         now = await self._make_plan()
         return now if self.rule.action == "purge_all" else plan.as_seen(now)
 
-    async def _stop_if_needed(self, work: Work, verdict: Verdict) -> None:
+    async def _stop_if_needed(self, work: Execution, verdict: ActionOutcome) -> None:
         if verdict.detail.get("frozen_gone_beyond_the_plan"):
             # Exim removes frozen mail by itself, too: a person must tell the two apart.
             text = (

@@ -6,16 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from exporter.config.remediation import RemediationConfig, RemediationRule
-from exporter.remediation.guards import (
-    Block,
-    Guard,
-    InForce,
-    Situation,
-    block_under_way,
-    deed_of,
-)
-from exporter.remediation.silence import silence_of
-from exporter.remediation.work import Bench
+from exporter.journal.entries import Guard
+from exporter.remediation.guards import Block, GuardInputs, InForce, block_under_way, deed_of
+from exporter.remediation.silence_guard import silence_of
+from exporter.remediation.work import HostContext
 
 SILENCE_REST = 1.0
 """The most seconds between two questions about silences."""
@@ -30,10 +24,10 @@ class UnderWay:
 
     def __init__(
         self,
-        bench: Bench,
+        bench: HostContext,
         config: RemediationConfig,
         rule: RemediationRule,
-        look: Callable[[], Awaitable[Situation]],
+        look: Callable[[], Awaitable[GuardInputs]],
     ) -> None:
         """What it asks.
 
@@ -60,16 +54,16 @@ class UnderWay:
 
     async def _guards(self) -> tuple[Block | None, RemediationRule]:
         """All but silences, and the rule as it is in the config in force."""
-        situation = await self._look()
-        now = situation.in_force or self._began_by
+        inputs = await self._look()
+        now = inputs.in_force or self._began_by
         if now.against or now.rule is None:
             gone = f"{self._rule.name} is not for this host any more, or has left the config."
             return Block(Guard.CONDITION, now.against or gone), self._rule
         if _means(now.rule) != _means(self._rule):
             reason = f"{self._rule.name} means something else in the config that is in force now."
             return Block(Guard.CONDITION, reason), now.rule
-        situation = replace(situation, withdrawn=situation.alert_over)
-        return block_under_way(now.rule, now.config, situation), now.rule
+        inputs = replace(inputs, withdrawn=inputs.alert_over)
+        return block_under_way(now.rule, now.config, inputs), now.rule
 
     @property
     def _may_ask(self) -> bool:

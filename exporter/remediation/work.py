@@ -11,40 +11,40 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from exporter.conditions import Measurements, holds
 from exporter.config.conditions import parse_condition
 from exporter.config.remediation import ON_SERVICE, Action, RemediationRule, Verify
 from exporter.config.selectors import Selector
+from exporter.humanize import guess_words, integer
 from exporter.journal import Entry, Journal, Kind, Outcome, Unsettled
+from exporter.journal.entries import Guard
 from exporter.journal.thread import JournalThread
-from exporter.layout import guess_words
-from exporter.listing import Listing, ask_listing
 from exporter.panel.client import PanelClient
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation import actions
-from exporter.remediation.actions import Answer, Sender
+from exporter.remediation.actions import RequestResult, Sender
 from exporter.remediation.by_id import ById
-from exporter.remediation.guards import Block, Guard
+from exporter.remediation.guards import Block
+from exporter.remediation.listing import Listing, ask_listing
 from exporter.remediation.orphans import outcome_unseen
 from exporter.remediation.plan import (
-    Aftermath,
+    ActionOutcome,
     Omission,
     Plan,
-    Verdict,
-    aftermath,
+    QueueDiff,
     gone_of,
     nothing_asked,
     ours,
+    queue_diff,
     still_there,
     stopped_by,
     verdict_on_messages,
     was_meant_to_stop,
 )
-from exporter.remediation.silence import KnowsSilences
-from exporter.rules import Figures, holds
+from exporter.remediation.silence_guard import KnowsSilences
 from exporter.snapshot import HostGoneError, HostSnapshot, Message, PanelId, Reason
-from exporter.text import integer
 
 LIST_AGAIN_AFTER = 5.0
 """Seconds after which a list that could not be had after an action is asked for once more."""
@@ -63,7 +63,7 @@ EVERYTHING = Selector(everything=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class HostContext:
     """What actions on one host are done with."""
 
     journal: JournalThread
@@ -128,7 +128,7 @@ class Bench:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class ActionSpec:
     """What is to be done to a host, whoever wants it."""
 
     action: Action
@@ -138,7 +138,7 @@ class Deed:
     verify: Verify | None = None
 
     @classmethod
-    def of(cls, rule: RemediationRule) -> Deed:
+    def of(cls, rule: RemediationRule) -> ActionSpec:
         """What a rule does."""
         return cls(rule.action, rule.selector, rule.force, rule.service or "", rule.verify)
 
@@ -161,13 +161,13 @@ class Deed:
         return f"{verb} {what} ({plan.reason}{more})"
 
 
-OnAnswer = Callable[[Answer], Awaitable[bool]]
+OnAnswer = Callable[[RequestResult], Awaitable[bool]]
 
 Before = Callable[[], Awaitable[Block | None]]
 """Asked right before each request that changes something: what speaks against it now."""
 
 
-async def _go_on(_: Answer) -> bool:
+async def _go_on(_: RequestResult) -> bool:
     return True
 
 
@@ -175,13 +175,13 @@ async def _nothing() -> None:
     return None
 
 
-class Work:
+class Execution:
     """One deed on one host, from its intent to its outcome."""
 
     def __init__(
         self,
-        bench: Bench,
-        deed: Deed,
+        bench: HostContext,
+        spec: ActionSpec,
         plan: Plan,
         base: Entry,
         *,
@@ -192,7 +192,7 @@ class Work:
 
         Args:
             bench: what it is done with.
-            deed: what is to be done.
+            spec: what is to be done.
             plan: on exactly which messages.
             base: who, in which mode, by which rule: what all its entries share.
             on_answer: called for each answer of the panel once it is written down; says whether
@@ -200,7 +200,7 @@ class Work:
             before: tells what speaks against the next request, right before it is sent.
         """
         self._bench = bench
-        self._deed = deed
+        self._spec = spec
         self._plan = plan
         self._base = base
         self._on_answer = on_answer
@@ -221,49 +221,49 @@ class Work:
             "planned": len(self._plan.messages),
             "reason": self._plan.reason,
         }
-        if self._deed.action not in ON_SERVICE:
+        if self._spec.action not in ON_SERVICE:
             more |= {"as_a_whole": self._plan.as_a_whole, "listed_at": self._plan.at}
             if self._plan.withheld:
                 more["withheld"] = self._plan.withheld
-        if self._deed.service:
-            more["service"] = self._deed.service
-        if self._deed.verify is not None:
-            more["verify"] = [str(condition) for condition in self._deed.verify.expect]
+        if self._spec.service:
+            more["service"] = self._spec.service
+        if self._spec.verify is not None:
+            more["verify"] = [str(condition) for condition in self._spec.verify.expect]
         await self.write(Kind.INTENT, text=text, detail={**detail, **more}, plan=self._plan)
 
-    async def act(self) -> Verdict:
+    async def act(self) -> ActionOutcome:
         """Do it, and look what came of it.
 
         Raises:
             JournalError: an answer could not be written down; no further message was sent.
         """
-        deed = self._deed
-        if deed.action not in ON_SERVICE and not self._plan.as_a_whole:
+        spec = self._spec
+        if spec.action not in ON_SERVICE and not self._plan.as_a_whole:
             return await self._after_messages(await self._by_id())
         answer = await self._one_request()
         if answer.what != "not_asked":
             await self._note(answer)
-        if deed.action in ON_SERVICE:
+        if spec.action in ON_SERVICE:
             return await self._after_service(answer)
         return await self._after_messages([answer])
 
-    async def _one_request(self) -> Answer:
-        deed, client = self._deed, self._bench.client
+    async def _one_request(self) -> RequestResult:
+        spec, client = self._spec, self._bench.client
         if not await self._may_send():
-            return Answer("not_asked")
-        if deed.action in ON_SERVICE:
+            return RequestResult("not_asked")
+        if spec.action in ON_SERVICE:
             return await actions.switch_service(
-                client, deed.service, on=deed.turns_on, before=self._may_send
+                client, spec.service, on=spec.turns_on, before=self._may_send
             )
-        if deed.action == "purge_all":
-            return await actions.delete_all(client, force=deed.force, before=self._may_send)
+        if spec.action == "purge_all":
+            return await actions.delete_all(client, force=spec.force, before=self._may_send)
         return await actions.delete_frozen(client, before=self._may_send)
 
-    async def _by_id(self) -> list[Answer]:
-        bench, deed = self._bench, self._deed
+    async def _by_id(self) -> list[RequestResult]:
+        bench, spec = self._bench, self._spec
         sender = Sender(
             bench.client,
-            MessageCommand.RESHIP if deed.action == "retry" else MessageCommand.DELETE,
+            MessageCommand.RESHIP if spec.action == "retry" else MessageCommand.DELETE,
             parallel=bench.parallel,
             on_answer=self._note,
             before=self._may_send,
@@ -271,7 +271,7 @@ class Work:
         )
         by_id = ById(
             self._plan,
-            deed.selector,
+            spec.selector,
             sender,
             look=lambda ids: bench.list(EVERYTHING, most=0, watch=ids),
             omit=self._omit,
@@ -317,7 +317,7 @@ class Work:
         if entries:
             await self._bench.journal.do(write)
 
-    async def conclude(self, verdict: Verdict) -> Entry:
+    async def conclude(self, verdict: ActionOutcome) -> Entry:
         """Write down how it ended.
 
         Raises:
@@ -341,7 +341,7 @@ class Work:
         messages = plan.messages if plan is not None else ()
         return await self._bench.journal.do(lambda journal: journal.add(entry, messages))
 
-    async def _note(self, answer: Answer) -> bool:
+    async def _note(self, answer: RequestResult) -> bool:
         detail: dict[str, object] = {"id": answer.message_id} if answer.message_id else {}
         if answer.reason is not None:
             detail["reason"] = answer.reason.value
@@ -350,17 +350,17 @@ class Work:
 
     # --- afterwards ----------------------------------------------------------------------------
 
-    async def _after_messages(self, answers: list[Answer]) -> Verdict:
+    async def _after_messages(self, answers: list[RequestResult]) -> ActionOutcome:
         refused = next((a for a in answers if a.reason is Reason.UNSUPPORTED), None)
         if refused is not None and self._base.rule:
             await self.write(Kind.DISABLED, text=f"Disabled here: {refused.text}")
         done_at = self._bench.monotonic()
-        action, plan = self._deed.action, self._plan
+        action, plan = self._spec.action, self._plan
         acted = any(answer.what not in {"failed", "not_asked"} for answer in answers)
         asked = any(answer.what != "not_asked" for answer in answers)
         seen = await self._see() if asked or self._omissions else None
 
-        def verdict(*, expected: bool | None) -> Verdict:
+        def verdict(*, expected: bool | None) -> ActionOutcome:
             return verdict_on_messages(
                 action,
                 plan,
@@ -378,7 +378,7 @@ class Work:
             return _unseen(verdict(expected=None))
         return self._with_doubt(verdict(expected=expected), expected)
 
-    async def _see(self) -> Aftermath | None:
+    async def _see(self) -> QueueDiff | None:
         """What became of the plan by a list taken now; None when no list tells."""
         bench, failed, lacking = self._bench, 0, 0
         while True:
@@ -390,7 +390,7 @@ class Work:
                     return None
                 await bench.pause(LIST_AGAIN_AFTER)
                 continue
-            seen = aftermath(self._plan, after)
+            seen = queue_diff(self._plan, after)
             if seen is not None or not after.is_whole or not after.unlisted:
                 return seen
             lacking += 1
@@ -398,34 +398,34 @@ class Work:
                 return None
             await bench.pause(LACKING_AGAIN_AFTER)
 
-    async def _after_service(self, answer: Answer) -> Verdict:
-        service, wanted = self._deed.service, self._deed.turns_on
+    async def _after_service(self, answer: RequestResult) -> ActionOutcome:
+        service, wanted = self._spec.service, self._spec.turns_on
         detail: dict[str, object] = {"reply": answer.what}
         if answer.what == "not_asked":
             if self._stopped is not None:
                 detail["stopped_by"] = stopped_by(self._stopped)
             return nothing_asked(self._stopped, detail)
         if answer.what == "failed":
-            return Verdict(Outcome.FAILED, f"Nothing was done. {answer.text}", detail)
+            return ActionOutcome(Outcome.FAILED, f"Nothing was done. {answer.text}", detail)
         done_at = self._bench.monotonic()
         try:
             state = await actions.service_state(self._bench.client, service)
         except PanelError as error:
             text = f"Whether {service} runs could not be seen afterwards: {error}"
-            return Verdict(Outcome.UNKNOWN, text, detail)
+            return ActionOutcome(Outcome.UNKNOWN, text, detail)
         text = f"{service} {state.words}."
         good = state.running is wanted
         try:
             expected = await self._expected(done_at)
         except HostGoneError:
-            return _unseen(Verdict(Outcome.OK if good else Outcome.UNVERIFIED, text, detail))
+            return _unseen(ActionOutcome(Outcome.OK if good else Outcome.UNVERIFIED, text, detail))
         good = good and expected is not False
         if expected is False:
             text += " What verify expects did not come true."
-        verdict = Verdict(Outcome.OK if good else Outcome.UNVERIFIED, text, detail)
+        verdict = ActionOutcome(Outcome.OK if good else Outcome.UNVERIFIED, text, detail)
         return self._with_doubt(verdict, expected)
 
-    def _with_doubt(self, verdict: Verdict, expected: bool | None) -> Verdict:  # noqa: FBT001
+    def _with_doubt(self, verdict: ActionOutcome, expected: bool | None) -> ActionOutcome:  # noqa: FBT001
         """The same, with the fields for whose sake it is not known whether it came true."""
         if expected is not False or not self._guessed:
             return verdict
@@ -438,14 +438,14 @@ class Work:
         Raises:
             HostGoneError: it left the config, or the daemon ends.
         """
-        verify = self._deed.verify
+        verify = self._spec.verify
         if verify is None:
             return None
         return await comes_true(self._bench, verify, done_at, self._guessed)
 
 
 async def comes_true(
-    bench: Bench, verify: Verify, done_at: float, guessed: list[str] | None = None
+    bench: HostContext, verify: Verify, done_at: float, guessed: list[str] | None = None
 ) -> bool:
     """Whether what `verify` expects comes true in its time, which counts from `done_at`.
 
@@ -461,7 +461,7 @@ async def comes_true(
         if bench.ends.is_set():
             raise HostGoneError(bench.host)
         left = until - bench.monotonic()
-        figures = Figures(await bench.poll(bench.host))
+        figures = Measurements(await bench.poll(bench.host))
         verdict = figures.hold(verify.expect, certain=True)
         if verdict:
             return True
@@ -472,7 +472,7 @@ async def comes_true(
         await bench.pause(max(0.0, min(VERIFY_EVERY, until - bench.monotonic())))
 
 
-def _unseen(verdict: Verdict) -> Verdict:
+def _unseen(verdict: ActionOutcome) -> ActionOutcome:
     """The same where nobody could look whether what `verify` expects came true."""
     outcome = Outcome.UNKNOWN if verdict.outcome is Outcome.OK else verdict.outcome
     why = "the host left the config, or the daemon was ended"
@@ -480,7 +480,7 @@ def _unseen(verdict: Verdict) -> Verdict:
     return replace(verdict, outcome=outcome, text=text)
 
 
-async def settle(bench: Bench, unsettled: Unsettled) -> Entry:
+async def settle(bench: HostContext, unsettled: Unsettled) -> Entry:
     """Find out what became of an action whose process ended in the middle, and write it down.
 
     Nothing is done again.
@@ -507,7 +507,7 @@ async def settle(bench: Bench, unsettled: Unsettled) -> Entry:
     return await bench.journal.do(lambda journal: journal.add(entry))
 
 
-def _not_here(panel: PanelId, bench: Bench) -> str:
+def _not_here(panel: PanelId, bench: HostContext) -> str:
     if not panel.url:
         return "an earlier version did not write down which panel it was"
     if panel.url != bench.panel.url:
@@ -515,30 +515,30 @@ def _not_here(panel: PanelId, bench: Bench) -> str:
     return f"{bench.host} has another certificate pinned now, so that it may be another server"
 
 
-async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
+async def _settled(bench: HostContext, unsettled: Unsettled) -> ActionOutcome:
     intent, messages = unsettled.intent, unsettled.messages
     if intent.mode == "dry_run":
-        return Verdict(Outcome.DRY_RUN, "a dry run does nothing.", {})
+        return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.", {})
     if intent.action in ON_SERVICE:
         service = str(intent.detail.get("service", ""))
         state = await actions.service_state(bench.client, service)
         done = state.running is (intent.action == "service_on")
         text = f"{service} {state.words}."
-        return Verdict(Outcome.OK if done else Outcome.UNKNOWN, text, {})
+        return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, {})
     answers = await _answers(bench, intent)
     left_out = {answer.message_id for answer in answers if answer.what == "left_out"}
     planned = [message for message in messages if message.id not in left_out]
     watch = frozenset(message.id for message in planned)
     listing = await bench.list(EVERYTHING, most=0, watch=watch)
     if not listing.is_whole or listing.unparsed:
-        return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
+        return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
     then = intent.detail.get("listed_at")
     then = then if isinstance(then, int | float) else intent.at
     # The process before may have had another time: only who it is from, or its size, tells then
     # that what is there by an id is another message.
     gone = watch - still_there(planned, then, listing, timed=False)
     if gone and listing.unlisted:
-        return Verdict(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
+        return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
     detail: dict[str, object] = {"planned": len(messages), "gone": len(gone)}
     if left_out:
         detail["left_out"] = len(left_out)
@@ -547,7 +547,7 @@ async def _settled(bench: Bench, unsettled: Unsettled) -> Verdict:
     text = f"{gone_of(len(gone), len(planned))}."
     absent = gone & {a.message_id for a in answers if a.what in {"gone", "left"}}
     done = len(gone) == len(planned) and 2 * len(absent) <= len(planned)
-    return Verdict(Outcome.OK if done else Outcome.UNKNOWN, text, detail)
+    return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -558,7 +558,7 @@ class _Told:
     message_id: str
 
 
-async def _answers(bench: Bench, intent: Entry) -> list[_Told]:
+async def _answers(bench: HostContext, intent: Entry) -> list[_Told]:
     replies = await bench.journal.do(
         lambda journal: journal.entries(run=intent.run, kinds=[Kind.REPLY])
     )
@@ -566,7 +566,7 @@ async def _answers(bench: Bench, intent: Entry) -> list[_Told]:
 
 
 def _removed(
-    bench: Bench,
+    bench: HostContext,
     intent: Entry,
     planned: Sequence[Message],
     answers: Sequence[_Told],
@@ -584,7 +584,7 @@ def _removed(
     return ours(answers, gone) | (gone & frozenset(under_way[: bench.parallel]))
 
 
-async def _verified(bench: Bench, intent: Entry, verdict: Verdict) -> Verdict:
+async def _verified(bench: HostContext, intent: Entry, verdict: ActionOutcome) -> ActionOutcome:
     """The same, unless what `verify` expected does not hold now: nobody may have looked then."""
     expected = intent.detail.get("verify")
     if not isinstance(expected, list) or not expected:

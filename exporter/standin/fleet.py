@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from exporter.panel.protocol import API_PATH
+from exporter.config.panel_api import API_PATH
 from exporter.standin.cast import USERNAME, Role, cast, plain_hosts, with_exim
 from exporter.standin.certificate import SelfSigned, self_signed
 from exporter.standin.exim import EximError, EximQueue

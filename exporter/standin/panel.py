@@ -12,11 +12,10 @@ from functools import partial
 
 from aiohttp import encode_basic_auth, hdrs, web
 
+from exporter.config.panel_api import API_PATH, Language
 from exporter.panel.protocol import (
-    API_PATH,
     MODULE,
     SERVICE_OPERATIONS,
-    Language,
     MessageCommand,
     Operation,
     ServiceCommand,

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from exporter.panel.protocol import Language, Operation
+from exporter.config.panel_api import Language
+from exporter.panel.protocol import Operation
 from exporter.standin.console import DEFER_REASON, exim_age, exim_size
 from exporter.standin.queue import QueuedMessage
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from exporter.alerting.centre import Centre
+from exporter.alerting.service import AlertingService
 from exporter.alerting.view import alerts_view, receivers_view
 from exporter.config.document import ConfigError
+from exporter.config.panel_api import API_PATH
+from exporter.fleet.store import Store
+from exporter.fleet.view import host_view
 from exporter.metrics.page import MetricsPage
-from exporter.panel.protocol import API_PATH
 from exporter.snapshot import HostGoneError, HostSnapshot
-from exporter.store import Store
-from exporter.view import host_view
-from exporter.web.answers import accepts_gzip, json_answer, text_answer
 from exporter.web.listener import ListenError
 from exporter.web.pages.routes import Pages
 from exporter.web.remediation import RemediationRoutes
+from exporter.web.responses import accepts_gzip, json_answer, text_answer
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -45,7 +45,7 @@ class Served:
     reload: Callable[[], Awaitable[None]]
     remediation: RemediationRoutes | None = None
     """None: nothing acts here, and there is no journal."""
-    alerting: Centre | None = None
+    alerting: AlertingService | None = None
     """None: there are no alerts here."""
     pages: Pages | None = None
     """None: there is nothing to look at."""
@@ -165,11 +165,13 @@ class _Routes:
 
     async def alerts(self, request: web.Request) -> web.Response:
         del request
-        centre = self._served.alerting
-        if centre is None:
+        alerting_service = self._served.alerting
+        if alerting_service is None:
             return json_answer({"alerts": [], "receivers": []})
-        receivers = receivers_view(centre.receivers, centre.outcomes)
-        return json_answer({"alerts": alerts_view(centre.alarms), "receivers": receivers})
+        receivers = receivers_view(alerting_service.receivers, alerting_service.outcomes)
+        return json_answer(
+            {"alerts": alerts_view(alerting_service.evaluator), "receivers": receivers}
+        )
 
 
 def accepts_openmetrics(accept: str) -> bool:

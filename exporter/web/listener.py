@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
+from exporter.web.access_control import AccessControl
 from exporter.web.connections import Connections
-from exporter.web.gate import Gate
 from exporter.web.sockets import ListenError, listening_socket
 from exporter.web.tls import ServerTls
-from exporter.web.toolkit import WebSettings
+from exporter.web.web_config import WebSettings
 
 __all__ = ["ListenError", "Listeners"]
 
@@ -103,7 +103,7 @@ class Listeners:
 
     def __init__(self, app: web.Application) -> None:
         """Guards `app`, to which routes may be added until the first `apply`."""
-        self._gate = Gate()
+        self._gate = AccessControl()
         self._gate.guard(app)
         self._runner = web.AppRunner(app, access_log=None)
         self._bindings: dict[str, _Binding] = {}

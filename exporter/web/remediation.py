@@ -13,10 +13,10 @@ from aiohttp import web
 from exporter.config.units import parse_duration
 from exporter.journal import Actor, JournalError
 from exporter.journal.view import entry_view
-from exporter.remediation.desk import Desk, UnknownRuleError
+from exporter.remediation.controller import RemediationController, UnknownRuleError
 from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
-from exporter.web.answers import json_answer, text_answer
+from exporter.web.responses import json_answer, text_answer
 
 MAX_ENTRIES = 1000
 """Entries of the journal in one answer."""
@@ -53,7 +53,7 @@ _webhook = msgspec.json.Decoder(_Webhook)
 class RemediationRoutes:
     """Handlers for what concerns remediation."""
 
-    desk: Desk
+    controller: RemediationController
     may_act: Callable[[], str]
     """Why nobody may be let to act through this address; "" when somebody may."""
     clock: Callable[[], float]
@@ -120,11 +120,11 @@ class RemediationRoutes:
             return told | {"result": "unknown", "why": "it has no label host"}
         name, incident = alert.labels.get("alertname", ""), _incident(alert)
         if alert.status != "firing":
-            await self.desk.withdraw(host, rule, incident, name)
+            await self.controller.withdraw(host, rule, incident, name)
             return told | {"result": "withdrawn", "why": f"it is {alert.status or 'not firing'}"}
         request = Request(Actor.ALERTMANAGER, name, {"alert": name, **incident.detail})
         try:
-            taken = await self.desk.ask(host, rule, request)
+            taken = await self.controller.ask(host, rule, request)
         except UnknownRuleError as error:
             return told | {"result": "unknown", "why": str(error)}
         return told | {"result": taken.value}
@@ -136,7 +136,7 @@ class RemediationRoutes:
         except ValueError as error:
             return text_answer(400, f"{error}\n")
         try:
-            entries = await self.desk.entries(newest=MAX_ENTRIES, **filters)
+            entries = await self.controller.entries(newest=MAX_ENTRIES, **filters)
         except JournalError as error:
             return text_answer(503, f"{error}\n")
         return json_answer([entry_view(entry) for entry in entries])

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from exporter.alerting import centre
+from exporter.alerting import service
 from exporter.standin import console
 from exporter.standin.ids import queue_id
 from exporter.standin.panel import PanelOptions
@@ -182,7 +182,7 @@ class StartFleet(Protocol):
 def start_fleet(
     start_daemon: StartDaemon, serve_panel: ServePanel, monkeypatch: pytest.MonkeyPatch
 ) -> StartFleet:
-    monkeypatch.setattr(centre, "SHORTEST_PAUSE", 0.02)
+    monkeypatch.setattr(service, "SHORTEST_PAUSE", 0.02)
 
     async def start(
         hosts: int = 1,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exporter.alerting.alarms import Alarms
-from exporter.alerting.alert import Alert, Notification
-from exporter.alerting.delivery import DeliveryError
-from exporter.alerting.facts import Facts
+from exporter.alerting.annotations import AnnotationContext
+from exporter.alerting.evaluator import AlertEvaluator
+from exporter.alertmanager.alert import Alert, Notification
+from exporter.conditions import Interval
 from exporter.config.models import Config
-from exporter.rules import Reading
+from exporter.fleet.store import HostRecord
+from exporter.http.errors import DeliveryError
 from exporter.snapshot import CollectorResult
-from exporter.store import HostRecord
 from tests.builders import NOW, good, host, queue, snapshot, stats
 
 MINUTE = 60.0
@@ -36,7 +36,7 @@ class Site:
     ) -> None:
         self.now = NOW
         self.changes: list[Alert] = []
-        self.alarms = Alarms(self.changes.append)
+        self.evaluator = AlertEvaluator(self.changes.append)
         self.configure(*rules, hosts=hosts, builtin=builtin, **keys)
 
     def configure(
@@ -52,7 +52,7 @@ class Site:
             update={"hosts": tuple(host(name, labels={"dc": "msk1"}) for name in hosts)}
         )
         self.records = {h.name: HostRecord(h, 60.0, 3.0) for h in self.config.hosts}
-        self.alarms.configure(self.config, self.now)
+        self.evaluator.configure(self.config, self.now)
 
     def poll(
         self, *results: CollectorResult, name: str = "mx1", beyond: Any = None, **keys: Any
@@ -62,28 +62,30 @@ class Site:
         poll = snapshot(*results, at=self.now, name=name, **keys)
         record = self.records[name]
         record.add(poll)
-        facts = Facts(record, poll, self.now, "purge: ok, 2h ago", f"https://page/{name}")
-        known = {k: Reading(v, v) for k, v in (beyond or {}).items()}
-        return self.alarms.follow(poll, known, self.now, lambda: facts)
+        facts = AnnotationContext(
+            record, poll, self.now, "purge: ok, 2h ago", f"https://page/{name}"
+        )
+        known = {k: Interval(v, v) for k, v in (beyond or {}).items()}
+        return self.evaluator.follow(poll, known, self.now, lambda: facts)
 
     def clock(self) -> float:
         return self.now
 
     def firing(self) -> list[str]:
         """Host and rule of what fires."""
-        return sorted(f"{alert.host} {alert.name}" for alert in self.alarms.firing())
+        return sorted(f"{alert.host} {alert.name}" for alert in self.evaluator.firing())
 
     def restarted(self) -> Site:
         """The same site after a restart: only what is kept is known."""
         import json
 
-        saved = json.loads(json.dumps(self.alarms.saved()))
+        saved = json.loads(json.dumps(self.evaluator.saved()))
         other = Site.__new__(Site)
         other.now, other.config, other.records = self.now, self.config, self.records
         other.changes = []
-        other.alarms = Alarms(other.changes.append)
-        other.alarms.restore(saved.values())
-        other.alarms.configure(self.config, self.now)
+        other.evaluator = AlertEvaluator(other.changes.append)
+        other.evaluator.restore(saved.values())
+        other.evaluator.configure(self.config, self.now)
         return other
 
 

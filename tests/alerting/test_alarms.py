@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.alerting.alarms import MOST_RECENT, RECENT
+from exporter.alerting.evaluator import MOST_RECENT, RECENT
 from exporter.config.builtin_alerts import BUILTIN
 from exporter.snapshot import ServiceState
 from tests.alerting.site import AT_ONCE, FROZEN, MINUTE, Site, frozen
@@ -15,7 +15,7 @@ def test_it_fires_once_the_conditions_have_held_for_long_enough() -> None:
     site = Site(FROZEN)
     changes = [site.poll(frozen(300)) for _ in range(6)]
     assert changes == [True, False, False, False, False, True], "it pends, then fires"
-    (alert,) = site.alarms.firing()
+    (alert,) = site.evaluator.firing()
     assert alert.labels == {
         "alertname": "Frozen",
         "host": "mx1",
@@ -38,7 +38,7 @@ def test_what_pends_tells_for_how_long_it_must_go_on() -> None:
     site = Site(FROZEN)
     site.poll(frozen(300))
     site.poll(frozen(300))
-    (pending,) = site.alarms.pending()
+    (pending,) = site.evaluator.pending()
     assert (pending.host, pending.remaining) == ("mx1", 4 * MINUTE)
 
 
@@ -56,10 +56,10 @@ def test_unknown_resolves_nothing() -> None:
     site = Site(FROZEN)
     for _ in range(6):
         site.poll(frozen(300))
-    before = next(iter(site.alarms.firing()))
+    before = next(iter(site.evaluator.firing()))
     for _ in range(500):
         assert not site.poll(bad("queue"), bad("clamav"))
-    assert list(site.alarms.firing()) == [before], "with the texts of when something was known"
+    assert list(site.evaluator.firing()) == [before], "with the texts of when something was known"
     # There may be 50 frozen or 150: that is no reason to resolve.
     assert not site.poll(frozen(50, unparsed=100))
     assert site.poll(frozen(50))
@@ -76,7 +76,7 @@ def test_between_the_thresholds_it_stays_as_it_is() -> None:
     assert site.firing() == ["mx1 Frozen"]
     site.poll(frozen(99))
     assert site.firing() == []
-    (alert,) = site.alarms.recent()
+    (alert,) = site.evaluator.recent()
     assert (alert.firing, alert.resolved_at) == (False, site.now)
     assert [change.firing for change in site.changes] == [True, False]
     assert site.changes[1] == alert
@@ -105,7 +105,7 @@ def test_each_incident_is_one_of_its_own() -> None:
     site = Site(AT_ONCE)
     for count in (300, 0, 300):
         site.poll(frozen(count))
-    (now,), (before,) = list(site.alarms.firing()), list(site.alarms.recent())
+    (now,), (before,) = list(site.evaluator.firing()), list(site.evaluator.recent())
     assert now.fingerprint == before.fingerprint
     assert now.incident != before.incident
 
@@ -115,20 +115,23 @@ def test_no_alert_for_a_service_that_is_not_installed() -> None:
     absent = good("clamav", ServiceState(running=False, installed=False))
     site = Site(rule)
     site.poll(absent, good("spamassassin", value=False))
-    assert [a.labels["service"] for a in site.alarms.firing()] == ["spamassassin"]
+    assert [a.labels["service"] for a in site.evaluator.firing()] == ["spamassassin"]
     site.poll(good("clamav", value=False), good("spamassassin"))
-    assert [a.labels["service"] for a in site.alarms.firing()] == ["clamav"]
+    assert [a.labels["service"] for a in site.evaluator.firing()] == ["clamav"]
     site.poll(absent, good("spamassassin"))
-    assert list(site.alarms.firing()) == []
+    assert list(site.evaluator.firing()) == []
 
 
 def test_one_alert_for_each_service() -> None:
     rule = {"name": "Stopped", "when": 'service_up{service="*"} == 0'}
     site = Site(rule)
     site.poll(good("clamav", value=False), good("spamassassin", value=False))
-    assert sorted(a.labels["service"] for a in site.alarms.firing()) == ["clamav", "spamassassin"]
+    assert sorted(a.labels["service"] for a in site.evaluator.firing()) == [
+        "clamav",
+        "spamassassin",
+    ]
     site.poll(good("clamav", value=True), bad("spamassassin"))
-    assert [a.labels["service"] for a in site.alarms.firing()] == ["spamassassin"]
+    assert [a.labels["service"] for a in site.evaluator.firing()] == ["spamassassin"]
 
 
 def test_only_the_hosts_that_are_meant() -> None:
@@ -143,7 +146,7 @@ def test_its_texts_follow_each_poll_while_it_fires() -> None:
     site = Site(rule)
     for count in (300, 1240):
         site.poll(frozen(count))
-        (alert,) = site.alarms.firing()
+        (alert,) = site.evaluator.firing()
         assert alert.annotations["summary"] == f"mx1: {count:,}"
         assert alert.url == "https://page/mx1"
 
@@ -155,11 +158,11 @@ def test_a_reload_without_a_change_disturbs_nothing() -> None:
     site = Site(FROZEN, AT_ONCE | {"name": "Other"})
     for _ in range(4):
         site.poll(frozen(300))
-    before = list(site.alarms.firing()), list(site.alarms.pending())
+    before = list(site.evaluator.firing()), list(site.evaluator.pending())
     site.changes.clear()
     site.configure(FROZEN, AT_ONCE | {"name": "Other"})
     assert site.changes == []
-    assert (list(site.alarms.firing()), list(site.alarms.pending())) == before
+    assert (list(site.evaluator.firing()), list(site.evaluator.pending())) == before
     site.poll(frozen(300))
     site.poll(frozen(300))
     assert site.firing() == ["mx1 Frozen", "mx1 Other"]
@@ -183,7 +186,7 @@ def test_what_is_watched_no_longer_resolves(change: object) -> None:
     change(site)
     assert site.firing() == []
     assert [alert.firing for alert in site.changes] == [True, False]
-    assert [alert.host for alert in site.alarms.recent()] == ["mx1"]
+    assert [alert.host for alert in site.evaluator.recent()] == ["mx1"]
 
 
 def test_other_labels_make_another_alert() -> None:
@@ -193,8 +196,8 @@ def test_other_labels_make_another_alert() -> None:
     site.configure({**AT_ONCE, "severity": "critical"})
     told = [(change.severity, change.firing) for change in site.changes]
     assert told == [("warning", False), ("critical", True)]
-    (alert,) = site.alarms.firing()
-    (ended,) = site.alarms.recent()
+    (alert,) = site.evaluator.firing()
+    (ended,) = site.evaluator.recent()
     assert (alert.severity, ended.severity) == ("critical", "warning")
     assert alert.since == ended.since
 
@@ -208,10 +211,10 @@ def test_a_restart_changes_nothing() -> None:
         site.poll(frozen(count))
         site.poll(frozen(count), name="mx2")
     again = site.restarted()
-    assert list(again.alarms.firing()) == list(site.alarms.firing())
-    assert list(again.alarms.recent()) == list(site.alarms.recent())
-    assert list(again.alarms.pending()) == list(site.alarms.pending())
-    assert again.alarms.saved() == site.alarms.saved()
+    assert list(again.evaluator.firing()) == list(site.evaluator.firing())
+    assert list(again.evaluator.recent()) == list(site.evaluator.recent())
+    assert list(again.evaluator.pending()) == list(site.evaluator.pending())
+    assert again.evaluator.saved() == site.evaluator.saved()
     assert again.changes == []
 
 
@@ -247,7 +250,7 @@ def test_a_long_stop_begins_the_time_anew() -> None:
         again.poll(frozen(300))
     assert again.firing() == []
     again.poll(frozen(300))
-    (alert,) = again.alarms.firing()
+    (alert,) = again.evaluator.firing()
     assert alert.since == again.now - 5 * MINUTE
 
 
@@ -257,10 +260,10 @@ def test_a_condition_that_changed_while_nobody_looked_begins_anew() -> None:
         site.poll(frozen(300))
     other = {"when": "queue_bounce_messages > 0", "clear": []}
     again = Site()
-    again.alarms.restore(site.alarms.saved().values())
+    again.evaluator.restore(site.evaluator.saved().values())
     again.configure(FROZEN | other, AT_ONCE | {"name": "Other"} | other)
-    assert (again.firing(), list(again.alarms.pending())) == ([], [])
-    assert [alert.name for alert in again.alarms.recent()] == ["Other"]
+    assert (again.firing(), list(again.evaluator.pending())) == ([], [])
+    assert [alert.name for alert in again.evaluator.recent()] == ["Other"]
 
 
 def test_a_clock_that_is_set_back_neither_ends_nor_repeats_anything() -> None:
@@ -272,7 +275,7 @@ def test_a_clock_that_is_set_back_neither_ends_nor_repeats_anything() -> None:
     site.poll(bad("queue"))
     assert site.firing() == ["mx1 Frozen"]
     site.poll(frozen(0))
-    (alert,) = site.alarms.recent()
+    (alert,) = site.evaluator.recent()
     assert alert.resolved_at == site.now
     assert [change.firing for change in site.changes] == [True, False]
 
@@ -288,11 +291,11 @@ def test_a_clock_that_jumps_makes_nothing_fire() -> None:
 def test_a_rule_that_left_while_nobody_looked_resolves_its_alerts() -> None:
     site = Site(AT_ONCE)
     site.poll(frozen(300))
-    saved = site.alarms.saved()
+    saved = site.evaluator.saved()
     other = Site(FROZEN)
-    other.alarms.restore(saved.values())
+    other.evaluator.restore(saved.values())
     other.configure(FROZEN)
-    assert [alert.name for alert in other.alarms.recent()] == ["Frozen"]
+    assert [alert.name for alert in other.evaluator.recent()] == ["Frozen"]
 
 
 SAVED = {
@@ -321,9 +324,9 @@ SAVED = {
 )
 def test_what_was_kept_and_makes_no_sense_is_left_out(value: dict[str, object]) -> None:
     site = Site(AT_ONCE)
-    site.alarms.restore([value])
+    site.evaluator.restore([value])
     site.configure(AT_ONCE)
-    assert (site.firing(), list(site.alarms.recent())) == ([], [])
+    assert (site.firing(), list(site.evaluator.recent())) == ([], [])
     site.poll(frozen(300))
     assert site.firing() == ["mx1 Frozen"]
 
@@ -332,14 +335,14 @@ def test_old_ones_are_forgotten() -> None:
     site = Site(AT_ONCE)
     for count in (300, 0) * 3:
         site.poll(frozen(count))
-    first, *later = site.alarms.recent()
-    site.alarms.forget_old((first.resolved_at or 0) + RECENT)
-    assert list(site.alarms.recent()) == [first, *later]
-    site.alarms.forget_old((first.resolved_at or 0) + RECENT + 1)
-    assert list(site.alarms.recent()) == later
+    first, *later = site.evaluator.recent()
+    site.evaluator.forget_old((first.resolved_at or 0) + RECENT)
+    assert list(site.evaluator.recent()) == [first, *later]
+    site.evaluator.forget_old((first.resolved_at or 0) + RECENT + 1)
+    assert list(site.evaluator.recent()) == later
     for count in (300, 0) * (MOST_RECENT + 5):
         site.poll(frozen(count))
-    assert len(list(site.alarms.recent())) == MOST_RECENT
+    assert len(list(site.evaluator.recent())) == MOST_RECENT
 
 
 # --- the built-in rules -------------------------------------------------------------------------
@@ -352,7 +355,7 @@ def test_a_sound_host_fires_nothing() -> None:
     calm = {"queue_growth_messages": 0, "remediation_failed": 0, "remediation_stopped": 0}
     for _ in range(120):
         site.poll(*GOOD, beyond=calm, certificate_expiry=site.now + 30 * 86400)
-    assert (site.firing(), list(site.alarms.pending())) == ([], [])
+    assert (site.firing(), list(site.evaluator.pending())) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -381,7 +384,7 @@ def test_each_builtin_rule_fires_after_its_time_and_alone(
     assert site.firing() == []
     site.poll(*results, beyond=known | beyond)  # type: ignore[arg-type]  # they are results
     assert site.firing() == [f"mx1 {name}"]
-    (alert,) = site.alarms.firing()
+    (alert,) = site.evaluator.firing()
     assert "unknown" not in alert.annotations["summary"]
     site.poll(*GOOD, beyond=known)
     assert site.firing() == []
@@ -391,10 +394,10 @@ def test_a_certificate_that_ends_soon_and_one_that_has_ended() -> None:
     site = Site(builtin=True)
     for _ in range(61):
         site.poll(*GOOD, certificate_expiry=site.now + 3 * 86400)
-    (alert,) = site.alarms.firing()
+    (alert,) = site.evaluator.firing()
     assert alert.annotations["summary"].startswith("mx1: the panel's certificate expires in 2d 23h")
     site.poll(*GOOD, certificate_expiry=site.now - 5)
-    (alert,) = site.alarms.firing()
+    (alert,) = site.evaluator.firing()
     assert alert.annotations["summary"] == "mx1: the panel's certificate has expired"
 
 
@@ -412,12 +415,12 @@ def test_a_host_without_alerts_costs_next_to_nothing() -> None:
         raise AssertionError
 
     poll = snapshot(*GOOD)
-    assert not site.alarms.follow(poll, {}, site.now, never)  # type: ignore[arg-type]  # not called
+    assert not site.evaluator.follow(poll, {}, site.now, never)  # type: ignore[arg-type]  # not called
 
 
 def test_a_host_that_is_not_known_is_left_alone() -> None:
     site = Site(AT_ONCE)
-    assert not site.alarms.follow(
+    assert not site.evaluator.follow(
         snapshot(frozen(300), name=host("mx9").name),
         {},
         site.now,
@@ -429,7 +432,7 @@ def test_a_host_that_is_not_known_is_left_alone() -> None:
 def test_a_description_says_once_that_a_queue_is_not_known() -> None:
     site = Site(AT_ONCE, {"name": "Down", "when": "panel_up == 0"})
     site.poll(bad("queue"), bad("clamav"))
-    (alert,) = site.alarms.firing()
+    (alert,) = site.evaluator.firing()
     assert alert.annotations["description"].splitlines()[:2] == [
         "panel_up == 0, for 0s.",
         "Queue: unknown.",

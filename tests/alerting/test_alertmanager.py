@@ -10,8 +10,8 @@ import bcrypt
 import pytest
 from aiohttp import web
 
-from exporter.alerting.alertmanager import BATCH, AlertmanagerClient
-from exporter.alerting.delivery import DeliveryError
+from exporter.alertmanager.client import BATCH, AlertmanagerClient
+from exporter.http.errors import DeliveryError
 from tests.alerting.values import alert, alertmanager_config
 from tests.fixtures.alertmanager import Alertmanager, NewAlertmanager, matcher
 from tests.fixtures.receiver import Receive

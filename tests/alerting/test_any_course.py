@@ -13,11 +13,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from exporter.alerting.alert import Alert, Notification
-from exporter.alerting.feed import RESEND, Feed
+from exporter.alerting.alertmanager_sender import RESEND, AlertmanagerSender
+from exporter.alerting.delivery_stats import DeliveryStats
 from exporter.alerting.notifier import TRY_AGAIN, Notifier
-from exporter.alerting.outcomes import Outcomes
-from exporter.alerting.saved import ends_from, ends_value, told_from, told_value
+from exporter.alerting.persistence import ends_from, ends_value, told_from, told_value
+from exporter.alertmanager.alert import Alert, Notification
 from tests.alerting.site import FROZEN, Listener, Manager, Site, frozen, refused
 from tests.builders import bad
 
@@ -94,15 +94,15 @@ class AnyCourse(RuleBasedStateMachine):
 
     def employ(self, told: dict[str, Any], ended: list[str]) -> None:
         self.story.site = self.manager.site = self.site
-        arguments = (self.site.alarms, Outcomes())
+        arguments = (self.site.evaluator, DeliveryStats())
         timing, clock = self.site.config.alerting, self.site.clock
         self.notifier = Notifier(
             self.story, arguments[0], timing, arguments[1], lambda: self.site.now, told
         )
-        self.feed = Feed(self.manager, *arguments, clock, ended)
+        self.feed = AlertmanagerSender(self.manager, *arguments, clock, ended)
 
     def firing(self) -> dict[str, Alert]:
-        return {alert.host: alert for alert in self.site.alarms.firing()}
+        return {alert.host: alert for alert in self.site.evaluator.firing()}
 
     @rule()
     def storm(self) -> None:

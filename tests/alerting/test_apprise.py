@@ -14,10 +14,11 @@ import pytest
 from aiohttp import web
 
 from exporter.alerting import apprise_child as child
-from exporter.alerting.alert import Notification
 from exporter.alerting.apprise import AppriseReceiver, mistake_in
-from exporter.alerting.delivery import DeliveryError, Receiver
+from exporter.alerting.delivery import Receiver
+from exporter.alertmanager.alert import Notification
 from exporter.config.alerting import AppriseConfig
+from exporter.http.errors import DeliveryError
 from tests.alerting.values import alert
 from tests.fixtures.receiver import PATIENCE, Misbehave, Receive
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting import centre
-from exporter.alerting.centre import ALERTS, Centre
+from exporter.alerting import service
+from exporter.alerting.service import ALERTS, AlertingService
 from exporter.config.models import Config
+from exporter.fleet.store import HostRecord
+from exporter.journal.projection import JournalProjection
 from exporter.journal.thread import JournalThread
-from exporter.remediation.tally import Tally
 from exporter.snapshot import CollectorResult
-from exporter.store import HostRecord
 from tests.alerting.site import AT_ONCE, frozen
 from tests.builders import NOW, good, host, queue, snapshot
 
@@ -27,20 +27,24 @@ class Office:
     def __init__(self, journal: JournalThread) -> None:
         self.now = NOW
         self.journal = journal
-        self.centre = Centre(journal, Tally(), clock=lambda: self.now)
+        self.alerting_service = AlertingService(
+            journal, JournalProjection(), clock=lambda: self.now
+        )
 
     async def follow(self, rule: dict[str, Any], **keys: Any) -> None:
         """Follow one rule on mx1."""
         config = Config.model_validate({"alerting": {"rules": [rule], "builtin_rules": False}})
         mx1 = host("mx1", **keys)
-        await self.centre.configure(config.model_copy(update={"hosts": (mx1,)}), "http://page")
+        await self.alerting_service.configure(
+            config.model_copy(update={"hosts": (mx1,)}), "http://page"
+        )
         self.record = HostRecord(mx1, 60.0, 3.0)
 
     def poll(self, result: CollectorResult) -> None:
         self.now += 60
         poll = snapshot(result, at=self.now)
         self.record.add(poll)
-        self.centre.observe(self.record, poll)
+        self.alerting_service.observe(self.record, poll)
 
 
 @asynccontextmanager
@@ -50,7 +54,7 @@ async def office(folder: Path) -> AsyncIterator[Office]:
     try:
         yield opened
     finally:
-        await opened.centre.stop()
+        await opened.alerting_service.stop()
         await journal.close()
 
 
@@ -61,15 +65,15 @@ async def test_the_queue_of_another_panel_has_not_grown(tmp_path: Path) -> None:
         opened.poll(good("queue", queue(100), at=opened.now))
         await opened.follow(growing, url="https://new.example:8002")
         opened.poll(good("queue", queue(900), at=opened.now))
-        assert list(opened.centre.fired()) == []
+        assert list(opened.alerting_service.fired()) == []
         opened.poll(good("queue", queue(1500), at=opened.now))
-        assert list(opened.centre.fired()) == [("mx1", "Growing", "warning")]
+        assert list(opened.alerting_service.fired()) == [("mx1", "Growing", "warning")]
 
 
 async def test_what_polls_change_is_written_soon_and_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(centre, "KEEP_SOON", 0.0)
+    monkeypatch.setattr(service, "KEEP_SOON", 0.0)
     async with office(tmp_path) as opened:
 
         async def written() -> list[str]:
@@ -79,16 +83,16 @@ async def test_what_polls_change_is_written_soon_and_together(
             return sorted(key for key, value in kept.items() if "alert" in value)
 
         await opened.follow(AT_ONCE)
-        keeping = asyncio.create_task(opened.centre.run())
+        keeping = asyncio.create_task(opened.alerting_service.run())
         try:
             assert await written() == []
             opened.poll(frozen(300))
             assert await written() == ["mx1/Frozen"]
-            monkeypatch.setattr(centre, "KEEP_SOON", 3600.0)
+            monkeypatch.setattr(service, "KEEP_SOON", 3600.0)
             opened.poll(frozen(0))
             assert await written() == ["mx1/Frozen"]
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
-        await opened.centre.stop()
+        await opened.alerting_service.stop()
         assert await written() == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.feed import ENDS_AFTER, RESEND
+from exporter.alerting.alertmanager_sender import ENDS_AFTER, RESEND
 from tests.alerting.conftest import Fleet, StartFleet, all_told, tells
 from tests.daemon.conftest import eventually
 from tests.fixtures.alertmanager import Alertmanager, NewAlertmanager, matcher

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.alerting.feed import ENDS_AFTER
+from exporter.alerting.alertmanager_sender import ENDS_AFTER
 from tests.alerting.conftest import Mail, all_told, config_of, short, tells
 from tests.fixtures.alertmanager import NewAlertmanager
 from tests.fixtures.receiver import Receive

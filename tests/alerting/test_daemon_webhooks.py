@@ -152,9 +152,9 @@ async def test_without_a_state_file_alerts_work_and_one_warning_tells(
     for count, told in ((8, ["mx1"]), (0, ["(mx1)"])):
         await fleet.freeze(mx1=count)
         assert short(await hook.next()) == told
-    centre = fleet.running.daemon._centre
-    await centre.keep()
-    await centre.keep()
+    alerting_service = fleet.running.daemon._alerting_service
+    await alerting_service.keep()
+    await alerting_service.keep()
     await fleet.stop()
     assert capsys.readouterr().err.count("the states of alerts are not kept") == 1
 
@@ -172,11 +172,11 @@ async def test_a_rule_that_repairs_is_told_of(start_fleet: StartFleet, receive: 
         rules=[FROZEN | {"annotations": {"summary": "{{ remediation }}"}}],
         group_wait="1h",
     )
-    desk = fleet.running.daemon._desk
-    await desk.read_journal()
+    controller = fleet.running.daemon._controller
+    await controller.read_journal()
     for frozen in (8, 9):  # the first poll may find the host still being settled
         await fleet.freeze(mx1=frozen)
-        await asyncio.wait([s.task for s in desk._hosts.values() if s.task is not None])
+        await asyncio.wait([s.task for s in controller._hosts.values() if s.task is not None])
     await fleet.freeze(mx1=10)
     await fleet.pass_time(3600)
     (alert,) = (await hook.next()).json["alerts"]

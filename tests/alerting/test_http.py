@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.alert import Notification
-from exporter.alerting.alertmanager import AlertmanagerClient
 from exporter.alerting.apprise import AppriseReceiver
-from exporter.alerting.delivery import DeliveryError
 from exporter.alerting.webhook import Webhook
+from exporter.alertmanager.alert import Notification
+from exporter.alertmanager.client import AlertmanagerClient
 from exporter.config.alerting import AppriseConfig
+from exporter.http.errors import DeliveryError
 from tests.alerting.values import alert, alertmanager_config, webhook_config
 from tests.fixtures.receiver import Conversation, Misbehave, Receive
 from tests.panel.pki import Pki

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.alerting.alert import Alert, Notification
 from exporter.alerting.message import LONGEST_BODY, body, title
+from exporter.alertmanager.alert import Alert, Notification
 
 T = 1_800_000_000.0
 CONTEXT = """queue_frozen_messages > 200: 1,240, for 12m.

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.alerting.inert import one_line
-from exporter.alerting.silences import (
+from exporter.alertmanager.sanitize import one_line
+from exporter.alertmanager.silences import (
     Matcher,
     Silence,
     SilenceStatus,
@@ -51,7 +51,7 @@ VALUES = [
 
 async def test_an_expression_is_judged_as_alertmanager_does(alertmanager: NewAlertmanager) -> None:
     """Or not at all."""
-    from exporter.alerting.alertmanager import AlertmanagerClient
+    from exporter.alertmanager.client import AlertmanagerClient
     from tests.alerting.values import alertmanager_config
 
     am = await alertmanager()

@@ -9,18 +9,18 @@ import pytest
 import stamina
 
 from exporter.alerting import retry
-from exporter.alerting.alert import Notification
-from exporter.alerting.feed import (
+from exporter.alerting.alertmanager_sender import (
     ENDS_AFTER,
     GIVE_UP_AFTER,
     RESEND,
     RESOLVED_FOR,
     TRY_AGAIN,
-    Feed,
+    AlertmanagerSender,
 )
+from exporter.alerting.delivery_stats import DeliveryStats
 from exporter.alerting.notifier import Notifier
-from exporter.alerting.outcomes import Outcomes
-from exporter.alerting.saved import told_from, told_value
+from exporter.alerting.persistence import told_from, told_value
+from exporter.alertmanager.alert import Notification
 from tests.alerting.site import AT_ONCE, MINUTE, Listener, Manager, Site, frozen, refused
 
 HOSTS = ("mx1", "mx2", "mx3")
@@ -40,14 +40,14 @@ class Desk:
     def __init__(self, site: Site | None = None) -> None:
         self.site = site or Site(AT_ONCE, hosts=HOSTS)
         self.listener = Listener()
-        self.outcomes = Outcomes()
+        self.outcomes = DeliveryStats()
         self.notifier = self.made()
 
     def made(self, **keys: object) -> Notifier:
         alerting = self.site.config.alerting
         return Notifier(
             self.listener,
-            self.site.alarms,
+            self.site.evaluator,
             alerting,
             self.outcomes,
             lambda: self.site.now,
@@ -66,124 +66,126 @@ class Desk:
 
 
 async def test_alerts_of_several_hosts_are_told_at_once_the_worst_first() -> None:
-    desk = Desk()
-    desk.site.poll(frozen(300), name="mx1")
-    assert await desk.notifier.step() == desk.site.now + WAIT
-    desk.site.now -= 60
-    desk.site.poll(frozen(900), name="mx3")
-    desk.site.now -= 60
-    desk.site.poll(frozen(600), name="mx2")
-    assert await desk.after(WAIT - 1) == []
-    assert await desk.after(1) == [["mx3", "mx2", "mx1"]]
-    assert desk.listener.told[0].group == "Frozen"
-    assert await desk.after(1) == []
+    controller = Desk()
+    controller.site.poll(frozen(300), name="mx1")
+    assert await controller.notifier.step() == controller.site.now + WAIT
+    controller.site.now -= 60
+    controller.site.poll(frozen(900), name="mx3")
+    controller.site.now -= 60
+    controller.site.poll(frozen(600), name="mx2")
+    assert await controller.after(WAIT - 1) == []
+    assert await controller.after(1) == [["mx3", "mx2", "mx1"]]
+    assert controller.listener.told[0].group == "Frozen"
+    assert await controller.after(1) == []
 
 
 async def test_what_changes_later_keeps_its_distance() -> None:
-    desk = Desk()
-    desk.site.poll(frozen(300))
-    assert await desk.after(WAIT) == [["mx1"]]
-    desk.site.poll(frozen(300), name="mx2")
-    assert await desk.after(INTERVAL - 61) == []
-    assert await desk.after(1) == [["mx1", "mx2"]]
-    desk.site.poll(frozen(0))
-    assert await desk.after(INTERVAL) == [["mx2", "(mx1)"]]
-    desk.site.poll(frozen(0), name="mx2")
-    assert await desk.after(INTERVAL) == [["(mx2)"]]
-    assert await desk.after(REPEAT * 2) == []
-    assert await desk.notifier.step() is None
+    controller = Desk()
+    controller.site.poll(frozen(300))
+    assert await controller.after(WAIT) == [["mx1"]]
+    controller.site.poll(frozen(300), name="mx2")
+    assert await controller.after(INTERVAL - 61) == []
+    assert await controller.after(1) == [["mx1", "mx2"]]
+    controller.site.poll(frozen(0))
+    assert await controller.after(INTERVAL) == [["mx2", "(mx1)"]]
+    controller.site.poll(frozen(0), name="mx2")
+    assert await controller.after(INTERVAL) == [["(mx2)"]]
+    assert await controller.after(REPEAT * 2) == []
+    assert await controller.notifier.step() is None
 
 
 async def test_what_fires_still_is_told_again() -> None:
-    desk = Desk()
-    desk.site.poll(frozen(300))
-    assert await desk.after(WAIT) == [["mx1"]]
-    assert await desk.after(REPEAT - 1) == []
-    assert await desk.after(1) == [["mx1"]]
-    assert await desk.after(REPEAT) == [["mx1"]]
+    controller = Desk()
+    controller.site.poll(frozen(300))
+    assert await controller.after(WAIT) == [["mx1"]]
+    assert await controller.after(REPEAT - 1) == []
+    assert await controller.after(1) == [["mx1"]]
+    assert await controller.after(REPEAT) == [["mx1"]]
 
 
 async def test_what_came_and_went_within_the_wait_is_not_told() -> None:
-    desk = Desk()
-    desk.site.poll(frozen(300))
-    desk.site.now -= 40
-    desk.site.poll(frozen(0))
-    assert await desk.after(WAIT) == []
+    controller = Desk()
+    controller.site.poll(frozen(300))
+    controller.site.now -= 40
+    controller.site.poll(frozen(0))
+    assert await controller.after(WAIT) == []
 
 
 async def test_what_resolved_and_fires_again_is_told_as_both() -> None:
-    desk = Desk()
-    desk.site.poll(frozen(300))
-    await desk.after(WAIT)
-    desk.site.poll(frozen(0))
-    desk.site.poll(frozen(300))
-    assert await desk.after(INTERVAL) == [["mx1", "(mx1)"]]
+    controller = Desk()
+    controller.site.poll(frozen(300))
+    await controller.after(WAIT)
+    controller.site.poll(frozen(0))
+    controller.site.poll(frozen(300))
+    assert await controller.after(INTERVAL) == [["mx1", "(mx1)"]]
 
 
 async def test_rules_are_told_apart() -> None:
-    desk = Desk(Site(AT_ONCE, {**AT_ONCE, "name": "Other"}))
-    desk.site.poll(frozen(300))
-    assert await desk.after(WAIT) == [["mx1"], ["mx1"]]
-    assert {told.group for told in desk.listener.told} == {"Frozen", "Other"}
+    controller = Desk(Site(AT_ONCE, {**AT_ONCE, "name": "Other"}))
+    controller.site.poll(frozen(300))
+    assert await controller.after(WAIT) == [["mx1"], ["mx1"]]
+    assert {told.group for told in controller.listener.told} == {"Frozen", "Other"}
 
 
 async def test_a_failure_that_may_pass_is_tried_again_at_once() -> None:
-    desk = Desk()
-    desk.listener.failures = [refused(retryable=True)]
-    desk.site.poll(frozen(300))
-    assert await desk.after(WAIT) == [["mx1"]]
-    assert desk.outcomes.counts == {("ops", "ok"): 1, ("ops", "http_status"): 1}
-    assert desk.outcomes.failing == {}
+    controller = Desk()
+    controller.listener.failures = [refused(retryable=True)]
+    controller.site.poll(frozen(300))
+    assert await controller.after(WAIT) == [["mx1"]]
+    assert controller.outcomes.counts == {("ops", "ok"): 1, ("ops", "http_status"): 1}
+    assert controller.outcomes.failing == {}
 
 
 @pytest.mark.parametrize(("retryable", "attempts"), [(True, 2), (False, 1)])
 async def test_a_dead_receiver_is_told_what_is_so_when_it_is_back(
     retryable: bool, attempts: int
 ) -> None:
-    desk = Desk()
-    desk.listener.failures = [refused(retryable=retryable)] * attempts
-    desk.site.poll(frozen(300))
-    assert await desk.after(WAIT) == []
-    assert desk.outcomes.counts["ops", "http_status"] == attempts
-    assert await desk.after(1) == [], "it is left in peace for a while"
-    desk.site.poll(frozen(300), name="mx2")
-    assert await desk.after(60) == [["mx1", "mx2"]]
+    controller = Desk()
+    controller.listener.failures = [refused(retryable=retryable)] * attempts
+    controller.site.poll(frozen(300))
+    assert await controller.after(WAIT) == []
+    assert controller.outcomes.counts["ops", "http_status"] == attempts
+    assert await controller.after(1) == [], "it is left in peace for a while"
+    controller.site.poll(frozen(300), name="mx2")
+    assert await controller.after(60) == [["mx1", "mx2"]]
 
 
 async def test_nothing_is_told_of_what_passed_while_a_receiver_was_dead() -> None:
-    desk = Desk()
-    desk.listener.failures = [refused()]
-    desk.site.poll(frozen(300))
-    assert await desk.after(WAIT) == []
-    desk.site.poll(frozen(0))
-    assert await desk.after(60) == []
-    assert desk.listener.told == []
+    controller = Desk()
+    controller.listener.failures = [refused()]
+    controller.site.poll(frozen(300))
+    assert await controller.after(WAIT) == []
+    controller.site.poll(frozen(0))
+    assert await controller.after(60) == []
+    assert controller.listener.told == []
 
 
 async def test_a_restart_tells_nothing_twice_and_loses_no_resolution() -> None:
-    desk = Desk()
-    desk.site.poll(frozen(300))
-    desk.site.poll(frozen(300), name="mx2")
-    await desk.after(WAIT)
-    kept = [told_value("ops", group, told) for group, told in desk.notifier.told.items()]
+    controller = Desk()
+    controller.site.poll(frozen(300))
+    controller.site.poll(frozen(300), name="mx2")
+    await controller.after(WAIT)
+    kept = [told_value("ops", group, told) for group, told in controller.notifier.told.items()]
     told = {known[1]: known[2] for value in kept if (known := told_from(value))}
-    desk.site = desk.site.restarted()
-    desk.notifier = desk.made(told=told)
-    assert await desk.after(INTERVAL) == []
-    desk.site.poll(frozen(0))
-    assert await desk.after(INTERVAL) == [["mx2", "(mx1)"]]
-    desk.site.configure(AT_ONCE, hosts=["mx1"])
-    assert await desk.after(INTERVAL) == [["(mx2)"]], "the host left the config"
+    controller.site = controller.site.restarted()
+    controller.notifier = controller.made(told=told)
+    assert await controller.after(INTERVAL) == []
+    controller.site.poll(frozen(0))
+    assert await controller.after(INTERVAL) == [["mx2", "(mx1)"]]
+    controller.site.configure(AT_ONCE, hosts=["mx1"])
+    assert await controller.after(INTERVAL) == [["(mx2)"]], "the host left the config"
 
 
 async def test_a_resolution_is_told_even_of_what_nobody_remembers() -> None:
-    desk = Desk()
-    desk.site.poll(frozen(300))
-    await desk.after(WAIT)
-    desk.site = Site(AT_ONCE)  # the state of the alerts was lost, that of the receiver was not
-    desk.site.now = desk.notifier.told["Frozen"].at
-    desk.notifier = desk.made(told=desk.notifier.told)
-    assert await desk.after(INTERVAL) == [["(mx1)"]]
+    controller = Desk()
+    controller.site.poll(frozen(300))
+    await controller.after(WAIT)
+    controller.site = Site(
+        AT_ONCE
+    )  # the state of the alerts was lost, that of the receiver was not
+    controller.site.now = controller.notifier.told["Frozen"].at
+    controller.notifier = controller.made(told=controller.notifier.told)
+    assert await controller.after(INTERVAL) == [["(mx1)"]]
 
 
 @pytest.mark.parametrize("value", [None, {}, {"receiver": "ops"}, {"firing": [{}]}])
@@ -193,20 +195,20 @@ def test_what_was_kept_and_makes_no_sense_is_left_out(value: object) -> None:
 
 @pytest.mark.parametrize("jump", [3600, 30 * 86400])
 async def test_a_clock_that_is_set_back_delays_nothing_by_more_than_its_interval(jump: int) -> None:
-    desk = Desk()
-    desk.site.poll(frozen(300))
-    assert await desk.after(-jump) == [["mx1"]], "it fired in what is the future now"
-    desk.site.now += jump
-    desk.site.poll(frozen(300), name="mx2")
-    desk.listener.failures = [refused()]
-    assert await desk.after(INTERVAL) == []
-    desk.site.now -= jump
-    assert await desk.after(0) == []
-    assert await desk.after(INTERVAL) == [["mx1", "mx2"]]
-    desk.site.poll(frozen(0))
-    desk.site.now -= jump
-    assert await desk.after(0) == []
-    assert await desk.after(INTERVAL) == [["mx2", "(mx1)"]]
+    controller = Desk()
+    controller.site.poll(frozen(300))
+    assert await controller.after(-jump) == [["mx1"]], "it fired in what is the future now"
+    controller.site.now += jump
+    controller.site.poll(frozen(300), name="mx2")
+    controller.listener.failures = [refused()]
+    assert await controller.after(INTERVAL) == []
+    controller.site.now -= jump
+    assert await controller.after(0) == []
+    assert await controller.after(INTERVAL) == [["mx1", "mx2"]]
+    controller.site.poll(frozen(0))
+    controller.site.now -= jump
+    assert await controller.after(0) == []
+    assert await controller.after(INTERVAL) == [["mx2", "(mx1)"]]
 
 
 class Slow(Listener):
@@ -224,45 +226,45 @@ class Slow(Listener):
 
 async def test_who_is_just_being_told_is_told_though_the_daemon_ends() -> None:
     """It would be told again after the start, if nobody knew that it took it."""
-    desk, changes = Desk(), []
-    desk.listener = slow = Slow()
-    desk.notifier = desk.made(on_told=lambda: changes.append(desk.site.now))
-    desk.site.poll(frozen(300))
-    desk.site.now += WAIT
-    step = asyncio.create_task(desk.notifier.step())
+    controller, changes = Desk(), []
+    controller.listener = slow = Slow()
+    controller.notifier = controller.made(on_told=lambda: changes.append(controller.site.now))
+    controller.site.poll(frozen(300))
+    controller.site.now += WAIT
+    step = asyncio.create_task(controller.notifier.step())
     await slow.asked.wait()
     step.cancel()
     slow.may_take.set()
     with pytest.raises(asyncio.CancelledError):
         await step
     assert len(slow.told) == 1
-    assert (list(desk.notifier.told), len(changes)) == (["Frozen"], 1)
+    assert (list(controller.notifier.told), len(changes)) == (["Frozen"], 1)
 
 
 async def test_who_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "LAST_ATTEMPT", 0.01)
-    desk = Desk()
-    desk.listener = slow = Slow()
-    desk.notifier = desk.made()
-    desk.site.poll(frozen(300))
-    desk.site.now += WAIT
-    step = asyncio.create_task(desk.notifier.step())
+    controller = Desk()
+    controller.listener = slow = Slow()
+    controller.notifier = controller.made()
+    controller.site.poll(frozen(300))
+    controller.site.now += WAIT
+    step = asyncio.create_task(controller.notifier.step())
     await slow.asked.wait()
     step.cancel()
     with pytest.raises(asyncio.CancelledError):
         await step
-    assert (slow.told, desk.notifier.told) == ([], {})
+    assert (slow.told, controller.notifier.told) == ([], {})
 
 
 async def test_a_thousand_hosts_that_go_down_are_one_message_each_way() -> None:
     hosts = [f"mx{number}" for number in range(1000)]
-    desk = Desk(Site(AT_ONCE, hosts=hosts))
-    manager = Told(desk.site)
+    controller = Desk(Site(AT_ONCE, hosts=hosts))
+    manager = Told(controller.site)
     for count, first in ((300, "mx0"), (0, "(mx0)")):
         for name in hosts:
-            desk.site.now -= MINUTE
-            desk.site.poll(frozen(count), name=name)
-        ((worst, *others),) = await desk.after(INTERVAL)
+            controller.site.now -= MINUTE
+            controller.site.poll(frozen(count), name=name)
+        ((worst, *others),) = await controller.after(INTERVAL)
         assert (worst, len(others)) == (first, 999)
         assert len(await manager.after(0)) == 1000
     assert len(manager.manager.sent) == 2
@@ -277,11 +279,13 @@ class Told:
     def __init__(self, site: Site | None = None) -> None:
         self.site = site or Site(AT_ONCE, hosts=HOSTS)
         self.manager = Manager("am")
-        self.outcomes = Outcomes()
+        self.outcomes = DeliveryStats()
         self.feed = self.made()
 
-    def made(self, ended: Sequence[str] = ()) -> Feed:
-        return Feed(self.manager, self.site.alarms, self.outcomes, lambda: self.site.now, ended)
+    def made(self, ended: Sequence[str] = ()) -> AlertmanagerSender:
+        return AlertmanagerSender(
+            self.manager, self.site.evaluator, self.outcomes, lambda: self.site.now, ended
+        )
 
     async def after(self, seconds: float) -> list[str]:
         """What is told by then; a resolved one in brackets."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.alert import Alert, Notification
-from exporter.alerting.alertmanager import AlertmanagerClient
-from exporter.alerting.delivery import DeliveryError, Receiver
+from exporter.alerting.delivery import Receiver
 from exporter.alerting.webhook import MOST_ALERTS, Webhook, payload
+from exporter.alertmanager.alert import Alert, Notification
+from exporter.alertmanager.client import AlertmanagerClient
+from exporter.http.errors import DeliveryError
 from tests.alerting.values import alert, alertmanager_config, webhook_config
 from tests.fixtures.alertmanager import NewAlertmanager
 from tests.fixtures.receiver import Receive

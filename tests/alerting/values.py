@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from exporter.alerting.alert import Alert
+from exporter.alertmanager.alert import Alert
 from exporter.config.alerting import AlertmanagerConfig, WebhookConfig
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from exporter.alerting.centre import ALERTS
-from exporter.alerting.saved import alert_value
+from exporter.alerting.persistence import alert_value
+from exporter.alerting.service import ALERTS
 from exporter.cli import main
 from exporter.cli.alerts import SHOWN_RESOLVED
 from exporter.journal import Journal

@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner
 
 from exporter.cli import main
-from exporter.cli.acting import who_asks
-from exporter.hostlock import HostLocks
+from exporter.cli.session import who_asks
 from exporter.journal import Entry, Journal, Kind
+from exporter.journal.host_lock import HostLocks
 from exporter.panel.protocol import Operation
 from exporter.standin.exim import EximQueue, Submission
 from exporter.standin.memory import MemoryQueue

@@ -12,11 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.cli import main
-from exporter.cli.acting import who_asks
 from exporter.cli.journal import local_time
-from exporter.hostlock import HostLocks
+from exporter.cli.session import who_asks
+from exporter.config.panel_api import API_PATH
 from exporter.journal import Entry, Journal, Kind, Outcome
-from exporter.panel.protocol import API_PATH, Operation
+from exporter.journal.host_lock import HostLocks
+from exporter.panel.protocol import Operation
 from exporter.snapshot import Message, PanelId
 from exporter.standin.exim import EximQueue
 from exporter.standin.memory import MemoryQueue

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from exporter.cli import main
-from exporter.cli.acting import who_asks
-from exporter.hostlock import HostLocks
+from exporter.cli.session import who_asks
 from exporter.journal import Entry, Journal
+from exporter.journal.host_lock import HostLocks
 from exporter.panel.protocol import Operation, ServiceCommand
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions

@@ -15,12 +15,12 @@ import psutil
 import pytest
 from aiohttp import web
 
-from exporter.collect import PollContext, QueueMemory, poll_host
 from exporter.config.models import Config
 from exporter.panel.client import PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import INLINE_LIMIT, QueueDecoder
-from exporter.poller import Poller
+from exporter.polling.collect import PollContext, QueueMemory, poll_host
+from exporter.polling.poller import Poller
 from exporter.snapshot import (
     EMPTY_QUEUE,
     HostGoneError,

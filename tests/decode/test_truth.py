@@ -14,7 +14,7 @@ import pytest
 
 from exporter.config.selectors import Selector
 from exporter.panel.decode import decode_count_reply, decode_queue, queue_stats
-from exporter.selection import select
+from exporter.remediation.selection import select
 from exporter.snapshot import Message
 from tests.decode.corpus import Case, cases
 from tests.decode.test_corpus import _arguments

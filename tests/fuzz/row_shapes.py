@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, get_args
 
-from exporter.panel.protocol import Language
+from exporter.config.panel_api import Language
 from exporter.snapshot import Message
 from exporter.standin import replies
 from exporter.standin.console import exim_age, exim_listing, exim_size, postfix_listing

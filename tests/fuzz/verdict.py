@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from exporter.config.selectors import Selector
 from exporter.panel.decode import MessageTable
-from exporter.selection import select
+from exporter.remediation.selection import select
 from exporter.snapshot import Message, QueueStats
 from exporter.standin.console import exim_age
 from tests.fuzz.shown import Shown
@@ -174,6 +174,6 @@ def _means(selector: Selector, letter: Letter) -> bool:
     return bool(select([as_told], selector))
 
 
-def tally(found: Sequence[Wrong]) -> Counter[str]:
+def projection(found: Sequence[Wrong]) -> Counter[str]:
     """How often each thing was wrong."""
     return Counter(wrong.what for wrong in found)

@@ -11,7 +11,7 @@ import pytest
 from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Entry, Journal, JournalError, Kind
-from exporter.remediation.decisions import (
+from exporter.remediation.approvals import (
     AskedAnewError,
     NothingAskedError,
     decide,

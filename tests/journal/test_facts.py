@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from exporter.config.models import HostConfig
 from exporter.journal import Entry, FleetFacts, Journal, Kind, Outcome, RuleFacts
-from exporter.remediation import decisions
-from exporter.remediation.tally import COUNTED, Tally
+from exporter.journal.projection import COUNTED, JournalProjection
+from exporter.remediation import approvals
 from exporter.snapshot import PanelId
 from tests.builders import NOW
 from tests.journal.builders import entry, intent, outcome, plan
@@ -101,10 +101,10 @@ def test_a_person_clears_an_action_dated_ahead(journal: Journal, clock: Clock) -
     clock.now = NOW + 95 * DAY
     journal.add(intent("r1"))
     clock.now = NOW + 60
-    said = decisions.resume_rule(journal, MX1, "purge", "person:anna", "anna")
+    said = approvals.resume_rule(journal, MX1, "purge", "person:anna", "anna")
     assert "is dated ahead of the clock" in said
     assert facts(journal) == RuleFacts(last_begun=NOW, begun_today=1)
-    assert decisions.resume_rule(journal, MX1, "purge", "person:anna", "anna") == ""
+    assert approvals.resume_rule(journal, MX1, "purge", "person:anna", "anna") == ""
     clock.now = NOW + 96 * DAY
     # Its time has come: by then it is as old as it says.
     assert facts(journal).last_begun == NOW + 95 * DAY
@@ -646,7 +646,7 @@ def by_reading_all(
 
 
 InMemory = tuple[float | None, str, str, str]
-"""Of the facts what a Tally knows: the last action, why it is stopped, the approval and its run."""
+"""Of the facts what a projection knows: the last action, why it is stopped, the approval and its run."""
 
 
 def in_memory(known: RuleFacts) -> InMemory:
@@ -654,33 +654,40 @@ def in_memory(known: RuleFacts) -> InMemory:
 
 
 def projected(
-    entries: list[Entry] | Tally, host: str, rule: str, panel: PanelId | None, now: float = NOW
+    entries: list[Entry] | JournalProjection,
+    host: str,
+    rule: str,
+    panel: PanelId | None,
+    now: float = NOW,
 ) -> InMemory:
-    """The same by a Tally that has read all."""
-    tally, key = entries if isinstance(entries, Tally) else counted(entries), (host, rule)
-    tally.panels = {} if panel is None else {host: panel}
-    decided = tally.decided(key, now)
-    waits = tally.waits(key, now) is not None
+    """The same by a projection that has read all."""
+    projection, key = (
+        entries if isinstance(entries, JournalProjection) else counted(entries),
+        (host, rule),
+    )
+    projection.panels = {} if panel is None else {host: panel}
+    decided = projection.decided(key, now)
+    waits = projection.waits(key, now) is not None
     assert not (decided and waits)
     word = {None: "", APPROVED: "approved", REJECTED: "rejected"}[decided]
-    run = tally.waiting_runs(now).get(key, "")
-    assert waits is (key in tally.waiting(now)) is (key in tally.waiting_runs(now))
-    stopped = tally.stopped(key) or ""
-    assert tally.stopped_on(host) >= bool(stopped)
-    assert (key in tally.all_stopped()) is bool(stopped)
-    decision = tally.decision(key, now)
+    run = projection.waiting_runs(now).get(key, "")
+    assert waits is (key in projection.waiting(now)) is (key in projection.waiting_runs(now))
+    stopped = projection.stopped(key) or ""
+    assert projection.stopped_on(host) >= bool(stopped)
+    assert (key in projection.all_stopped()) is bool(stopped)
+    decision = projection.decision(key, now)
     return (
-        tally.begun(key),
+        projection.begun(key),
         stopped,
         "requested" if waits else word,
         decision.run if decision else run,
     )
 
 
-def counted(entries: list[Entry]) -> Tally:
-    tally = Tally()
-    tally.add(entry for entry in entries if entry.kind in COUNTED)
-    return tally
+def counted(entries: list[Entry]) -> JournalProjection:
+    projection = JournalProjection()
+    projection.add(entry for entry in entries if entry.kind in COUNTED)
+    return projection
 
 
 WHOSE = [
@@ -734,8 +741,8 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
             return [by_reading_all(everything, clock.now, seen, *whose) for whose in WHOSE]
 
         assert known() == expected()
-        tally = counted(everything)
-        assert [projected(tally, *whose, clock.now)[first() :] for whose in WHOSE] == [
+        projection = counted(everything)
+        assert [projected(projection, *whose, clock.now)[first() :] for whose in WHOSE] == [
             in_memory(fact)[first() :] for fact in known()
         ]
         before, hour = others(), journal.fleet_facts()
@@ -748,8 +755,8 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
             assert known() == expected()
             journal.prune(clock.now - keep)
             assert (known(), others()) == (expected(), before)
-            tally = counted(journal.entries())
-            assert [projected(tally, *whose, clock.now)[first() :] for whose in WHOSE] == [
+            projection = counted(journal.entries())
+            assert [projected(projection, *whose, clock.now)[first() :] for whose in WHOSE] == [
                 in_memory(fact)[first() :] for fact in expected()
             ]
     finally:

@@ -29,22 +29,22 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from exporter import collect as collect_module
-from exporter import listing as listing_module
-from exporter.collect import PollContext, QueueMemory, poll_host
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
-from exporter.hostlock import HostLocks
 from exporter.journal import Actor, Entry, Journal, JournalError, Kind
+from exporter.journal.host_lock import HostLocks
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
-from exporter.remediation import desk as desk_module
-from exporter.remediation.desk import Desk, Taken, UnknownRuleError
-from exporter.remediation.guards import Situation
+from exporter.polling import collect as collect_module
+from exporter.polling.collect import PollContext, QueueMemory, poll_host
+from exporter.remediation import controller as desk_module
+from exporter.remediation import listing as listing_module
+from exporter.remediation.controller import RemediationController, Taken, UnknownRuleError
+from exporter.remediation.guard_inputs import Fleet, guard_inputs
+from exporter.remediation.guards import GuardInputs
 from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request, run_rule
-from exporter.remediation.situation import Fleet, situation_of
-from exporter.remediation.work import Bench
+from exporter.remediation.work import HostContext
 from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
 from tests.model.watch import HOUR, MINUTE, OTHER_NAME, RULES, Told, Watcher, kind_of
 from tests.model.world import (
@@ -230,7 +230,7 @@ class Remediation(RuleBasedStateMachine):
         world = self.world
         world.died, world.ended = asyncio.Event(), asyncio.Event()
         self.journal = FragileJournal(world)
-        self.desk = Desk(
+        self.controller = RemediationController(
             self.journal,
             cast("PanelPool", Pool(self.servers)),
             self.decoder,
@@ -247,7 +247,7 @@ class Remediation(RuleBasedStateMachine):
 
     def _follow(self, *, anew: bool = False) -> None:
         self.config = self._config()
-        self.desk.configure(self.config)
+        self.controller.configure(self.config)
         self.watch.configure(self.config, anew=anew)
 
     def _host(self, place: str) -> HostConfig:
@@ -277,7 +277,7 @@ class Remediation(RuleBasedStateMachine):
         match what:
             case "terminated":
                 self.world.ended.set()
-                self.desk.end()
+                self.controller.end()
                 self.watch.told_to_end()
             case "files lost":
                 self.world.turn += 1
@@ -422,11 +422,11 @@ class Remediation(RuleBasedStateMachine):
         if now is None or not now.is_asked_like(asked) or self.world.ended.is_set():
             return snapshot  # it left the config while it was polled
         self.watch.polled(name, told)
-        host = self.desk._hosts[name]
+        host = self.controller._hosts[name]
         before, run = host.task, object()
         free = before is None or before.done()
         token = RUN.set(run)
-        self.desk.observe(snapshot)
+        self.controller.observe(snapshot)
         RUN.reset(token)
         if host.task is not None and host.task is not before:
             asked_for = {rule for where, rule in self.watch.pending if where == name}
@@ -460,10 +460,10 @@ class Remediation(RuleBasedStateMachine):
             signals = {death} if end.done() else {death, end}
             await asyncio.wait({*under_way, *signals}, return_when=asyncio.FIRST_COMPLETED)
             if end.done() and stop is None:  # as the daemon does at SIGTERM
-                stop = asyncio.create_task(self.desk.stop(GRACE))
+                stop = asyncio.create_task(self.controller.stop(GRACE))
                 tasks.add(stop)
-            tasks |= self.desk._tasks
-        await self.desk.stop(0) if death.done() else None
+            tasks |= self.controller._tasks
+        await self.controller.stop(0) if death.done() else None
         for task in (*tasks, death, end):
             task.cancel()
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
@@ -636,14 +636,14 @@ class Remediation(RuleBasedStateMachine):
     def restarts(self) -> None:
         self.world.ended.set()
         self.watch.told_to_end()
-        self.runner.run(self.desk.stop(0))
+        self.runner.run(self.controller.stop(0))
         self.runner.run(self.journal.close())
         self._start()
 
     @rule()
     def is_killed(self) -> None:
         """What stands on the disk now is all that the next process has."""
-        self.runner.run(self.desk.stop(0))
+        self.runner.run(self.controller.stop(0))
         names = [f"{self.journal.path.name}{ending}" for ending in ("", *SIDE_FILES)]
         kept = self.world.folder / "kept"
         kept.mkdir()
@@ -751,7 +751,7 @@ class Remediation(RuleBasedStateMachine):
         over = self.watch.over.get((name, rule_name, key))
         before = self._now(name)
         try:
-            taken = await self.desk.ask(name, rule_name, request)
+            taken = await self.controller.ask(name, rule_name, request)
         except (JournalError, UnknownRuleError):
             return
         if over is True:
@@ -766,7 +766,7 @@ class Remediation(RuleBasedStateMachine):
 
     async def _resolve(self, name: str, rule_name: str, incident: Incident) -> None:
         try:
-            await self.desk.withdraw(name, rule_name, incident)
+            await self.controller.withdraw(name, rule_name, incident)
         except JournalError:
             self.watch.withdrawn((name, rule_name), incident.key, surely=False)
         else:
@@ -800,11 +800,11 @@ class Remediation(RuleBasedStateMachine):
         async def poll(_: str) -> HostSnapshot:
             return (await self._look_at(host))[0]
 
-        async def look() -> Situation:
+        async def look() -> GuardInputs:
             return await self._situation_by_hand(host, found, config.remediation)
 
         client = cast("PanelClient", self.servers.client(host))
-        bench = Bench(
+        bench = HostContext(
             self.journal,
             client,
             self.decoder,
@@ -821,9 +821,9 @@ class Remediation(RuleBasedStateMachine):
 
     async def _situation_by_hand(
         self, host: HostConfig, found: RemediationRule, config: RemediationConfig
-    ) -> Situation:
+    ) -> GuardInputs:
         fleet = Fleet(len(self.fleet))
-        return await situation_of(
+        return await guard_inputs(
             self.journal, config, host, found, fleet, now=self.world.now, actor=Actor.PERSON
         )
 
@@ -867,10 +867,10 @@ class Remediation(RuleBasedStateMachine):
         self.restarts()
         self.world.passes(60)
         self._drive(self._poll(place) for place in EVERYWHERE)
-        self.runner.run(self.desk.read_journal())
-        self.watch.everything_is_settled(self.desk.tally.outcomes)
+        self.runner.run(self.controller.read_journal())
+        self.watch.everything_is_settled(self.controller.projection.outcomes)
         self.nothing_was_wrong()
-        self.runner.run(self.desk.stop(0))
+        self.runner.run(self.controller.stop(0))
         self.runner.run(self.journal.close())
         journal = Journal.open(self.journal.path, clock=self.world.clock)
         assert journal.unsettled() == []

@@ -848,14 +848,14 @@ class Watcher:
             if run.outcome is None and run.life == self.life:
                 self._complain(f"{run.intent.rule} on {run.intent.host} ended without an outcome")
 
-    def everything_is_settled(self, tally: Mapping[Any, int]) -> None:
+    def everything_is_settled(self, projection: Mapping[Any, int]) -> None:
         """Every intent has its outcome, and each outcome was counted once."""
         for run in self.runs.values():
             if run.outcome is None:
                 self._complain(f"{run.intent.rule} on {run.intent.host} has no outcome")
         written = Counter((e.host, e.rule, e.action, e.outcome) for e in self._of(Kind.OUTCOME))
-        if written != Counter(tally):
-            self._complain(f"counted {tally} instead of {written}")
+        if written != Counter(projection):
+            self._complain(f"counted {projection} instead of {written}")
 
 
 def _key(entry: Entry) -> Restrained:

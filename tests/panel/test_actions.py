@@ -15,7 +15,7 @@ from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
 from exporter.remediation import actions
-from exporter.remediation.actions import MAX_LOST_IN_A_ROW, Answer, Sender, with_the_rest
+from exporter.remediation.actions import MAX_LOST_IN_A_ROW, RequestResult, Sender, with_the_rest
 from exporter.snapshot import (
     Message,
     Reason,
@@ -36,8 +36,8 @@ async def on_each(
     plan: Sequence[Message],
     *,
     parallel: int,
-    on_answer: Callable[[Answer], Awaitable[bool]],
-) -> list[Answer]:
+    on_answer: Callable[[RequestResult], Awaitable[bool]],
+) -> list[RequestResult]:
     """What came of each message of a plan, sent in one batch."""
     sender = Sender(client, command, parallel=parallel, on_answer=on_answer)
     return with_the_rest(await sender.send(plan), plan)
@@ -85,9 +85,9 @@ class Listener:
 
     stop_at: int = 10**6
     error: Exception | None = None
-    heard: list[Answer] = field(default_factory=list)
+    heard: list[RequestResult] = field(default_factory=list)
 
-    async def __call__(self, answer: Answer) -> bool:
+    async def __call__(self, answer: RequestResult) -> bool:
         self.heard.append(answer)
         if len(self.heard) < self.stop_at:
             return True
@@ -96,7 +96,7 @@ class Listener:
         return False
 
 
-Each = Callable[..., Coroutine[Any, Any, list[Answer]]]
+Each = Callable[..., Coroutine[Any, Any, list[RequestResult]]]
 
 
 @pytest.fixture
@@ -107,8 +107,8 @@ def each(pool: PanelPool, host: MakeHost) -> Each:
         command: MessageCommand = MessageCommand.DELETE,
         *,
         parallel: int = 1,
-        on_answer: Callable[[Answer], Awaitable[bool]] | None = None,
-    ) -> list[Answer]:
+        on_answer: Callable[[RequestResult], Awaitable[bool]] | None = None,
+    ) -> list[RequestResult]:
         return await on_each(
             pool.client(host(panel)),
             command,
@@ -120,7 +120,7 @@ def each(pool: PanelPool, host: MakeHost) -> Each:
     return run
 
 
-def whats(answers: Sequence[Answer]) -> list[str]:
+def whats(answers: Sequence[RequestResult]) -> list[str]:
     return [answer.what for answer in answers]
 
 
@@ -350,7 +350,7 @@ async def test_each_answer_is_taken_before_the_next_message_is_sent(
     panel = await serve(scripted())
     sent_before: list[int] = []
 
-    async def listen(_: Answer) -> bool:
+    async def listen(_: RequestResult) -> bool:
         await asyncio.sleep(0.01)
         sent_before.append(len(panel.requests))
         return True
@@ -379,7 +379,7 @@ async def test_what_the_listener_raises_is_raised_when_requests_under_way_have_e
     panel = await serve(replying(reply))
     heard: list[str] = []
 
-    async def listen(answer: Answer) -> bool:
+    async def listen(answer: RequestResult) -> bool:
         heard.append(answer.message_id)
         if answer.message_id == plan[0].id:
             raised.set()
@@ -394,7 +394,7 @@ async def test_what_the_listener_raises_is_raised_when_requests_under_way_have_e
 async def test_of_several_errors_the_first_is_raised(serve: ServeRaw, each: Each) -> None:
     both = asyncio.Barrier(2)
 
-    async def listen(answer: Answer) -> bool:
+    async def listen(answer: RequestResult) -> bool:
         await both.wait()
         raise WrittenNotError(answer.message_id)
 
@@ -553,7 +553,7 @@ async def test_a_request_that_is_not_wanted_any_more_once_it_has_its_slot_is_not
         asked += 1
         return wanted
 
-    deed = asyncio.ensure_future(
+    spec = asyncio.ensure_future(
         {
             "frozen": lambda: actions.delete_frozen(client, before=before),
             "all": lambda: actions.delete_all(client, force=True, before=before),
@@ -569,7 +569,7 @@ async def test_a_request_that_is_not_wanted_any_more_once_it_has_its_slot_is_not
     wanted = False
     let_go.set()
     await poll
-    assert (await deed).what == "not_asked"
+    assert (await spec).what == "not_asked"
     assert asked == 1
     assert [request.form.get("count_msg") for request in panel.requests] == ["count_msg"]
     assert client.slots.in_use == 0

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
-from exporter.panel.faults import Attempt, exchange_fault
+from exporter.panel.error_messages import Attempt, exchange_fault
 from exporter.snapshot import Reason
 from tests.builders import host
 

@@ -10,7 +10,7 @@ from exporter.config.access import BasicAuth
 from exporter.config.models import HostConfig
 from exporter.panel.decode import decode_count_reply
 from exporter.panel.errors import PanelError
-from exporter.panel.secrecy import blot_out, read_discreetly, tells
+from exporter.panel.redaction import blot_out, read_discreetly, tells
 from exporter.snapshot import Reason
 
 SECRET = 'it\'s <my> "Pass" & w/rd'

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from exporter.panel.slots import Slots
+from exporter.panel.semaphore import ResizableSemaphore
 
 
 async def _settle() -> None:
@@ -13,7 +13,7 @@ async def _settle() -> None:
 
 
 async def test_no_more_than_the_limit_hold_one_and_the_first_to_wait_is_served_first() -> None:
-    slots, order = Slots(2), list[int]()
+    slots, order = ResizableSemaphore(2), list[int]()
 
     async def hold(number: int, until: asyncio.Event) -> None:
         await slots.acquire()
@@ -33,7 +33,7 @@ async def test_no_more_than_the_limit_hold_one_and_the_first_to_wait_is_served_f
 
 
 async def test_whoever_gives_up_waiting_leaves_the_queue() -> None:
-    slots = Slots(1)
+    slots = ResizableSemaphore(1)
     await slots.acquire()
     impatient, patient = (asyncio.create_task(slots.acquire()) for _ in range(2))
     await _settle()
@@ -45,7 +45,7 @@ async def test_whoever_gives_up_waiting_leaves_the_queue() -> None:
 
 
 async def test_a_slot_handed_over_to_someone_who_is_cancelled_goes_to_the_next() -> None:
-    slots = Slots(1)
+    slots = ResizableSemaphore(1)
     await slots.acquire()
     cancelled, next_one = (asyncio.create_task(slots.acquire()) for _ in range(2))
     await _settle()
@@ -59,7 +59,7 @@ async def test_a_slot_handed_over_to_someone_who_is_cancelled_goes_to_the_next()
 
 
 async def test_all_that_wait_can_be_cancelled_at_once() -> None:
-    slots = Slots(1)
+    slots = ResizableSemaphore(1)
     await slots.acquire()
     waiting = [asyncio.create_task(slots.acquire()) for _ in range(10)]
     await _settle()
@@ -72,7 +72,7 @@ async def test_all_that_wait_can_be_cancelled_at_once() -> None:
 
 
 async def test_a_higher_limit_lets_more_in_at_once() -> None:
-    slots = Slots(1)
+    slots = ResizableSemaphore(1)
     await slots.acquire()
     waiting = [asyncio.create_task(slots.acquire()) for _ in range(3)]
     await _settle()
@@ -84,7 +84,7 @@ async def test_a_higher_limit_lets_more_in_at_once() -> None:
 
 
 async def test_a_lower_limit_holds_once_enough_have_ended() -> None:
-    slots = Slots(2)
+    slots = ResizableSemaphore(2)
     await slots.acquire()
     await slots.acquire()
     slots.resize(1)

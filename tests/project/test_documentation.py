@@ -12,11 +12,11 @@ import pytest
 
 from exporter.cli import main
 from exporter.config.builtin_alerts import BUILTIN
+from exporter.journal.projection import JournalProjection
 from exporter.metrics.alerting import AlertingCollector
 from exporter.metrics.families import HOST_FAMILIES
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.remediation import RemediationCollector
-from exporter.remediation.tally import Tally
 from exporter.snapshot import Reason
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def own_metrics() -> set[str]:
     """Names of the exporter's metrics about itself, as their samples have them."""
     families = [
         *OwnMetrics().registry.collect(),
-        *RemediationCollector(Tally()).collect(),
+        *RemediationCollector(JournalProjection()).collect(),
         *AlertingCollector(tuple, {}, {}).collect(),
     ]
     return {

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from exporter.panel.protocol import Language, Operation
+from exporter.config.panel_api import Language
+from exporter.panel.protocol import Operation
 from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, Interfere, RecordedRequest
 from exporter.standin.replies import Reply, ReplyStyle, count_reply, done, encode_reply
@@ -133,13 +134,13 @@ def counts(told: int) -> Interfere:
     return interfere
 
 
-def meanwhile(which: Which, deed: Callable[[], Awaitable[object]], *, skip: int = 0) -> Interfere:
+def meanwhile(which: Which, spec: Callable[[], Awaitable[object]], *, skip: int = 0) -> Interfere:
     """Lets something else happen once, before the panel answers the request after `skip` others."""
     picked = once(which, skip=skip)
 
     async def interfere(request: RecordedRequest, answer: Answer) -> web.Response:
         if picked(request):
-            await deed()
+            await spec()
         return await answer()
 
     return interfere

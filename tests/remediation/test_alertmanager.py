@@ -20,10 +20,10 @@ import yaml
 from yarl import URL
 
 import exporter.web.remediation
-from exporter.hostlock import TURN, HostLocks
 from exporter.journal import Actor, Kind
+from exporter.journal.host_lock import TURN, HostLocks
 from exporter.panel.protocol import Operation
-from exporter.remediation.desk import Taken
+from exporter.remediation.controller import Taken
 from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
 from exporter.standin.exim import EximQueue
@@ -190,16 +190,16 @@ async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
 ) -> None:
     freeze(queue, 8)
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
-    desk, busy = site.running.daemon._desk, threading.Event()
-    slow = asyncio.create_task(desk.journal.do(lambda _: busy.wait()))
+    controller, busy = site.running.daemon._controller, threading.Event()
+    slow = asyncio.create_task(controller.journal.do(lambda _: busy.wait()))
     incident = Incident.made(alert()["fingerprint"], alert()["startsAt"])
     request = Request(Actor.ALERTMANAGER, "FrozenStorm", incident.detail)
-    asking = asyncio.create_task(desk.ask("mx1", "purge", request))
+    asking = asyncio.create_task(controller.ask("mx1", "purge", request))
     await asyncio.sleep(0)  # it waits for the journal now
     ending = asyncio.create_task(post(site.running, alert(status="resolved")))
 
     async def ended() -> bool:
-        return bool(desk._ended)
+        return bool(controller._ended)
 
     await eventually(ended)
     busy.set()
@@ -534,7 +534,7 @@ async def test_a_request_does_not_wait_for_ever(
     freeze(queue, 8)
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
     now = time.monotonic()
-    site.running.daemon._desk._monotonic = lambda: now
+    site.running.daemon._controller._monotonic = lambda: now
     with HostLocks(site.path).hold(panel_of(panel).url):
         await post(site.running, alert())
         await site.look()
@@ -726,7 +726,7 @@ async def test_a_real_alertmanager_withdraws_what_is_resolved(
     await alertmanager.post(LABELS)
     await asked_by_now(site)
     await alertmanager.post(LABELS, over=True)
-    state = site.running.daemon._desk._hosts["mx1"].rules["purge"]
+    state = site.running.daemon._controller._hosts["mx1"].rules["purge"]
 
     async def withdrawn() -> bool:
         return not state.asked
@@ -755,8 +755,8 @@ async def test_an_alert_that_is_resolved_in_the_middle_stops_what_it_alone_asked
     await site.running.poll("mx1")
     await hold.wait()
     if when:
-        desk = site.running.daemon._desk
-        desk._hosts["mx1"].rules["purge"].clock.tripped = True
+        controller = site.running.daemon._controller
+        controller._hosts["mx1"].rules["purge"].clock.tripped = True
     await post(site.running, {**first, "status": "resolved"})
     hold.let_go.set()
     await site.quiet()

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from exporter.journal import Entry, JournalError, Kind
 from exporter.panel.protocol import Operation
-from exporter.remediation import desk
+from exporter.remediation import controller as controller_module
 from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, RecordedRequest
 from tests.fixtures.standin import PanelServer
@@ -298,7 +298,7 @@ async def test_an_approval_that_could_not_be_ended_is_not_acted_on(
         raise JournalError("It cannot be written.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk, "lapse", fails)
+        patch.setattr(controller_module, "lapse", fails)
         await thaw(queue, frozen)
         await site.look()
         await queue.freeze(*frozen)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from exporter.config.windows import DAYS
-from exporter.hostlock import FLEET, HostLocks
 from exporter.journal import Entry, FleetFacts, Journal, JournalError, Kind
+from exporter.journal.host_lock import FLEET, HostLocks
 from exporter.panel.protocol import Operation
 from exporter.remediation import follower, run
 from exporter.standin.exim import EximQueue
@@ -354,7 +354,7 @@ async def test_actions_at_once(
 
 LOCKER = """
 import sys, pathlib
-from exporter.hostlock import HostLocks
+from exporter.journal.host_lock import HostLocks
 with HostLocks(pathlib.Path(sys.argv[1])).hold(sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()
@@ -558,7 +558,7 @@ async def test_conditions_must_hold_for_long_enough(
 ) -> None:
     site = await start_site(config(panel, rules=[rule(**{"for": "10m"})]))
     now = time.monotonic()
-    site.running.daemon._desk._monotonic = lambda: now
+    site.running.daemon._controller._monotonic = lambda: now
     for seconds in (1, 300, 290):
         now += seconds
         await site.look()

@@ -14,7 +14,7 @@ from aiohttp import web
 from exporter.config.remediation import Verify
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation
-from exporter.remediation.work import Bench, comes_true
+from exporter.remediation.work import HostContext, comes_true
 from exporter.snapshot import Certainty, HostSnapshot
 from exporter.standin.exim import EximQueue
 from exporter.standin.memory import MemoryQueue
@@ -140,7 +140,7 @@ async def test_what_verify_expects_does_not_come_true_by_a_guess(certainty: Cert
         passed += seconds
 
     nothing: Any = None
-    bench = Bench(
+    bench = HostContext(
         journal=nothing,
         client=cast("Any", SimpleNamespace(host=SimpleNamespace(name="mx1"))),
         decoder=nothing,

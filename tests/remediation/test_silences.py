@@ -10,7 +10,7 @@ import pytest
 
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation
-from exporter.remediation.desk import LOOK_AGAIN
+from exporter.remediation.controller import LOOK_AGAIN
 from exporter.standin.exim import EximQueue
 from tests.cli.shell import run, write_config
 from tests.daemon.conftest import eventually
@@ -90,7 +90,7 @@ async def test_a_silence_holds_a_rule_back_until_it_ends(
     assert words in told
     assert f"silence {silence} by ann: maintenance" in told
     await manager.expire(silence)
-    site.running.daemon._desk._monotonic = lambda: time.monotonic() + LOOK_AGAIN
+    site.running.daemon._controller._monotonic = lambda: time.monotonic() + LOOK_AGAIN
     await site.look()
     assert operations(panel) == [Operation.DELETE_FROZEN]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from exporter.hostlock import TURN, HostLocks
 from exporter.journal import Kind
+from exporter.journal.host_lock import TURN, HostLocks
 from exporter.panel.protocol import Operation
 from exporter.standin.exim import EximQueue
 from tests.daemon.conftest import eventually, write_config

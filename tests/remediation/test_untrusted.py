@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli import errand
-from exporter.cli.acting import Progressing
+from exporter.cli import manual_action as manual_action_module
+from exporter.cli.session import Progressing
 from exporter.config.loading import load_config
 from exporter.config.selectors import Selector
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel import client as client_module
 from exporter.panel.protocol import Operation
 from exporter.remediation import follower
-from exporter.remediation.desk import LOOK_AGAIN
-from exporter.remediation.work import Deed
+from exporter.remediation.controller import LOOK_AGAIN
+from exporter.remediation.work import ActionSpec
 from exporter.standin.exim import EximQueue
 from tests.cli import shell
 from tests.daemon.conftest import eventually, host
@@ -181,15 +181,16 @@ async def test_nor_does_a_person_go_by_age_then(
     monkeypatch.setattr(client_module, "skew_of", lambda *_: 400.0)
     freeze(queue, 8)
     loaded = load_config(shell.write_config(tmp_path, host("mx1", panel.url))).config
-    wish = errand.Errand(
-        Deed("delete", Selector.model_validate({"frozen": True, "older_than": "1h"})), yes=True
+    wish = manual_action_module.ManualAction(
+        ActionSpec("delete", Selector.model_validate({"frozen": True, "older_than": "1h"})),
+        yes=True,
     )
-    done = await errand._carry_out(loaded, loaded.hosts[0], wish, Progressing())
+    done = await manual_action_module._carry_out(loaded, loaded.hosts[0], wish, Progressing())
     assert changing(panel) == []
     (entry,) = read_journal(loaded.state.path)
     assert (entry.kind, entry.outcome, done.outcome) == (Kind.BLOCKED, "clock", None)
     assert entry.text.startswith("The panel's clock is 6m")
-    told = errand._view("mx1", wish, done, [])
+    told = manual_action_module._view("mx1", wish, done, [])
     assert (told["block"]["guard"], told["block"]["reason"]) == ("clock", entry.text)
 
 
@@ -205,7 +206,7 @@ async def test_what_rests_does_so_by_the_time_that_passes(
     freeze(queue, 8)
     limited = rule(**BY_ID, max_messages=3)
     site = await start_site(config(panel, rules=[limited]))
-    desk = site.running.daemon._desk
+    controller = site.running.daemon._controller
     assert site.blocks() == ["max_messages"]
 
     async def lists_of_a_look() -> int:
@@ -214,11 +215,11 @@ async def test_what_rests_does_so_by_the_time_that_passes(
         asked = [each.operation for each in [*panel.panel.requests][before:]]
         return asked.count(Operation.LIST)
 
-    now = desk._clock() + set_by
-    monkeypatch.setattr(desk, "_clock", lambda: now)
+    now = controller._clock() + set_by
+    monkeypatch.setattr(controller, "_clock", lambda: now)
     assert await lists_of_a_look() == 1, "the poll's own"
-    began = desk._monotonic()
-    monkeypatch.setattr(desk, "_monotonic", lambda: began + LOOK_AGAIN)
+    began = controller._monotonic()
+    monkeypatch.setattr(controller, "_monotonic", lambda: began + LOOK_AGAIN)
     assert await lists_of_a_look() > 1
     assert changing(panel) == []
     assert set(site.blocks()) == {"max_messages"}
@@ -334,7 +335,7 @@ async def test_a_start_with_a_clock_ahead_of_the_panels_prunes_nothing(
         skew[0] = wrong
         await site.look()
         for _ in range(3):
-            await site.running.daemon._desk.read_journal()
+            await site.running.daemon._controller.read_journal()
         assert await left(5)
     skew[0] = 1.0
     await site.look()

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from exporter.panel.protocol import API_PATH, Operation, ServiceCommand, request_fields
+from exporter.config.panel_api import API_PATH
+from exporter.panel.protocol import Operation, ServiceCommand, request_fields
 from exporter.standin import fleet as fleet_module
 from exporter.standin.cast import SLOW_CALL, cast, plain_hosts, with_exim
 from exporter.standin.exim import EximError

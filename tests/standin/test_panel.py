@@ -9,14 +9,8 @@ import aiohttp
 import pytest
 import trustme
 
-from exporter.panel.protocol import (
-    Dialect,
-    Language,
-    MessageCommand,
-    Operation,
-    ServiceCommand,
-    request_fields,
-)
+from exporter.config.panel_api import Dialect, Language
+from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand, request_fields
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import (
     ANTISPAM_RIGHT,

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from exporter.config.models import HostConfig
+from exporter.fleet.store import HostRecord, fleet_skew
 from exporter.panel.client import skew_of
 from exporter.remediation.guards import own_clock_block
 from exporter.snapshot import QUEUE, CollectorResult, HostSnapshot, QueueState
-from exporter.store import HostRecord, fleet_skew
 from tests.builders import NOW
 
 HOST = HostConfig(name="mx1", url="http://mx1", username="u", password="p")

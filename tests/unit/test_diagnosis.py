@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exporter.diagnosis import FieldLine, field_lines, proposals, read_table, verdict
 from exporter.panel.decode import queue_stats
+from exporter.polling.diagnosis import FieldLine, field_lines, proposals, read_table, verdict
 from exporter.snapshot import Certainty
 from tests.builders import host
 

@@ -10,9 +10,9 @@ import pytest
 
 from exporter.config.remediation import RemediationConfig
 from exporter.journal import JournalError
+from exporter.journal.projection import JournalProjection
 from exporter.journal.thread import JournalThread
 from exporter.remediation.follower import JournalFollower
-from exporter.remediation.tally import Tally
 
 
 class Enough(Exception):  # noqa: N818 - ends what would go on for ever
@@ -34,12 +34,12 @@ async def test_neither_a_journal_nor_a_bug_ends_it(tmp_path: Path, trouble: Exce
             raise Enough
 
     rules = {"mode": "off", "rules": [{"name": "purge", "action": "purge_frozen"}]}
-    tally = Tally()
+    projection = JournalProjection()
     journal = Troubled(tmp_path / "journal.db")
-    follower = JournalFollower(journal, tally, sleep=sleep)
+    follower = JournalFollower(journal, projection, sleep=sleep)
     follower.configure(RemediationConfig.model_validate(rules))
     async with asyncio.timeout(10):
         with pytest.raises(Enough):
             await follower.run()
         await journal.close()
-    assert not tally.known
+    assert not projection.known

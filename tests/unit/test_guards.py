@@ -15,14 +15,8 @@ from hypothesis import strategies as st
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.config.windows import DAYS, Window
 from exporter.journal import Actor, FleetFacts, RuleFacts
-from exporter.remediation.guards import (
-    Block,
-    Guard,
-    Situation,
-    effective_mode,
-    first_block,
-    is_open,
-)
+from exporter.journal.entries import Guard
+from exporter.remediation.guards import Block, GuardInputs, effective_mode, first_block, is_open
 from tests.builders import NOW
 
 HOUR, DAY = 3600.0, 86400.0
@@ -37,7 +31,7 @@ def config(**keys: Any) -> RemediationConfig:
     return RemediationConfig.model_validate({"mode": "enforce", "rules": [rule()]} | keys)
 
 
-def situation(**keys: Any) -> Situation:
+def inputs(**keys: Any) -> GuardInputs:
     """One host of ten wants an action, and nothing speaks against it."""
     values: dict[str, Any] = {
         "now": NOW,
@@ -49,17 +43,17 @@ def situation(**keys: Any) -> Situation:
         "rule": RuleFacts(),
         "fleet": FleetFacts(),
     } | keys
-    return Situation(**values)
+    return GuardInputs(**values)
 
 
 def blocked(
-    situation: Situation,
+    inputs: GuardInputs,
     config: RemediationConfig | None = None,
     rule_: RemediationRule | None = None,
     *,
     approval: bool = True,
 ) -> Block | None:
-    return first_block(rule_ or rule(), config or CONFIG, situation, approval=approval)
+    return first_block(rule_ or rule(), config or CONFIG, inputs, approval=approval)
 
 
 def guard(*arguments: Any, **keys: Any) -> Guard | None:
@@ -72,7 +66,7 @@ CONFIG = config()
 
 
 def test_nothing_blocks_where_nothing_speaks_against_it() -> None:
-    assert blocked(situation()) is None
+    assert blocked(inputs()) is None
 
 
 # --- the order ----------------------------------------------------------------------------------
@@ -95,7 +89,7 @@ AGAINST: Mapping[Guard, Mapping[str, Any]] = {
 """What makes each guard block, in the order in which they are asked."""
 
 
-def against(*guards: Guard, **keys: Any) -> tuple[Situation, RemediationConfig, RemediationRule]:
+def against(*guards: Guard, **keys: Any) -> tuple[GuardInputs, RemediationConfig, RemediationRule]:
     """Everything that makes these guards block at once."""
     parts: dict[str, dict[str, Any]] = {
         "config": {},
@@ -109,7 +103,7 @@ def against(*guards: Guard, **keys: Any) -> tuple[Situation, RemediationConfig, 
             parts[part] |= values
     facts = {"rule": RuleFacts(**parts["facts"]), "fleet": FleetFacts(**parts["fleet"])}
     return (
-        situation(**facts | parts["situation"]),
+        inputs(**facts | parts["situation"]),
         config(**parts["config"]),
         rule(**parts["rule"]),
     )
@@ -134,7 +128,7 @@ def test_what_the_journal_does_not_tell_blocks_before_what_is_read_from_it(
         told = guard(*against(*list(AGAINST)[position:], **missing))
         needs_it = first not in {Guard.MODE, Guard.PAUSE, Guard.WINDOW, Guard.STORM_BRAKE}
         assert told is (Guard.JOURNAL if needs_it else first)
-    assert guard(situation(**missing)) is Guard.JOURNAL
+    assert guard(inputs(**missing)) is Guard.JOURNAL
 
 
 @pytest.mark.parametrize("later", [g for g in AGAINST if g is not Guard.APPROVAL])
@@ -180,7 +174,7 @@ def test_whoever_asks_passes_the_same_guards_but_a_person_answers_two_himself(
 def test_a_guard_whose_answer_cannot_be_known_blocks(
     unknown: Mapping[str, Any], expected: Guard, words: str, approval: bool
 ) -> None:
-    block = first_block(rule(), CONFIG, situation(**unknown), approval=approval)
+    block = first_block(rule(), CONFIG, inputs(**unknown), approval=approval)
     assert block is not None
     assert block.guard is expected
     assert words in block.reason
@@ -196,7 +190,7 @@ def test_a_guard_whose_answer_cannot_be_known_blocks(
 def test_nobody_acts_by_what_is_not_known(
     wanting: int, unheard: int, pause_file: bool | None, journal: bool, actor: Actor
 ) -> None:
-    told = situation(
+    told = inputs(
         hosts=30,
         wanting=wanting,
         unheard=unheard,
@@ -226,7 +220,7 @@ def test_nothing_acts_without_a_word(
 ) -> None:
     section = config(mode=mode, rules=[]) if mode is None else config(mode=mode)
     assert effective_mode(section) == effective
-    assert guard(situation(), section) is expected
+    assert guard(inputs(), section) is expected
 
 
 @pytest.mark.parametrize(
@@ -243,7 +237,7 @@ def test_a_pause_by_file_or_by_command(
     pause_file: bool | None, paused: str, reason: str | None
 ) -> None:
     section = config().model_copy(update={"pause_file": Path("/run/pause")})
-    told = situation(pause_file=pause_file, fleet=FleetFacts(paused=paused))
+    told = inputs(pause_file=pause_file, fleet=FleetFacts(paused=paused))
     assert blocked(told, section) == (None if reason is None else Block(Guard.PAUSE, reason))
 
 
@@ -380,7 +374,7 @@ def test_rules_act_while_any_window_is_open_and_always_when_there_is_none(
     windows: list[Window], expected: Guard | None
 ) -> None:
     section = CONFIG.model_copy(update={"windows": tuple(windows)})
-    assert guard(situation(now=at("2026-06-09T12:00:00+02:00")), section) is expected
+    assert guard(inputs(now=at("2026-06-09T12:00:00+02:00")), section) is expected
 
 
 # --- the storm brake ----------------------------------------------------------------------------
@@ -417,7 +411,7 @@ def test_the_storm_brake(
     share: str, hosts: int, wanting: int, unheard: int, expected: Guard | None
 ) -> None:
     section = config(limits={"storm_brake": share})
-    told = situation(hosts=hosts, wanting=wanting, unheard=unheard)
+    told = inputs(hosts=hosts, wanting=wanting, unheard=unheard)
     assert guard(told, section) is expected
 
 
@@ -426,12 +420,12 @@ def test_the_storm_brake(
 def test_the_storm_brake_counts_exactly(percent: int, hosts: int, wanting: int) -> None:
     section = config(limits={"storm_brake": f"{percent}%"})
     storm = wanting > 2 and 100 * wanting > percent * hosts
-    told = guard(situation(hosts=hosts, wanting=wanting), section)
+    told = guard(inputs(hosts=hosts, wanting=wanting), section)
     assert told is (Guard.STORM_BRAKE if storm else None)
 
 
 def test_the_storm_brake_names_its_figures() -> None:
-    block = blocked(situation(wanting=4))
+    block = blocked(inputs(wanting=4))
     assert block is not None
     assert block.reason.startswith("4 of 10 hosts want an action at once, more than 30% of them")
 
@@ -440,7 +434,7 @@ def test_the_storm_brake_names_its_figures() -> None:
 
 
 def test_a_stopped_rule_waits_for_a_person() -> None:
-    told = blocked(situation(rule=RuleFacts(stopped="Disabled here: no frozen mail.")))
+    told = blocked(inputs(rule=RuleFacts(stopped="Disabled here: no frozen mail.")))
     reason = "Disabled here: no frozen mail. A person must resume purge."
     assert told == Block(Guard.STOPPED, reason)
 
@@ -463,7 +457,7 @@ def test_a_stopped_rule_waits_for_a_person() -> None:
 def test_who_needs_whose_approval(
     needed: str, said: str, actor: Actor, expected: str | None
 ) -> None:
-    told = situation(rule=RuleFacts(approval=said, approved_deed="purge_frozen"), actor=actor)
+    told = inputs(rule=RuleFacts(approval=said, approved_deed="purge_frozen"), actor=actor)
     block = None if expected is None else Block(Guard.APPROVAL, expected)
     assert blocked(told, rule_=rule(approval=needed)) == block
 
@@ -482,15 +476,15 @@ def test_who_needs_whose_approval(
     ],
 )
 def test_an_approval_is_of_what_the_rule_did_then(
-    deed: str, keys: Mapping[str, Any], *, counts: bool
+    spec: str, keys: Mapping[str, Any], *, counts: bool
 ) -> None:
-    told = situation(rule=RuleFacts(approval="approved", approved_deed=deed))
+    told = inputs(rule=RuleFacts(approval="approved", approved_deed=spec))
     expected = None if counts else Guard.APPROVAL
     assert guard(told, rule_=rule(approval="required", **keys)) is expected
 
 
 def test_a_request_that_counts_no_more_begins_nothing() -> None:
-    told = situation(withdrawn="The alert was resolved.")
+    told = inputs(withdrawn="The alert was resolved.")
     assert blocked(told) == Block(Guard.CONDITION, "The alert was resolved.")
 
 
@@ -512,7 +506,7 @@ def test_a_request_that_counts_no_more_begins_nothing() -> None:
     ],
 )
 def test_the_cooldown(last: float | None, until: float | None) -> None:
-    block = blocked(situation(rule=RuleFacts(last_begun=last)))
+    block = blocked(inputs(rule=RuleFacts(last_begun=last)))
     if until is None:
         assert block is None
         return
@@ -520,23 +514,23 @@ def test_the_cooldown(last: float | None, until: float | None) -> None:
     assert block.guard is Guard.COOLDOWN
     assert block.until == until
     # The journal knows when it was first seen to lie ahead.
-    ended = situation(now=until, rule=RuleFacts(last_begun=min(last or 0.0, NOW)))
+    ended = inputs(now=until, rule=RuleFacts(last_begun=min(last or 0.0, NOW)))
     assert blocked(ended) is None, "it tells when it lets the rule act again"
 
 
 def test_the_cooldown_says_how_long_ago_the_last_action_was() -> None:
-    block = blocked(situation(rule=RuleFacts(last_begun=NOW - 754)))
+    block = blocked(inputs(rule=RuleFacts(last_begun=NOW - 754)))
     assert block is not None
     words = "Its last action here was 12m 34s ago, within the cooldown of 1h."
     assert block.reason == words
-    ahead = blocked(situation(rule=RuleFacts(last_begun=NOW + 754)))
+    ahead = blocked(inputs(rule=RuleFacts(last_begun=NOW + 754)))
     assert ahead is not None
     assert "was 0s ago" in ahead.reason
 
 
 @pytest.mark.parametrize(("cooldown", "expected"), [("30m", None), ("31m", Guard.COOLDOWN)])
 def test_each_rule_has_its_own_cooldown(cooldown: str, expected: Guard | None) -> None:
-    told = situation(rule=RuleFacts(last_begun=NOW - 1800))
+    told = inputs(rule=RuleFacts(last_begun=NOW - 1800))
     assert guard(told, rule_=rule(cooldown=cooldown)) is expected
 
 
@@ -551,7 +545,7 @@ def test_each_rule_has_its_own_cooldown(cooldown: str, expected: Guard | None) -
     ],
 )
 def test_so_many_actions_of_a_rule_a_day(begun: int, limit: int, expected: Guard | None) -> None:
-    told = situation(rule=RuleFacts(begun_today=begun))
+    told = inputs(rule=RuleFacts(begun_today=begun))
     assert guard(told, rule_=rule(max_per_day=limit)) is expected
 
 
@@ -563,7 +557,7 @@ def test_so_many_actions_of_the_fleet_an_hour(
     begun: int, limit: int, expected: Guard | None
 ) -> None:
     section = config(limits={"actions_per_hour": limit})
-    assert guard(situation(fleet=FleetFacts(begun_this_hour=begun)), section) is expected
+    assert guard(inputs(fleet=FleetFacts(begun_this_hour=begun)), section) is expected
 
 
 @pytest.mark.parametrize(
@@ -572,4 +566,4 @@ def test_so_many_actions_of_the_fleet_an_hour(
 )
 def test_so_many_actions_at_once(running: int, limit: int, expected: Guard | None) -> None:
     section = config(limits={"actions_at_once": limit})
-    assert guard(situation(running=running), section) is expected
+    assert guard(inputs(running=running), section) is expected

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from exporter.config.models import HostConfig
-from exporter.history import COARSE, FINE, History, Point, point_of, thinned
+from exporter.fleet.history import COARSE, FINE, History, Point, point_of, thinned
+from exporter.fleet.store import HostRecord
 from exporter.snapshot import (
     UNTOLD,
     CollectorResult,
@@ -15,7 +16,6 @@ from exporter.snapshot import (
     QueueStats,
     Reason,
 )
-from exporter.store import HostRecord
 from exporter.web.pages.host import per_hour
 from exporter.web.pages.rows import growth_of
 from tests import builders

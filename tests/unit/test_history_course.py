@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.history import COARSE, COARSE_STEP, FINE, History, thinned
+from exporter.fleet.history import COARSE, COARSE_STEP, FINE, History, thinned
 from exporter.snapshot import HostSnapshot
 from tests.builders import NOW, bad, good, queue, snapshot
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.models import HostConfig
+from exporter.fleet.store import HostRecord
 from exporter.metrics.families import HOST_FAMILIES
 from exporter.metrics.host_text import HostFormatter
 from exporter.metrics.page import join_hosts
@@ -21,7 +22,6 @@ from exporter.snapshot import (
     Reason,
     ServiceState,
 )
-from exporter.store import HostRecord
 from tests.builders import NOW, bad, failure, good, host, queue, snapshot, stats
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

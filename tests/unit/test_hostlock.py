@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.hostlock import (
+from exporter.journal.host_lock import (
     FLEET,
     TURN,
     HostBusyError,
@@ -31,7 +31,7 @@ MX1 = f"mx1-{os.getpid()}"
 HOLDER = """
 import sys
 from pathlib import Path
-from exporter.hostlock import HostLocks
+from exporter.journal.host_lock import HostLocks
 
 with HostLocks(Path(sys.argv[1])).hold(sys.argv[2]):
     print("held", flush=True)
@@ -280,7 +280,7 @@ def test_a_lock_file_of_another_user_is_no_lock(
         raise PermissionError(13, "Permission denied")
 
     # By hand, since for root there is no such file.
-    monkeypatch.setattr("exporter.hostlock.os.open", refuse)
+    monkeypatch.setattr("exporter.journal.host_lock.os.open", refuse)
     with pytest.raises(LockFileError, match="Permission denied"), HostLocks(journal).hold(MX1):
         pytest.fail("had without a lock")
 
@@ -291,7 +291,7 @@ def test_a_file_system_without_locks_is_no_place_for_them(
     def no_locks(*_: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr("exporter.hostlock.fcntl.fcntl", no_locks)
+    monkeypatch.setattr("exporter.journal.host_lock.fcntl.fcntl", no_locks)
     with (
         pytest.raises(LockFileError, match=r"knows no locks: No locks available\.$"),
         HostLocks(journal).hold(MX1),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.identity import Sighting, change_of, other_message
+from exporter.remediation.identity import Sighting, change_of, other_message
 from tests.builders import message
 
 THEN = 1_700_000_000.0

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config.selectors import Selector
-from exporter.listing import EMPTY, Listing, ask_count, ask_listing, read_listing
 from exporter.panel.client import PanelReply
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
-from exporter.selection import fields_of, select
+from exporter.remediation.listing import EMPTY, Listing, ask_count, ask_listing, read_listing
+from exporter.remediation.selection import fields_of, select
 from exporter.snapshot import Message, Reason
 from tests.builders import host, message
 from tests.decode import rendering, strategies

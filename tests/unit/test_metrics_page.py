@@ -14,11 +14,11 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
+from exporter.fleet.store import Store
 from exporter.metrics.gzip_member import GzipHead, compress_head
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.page import MetricsPage
 from exporter.panel.protocol import Operation
-from exporter.store import Store
 from tests.builders import NOW, bad, host, snapshot
 
 

@@ -13,20 +13,21 @@ from hypothesis import strategies as st
 
 from exporter.config.remediation import RemediationRule
 from exporter.config.selectors import Selector
-from exporter.identity import Sighting
 from exporter.journal import Outcome
-from exporter.listing import Listing
-from exporter.remediation.actions import Answer, What
-from exporter.remediation.guards import Block, Guard
+from exporter.journal.entries import Guard
+from exporter.remediation.actions import RequestResult, What
+from exporter.remediation.guards import Block
+from exporter.remediation.identity import Sighting
+from exporter.remediation.listing import Listing
 from exporter.remediation.plan import (
-    Aftermath,
     Plan,
-    aftermath,
+    QueueDiff,
     held_against,
     plan_of,
+    queue_diff,
     verdict_on_messages,
 )
-from exporter.selection import select, sift
+from exporter.remediation.selection import select, sift
 from exporter.snapshot import Message
 from tests.builders import message
 
@@ -280,22 +281,22 @@ PLAN = Plan(BOUNCES, "frozen, bounce", frozen_beyond=ids(FROZEN))
 @pytest.mark.parametrize(
     ("left", "expected"),
     [
-        ((FROZEN, PLAIN), Aftermath(ids(*BOUNCES), frozenset(), frozenset())),
-        (QUEUE, Aftermath(frozenset(), ids(*BOUNCES), frozenset())),
-        (QUEUE[2:], Aftermath(ids(*BOUNCES[:2]), ids(*BOUNCES[2:]), frozenset())),
+        ((FROZEN, PLAIN), QueueDiff(ids(*BOUNCES), frozenset(), frozenset())),
+        (QUEUE, QueueDiff(frozenset(), ids(*BOUNCES), frozenset())),
+        (QUEUE[2:], QueueDiff(ids(*BOUNCES[:2]), ids(*BOUNCES[2:]), frozenset())),
         # What was not meant and is gone is told if it was frozen: other mail comes and goes.
-        ((), Aftermath(ids(*BOUNCES), frozenset(), ids(FROZEN))),
-        ((FROZEN,), Aftermath(ids(*BOUNCES), frozenset(), frozenset())),
+        ((), QueueDiff(ids(*BOUNCES), frozenset(), ids(FROZEN))),
+        ((FROZEN,), QueueDiff(ids(*BOUNCES), frozenset(), frozenset())),
         # Thawed is not lost, and what came since says nothing.
-        ((replace(FROZEN, frozen=False),), Aftermath(ids(*BOUNCES), frozenset(), frozenset())),
+        ((replace(FROZEN, frozen=False),), QueueDiff(ids(*BOUNCES), frozenset(), frozenset())),
         (
             (FROZEN, message("1newest-000000-AA", frozen=True)),
-            Aftermath(ids(*BOUNCES), frozenset(), frozenset()),
+            QueueDiff(ids(*BOUNCES), frozenset(), frozenset()),
         ),
     ],
 )
-def test_what_became_of_a_plan(left: Sequence[Message], expected: Aftermath) -> None:
-    assert aftermath(PLAN, listing(DELETE, *left)) == expected
+def test_what_became_of_a_plan(left: Sequence[Message], expected: QueueDiff) -> None:
+    assert queue_diff(PLAN, listing(DELETE, *left)) == expected
 
 
 @pytest.mark.parametrize(
@@ -318,18 +319,18 @@ def test_what_became_of_a_plan(left: Sequence[Message], expected: Aftermath) -> 
 def test_a_list_in_which_a_planned_message_may_be_hidden_tells_nothing(
     before: int, changes: Mapping[str, Any], tells: bool
 ) -> None:
-    seen = aftermath(replace(PLAN, unparsed=before), listing(DELETE, FROZEN, PLAIN, **changes))
+    seen = queue_diff(replace(PLAN, unparsed=before), listing(DELETE, FROZEN, PLAIN, **changes))
     assert (seen is not None) is tells
 
 
 def test_each_other_message_that_went_or_froze_is_told_once() -> None:
     others = tuple(message(f"1other0-{n:06d}-AA") for n in range(2))
     plan = replace(PLAN, listed=ids(*QUEUE, *others))
-    seen = aftermath(plan, listing(DELETE, PLAIN, replace(others[0], frozen=True)))
+    seen = queue_diff(plan, listing(DELETE, PLAIN, replace(others[0], frozen=True)))
     assert seen is not None
     assert (seen.frozen_gone, seen.left) == (ids(FROZEN), ids(others[1]))
     assert seen.froze == ids(others[0])
-    kept = aftermath(plan, listing(DELETE, FROZEN, PLAIN, *others))
+    kept = queue_diff(plan, listing(DELETE, FROZEN, PLAIN, *others))
     assert kept is not None
     assert not kept.froze | kept.left
 
@@ -337,23 +338,23 @@ def test_each_other_message_that_went_or_froze_is_told_once() -> None:
 def test_of_many_that_seem_gone_a_list_that_is_not_whole_tells_nothing() -> None:
     many = tuple(message(f"1many00-{n:06d}-AA", frozen=True) for n in range(40))
     plan = Plan(many, "frozen", listed=ids(*many))
-    assert aftermath(plan, listing(DELETE, PLAIN, count=20)) is None
-    assert aftermath(plan, listing(DELETE, PLAIN, count=2)) is None
-    assert aftermath(plan, listing(DELETE, PLAIN, count=1)) is not None
+    assert queue_diff(plan, listing(DELETE, PLAIN, count=20)) is None
+    assert queue_diff(plan, listing(DELETE, PLAIN, count=2)) is None
+    assert queue_diff(plan, listing(DELETE, PLAIN, count=1)) is not None
 
 
 # --- the verdict --------------------------------------------------------------------------------
 
-ALL_GONE = Aftermath(ids(*BOUNCES), frozenset(), frozenset())
-ALL_THERE = Aftermath(frozenset(), ids(*BOUNCES), frozenset())
-HALF_GONE = Aftermath(ids(*BOUNCES[:2]), ids(*BOUNCES[2:]), frozenset())
+ALL_GONE = QueueDiff(ids(*BOUNCES), frozenset(), frozenset())
+ALL_THERE = QueueDiff(frozenset(), ids(*BOUNCES), frozenset())
+HALF_GONE = QueueDiff(ids(*BOUNCES[:2]), ids(*BOUNCES[2:]), frozenset())
 TOO_MUCH = replace(ALL_GONE, frozen_gone=ids(FROZEN))
 
 
-def answers(whats: str) -> list[Answer]:
+def answers(whats: str) -> list[RequestResult]:
     """One for each word, of the plan's messages in their order."""
     return [
-        Answer(cast("What", what), f"It is {what}.", m.id)
+        RequestResult(cast("What", what), f"It is {what}.", m.id)
         for what, m in zip(whats.split(), BOUNCES, strict=False)
     ]
 
@@ -458,7 +459,7 @@ OK, UNVERIFIED, FAILED, UNKNOWN = (
 def test_how_an_action_ended(
     action: str,
     replies: str,
-    seen: Aftermath | None,
+    seen: QueueDiff | None,
     expected: bool | None,
     outcome: Outcome,
     text: str,
@@ -489,7 +490,7 @@ def test_how_an_action_ended(
     ],
 )
 def test_what_is_written_down_of_it(
-    action: str, seen: Aftermath | None, expected: dict[str, object]
+    action: str, seen: QueueDiff | None, expected: dict[str, object]
 ) -> None:
     verdict = verdict_on_messages(action, PLAN, answers(REMOVED), seen, expected=None)
     always: dict[str, object] = {"planned": 4, "replies": {"removed": 4}}
@@ -514,7 +515,7 @@ WHATS: tuple[What, ...] = get_args(What)
     action=st.sampled_from(["delete", "retry", "purge_frozen", "purge_all"]),
 )
 def test_an_action_ends_well_only_as_the_list_shows(
-    replies: list[What], seen: Aftermath | None, expected: bool | None, action: str
+    replies: list[What], seen: QueueDiff | None, expected: bool | None, action: str
 ) -> None:
     if set(replies) == {"not_asked"}:
         return  # at least one is asked
@@ -586,7 +587,7 @@ def test_a_limit_does_not_leave_out_what_was_planned_by_it() -> None:
 def test_another_message_by_the_id_of_one_that_has_gone_is_not_it(
     other: dict[str, Any], gone: bool
 ) -> None:
-    seen = aftermath(BY_ID, fresh(replace(BOUNCES[0], **other), *BOUNCES[1:]))
+    seen = queue_diff(BY_ID, fresh(replace(BOUNCES[0], **other), *BOUNCES[1:]))
     assert seen is not None
     assert (BOUNCES[0].id in seen.gone) is gone
     assert (BOUNCES[0].id in seen.still) is not gone
@@ -596,11 +597,11 @@ def test_another_message_by_the_id_of_one_that_has_gone_is_not_it(
 def test_a_clock_that_is_set_makes_no_message_another_one(jump: float) -> None:
     plan = replace(BY_ID, heard=500.0)
     now = replace(fresh(*BOUNCES, at=1000.0 + 20 + jump), heard=520.0)
-    seen = aftermath(plan, now)
+    seen = queue_diff(plan, now)
     assert seen is not None
     assert (seen.gone, seen.still) == (frozenset(), ids(*BOUNCES)), "all of them are there"
     other = replace(BOUNCES[0], sender="ann@example.org")
-    seen = aftermath(plan, replace(now, watched=(other, *BOUNCES[1:])))
+    seen = queue_diff(plan, replace(now, watched=(other, *BOUNCES[1:])))
     assert seen is not None
     assert seen.gone == {BOUNCES[0].id}, "its sender tells it from the one before"
     # Nor is another one it, whose arrival the jump seems to make the same: none is asked for.

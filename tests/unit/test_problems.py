@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.problems import problems
-from exporter.store import HostRecord
+from exporter.fleet.store import HostRecord
+from exporter.fleet.view import problems
 from tests.builders import good, host, queue, snapshot, stats
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from exporter.conditions import HoldTimer
 from exporter.config.models import Config, PollConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor
-from exporter.remediation.guards import Block, Guard
+from exporter.journal.entries import Guard
+from exporter.remediation.guards import Block
+from exporter.remediation.rule_state import Asked, HostState, RuleState, follow_config
 from exporter.remediation.run import Request
-from exporter.remediation.states import Asked, HostState, RuleState, follow_config
-from exporter.rules import Clock
 from exporter.snapshot import Certainty, HostSnapshot
 from tests import builders
 from tests.builders import NOW, bad, good, queue, snapshot, stats
@@ -39,7 +40,7 @@ def poll(frozen: int | None) -> HostSnapshot:
 
 def state(rule: RemediationRule, *, asked: Request | None = None, **keys: Any) -> RuleState:
     waiting = {} if asked is None else {"": Asked(asked, NOW)}
-    return RuleState(Clock(rule.hold or 0.0, longest=180.0), asked=waiting, **keys)
+    return RuleState(HoldTimer(rule.hold or 0.0, longest=180.0), asked=waiting, **keys)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.conditions import HoldTimer, Interval, Measurements, failures_behind, holds, readings
 from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, parse_condition
-from exporter.rules import Clock, Figures, Reading, failures_behind, holds, readings
 from exporter.snapshot import UNTOLD, Certainty, Failure, HostSnapshot, Reason, ServiceState
 from tests.builders import NOW, bad, good, queue, snapshot, stats
 
@@ -51,7 +51,7 @@ def test_why_a_poll_does_not_tell() -> None:
 
 
 def told(poll: HostSnapshot, name: str) -> float | None:
-    return Figures(poll).told(parse_condition(name if " " in name else f"{name} > 0"))
+    return Measurements(poll).told(parse_condition(name if " " in name else f"{name} > 0"))
 
 
 def verdict(poll: HostSnapshot, *conditions: str) -> bool | None:
@@ -118,7 +118,7 @@ def test_a_queue_that_was_not_read_tells_nothing(poll: HostSnapshot, name: str) 
     ],
 )
 def test_figures_that_are_0_or_1(text: str, poll: HostSnapshot, value: float | None) -> None:
-    assert Figures(poll).told(parse_condition(text)) == value
+    assert Measurements(poll).told(parse_condition(text)) == value
 
 
 def test_every_figure_is_read() -> None:
@@ -126,8 +126,8 @@ def test_every_figure_is_read() -> None:
     poll = snapshot(certificate_expiry=NOW + 60)
     for name in FIGURES:
         condition = parse_condition(f"{name}{labels.get(name, '')} == 1")
-        beyond = dict.fromkeys(FOR_ALERTS_ALONE, Reading(7, 8))
-        assert Figures(poll, beyond).reading(condition) is not None
+        beyond = dict.fromkeys(FOR_ALERTS_ALONE, Interval(7, 8))
+        assert Measurements(poll, beyond).reading(condition) is not None
 
 
 def test_a_panel_is_up_when_any_collector_was_good() -> None:
@@ -144,19 +144,19 @@ def test_a_certificate_expires_from_now_on() -> None:
 @pytest.mark.parametrize(
     ("known", "condition", "expected"),
     [
-        (Reading(600, 600), "queue_growth_messages > 500", True),
-        (Reading(600, math.inf), "queue_growth_messages > 500", True),
-        (Reading(400, 400), "queue_growth_messages > 500", False),
-        (Reading(400, math.inf), "queue_growth_messages > 500", None),
-        (Reading(50, math.inf), "queue_growth_messages < 100", None),
+        (Interval(600, 600), "queue_growth_messages > 500", True),
+        (Interval(600, math.inf), "queue_growth_messages > 500", True),
+        (Interval(400, 400), "queue_growth_messages > 500", False),
+        (Interval(400, math.inf), "queue_growth_messages > 500", None),
+        (Interval(50, math.inf), "queue_growth_messages < 100", None),
         (None, "queue_growth_messages > 500", None),
     ],
 )
 def test_what_no_poll_tells_comes_from_beyond(
-    known: Reading | None, condition: str, expected: bool | None
+    known: Interval | None, condition: str, expected: bool | None
 ) -> None:
     beyond = {"queue_growth_messages": known}
-    assert Figures(snapshot(), beyond).hold([parse_condition(condition)]) is expected
+    assert Measurements(snapshot(), beyond).hold([parse_condition(condition)]) is expected
     assert holds(snapshot(), [parse_condition(condition)]) is None
 
 
@@ -280,7 +280,7 @@ def test_readings_say_why() -> None:
 Verdicts = Sequence[tuple[float, bool | None]]
 
 
-def follow(clock: Clock, *polls: tuple[float, bool | None]) -> list[bool]:
+def follow(clock: HoldTimer, *polls: tuple[float, bool | None]) -> list[bool]:
     return [clock.follow(NOW + at, verdict=verdict) for at, verdict in polls]
 
 
@@ -311,14 +311,14 @@ def follow(clock: Clock, *polls: tuple[float, bool | None]) -> list[bool]:
 def test_the_clock_counts_only_time_between_polls_at_which_they_held(
     polls: Verdicts, trips: list[bool], held: float
 ) -> None:
-    clock = Clock(needed=300, longest=120)
+    clock = HoldTimer(needed=300, longest=120)
     assert follow(clock, *polls) == trips
     assert clock.held == held
     assert clock.remaining() == max(0, 300 - held)
 
 
 def test_without_a_time_the_first_poll_trips() -> None:
-    clock = Clock(needed=0, longest=120)
+    clock = HoldTimer(needed=0, longest=120)
     assert follow(clock, (0, None), (60, True), (120, False), (180, True)) == [
         False,
         True,
@@ -328,7 +328,7 @@ def test_without_a_time_the_first_poll_trips() -> None:
 
 
 def test_a_poll_that_cannot_tell_is_no_trip_but_does_not_undo_one() -> None:
-    clock = Clock(needed=60, longest=120)
+    clock = HoldTimer(needed=60, longest=120)
     assert follow(clock, (0, True), (60, True), (120, None)) == [False, True, False]
     assert clock.tripped
     assert follow(clock, (180, True)) == [True]
@@ -359,7 +359,7 @@ def test_what_was_held_is_no_more_than_what_was_seen(
     moves: Verdicts, needed: float, longest: float
 ) -> None:
     """Nor ever more than the gaps, none of them too long, between two polls at which they held."""
-    clock, polls = Clock(needed, longest), at_times(moves)
+    clock, polls = HoldTimer(needed, longest), at_times(moves)
     seen, sure = 0.0, None
     for (before, was), (now, is_) in pairwise([(NOW, None), *polls]):
         if is_ is False or (is_ and sure is not None and now - sure > longest):
@@ -375,7 +375,7 @@ def test_what_was_held_is_no_more_than_what_was_seen(
 @given(moves=steps, needed=st.floats(0, 600))
 def test_a_poll_that_cannot_tell_neither_trips_nor_clears(moves: Verdicts, needed: float) -> None:
     """It leaves what was held as it was, so it is never worse than one that found otherwise."""
-    doubtful, worse = Clock(needed, longest=120), Clock(needed, longest=120)
+    doubtful, worse = HoldTimer(needed, longest=120), HoldTimer(needed, longest=120)
     for now, told_ in at_times(moves):
         held, tripped = doubtful.held, doubtful.tripped
         trips = doubtful.follow(now, verdict=told_)
@@ -390,12 +390,12 @@ def test_a_poll_that_cannot_tell_neither_trips_nor_clears(moves: Verdicts, neede
 @given(moves=steps, needed=st.floats(0, 600), longest=st.floats(0, 300))
 def test_a_trip_is_fresh(moves: Verdicts, needed: float, longest: float) -> None:
     """The poll that trips says itself that they hold, and one that fails starts from nothing."""
-    clock = Clock(needed, longest)
+    clock = HoldTimer(needed, longest)
     for now, verdict_ in at_times(moves):
         tripped = clock.follow(now, verdict=verdict_)
         assert not tripped or verdict_ is True
         if verdict_ is False:
-            assert clock == Clock(needed, longest)
+            assert clock == HoldTimer(needed, longest)
 
 
 # --- guesses ------------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ def test_a_figure_made_of_a_guess_is_unknown_to_what_acts(figure: str, field: st
         assert known is (">=" in text), "alerts inform by guesses, too"
         guessed = field in MADE_OF.get(figure, set())
         assert holds(poll, [condition], certain=True) is (None if guessed else known)
-        assert Figures(poll).guessed([condition]) == ((field,) if guessed else ())
+        assert Measurements(poll).guessed([condition]) == ((field,) if guessed else ())
 
 
 def test_what_surely_fails_fails_beside_a_guess() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.schedule import (
+from exporter.polling.schedule import (
     BACKOFF_CAP,
     IN_SLOT,
     JITTER,

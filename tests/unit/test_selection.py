@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from exporter.config.selectors import Selector
 from exporter.panel.decode.values import read_size
-from exporter.selection import describe, fields_of, select, sift
+from exporter.remediation.selection import describe, fields_of, select, sift
 from exporter.snapshot import Message
 from exporter.standin.console import exim_size
 from tests.builders import message

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from exporter.fleet.store import HostRecord, Store
 from exporter.snapshot import (
     Mta,
     Reason,
     ServiceState,
 )
-from exporter.store import HostRecord, Store
 from tests.builders import NOW, bad, failure, good, host, queue, snapshot
 
 

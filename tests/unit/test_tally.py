@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.journal import Entry, Kind, Outcome
+from exporter.journal.entries import Guard
+from exporter.journal.projection import FAILURE_COUNTS, JournalProjection
 from exporter.journal.store import APPROVAL_LASTS
 from exporter.metrics.remediation import RemediationCollector
-from exporter.remediation.guards import Guard
-from exporter.remediation.tally import FAILURE_COUNTS, Tally
 
 KEY = "mx1", "purge"
 SOON = 1060.0
@@ -37,33 +37,33 @@ def planning(id: int, kind: Kind, planned: int, **keys: Any) -> Entry:  # noqa: 
     return entry(id, kind, detail={"planned": planned}, **keys)
 
 
-def tally(*entries: Entry) -> Tally:
-    told = Tally()
+def projection(*entries: Entry) -> JournalProjection:
+    told = JournalProjection()
     told.add(entries)
     return told
 
 
-def shown(tally: Tally) -> dict[str, object]:
+def shown(projection: JournalProjection) -> dict[str, object]:
     """All that it tells; a zero and nothing are the same."""
     return {
-        "last_entry": tally.last_entry,
-        "outcomes": +tally.outcomes,
-        "removed": +tally.removed,
-        "last": tally.last,
-        "planned": tally.planned,
-        "waiting": tally.waiting(SOON),
+        "last_entry": projection.last_entry,
+        "outcomes": +projection.outcomes,
+        "removed": +projection.removed,
+        "last": projection.last,
+        "planned": projection.planned,
+        "waiting": projection.waiting(SOON),
     }
 
 
 def test_nothing_is_counted_at_first() -> None:
-    told = Tally()
+    told = JournalProjection()
     assert not any(shown(told).values())
     assert not told.blocks
     assert not told.paused
 
 
 def test_outcomes_are_counted_by_host_rule_action_and_outcome() -> None:
-    told = tally(
+    told = projection(
         outcome(1),
         outcome(2),
         outcome(3, Outcome.UNVERIFIED),
@@ -101,7 +101,7 @@ def test_outcomes_are_counted_by_host_rule_action_and_outcome() -> None:
 def test_a_failure_counts_for_a_day_or_until_the_rule_succeeds(
     outcomes: list[Outcome], failed: bool
 ) -> None:
-    told = tally(*(outcome(number, what) for number, what in enumerate(outcomes, 1)))
+    told = projection(*(outcome(number, what) for number, what in enumerate(outcomes, 1)))
     end = told.last["mx1"]["purge"][0]
     assert told.failed_lately("mx1", end) is failed
     assert not told.failed_lately("mx1", end + FAILURE_COUNTS)
@@ -111,7 +111,7 @@ def test_a_failure_counts_for_a_day_or_until_the_rule_succeeds(
 def test_a_stopped_rule_is_stopped_until_it_is_resumed() -> None:
     stopped = Entry(Kind.STOPPED, host="mx1", rule="purge", text="Why.", id=1)
     disabled = Entry(Kind.DISABLED, host="mx2", rule="purge", text="Cannot.", id=2)
-    told = tally(stopped, disabled)
+    told = projection(stopped, disabled)
     assert (told.stopped(KEY), told.stopped(("mx2", "purge"))) == ("Why.", "Cannot.")
     assert list(told.all_stopped()) == [KEY, ("mx2", "purge")]
     told.add([Entry(Kind.RULE_RESUMED, host="mx1", rule="purge", id=3)])
@@ -119,7 +119,7 @@ def test_a_stopped_rule_is_stopped_until_it_is_resumed() -> None:
 
 
 def test_each_outcome_is_counted_once_however_often_it_is_read() -> None:
-    told = Tally()
+    told = JournalProjection()
     first, second, third = outcome(3, removed=5), outcome(7, removed=2), outcome(8)
     told.add([first])
     told.add([first, second])
@@ -132,8 +132,8 @@ def test_each_outcome_is_counted_once_however_often_it_is_read() -> None:
 
 
 def test_what_a_person_did_without_a_rule_is_no_rules_action() -> None:
-    told = tally(planning(1, Kind.INTENT, 7, rule=""), outcome(2, removed=7, rule=""))
-    assert shown(told) == shown(Tally()) | {"last_entry": 2}
+    told = projection(planning(1, Kind.INTENT, 7, rule=""), outcome(2, removed=7, rule=""))
+    assert shown(told) == shown(JournalProjection()) | {"last_entry": 2}
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_what_a_person_did_without_a_rule_is_no_rules_action() -> None:
 def test_removed_messages_are_counted_as_they_were_seen_to_be_gone(
     removed: object, counted: int
 ) -> None:
-    told = tally(outcome(1, Outcome.UNVERIFIED, removed), outcome(2, removed=2))
+    told = projection(outcome(1, Outcome.UNVERIFIED, removed), outcome(2, removed=2))
     assert told.removed == {KEY: counted + 2}
 
 
 def test_the_last_plan_is_shown() -> None:
-    told = tally(planning(1, Kind.INTENT, 40), planning(2, Kind.INTENT, 7, host="mx2"))
+    told = projection(planning(1, Kind.INTENT, 40), planning(2, Kind.INTENT, 7, host="mx2"))
     told.add([planning(3, Kind.INTENT, 9)])
     assert told.planned == {KEY: 9, ("mx2", "purge"): 7}
 
@@ -175,13 +175,13 @@ REQUESTED = planning(1, Kind.APPROVAL_REQUESTED, 40)
     ],
 )
 def test_what_waits_for_a_person(then: Iterable[Entry], waiting: int | None) -> None:
-    told = tally(REQUESTED, *then)
+    told = projection(REQUESTED, *then)
     assert told.waiting(SOON).get(KEY) == waiting
 
 
 @pytest.mark.parametrize("word", [Kind.APPROVED, Kind.REJECTED])
 def test_what_a_person_decided_stands_until_an_action_uses_it(word: Kind) -> None:
-    told = tally(REQUESTED, entry(2, word), planning(3, Kind.INTENT, 8, mode="enforce"))
+    told = projection(REQUESTED, entry(2, word), planning(3, Kind.INTENT, 8, mode="enforce"))
     assert told.decided(KEY, SOON) is word
     assert told.decided(KEY, SOON + APPROVAL_LASTS) is None
     told.add([entry(4, Kind.INTENT, detail={"approval": True})])
@@ -204,13 +204,13 @@ def test_what_a_person_decided_stands_until_an_action_uses_it(word: Kind) -> Non
 def test_what_may_lapse_is_what_a_person_was_asked_or_has_approved(
     entries: Iterable[Entry], may_lapse: bool
 ) -> None:
-    told = tally(*entries)
+    told = projection(*entries)
     assert told.may_lapse(KEY, SOON) is may_lapse
     assert not told.may_lapse(KEY, SOON + APPROVAL_LASTS)
 
 
 def test_a_request_that_nobody_answers_stands_for_a_day() -> None:
-    told = tally(REQUESTED)
+    told = projection(REQUESTED)
     end = REQUESTED.at + APPROVAL_LASTS
     assert told.waiting(end - 1) == {KEY: 40}
     assert told.waiting(end) == {}
@@ -220,7 +220,7 @@ def test_a_request_that_nobody_answers_stands_for_a_day() -> None:
 
 def test_the_metrics_tell_only_what_still_waits() -> None:
     now = REQUESTED.at
-    collector = RemediationCollector(tally(REQUESTED), clock=lambda: now)
+    collector = RemediationCollector(projection(REQUESTED), clock=lambda: now)
     name = "brainycp_remediation_waiting_approval_messages"
 
     def samples() -> list[float]:
@@ -232,7 +232,7 @@ def test_the_metrics_tell_only_what_still_waits() -> None:
 
 
 def test_blocks_are_counted_as_they_happen_and_not_from_the_journal() -> None:
-    told = tally(entry(1, Kind.BLOCKED, outcome=Guard.COOLDOWN.value))
+    told = projection(entry(1, Kind.BLOCKED, outcome=Guard.COOLDOWN.value))
     assert not told.blocks
     for guard in (Guard.COOLDOWN, Guard.PAUSE, Guard.COOLDOWN):
         told.blocked("purge", guard)
@@ -263,9 +263,9 @@ def test_it_does_not_matter_in_how_many_looks_the_journal_is_read(
     entries: list[Entry], data: st.DataObject
 ) -> None:
     """Looks may overlap, as those of two tasks do, but none leaves entries out."""
-    told, end = Tally(), 0
+    told, end = JournalProjection(), 0
     while end < len(entries):
         start = data.draw(st.integers(0, end))
         end = data.draw(st.integers(end + 1, len(entries)))
         told.add(entries[start:end])
-    assert shown(told) == shown(tally(*entries))
+    assert shown(told) == shown(projection(*entries))

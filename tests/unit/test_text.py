@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.text import duration, integer, size
+from exporter.humanize import duration, integer, size
 
 
 @pytest.mark.parametrize(

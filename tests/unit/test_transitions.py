@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from exporter.fleet.transitions import HostTransitions
 from exporter.snapshot import Reason
-from exporter.transitions import HostTransitions
 from tests.builders import NOW, bad, failure, good, queue, snapshot, stats
 
 ALL = ("queue", "clamav", "spamassassin")

@@ -7,14 +7,14 @@ import math
 import pytest
 
 from exporter.alerting.trend import WINDOW, Trend
-from exporter.rules import Reading
+from exporter.conditions import Interval
 from tests.builders import NOW
 
 MINUTE = 60.0
 HOUR = 3600.0
 
 
-def told(*sizes: tuple[float, int]) -> Reading:
+def told(*sizes: tuple[float, int]) -> Interval:
     """What is known of the growth after these sizes, at seconds after NOW."""
     trend = Trend()
     readings = [trend.add(NOW + at, messages) for at, messages in sizes]

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from exporter.config.remediation import RemediationConfig, RemediationRule
-from exporter.remediation.guards import Guard, InForce, Situation
+from exporter.journal.entries import Guard
+from exporter.remediation.guards import GuardInputs, InForce
 from exporter.remediation.under_way import UnderWay
 from tests.builders import host
-from tests.unit.test_guards import config, rule, situation
+from tests.unit.test_guards import config, rule
+from tests.unit.test_guards import inputs as guard_inputs
 
 
 class Silences:
@@ -40,9 +42,9 @@ async def test_a_rule_that_is_told_in_the_middle_to_respect_silences_does_so() -
     )
     in_force: RemediationRule = rule()
 
-    async def look() -> Situation:
+    async def look() -> GuardInputs:
         section: RemediationConfig = config()
-        return replace(situation(), in_force=InForce(section, in_force))
+        return replace(guard_inputs(), in_force=InForce(section, in_force))
 
     under_way = UnderWay(bench, config(), rule(), look)
     assert await under_way.block() is None

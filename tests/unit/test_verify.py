@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from exporter.config.remediation import Verify
-from exporter.remediation.work import Bench, comes_true
+from exporter.remediation.work import HostContext, comes_true
 from exporter.snapshot import HostSnapshot
 from tests.builders import bad, good, queue, snapshot, stats
 
@@ -40,10 +40,12 @@ class Panel:
         assert seconds >= 0
         self.now += seconds
 
-    def bench(self) -> Bench:
+    def bench(self) -> HostContext:
         nothing: Any = None
         client = cast("Any", SimpleNamespace(host=SimpleNamespace(name="mx1")))
-        return Bench(nothing, client, nothing, self.poll, 1, self.sleep, monotonic=lambda: self.now)
+        return HostContext(
+            nothing, client, nothing, self.poll, 1, self.sleep, monotonic=lambda: self.now
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from exporter.journal import Entry, Kind
-from exporter.remediation.guards import Block, Guard
+from exporter.journal.entries import Guard
+from exporter.remediation.guards import Block
 from exporter.remediation.plan import Plan
-from exporter.remediation.work import Deed, Work
+from exporter.remediation.work import ActionSpec, Execution
 
 PAUSED = Block(Guard.PAUSE, "Paused by a person.")
 
@@ -26,7 +27,7 @@ async def test_what_has_stopped_it_is_not_forgotten_by_who_asked_at_the_same_tim
         return block
 
     bench = cast("Any", SimpleNamespace(ends=asyncio.Event()))
-    work = Work(bench, Deed("delete"), Plan(), Entry(Kind.INTENT), before=before)
+    work = Execution(bench, ActionSpec("delete"), Plan(), Entry(Kind.INTENT), before=before)
     one = asyncio.create_task(work._may_send())
     other = asyncio.create_task(work._may_send())
     assert await one is False

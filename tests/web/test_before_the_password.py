@@ -12,7 +12,7 @@ import pytest
 
 from exporter.web.listener import Listeners
 from exporter.web.passwords import hash_password
-from exporter.web.toolkit import WebSettings
+from exporter.web.web_config import WebSettings
 from tests.daemon.conftest import (
     RunningDaemon,
     StartDaemon,

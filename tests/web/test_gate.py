@@ -10,11 +10,11 @@ import pytest
 import trustme
 
 from exporter.web import auth, listener
-from exporter.web.gate import MAX_BODY_BYTES, alternative_names
+from exporter.web.access_control import MAX_BODY_BYTES, alternative_names
 from exporter.web.listener import Listeners
 from exporter.web.passwords import hash_password
 from exporter.web.rate_limit import RateLimit
-from exporter.web.toolkit import WebSettings, load_web_config
+from exporter.web.web_config import WebSettings, load_web_config
 from tests.web.clients import Client, get
 from tests.web.pki import Pki
 

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from exporter.web import connections, listener
 from exporter.web.listener import ListenError, Listeners
-from exporter.web.toolkit import WebSettings, load_web_config
+from exporter.web.web_config import WebSettings, load_web_config
 from tests.daemon.conftest import eventually
 from tests.web.clients import Client, get
 from tests.web.pki import Pki

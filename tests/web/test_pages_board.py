@@ -4,13 +4,13 @@ import asyncio
 from types import SimpleNamespace
 
 from exporter.config.models import HostConfig
-from exporter.history import History
+from exporter.fleet.history import History
+from exporter.fleet.store import Store
 from exporter.journal import Entry, Kind
-from exporter.remediation.tally import Tally
+from exporter.journal.projection import JournalProjection
 from exporter.snapshot import CollectorResult, HostSnapshot, QueueState, QueueStats
-from exporter.store import Store
-from exporter.web.pages.board import Board
-from exporter.web.pages.sources import Sources
+from exporter.web.pages.change_feed import ChangeFeed
+from exporter.web.pages.page_data import PageData
 
 
 class Fleet:
@@ -18,18 +18,18 @@ class Fleet:
 
     def __init__(self, *names: str) -> None:
         self.now = 1_800_000_000.0
-        self.store, self.tally = Store(), Tally()
+        self.store, self.projection = Store(), JournalProjection()
         self.rules: tuple[str, ...] = ("purge",)
         self.configure(*names)
         self.histories: dict[str, History] = {name: History() for name in names}
-        alarms = SimpleNamespace(firing=lambda: iter(()))
-        self.board = Board(
-            Sources(
+        evaluator = SimpleNamespace(firing=lambda: iter(()))
+        self.board = ChangeFeed(
+            PageData(
                 self.store,
                 self.histories,
-                alarms,  # type: ignore[arg-type]
+                evaluator,  # type: ignore[arg-type]
                 SimpleNamespace(),  # type: ignore[arg-type]
-                self.tally,
+                self.projection,
                 lambda _: self.rules,
                 lambda: self.now,
             )
@@ -72,13 +72,13 @@ def test_what_the_journal_says_changes_the_rows_that_it_is_of_and_no_others() ->
     first = fleet.board.rows()
     seen = fleet.board.number
     stopped = Entry(Kind.STOPPED, id=1, host="mx2", rule="purge", text="why", at=fleet.now)
-    fleet.tally.add([stopped])
+    fleet.projection.add([stopped])
     rows = fleet.board.rows()
     assert fleet.board.since(seen) == {"mx2"}
     assert rows[0] is first[0]
     assert rows[1].stopped == ("purge",)
     seen = fleet.board.number
-    fleet.tally.paused = True
+    fleet.projection.paused = True
     fleet.board.look()
     assert fleet.board.number > seen
     assert fleet.board.since(seen) == set()

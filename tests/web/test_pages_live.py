@@ -9,20 +9,22 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.alerting.alarms import Alarms
-from exporter.alerting.outcomes import Outcomes
-from exporter.remediation.tally import Tally
-from exporter.store import Store
-from exporter.web.pages.board import Board
+from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.evaluator import AlertEvaluator
+from exporter.fleet.store import Store
+from exporter.journal.projection import JournalProjection
+from exporter.web.pages.change_feed import ChangeFeed
 from exporter.web.pages.fleet import Fleet
 from exporter.web.pages.live import Live
+from exporter.web.pages.page_data import PageData
 from exporter.web.pages.render import Renderer
-from exporter.web.pages.sources import Sources
 
 
 async def test_a_stream_ends_with_its_request() -> None:
-    sources = Sources(Store(), {}, Alarms(), Outcomes(), Tally(), lambda _: (), time.time)
-    board = Board(sources)
+    sources = PageData(
+        Store(), {}, AlertEvaluator(), DeliveryStats(), JournalProjection(), lambda _: (), time.time
+    )
+    board = ChangeFeed(sources)
     live = Live(board, Fleet(board, Renderer.made()))
     requests: list[asyncio.Task[object]] = []
 

@@ -8,7 +8,7 @@ import pytest
 from exporter.config.document import ConfigError
 from exporter.web.passwords import hash_password
 from exporter.web.rate_limit import RateLimit
-from exporter.web.toolkit import WebSettings, load_web_config
+from exporter.web.web_config import WebSettings, load_web_config
 from tests.web.pki import Pki
 
 PAIR = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"

@@ -28,7 +28,7 @@ from exporter.panel.decode.values import (
     read_frozen,
     read_id,
 )
-from exporter.panel.secrecy import written_forms
+from exporter.panel.redaction import written_forms
 
 MAX_SAMPLE = 200
 """Characters of a sample."""

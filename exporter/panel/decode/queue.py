@@ -44,10 +44,10 @@ from exporter.panel.decode.recognition import (
     show_key,
 )
 from exporter.panel.decode.table import (
+    ColumnBatch,
     ColumnReader,
-    Intake,
     MessageTable,
-    Part,
+    RowCollector,
     Summary,
     TableBuilder,
     mta_of,
@@ -135,14 +135,14 @@ def decode_queue(
 
 def read_queue(
     body: bytes,
-    sink: Callable[[Part], None],
+    sink: Callable[[ColumnBatch], None],
     *,
     now: float,
     fields: Mapping[str, str | int] | None,
     time_zone: tzinfo | None,
     frozen_values: Mapping[str, bool] | None = None,
     explain: bool = False,
-) -> tuple[Intake, Summary]:
+) -> tuple[RowCollector, Summary]:
     """As `decode_queue`, but `sink` gets the messages part by part, so that none need stay.
 
     `explain`: the summary says how each field was read.
@@ -154,13 +154,13 @@ def read_queue(
         raise unexpected("The values in list_msg's reply are too many and too short for messages.")
     envelope = open_envelope(body, Operation.LIST)
     if envelope.code == LIST_EMPTY_CODE:
-        return Intake(sink), Summary(
+        return RowCollector(sink), Summary(
             0, 0, f"the code {LIST_EMPTY_CODE}: the queue is empty", (), {}
         )
     if envelope.payload is None:
         raise unexpected(f"The reply to list_msg holds no list.{quote(envelope.text)}")
-    listing = _Listing(
-        now, dict(fields or {}), time_zone, Intake(sink), frozen_values or {}, explain
+    listing = ListReader(
+        now, dict(fields or {}), time_zone, RowCollector(sink), frozen_values or {}, explain
     )
     listing.read(envelope.payload, _MAX_DEPTH)
     return listing.intake, listing.summary(envelope.payload_key)
@@ -205,13 +205,13 @@ class _FormInUse:
 
 
 @dataclass(slots=True)
-class _Listing:
+class ListReader:
     """The state of reading one list."""
 
     now: float
     fields: Mapping[str, Key]
     zone: tzinfo | None
-    intake: Intake
+    intake: RowCollector
     frozen_values: Mapping[str, bool] = field(default_factory=dict)
     explain: bool = False
     raws: Sequence[msgspec.Raw] = ()
@@ -232,6 +232,7 @@ class _Listing:
     # --- the payload ---------------------------------------------------------------------------
 
     def read(self, payload: msgspec.Raw, depth: int) -> None:
+        """Take in a payload, whatever its shape."""
         with memoryview(payload) as view:
             first = bytes(view[:1])
         try:

@@ -13,8 +13,8 @@ from typing import cast
 from exporter.panel.decode.queue import decode_queue, read_queue
 from exporter.panel.decode.table import (
     CERTAINTY_FIELDS,
+    ColumnBatch,
     MessageTable,
-    Part,
     guessed_and_told,
     mta_of,
     worse,
@@ -129,7 +129,7 @@ class _Figures:
         self._recipients: Counter[str] = Counter()
         self._certainty: dict[str, Certainty] = {}
 
-    def add(self, part: Part | MessageTable) -> None:
+    def add(self, part: ColumnBatch | MessageTable) -> None:
         """Count in some messages."""
         missing = dict(self._missing)
         self._rows += len(part.ids)
@@ -145,7 +145,7 @@ class _Figures:
         told = [name for name in missing if self._missing[name] - missing[name] < len(part.ids)]
         self._add_certainty(part, ["id", *told] if part.ids else [])
 
-    def _add_certainty(self, part: Part | MessageTable, told: Sequence[str]) -> None:
+    def _add_certainty(self, part: ColumnBatch | MessageTable, told: Sequence[str]) -> None:
         """How sure the fields are that rows of the part tell, in the row where they are least."""
         guessed = guessed_and_told(part)
         for name in told:

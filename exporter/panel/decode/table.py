@@ -139,7 +139,7 @@ def mta_of(ids: Iterable[str]) -> Mta | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ColumnBatch:
     """Some messages of a list, as parallel columns like those of a table."""
 
     ids: list[str]
@@ -155,14 +155,14 @@ class Part:
     certainty: Mapping[str, Certainty] = field(default_factory=dict)
     """How sure a field is in the messages that do not guess it."""
 
-    def without(self, rows: Collection[int]) -> Part:
+    def without(self, rows: Collection[int]) -> ColumnBatch:
         """The messages but those of these rows."""
         if not rows:
             return self
         kept = [row not in rows for row in range(len(self.ids))]
         moved = {row: new for new, row in enumerate(compress(range(len(kept)), kept))}
         recipients = cast("list[tuple[str, ...] | None]", [*compress(self.recipients, kept)])
-        return Part(
+        return ColumnBatch(
             [*compress(self.ids, kept)],
             [*compress(self.ages, kept)],
             [*compress(self.sizes, kept)],
@@ -323,7 +323,7 @@ class ColumnReader:
             return states.pop() if len(states) == 1 else None
         return combine_states([*zip(values, self._state_flags, strict=True)])
 
-    def read(self, ids: list[str], columns: Mapping[str, Sequence[object]]) -> Part:
+    def read(self, ids: list[str], columns: Mapping[str, Sequence[object]]) -> ColumnBatch:
         """The values of rows whose ids are known; a field without a column is untold."""
         count = len(ids)
         untold: list[tuple[str, ...] | None] = [None] * count
@@ -331,7 +331,7 @@ class ColumnReader:
         if "recipients" in columns:
             recipients = read_recipient_column(columns["recipients"])
         guesses = self._guesses(ids, columns)
-        part = Part(
+        part = ColumnBatch(
             ids,
             self.ages(columns["age"]) if "age" in columns else [None] * count,
             self.sizes(columns["size"]) if "size" in columns else [None] * count,
@@ -348,7 +348,7 @@ class ColumnReader:
         self._take_marks(part, columns)
         return part
 
-    def _is_null(self, part: Part) -> bool:
+    def _is_null(self, part: ColumnBatch) -> bool:
         """Whether an empty sender is the null sender.
 
         Not where that is written out somewhere; nor where the list names no sender at all, unless
@@ -358,7 +358,7 @@ class ColumnReader:
             return False
         return self._layout.sender_confirmed or any(part.senders) or self._names_senders()
 
-    def misfits(self, columns: Mapping[str, Sequence[object]], part: Part) -> set[int]:
+    def misfits(self, columns: Mapping[str, Sequence[object]], part: ColumnBatch) -> set[int]:
         """The rows in which a cell does not fit what its column holds."""
         return set() if self._senders_read else self._fit.misfits(columns, part)
 
@@ -384,7 +384,7 @@ class ColumnReader:
                     guesses[row] = guesses[row] - {"sender", "frozen"}
         return guesses
 
-    def _take_marks(self, part: Part, columns: Mapping[str, Sequence[object]]) -> None:
+    def _take_marks(self, part: ColumnBatch, columns: Mapping[str, Sequence[object]]) -> None:
         """The marks that postqueue appends to ids tell of the state. Such a mark is no guess."""
         ids = cast("Sequence[str]", columns.get("id", ()))
         together = "".join(ids)
@@ -397,10 +397,10 @@ class ColumnReader:
             states[row] = is_on_hold(ids[row]) or states[row] or False
 
 
-class Intake:
+class RowCollector:
     """Takes in rows, refuses those that are not understood, hands the rest on in parts."""
 
-    def __init__(self, sink: Callable[[Part], None]) -> None:
+    def __init__(self, sink: Callable[[ColumnBatch], None]) -> None:
         self._sink = sink
         self.ids: list[str] = []
         """All taken in, in order."""
@@ -408,7 +408,7 @@ class Intake:
         """The same and those of rows that were not understood, to look one up."""
         self.repeated: set[str] = set()
         """Those that further rows have, too: a row may be there for each recipient."""
-        self.again: list[Part] = []
+        self.again: list[ColumnBatch] = []
         """These further rows: they may contradict the first."""
         self.repeats = 0
         """How many they are."""
@@ -493,11 +493,11 @@ class TableBuilder:
     """Puts parts together to a table."""
 
     def __init__(self) -> None:
-        self._whole = Part([], [], [], [], [], {}, [], [])
+        self._whole = ColumnBatch([], [], [], [], [], {}, [], [])
         self._certainty: dict[str, Certainty] = {}
         self._recipients: list[tuple[str, ...] | None] = []
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ColumnBatch) -> None:
         """Append the messages of a part."""
         whole, start = self._whole, len(self._whole.ids)
         self._recipients += [(to,) if isinstance(to, str) else to for to in part.recipients]
@@ -513,7 +513,7 @@ class TableBuilder:
             if sure is not None and any(value is not None for value in column):
                 self._certainty[name] = worse(self._certainty.get(name, sure), sure)
 
-    def build(self, summary: Summary, intake: Intake) -> MessageTable:
+    def build(self, summary: Summary, intake: RowCollector) -> MessageTable:
         """The table; who waits for a message that further rows tell of is not known.
 
         A message of which rows contradict each other is not understood, and neither is one
@@ -543,7 +543,7 @@ class TableBuilder:
         )
         return replace(table, readings=_as_told(summary.readings, table))
 
-    def _compare(self, intake: Intake) -> None:
+    def _compare(self, intake: RowCollector) -> None:
         if not intake.repeated:
             return
         whole = self._whole
@@ -579,7 +579,7 @@ def _as_told(readings: Sequence[FieldReading], table: MessageTable) -> tuple[Fie
     )
 
 
-def _contradict(one: Part, row: int, other: Part, further: int) -> bool:
+def _contradict(one: ColumnBatch, row: int, other: ColumnBatch, further: int) -> bool:
     """Whether two rows tell different things of one message, its recipients aside."""
     pairs = (
         (one.ages[row], other.ages[further]),
@@ -591,7 +591,7 @@ def _contradict(one: Part, row: int, other: Part, further: int) -> bool:
 
 
 def forget_what_nothing_says(
-    part: Part, columns: Mapping[str, Sequence[object]], *, empty_is_null: bool
+    part: ColumnBatch, columns: Mapping[str, Sequence[object]], *, empty_is_null: bool
 ) -> None:
     """Take back what an empty cell was read as where it may be there for nothing found.
 
@@ -621,7 +621,7 @@ def forget_what_nothing_says(
 
 
 def _forget_senders(
-    part: Part, columns: Mapping[str, Sequence[object]], *, empty_is_null: bool
+    part: ColumnBatch, columns: Mapping[str, Sequence[object]], *, empty_is_null: bool
 ) -> None:
     cells = columns["sender"]
     if not empty_is_null and part.senders.count("") == cells.count(""):
@@ -665,7 +665,7 @@ def _told(cell: object) -> bool:
     return not _blank(cell) and cell not in ([], {})
 
 
-def guessed_and_told(part: Part | MessageTable) -> frozenset[str]:
+def guessed_and_told(part: ColumnBatch | MessageTable) -> frozenset[str]:
     """The fields that some row guesses and tells, or all rows guess."""
     if not part.guessed:
         return frozenset()
@@ -681,7 +681,7 @@ def guessed_and_told(part: Part | MessageTable) -> frozenset[str]:
     )
 
 
-def _told_columns(part: Part | MessageTable) -> Mapping[str, Sequence[object]]:
+def _told_columns(part: ColumnBatch | MessageTable) -> Mapping[str, Sequence[object]]:
     return {
         "id": part.ids,
         "age": part.ages,

@@ -8,11 +8,11 @@ from functools import cached_property
 
 from markupsafe import Markup
 
-from exporter.web.pages.board import Board, politely
-from exporter.web.pages.choice import SORTS, STATES, Choice
+from exporter.web.pages.change_feed import ChangeFeed, politely
+from exporter.web.pages.fleet_filter import SORTS, STATES, FleetFilter
 from exporter.web.pages.render import Renderer
 from exporter.web.pages.rows import Row, Totals, totals_of
-from exporter.web.pages.words import Words
+from exporter.web.pages.translator import Translator
 
 NAMED = 5
 """Hosts named under the headline."""
@@ -30,7 +30,7 @@ class Headline:
 
 
 def headline_of(
-    totals: Totals, w: Words, *, paused: bool, usable: bool = True, misses: bool = False
+    totals: Totals, w: Translator, *, paused: bool, usable: bool = True, misses: bool = False
 ) -> Headline:
     """All is well, or what is wrong, the worst first."""
     if not totals.hosts and usable:
@@ -77,7 +77,7 @@ class FleetView:
     """Whether polls were missed lately, since no more files may be open."""
 
     @classmethod
-    def of(cls, board: Board) -> FleetView:
+    def of(cls, board: ChangeFeed) -> FleetView:
         """The fleet as it is now."""
         rows = board.rows()
         sources = board.sources
@@ -87,8 +87,8 @@ class FleetView:
             rows,
             totals_of(rows),
             sources.clock(),
-            sources.tally.paused,
-            not sources.tally.problem(),
+            sources.projection.paused,
+            not sources.projection.problem(),
             sources.misses(),
         )
 
@@ -114,7 +114,7 @@ class FleetView:
 class Fleet:
     """What the fleet page shows, made once for all who look."""
 
-    def __init__(self, board: Board, renderer: Renderer) -> None:
+    def __init__(self, board: ChangeFeed, renderer: Renderer) -> None:
         self._board = board
         self._renderer = renderer
         self._view: FleetView | None = None
@@ -134,7 +134,7 @@ class Fleet:
                     del made[gone]
         return view
 
-    async def page(self, choice: Choice, w: Words) -> str:
+    async def page(self, choice: FleetFilter, w: Translator) -> str:
         """The whole page."""
         view = await self.view()
         rows = await self.markup(choice.of_rows(view.rows), w, view.now)
@@ -157,11 +157,13 @@ class Fleet:
             order=[row.name for row in view.by_rank],
         )
 
-    async def markup(self, rows: Sequence[Row], w: Words, now: float) -> list[tuple[str, Markup]]:
+    async def markup(
+        self, rows: Sequence[Row], w: Translator, now: float
+    ) -> list[tuple[str, Markup]]:
         """Hosts and their rows of the table."""
         return [(row.name, self._row(row, w, now)) async for row in politely(rows)]
 
-    def _row(self, row: Row, w: Words, now: float) -> Markup:
+    def _row(self, row: Row, w: Translator, now: float) -> Markup:
         made = self._rows.setdefault(w.language, {})
         known = made.get(row.name)
         if known is None or known[0] is not row:
@@ -170,7 +172,7 @@ class Fleet:
         # How long ago something was is all that changes of a row that does not change.
         return Markup(w.filled_in(known[1], now))  # noqa: S704 - escaped by the template
 
-    def summary(self, view: FleetView, w: Words) -> Markup:
+    def summary(self, view: FleetView, w: Translator) -> Markup:
         """The headline and the totals of a view."""
         known = self._summaries.get(w.language)
         if known is None or known[0] is not view:

@@ -9,18 +9,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from exporter.alerting.alert import badness
-from exporter.history import Point
+from exporter.alertmanager.alert import badness
+from exporter.config.panel_api import API_PATH
+from exporter.fleet.history import Point
+from exporter.fleet.store import HostRecord
+from exporter.fleet.view import problems
 from exporter.journal import Entry
-from exporter.panel.protocol import API_PATH
-from exporter.problems import problems
 from exporter.snapshot import AGE_BUCKETS, OTHER_DOMAIN, AgeHistogram, DomainCounts, in_order
-from exporter.store import HostRecord
-from exporter.web.pages.board import Board
+from exporter.web.pages.change_feed import ChangeFeed
 from exporter.web.pages.charts import Line, bars, chart, count_axis, duration_axis
 from exporter.web.pages.render import Renderer
-from exporter.web.pages.standing import Standing
-from exporter.web.pages.words import Words
+from exporter.web.pages.rule_status import RuleStatus
+from exporter.web.pages.translator import Translator
 
 LONGEST = 86400.0
 """Seconds that the charts go back."""
@@ -28,11 +28,11 @@ LONGEST = 86400.0
 
 def host_html(
     renderer: Renderer,
-    board: Board,
+    board: ChangeFeed,
     record: HostRecord,
-    w: Words,
+    w: Translator,
     *,
-    rules: Sequence[Standing],
+    rules: Sequence[RuleStatus],
     entries: Sequence[Entry],
     trouble: str,
     seen: str,
@@ -80,7 +80,7 @@ def host_html(
         ),
         spells=spells,
         alerts=row.alerts,
-        recent=[a for a in reversed(list(sources.alarms.recent())) if a.host == name][:10],
+        recent=[a for a in reversed(list(sources.evaluator.recent())) if a.host == name][:10],
         rules=rules,
         entries=entries,
         badness=badness,
@@ -117,7 +117,7 @@ def per_hour(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
     return series
 
 
-def _charts(points: Sequence[Point], now: float, w: Words) -> Iterable[Mapping[str, Any]]:
+def _charts(points: Sequence[Point], now: float, w: Translator) -> Iterable[Mapping[str, Any]]:
     begin = points[0].at if points else now - 60
     for title, figures, value, tick, axis in (
         ("chart_queue", ("messages", "frozen"), w.number, w.short, count_axis),
@@ -148,7 +148,7 @@ def _clock(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M UTC")
 
 
-def _ages(ages: AgeHistogram | None, w: Words) -> Markup | None:
+def _ages(ages: AgeHistogram | None, w: Translator) -> Markup | None:
     if ages is None:
         return None
     names = [w.t("age_up_to", age=w.duration(bound)) for bound in AGE_BUCKETS]
@@ -157,7 +157,7 @@ def _ages(ages: AgeHistogram | None, w: Words) -> Markup | None:
     return bars(counted, title=w.t("ages"), value=w.number)
 
 
-def _domains(counts: DomainCounts | None, w: Words, title: str) -> Markup | None:
+def _domains(counts: DomainCounts | None, w: Translator, title: str) -> Markup | None:
     if counts is None:
         return None
     named = [(domain, float(count)) for domain, count in counts.top if domain != OTHER_DOMAIN]

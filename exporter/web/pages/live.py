@@ -10,11 +10,11 @@ from contextlib import suppress
 from aiohttp import web
 from isal import isal_zlib
 
-from exporter.web.answers import accepts_gzip
-from exporter.web.pages.board import Board
+from exporter.web.pages.change_feed import ChangeFeed
 from exporter.web.pages.fleet import Fleet, FleetView, headline_of
 from exporter.web.pages.render import reader
-from exporter.web.pages.words import Words
+from exporter.web.pages.translator import Translator
+from exporter.web.responses import accepts_gzip
 
 ALIVE_EVERY = 10.0
 """Seconds after which a page is told that there is nothing new: else it takes us for gone."""
@@ -51,7 +51,7 @@ _ALIVE = b"event: alive\ndata:\n\n"
 class Live:
     """The streams that are open."""
 
-    def __init__(self, board: Board, fleet: Fleet) -> None:
+    def __init__(self, board: ChangeFeed, fleet: Fleet) -> None:
         self._board = board
         self._fleet = fleet
         self._streams: set[asyncio.Task[None]] = set()
@@ -151,7 +151,7 @@ class Live:
         return _event("changed", position, "")
 
     async def _news(
-        self, view: FleetView, words: Words, seen: int, order: list[str]
+        self, view: FleetView, words: Translator, seen: int, order: list[str]
     ) -> dict[str, object]:
         """What changed after change `seen`; `order` is what the page knows, and is kept up."""
         changed = self._board.since(seen)

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from exporter.config.explain import explain
 from exporter.config.selectors import Selector
-from exporter.listing import Listing
-from exporter.selection import select
+from exporter.remediation.listing import Listing
+from exporter.remediation.selection import select
 from exporter.snapshot import Message, in_order
 from exporter.web.pages.masking import masked_message
 from exporter.web.pages.paging import page_of, paged

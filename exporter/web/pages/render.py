@@ -13,10 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from exporter import __version__
-from exporter.web.answers import accepts_gzip
 from exporter.web.pages.charts import sparkline
 from exporter.web.pages.rows import SPARK_SECONDS, Row
-from exporter.web.pages.words import Words, language_of, words
+from exporter.web.pages.translator import Translator, language_of, words
+from exporter.web.responses import accepts_gzip
 
 _POLICY = "; ".join(
     (
@@ -61,7 +61,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _spark(row: Row, w: Words, now: float) -> Markup:
+def _spark(row: Row, w: Translator, now: float) -> Markup:
     series = row.points
     told = [value for _, value in series if not math.isnan(value)]
     if not told:
@@ -84,7 +84,7 @@ class Renderer:
         """One with the package's templates."""
         return cls(_environment())
 
-    def html(self, template: str, w: Words, root: str, **values: object) -> str:
+    def html(self, template: str, w: Translator, root: str, **values: object) -> str:
         """A template's HTML.
 
         Args:
@@ -105,7 +105,7 @@ class Renderer:
         return str(getattr(module, name)(*values))
 
 
-def reader(request: web.Request) -> Words:
+def reader(request: web.Request) -> Translator:
     """The language of who asks."""
     return words(language_of(request.headers.get("Accept-Language", "")))
 

@@ -8,25 +8,25 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from exporter.alerting.alert import badness
+from exporter.alertmanager.alert import badness
 from exporter.journal import Entry, JournalError, Kind
 from exporter.panel.errors import PanelError
-from exporter.remediation.desk import Desk
+from exporter.remediation.controller import RemediationController
 from exporter.remediation.guards import storm_bound
-from exporter.selection import describe
+from exporter.remediation.selection import describe
 from exporter.snapshot import HostGoneError, Message
-from exporter.web.pages.acts import Acts, RefusedError
-from exporter.web.pages.board import Board
-from exporter.web.pages.choice import Choice
+from exporter.web.pages.change_feed import ChangeFeed
 from exporter.web.pages.fleet import Fleet
+from exporter.web.pages.fleet_filter import FleetFilter
 from exporter.web.pages.host import host_html
 from exporter.web.pages.live import Live
 from exporter.web.pages.masking import masking
 from exporter.web.pages.messages import ListQueue, Lists, Wanted, shown
+from exporter.web.pages.page_actions import PageActions, RefusedError
 from exporter.web.pages.paging import page_of, paged
 from exporter.web.pages.render import Renderer, page, reader
-from exporter.web.pages.standing import standings
-from exporter.web.pages.words import Words
+from exporter.web.pages.rule_status import standings
+from exporter.web.pages.translator import Translator
 
 STATIC = Path(__file__).parents[1] / "static"
 
@@ -43,19 +43,25 @@ MOST_SHOWN = 1000
 class Pages:
     """What people look at, and the few things that they can do there."""
 
-    def __init__(self, board: Board, desk: Desk, acts: Acts, list_queue: ListQueue) -> None:
+    def __init__(
+        self,
+        board: ChangeFeed,
+        controller: RemediationController,
+        acts: PageActions,
+        list_queue: ListQueue,
+    ) -> None:
         """What they show.
 
         Args:
             board: the fleet.
-            desk: the rules, and the journal.
+            controller: the rules, and the journal.
             acts: follows what people ask for.
             list_queue: lists a queue now.
         """
         self.board = board
         self.mask = False
         """Whether addresses are shown in part only."""
-        self._desk = desk
+        self._controller = controller
         self._acts = acts
         self._renderer = Renderer.made()
         self._fleet = Fleet(board, self._renderer)
@@ -90,14 +96,14 @@ class Pages:
 
     async def fleet(self, request: web.Request) -> web.Response:
         """Every host."""
-        return page(request, await self._fleet.page(Choice.of(request.query), reader(request)))
+        return page(request, await self._fleet.page(FleetFilter.of(request.query), reader(request)))
 
     async def host(self, request: web.Request) -> web.Response:
         """One host."""
         w, name = reader(request), request.match_info["name"]
         seen, trouble = self.board.position(), ""
         try:
-            entries = await self._desk.entries(host=name, newest=NEWEST)
+            entries = await self._controller.entries(host=name, newest=NEWEST)
         except JournalError as error:
             entries, trouble = [], str(error)
         # The config may have changed while the journal was read: the host is looked for now.
@@ -105,13 +111,13 @@ class Pages:
         if record is None:
             return self._no_host(request, w, "../")
         now = self.board.sources.clock()
-        states = [state for state in self._desk.states() if state[0] == name]
+        states = [state for state in self._controller.states() if state[0] == name]
         html = host_html(
             self._renderer,
             self.board,
             record,
             w,
-            rules=standings(states, self.board.sources.tally, now),
+            rules=standings(states, self.board.sources.projection, now),
             entries=entries[::-1],
             trouble=trouble,
             seen=seen,
@@ -162,9 +168,9 @@ class Pages:
             watched="all",
             seen=self.board.position(),
             now=sources.clock(),
-            firing=sorted(sources.alarms.firing(), key=badness),
-            pending=sorted(sources.alarms.pending(), key=lambda p: (p.remaining, p.host)),
-            recent=list(reversed(list(sources.alarms.recent()))),
+            firing=sorted(sources.evaluator.firing(), key=badness),
+            pending=sorted(sources.evaluator.pending(), key=lambda p: (p.remaining, p.host)),
+            recent=list(reversed(list(sources.evaluator.recent()))),
             receivers=receivers,
         )
         return page(request, html)
@@ -175,7 +181,7 @@ class Pages:
         trouble, entries, messages = "", list[Entry](), list[Message]()
         try:
             filters = {name: query[name] for name in ("host", "rule", "run") if query.get(name)}
-            entries = await self._desk.entries(newest=MOST_ENTRIES, **filters)
+            entries = await self._controller.entries(newest=MOST_ENTRIES, **filters)
             if run:
                 messages = await self._messages_of(entries)
         except JournalError as error:
@@ -209,7 +215,7 @@ class Pages:
         planned = [e.id for e in entries if e.kind in {Kind.INTENT, Kind.APPROVAL_REQUESTED}]
         if not planned:
             return []
-        found = await self._desk.journal.do(lambda journal: journal.messages(planned[-1]))
+        found = await self._controller.journal.do(lambda journal: journal.messages(planned[-1]))
         return found[:MOST_SHOWN]
 
     async def remediation(self, request: web.Request) -> web.Response:
@@ -217,13 +223,17 @@ class Pages:
         return page(request, await self._remediation_html(request))
 
     async def _remediation_html(self, request: web.Request) -> str:
-        sources, config, user = self.board.sources, self._desk.config, self._acts.user(request)
+        sources, config, user = (
+            self.board.sources,
+            self._controller.config,
+            self._acts.user(request),
+        )
         now = sources.clock()
         paused, seen = "", self.board.position()
         if config.rules:
-            paused = await self._desk.paused()
-            config = self._desk.config
-        stand = standings(self._desk.states(), sources.tally, now)
+            paused = await self._controller.paused()
+            config = self._controller.config
+        stand = standings(self._controller.states(), sources.projection, now)
         hosts = len(sources.store)
         return self._renderer.html(
             "remediation.html",
@@ -235,14 +245,14 @@ class Pages:
             now=now,
             config=config,
             paused=paused,
-            wanting=self._desk.wanting(),
+            wanting=self._controller.wanting(),
             hosts=hosts,
             bound=int(storm_bound(config, hosts)),
             user=user,
             token=self._acts.token(user) if user else "",
             busy=[s for s in stand if s.word != "calm" or s.last is not None],
             calm=sum(s.word == "calm" and s.last is None for s in stand),
-            runs=sources.tally.waiting_runs(now),
+            runs=sources.projection.waiting_runs(now),
             describe=describe,
         )
 
@@ -267,7 +277,7 @@ class Pages:
         # A reload must not send the form again.
         return web.Response(status=303, headers={"Location": "../remediation"})
 
-    def _no_host(self, request: web.Request, w: Words, root: str) -> web.Response:
+    def _no_host(self, request: web.Request, w: Translator, root: str) -> web.Response:
         html = self._renderer.html(
             "note.html",
             w,

@@ -7,17 +7,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from exporter.alerting.alert import Alert, badness
-from exporter.history import History
-from exporter.remediation.tally import Tally
+from exporter.alertmanager.alert import Alert, badness
+from exporter.fleet.history import History
+from exporter.fleet.store import HostRecord
+from exporter.fleet.view import state_of
+from exporter.journal.projection import JournalProjection
 from exporter.snapshot import (
     QUEUE,
     SERVICES,
     QueueState,
     ServiceState,
 )
-from exporter.store import HostRecord
-from exporter.view import state_of
 
 HOUR = 3600.0
 WHOLE_HOUR = 0.9 * HOUR
@@ -77,12 +77,12 @@ class Deeds:
     last: tuple[str, float, str] | None = None
 
 
-def deeds_on(tally: Tally, host: str, rules: Collection[str], now: float) -> Deeds:
+def deeds_on(projection: JournalProjection, host: str, rules: Collection[str], now: float) -> Deeds:
     """That of the rules that are for a host; others may have left the config unanswered."""
     return Deeds(
-        waiting=tuple(rule for rule in rules if tally.waits((host, rule), now) is not None),
-        stopped=tuple(rule for rule in rules if tally.stopped((host, rule)) is not None),
-        last=tally.last_on(host),
+        waiting=tuple(rule for rule in rules if projection.waits((host, rule), now) is not None),
+        stopped=tuple(rule for rule in rules if projection.stopped((host, rule)) is not None),
+        last=projection.last_on(host),
     )
 
 

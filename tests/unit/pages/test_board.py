@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.alerting.alarms import Alarms
-from exporter.alerting.outcomes import Outcomes
-from exporter.history import History
-from exporter.remediation.tally import Tally
-from exporter.store import Store
-from exporter.web.pages.board import Board
-from exporter.web.pages.sources import Sources
+from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.evaluator import AlertEvaluator
+from exporter.fleet.history import History
+from exporter.fleet.store import Store
+from exporter.journal.projection import JournalProjection
+from exporter.web.pages.change_feed import ChangeFeed
+from exporter.web.pages.page_data import PageData
 from tests.builders import NOW, host, snapshot
 
 NAMES = ("mx1", "mx2", "mx3")
@@ -21,18 +21,18 @@ class Site:
         self.now = NOW
         self.store = Store()
         self.histories = {name: History() for name in NAMES}
-        self.tally = Tally()
+        self.projection = JournalProjection()
         self.configure(*NAMES)
-        sources = Sources(
+        sources = PageData(
             self.store,
             self.histories,
-            Alarms(),
-            Outcomes(),
-            self.tally,
+            AlertEvaluator(),
+            DeliveryStats(),
+            self.projection,
             lambda _: ("purge",),
             lambda: self.now,
         )
-        self.board = Board(sources)
+        self.board = ChangeFeed(sources)
         self.board.reconfigured()
 
     def configure(self, *names: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.pages.choice import SORTS, STATES, Choice
+from exporter.web.pages.fleet_filter import SORTS, STATES, FleetFilter
 from exporter.web.pages.rows import Row
 
 
@@ -24,7 +24,7 @@ ROWS = [
 
 
 def names(**query: str) -> list[str]:
-    return [row.name for row in Choice.of(query).of_rows(ROWS)]
+    return [row.name for row in FleetFilter.of(query).of_rows(ROWS)]
 
 
 def test_everything_the_worst_first() -> None:
@@ -66,7 +66,7 @@ def test_filters() -> None:
     st.dictionaries(st.sampled_from(["q", "state", "label", "sort", "other"]), st.text(max_size=20))
 )
 def test_whatever_a_url_says_is_a_choice(query: dict[str, str]) -> None:
-    choice = Choice.of(query)
+    choice = FleetFilter.of(query)
     assert choice.sort in SORTS
     assert choice.state in {"", "bad", *STATES}
     shown = choice.of_rows(ROWS)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from exporter.config.selectors import Selector
-from exporter.listing import Listing
 from exporter.panel.errors import PanelError
+from exporter.remediation.listing import Listing
 from exporter.snapshot import Message, Reason
 from exporter.web.pages.messages import (
     KEPT_FOR,

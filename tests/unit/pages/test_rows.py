@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.alert import Alert
-from exporter.history import History
+from exporter.alertmanager.alert import Alert
+from exporter.fleet.history import History
+from exporter.fleet.store import HostRecord, Store
 from exporter.snapshot import (
     HostSnapshot,
     ServiceState,
 )
-from exporter.store import HostRecord, Store
 from exporter.web.pages.fleet import headline_of
 from exporter.web.pages.rows import Deeds, Row, row_of, totals_of
-from exporter.web.pages.words import words
+from exporter.web.pages.translator import words
 from tests.builders import NOW, bad, good, host, queue, snapshot, stats
 
 MINUTE = 60.0

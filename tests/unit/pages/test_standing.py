@@ -4,14 +4,15 @@ from typing import Any
 
 import pytest
 
+from exporter.conditions import HoldTimer
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Entry, Kind
-from exporter.remediation.guards import Block, Guard
+from exporter.journal.entries import Guard
+from exporter.journal.projection import JournalProjection
+from exporter.remediation.guards import Block
+from exporter.remediation.rule_state import Asked, RuleState
 from exporter.remediation.run import Request
-from exporter.remediation.states import Asked, RuleState
-from exporter.remediation.tally import Tally
-from exporter.rules import Clock
-from exporter.web.pages.standing import Standing, standing_of, standings
+from exporter.web.pages.rule_status import RuleStatus, standing_of, standings
 from tests.builders import NOW
 
 HOUR = 3600.0
@@ -23,7 +24,7 @@ def rule(name: str = "purge", **keys: Any) -> RemediationRule:
 
 
 def state(**keys: Any) -> RuleState:
-    return RuleState(Clock(600.0, 300.0), **keys)
+    return RuleState(HoldTimer(600.0, 300.0), **keys)
 
 
 def counting() -> RuleState:
@@ -36,8 +37,8 @@ def counting() -> RuleState:
 Told = tuple[Kind, float, dict[str, Any]]
 
 
-def tally(*entries: Told, name: str = "purge") -> Tally:
-    told = Tally()
+def projection(*entries: Told, name: str = "purge") -> JournalProjection:
+    told = JournalProjection()
     told.add(
         Entry(kind, id=number, at=at, host="mx1", rule=name, run=f"r{number}", **keys)
         for number, (kind, at, keys) in enumerate(entries, start=1)
@@ -53,62 +54,62 @@ HELD = Block(Guard.WINDOW, "Outside of every window.", NOW + 900)
 ASKING = Block(Guard.APPROVAL, "It waits for a person to approve it.")
 
 
-def stand(state: RuleState, tally: Tally, **keys: Any) -> Standing:
-    return standing_of("mx1", rule(**keys), state, tally, NOW)
+def stand(state: RuleState, projection: JournalProjection, **keys: Any) -> RuleStatus:
+    return standing_of("mx1", rule(**keys), state, projection, NOW)
 
 
 def test_nothing_to_do() -> None:
-    assert stand(state(), tally()).word == "calm"
+    assert stand(state(), projection()).word == "calm"
 
 
 def test_it_would_act_after_what_is_left_of_its_time() -> None:
-    found = stand(counting(), tally())
+    found = stand(counting(), projection())
     assert (found.word, found.seconds) == ("counting", 480.0)
 
 
 def test_cooling_down_until_its_cooldown_has_passed_since_it_began() -> None:
-    found = stand(counting(), tally(BEGUN, ENDED), cooldown="1h")
+    found = stand(counting(), projection(BEGUN, ENDED), cooldown="1h")
     assert (found.word, found.until) == ("cooldown", NOW + 1800)
     assert found.last == (NOW - 1790, "ok")
-    assert stand(state(), tally(BEGUN, ENDED), cooldown="20m").word == "calm"
+    assert stand(state(), projection(BEGUN, ENDED), cooldown="20m").word == "calm"
 
 
 def test_held_back_says_by_what_and_until_when() -> None:
-    found = stand(state(block=HELD), tally())
+    found = stand(state(block=HELD), projection())
     assert (found.word, found.reason, found.until) == ("blocked", HELD.reason, NOW + 900)
 
 
 def test_it_waits_for_a_person_on_so_many_messages() -> None:
-    found = stand(state(block=ASKING), tally(ASKED))
+    found = stand(state(block=ASKING), projection(ASKED))
     assert (found.word, found.messages) == ("waiting", 12)
 
 
 @pytest.mark.parametrize("decision", [Kind.APPROVED, Kind.REJECTED])
 def test_what_was_just_decided_does_not_wait_for_a_person(decision: Kind) -> None:
     decided: Told = (decision, NOW - 1, {})
-    assert stand(state(block=ASKING), tally(ASKED, decided)).word == decision.value
+    assert stand(state(block=ASKING), projection(ASKED, decided)).word == decision.value
     # Another guard speaks of now, and a request that came since of something else.
-    assert stand(state(block=HELD), tally(ASKED, decided)).word == "blocked"
-    assert stand(state(block=ASKING), tally(ASKED, decided, ASKED)).word == "waiting"
+    assert stand(state(block=HELD), projection(ASKED, decided)).word == "blocked"
+    assert stand(state(block=ASKING), projection(ASKED, decided, ASKED)).word == "waiting"
 
 
 def test_a_request_that_nobody_answered_within_a_day_stands_no_more() -> None:
     old: Told = (Kind.APPROVAL_REQUESTED, NOW - 25 * HOUR, {})
-    assert stand(state(), tally(old)).word == "calm"
+    assert stand(state(), projection(old)).word == "calm"
 
 
 def test_a_stop_comes_before_everything_else() -> None:
-    found = stand(state(block=HELD), tally(BEGUN, ASKED, STOPPED))
+    found = stand(state(block=HELD), projection(BEGUN, ASKED, STOPPED))
     assert (found.word, found.reason) == ("stopped", "Three failed.")
 
 
 def test_somebody_asks_for_it() -> None:
     asked = state(asked={"": Asked(Request(who="ann"), NOW)})
-    assert stand(asked, tally()).word == "asked"
+    assert stand(asked, projection()).word == "asked"
 
 
 def test_what_wants_somebodys_eye_comes_first() -> None:
-    told = tally(ASKED, name="b-waits")
+    told = projection(ASKED, name="b-waits")
     told.add([Entry(Kind.STOPPED, id=9, host="mx1", rule="c-stopped", text="x")])
     every = [
         ("mx1", rule("a-calm"), state()),

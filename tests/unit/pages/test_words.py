@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import exporter.web
-from exporter.web.pages.words import LANGUAGES, UNKNOWN, language_of, texts, words
+from exporter.web.pages.translator import LANGUAGES, UNKNOWN, language_of, texts, words
 
 EN, RU = words("en"), words("ru")
 

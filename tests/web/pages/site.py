@@ -16,8 +16,8 @@ import aiohttp
 import bcrypt
 import yaml
 
+from exporter.config.panel_api import API_PATH
 from exporter.daemon import Daemon
-from exporter.panel.protocol import API_PATH
 from exporter.standin.ids import queue_id
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import Panel, PanelOptions, panel_app, serving
@@ -178,7 +178,7 @@ class Site:
         async with self.session.get(f"{self.url}/probe?target={host}") as answer:
             assert answer.status == 200, await answer.text()
         assert self.daemon is not None
-        work = self.daemon._desk._hosts[host].task
+        work = self.daemon._controller._hosts[host].task
         if work is not None:
             await asyncio.wait([work])
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from playwright.async_api import Page, expect
 
-from exporter.web.pages.choice import SORTS
+from exporter.web.pages.fleet_filter import SORTS
 from tests.web.pages.conftest import PHONE, Visit
 from tests.web.pages.site import Site
 

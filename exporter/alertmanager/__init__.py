@@ -1,0 +1,1 @@
+"""What alerting and remediation share of Alertmanager: alerts, its API, silences."""

@@ -1,0 +1,148 @@
+"""An Alertmanager, over its API version 2: told of alerts, asked about silences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+from yarl import URL
+
+from exporter.alertmanager.alert import Alert
+from exporter.alertmanager.payload import encode, label_texts, link, rfc3339, texts
+from exporter.alertmanager.sanitize import one_line
+from exporter.alertmanager.silences import Silence, UnclearSilenceError, matching
+from exporter.config.alerting import AlertmanagerConfig
+from exporter.http.endpoint import TIMEOUT, HttpEndpoint
+from exporter.http.errors import DeliveryError
+from exporter.snapshot import Reason
+
+T = TypeVar("T")
+
+BATCH = 256
+"""Alerts in one request: some 200 KiB."""
+
+_LARGEST_ANSWER = 16 * 2**20
+"""Bytes. Expired silences are listed for five days, half a kilobyte each."""
+
+
+class _AlertStatus(msgspec.Struct, frozen=True, rename="camel"):
+    silenced_by: tuple[str, ...]
+
+
+class _ListedAlert(msgspec.Struct, frozen=True):
+    labels: dict[str, str]
+    status: _AlertStatus
+
+
+class AlertmanagerClient:
+    """One Alertmanager."""
+
+    def __init__(self, config: AlertmanagerConfig, *, timeout: float = TIMEOUT) -> None:
+        """`timeout`: seconds that one request may take."""
+        self._api = URL(config.url) / "api" / "v2"
+        self._endpoint = HttpEndpoint(config.receiver, config, timeout=timeout)
+
+    @property
+    def name(self) -> str:
+        """The label `receiver`."""
+        return self._endpoint.name
+
+    async def send(self, alerts: Sequence[Alert], *, ends_at: float) -> None:
+        """Tell it of alerts, in batches.
+
+        Args:
+            alerts: firing ones and resolved ones.
+            ends_at: Unix time at which it shall take a firing alert for resolved when it hears
+                nothing more of it.
+
+        Raises:
+            DeliveryError: not all of them were taken.
+        """
+        refused: DeliveryError | None = None
+        for start in range(0, len(alerts), BATCH):
+            body = encode([_told(alert, ends_at) for alert in alerts[start : start + BATCH]])
+            try:
+                await self._endpoint.post(self._api / "alerts", body)
+            except DeliveryError as error:
+                if error.retryable or error.reason != Reason.HTTP_STATUS:
+                    raise  # the next batch would fare no better
+                refused = refused or error
+        if refused is not None:
+            raise refused
+
+    async def silenced(self, host: str, labels: Mapping[str, str]) -> str:
+        """Why nothing shall be done to a host: what silences it here; "" when nothing does.
+
+        Args:
+            host: an alert of this host that is silenced counts.
+            labels: a silence that matches these counts, whether there is an alert or not.
+
+        Raises:
+            DeliveryError: it cannot be told.
+        """
+        alerts = await self._alerts_of(host)
+        silences = await self._get(self._api / "silences", list[Silence])
+        for alert in alerts:
+            for silence_id in alert.status.silenced_by:
+                known = (silence for silence in silences if silence.id == silence_id)
+                silence = next(known, None) or f"silence {one_line(silence_id, 40)}"
+                name = one_line(alert.labels.get("alertname", ""), 60)
+                return f"The alert {name} of {host} is silenced at {self.name}: {silence}."
+        try:
+            match = matching(silences, labels)
+        except UnclearSilenceError as error:
+            raise DeliveryError(
+                Reason.UNEXPECTED,
+                f"Whether {self.name} silences {host} cannot be told: {error}",
+                hint="Write the silence with plain values, or a simpler expression.",
+                retryable=False,
+            ) from None
+        return "" if match is None else f"{host} is silenced at {self.name}: {match}."
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._endpoint.close()
+
+    async def _alerts_of(self, host: str) -> list[_ListedAlert]:
+        quoted = host.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        query = {
+            "filter": f'host="{quoted}"',
+            "active": "false",
+            "silenced": "true",
+            # One that is inhibited as well would not be listed otherwise.
+            "inhibited": "true",
+            "unprocessed": "false",
+        }
+        url = (self._api / "alerts").with_query(query)
+        alerts = await self._get(url, list[_ListedAlert])
+        return [alert for alert in alerts if alert.labels.get("host") == host]
+
+    async def _get(self, url: URL, kind: type[T]) -> T:
+        body = await self._endpoint.get(url, _LARGEST_ANSWER)
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError:
+            reason = Reason.UNEXPECTED
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            reason = Reason.NOT_JSON
+        raise DeliveryError(
+            reason,
+            f"The receiver {self.name} answers otherwise than Alertmanager's API version 2.",
+            hint="Check its url: it is where Alertmanager's own page is, without /api.",
+            retryable=False,
+        )
+
+
+def _told(alert: Alert, ends_at: float) -> dict[str, object]:
+    ends = ends_at if alert.resolved_at is None else alert.resolved_at
+    told: dict[str, object] = {
+        "labels": label_texts(alert.labels),
+        "annotations": texts(alert.annotations),
+        # One that ended before it began would be refused: the clock may have been set back.
+        "startsAt": rfc3339(min(alert.fired_at, ends)),
+        "endsAt": rfc3339(ends),
+    }
+    if page := link(alert):
+        told["generatorURL"] = page
+    return told

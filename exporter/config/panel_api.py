@@ -1,0 +1,14 @@
+"""What a config says of the panel's API: where it is, and the names its requests use."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+API_PATH = "/api/api.php"
+"""Added to the url of a panel that has no path."""
+
+Dialect = Literal["combined", "documented", "module"]
+"""Names of the request fields: the vendor's page, public clients, or both at once."""
+
+Language = Literal["en", "ru"]
+"""Language of the panel's sentences."""

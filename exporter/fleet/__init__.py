@@ -1,0 +1,1 @@
+"""What is known of every host: the last polls, their history, what changed."""

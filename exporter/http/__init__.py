@@ -1,0 +1,1 @@
+"""HTTP to receivers and Alertmanagers: the endpoint, and what its errors mean."""

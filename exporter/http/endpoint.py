@@ -1,0 +1,195 @@
+"""Requests to receivers over HTTP: one place for login, TLS, bounds and secrecy."""
+
+from __future__ import annotations
+
+import ssl
+from base64 import b64encode
+
+import aiohttp
+from yarl import URL
+
+from exporter import __version__
+from exporter.config.access import TlsConfig
+from exporter.config.alerting import HttpReceiver
+from exporter.config.units import format_size
+from exporter.http.errors import DeliveryError, Request, exchange_fault, status_fault
+from exporter.snapshot import Reason
+
+TIMEOUT = 10.0
+"""Seconds for one request, from the name look-up to the last byte."""
+
+_REPLY_TO_POST = 64 * 2**10
+"""Bytes of a reply that are read for politeness: nothing in it counts."""
+
+
+class HttpEndpoint:
+    """What one receiver is asked through; holds secrets and shows none of them.
+
+    Every request is a connection of its own: they are minutes apart, and a kept one would have
+    been dropped by the other side just when it counts.
+    """
+
+    def __init__(self, name: str, config: HttpReceiver, *, timeout: float = TIMEOUT) -> None:
+        """`name` is the receiver's; `timeout` the seconds that one request may take."""
+        self.name = name
+        self._tls = config.tls
+        self._headers = {
+            "User-Agent": f"brainycp-exporter/{__version__}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # a compressed reply could be a bomb
+        }
+        login = _login(config)
+        self._logs_in = bool(login)
+        self._login = login
+        self._seconds = timeout
+        # A tenth is left, so that a connection that does not come about is told from a
+        # receiver that does not answer.
+        self._connect_seconds = 0.9 * timeout
+        self._session: aiohttp.ClientSession | None = None
+        self._resolver: aiohttp.AsyncResolver | None = None
+
+    async def post(self, url: URL, body: bytes) -> None:
+        """Hand over some JSON.
+
+        Raises:
+            DeliveryError: it was not taken.
+        """
+        await self._request("POST", url, body, 0)
+
+    async def get(self, url: URL, limit: int) -> bytes:
+        """What is at `url`, at most `limit` bytes.
+
+        Raises:
+            DeliveryError: it cannot be had.
+        """
+        return await self._request("GET", url, None, limit)
+
+    async def close(self) -> None:
+        """Let go of everything; a later request begins anew."""
+        session, self._session = self._session, None
+        resolver, self._resolver = self._resolver, None
+        if session is not None:
+            await session.close()
+        if resolver is not None:
+            await resolver.close()
+
+    async def _request(self, method: str, url: URL, body: bytes | None, limit: int) -> bytes:
+        request = Request(
+            receiver=self.name,
+            logs_in=self._logs_in,
+            encrypted=url.scheme == "https",
+            seconds=self._seconds,
+            connect_seconds=self._connect_seconds,
+        )
+        try:
+            return await self._exchange(request, method, url, body, limit)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            fault = exchange_fault(request, error)
+        except DeliveryError as error:
+            fault = error
+        # Raised out here because aiohttp's error, which holds the URL and the headers, would
+        # stay attached to it as its context.
+        raise fault
+
+    async def _exchange(
+        self, request: Request, method: str, url: URL, body: bytes | None, limit: int
+    ) -> bytes:
+        trust = _trust(self._tls, request)
+        headers = self._headers if body is None else self._headers | _JSON
+        if self._login:
+            headers = headers | {"Authorization": _sendable(self._login, request)}
+        response = await self._opened().request(
+            method, url, data=body, headers=headers, ssl=trust, allow_redirects=False
+        )
+        try:
+            if not 200 <= response.status < 300:
+                raise status_fault(request, response.status)
+            if method == "GET":
+                return await _read(response, limit, request)
+            await _drain(response)
+            return b""
+        finally:
+            response.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # With the three servers that a resolv.conf may name, giving up takes less than
+            # connecting may.
+            self._resolver = aiohttp.AsyncResolver(timeout=1.0, tries=2)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    resolver=self._resolver, use_dns_cache=False, force_close=True
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=self._seconds, connect=self._connect_seconds),
+                auto_decompress=False,
+            )
+        return self._session
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _login(config: HttpReceiver) -> str:
+    """The header Authorization; "" when nobody logs in."""
+    auth = config.basic_auth
+    if auth is not None and auth.password is not None:
+        pair = f"{auth.username}:{auth.password.get_secret_value()}"
+        return f"Basic {b64encode(pair.encode()).decode()}"
+    if config.bearer_token is not None:
+        return f"Bearer {config.bearer_token.get_secret_value()}"
+    return ""
+
+
+def _sendable(login: str, request: Request) -> str:
+    """`login` when a header can hold it: aiohttp's own error would quote it."""
+    if login.isascii() and login.isprintable():
+        return login
+    raise request.fault(
+        Reason.HTTP_401,
+        "was not asked: its bearer token holds characters that no HTTP header can",
+        "Check the token: it should be one line of ASCII.",
+    )
+
+
+def _trust(tls: TlsConfig, request: Request) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
+    """What aiohttp calls `ssl`; True are the system's authorities."""
+    if tls.fingerprint_sha256 is not None:
+        return aiohttp.Fingerprint(bytes.fromhex(tls.fingerprint_sha256))
+    if tls.insecure_skip_verify:
+        return False
+    if tls.ca_file is None or not request.encrypted:
+        return True
+    try:
+        # Read for each request: it is a few milliseconds, and a renewed file counts at once.
+        return ssl.create_default_context(cafile=tls.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        why = error.strerror
+    raise request.fault(
+        Reason.TLS,
+        f"was not asked: the file of its tls.ca_file cannot be used: {tls.ca_file}: {why}",
+        "Put the authority's certificate there, in PEM form, readable by the exporter.",
+    )
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int, request: Request) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > limit:
+            raise request.fault(
+                Reason.TOO_LARGE, f"answers with more than {format_size(limit)}", "Check its url."
+            )
+        pieces.append(chunk)
+    return b"".join(pieces)
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Take in what is said after a success: some programs end when nobody listens."""
+    left = _REPLY_TO_POST
+    try:
+        while left > 0 and (chunk := await response.content.readany()):
+            left -= len(chunk)
+    except (aiohttp.ClientError, TimeoutError):
+        return

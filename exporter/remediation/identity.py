@@ -1,0 +1,88 @@
+"""Whether two sightings of one queue id are of one message. Pure.
+
+Postfix makes its short ids of the inode and uses them again once a message has gone: a message is
+its id together with its sender, its size and the time of its arrival. What either sighting does
+not tell contradicts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from exporter.remediation.selection import age_bounds
+from exporter.snapshot import Message
+
+ARRIVAL_SLACK = 60.0
+"""Seconds by which two sightings may tell another time of arrival: a panel works its ages out at
+some time between our question and its answer, and some tell whole minutes only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Messages as one list showed them."""
+
+    at: float = 0.0
+    """Unix time of the list."""
+    messages: Mapping[str, Message] = field(default_factory=dict)
+    """By id."""
+
+    def holds(self, message: Message, at: float) -> bool:
+        """Whether a message of a list of Unix time `at` is one of these."""
+        seen = self.messages.get(message.id)
+        return (
+            seen is not None
+            and not other_message(seen, self.at, message, at)
+            and not lost_sight(seen, message)
+        )
+
+
+def other_message(before: Message, then: float, after: Message, now: float) -> str:
+    """Why a message seen at Unix time `now` is not the one seen at `then`; "" when it can be."""
+    if before.id != after.id:
+        return "It has another id."
+    if None not in {before.sender, after.sender} and before.sender != after.sender:
+        return "It has another sender than before."
+    if None not in {before.size, after.size} and before.size != after.size:
+        return "It has another size than before."
+    if before.age is not None and after.age is not None:
+        first, last = _arrival(before.age, then)
+        from_, to = _arrival(after.age, now)
+        if from_ > last + ARRIVAL_SLACK or to < first - ARRIVAL_SLACK:
+            return "It arrived at another time than the one before."
+    return ""
+
+
+def without_guesses(message: Message) -> Message:
+    """The message without what is only guessed of it."""
+    if not message.guessed & {"age", "size", "sender", "frozen"}:
+        return message
+    known: dict[str, Any] = {
+        name: None for name in ("age", "size", "sender", "frozen") if name in message.guessed
+    }
+    return replace(message, **known)
+
+
+def lost_sight(before: Message, after: Message) -> str:
+    """Why it cannot be told any more whether a message is the same; "" when it can.
+
+    What made it this message and no other must still be shown of it, or nothing is done to it.
+    """
+    told = {name for name in ("sender", "size", "age") if getattr(before, name) is not None}
+    missing = sorted(name for name in told if getattr(after, name) is None)
+    return f"It does not show its {' and '.join(missing)} any more." if missing else ""
+
+
+def change_of(before: Message, then: float, after: Message, now: float) -> str:
+    """Why a message is not as it was, be it another one or in another state; "" when it can be."""
+    other = other_message(before, then, after, now) or lost_sight(before, after)
+    if other or None in {before.frozen, after.frozen} or before.frozen is after.frozen:
+        return other
+    return "It has frozen meanwhile." if after.frozen else "It was thawed meanwhile."
+
+
+def _arrival(age: float, at: float) -> tuple[float, float]:
+    """The first and the last Unix time at which a message of that age at `at` can have arrived."""
+    least, most = age_bounds(age)
+    return at - most, at - least

@@ -1,0 +1,226 @@
+"""The queue as it is now, message by message: what plans are made from and judged by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import tzinfo
+from functools import partial
+
+from exporter.config.selectors import Selector
+from exporter.panel.ask import ask
+from exporter.panel.client import PanelClient
+from exporter.panel.decode import (
+    decode_blank_count_reply,
+    decode_queue,
+    known_beside_a_count,
+    no_count,
+)
+from exporter.panel.errors import PanelError
+from exporter.panel.protocol import Operation
+from exporter.panel.queue_decoder import QueueDecoder
+from exporter.remediation.selection import sift
+from exporter.snapshot import Message, Reason, is_whole_list
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One count_msg and list_msg, and the messages that a selector means."""
+
+    count: int
+    """Messages by count_msg; by the lower of two answers where fewer were listed."""
+    listed: int
+    """Rows in the reply, understood or not."""
+    unparsed: int
+    """Rows that were not understood; no selector ever means them."""
+    ids: frozenset[str]
+    """Of every understood message."""
+    frozen_ids: frozenset[str]
+    """Of those that are known to be frozen; a guess is no knowledge."""
+    frozen_unknown: int
+    """Understood messages of which it is not known whether they are frozen."""
+    matching: int
+    """Messages that the selector means."""
+    chosen: tuple[Message, ...]
+    """These, the oldest first; no more than were asked for."""
+    clock_skew: float | None = field(default=None, kw_only=True, compare=False)
+    """Seconds by which the panel's clock is ahead of ours; None where it did not tell."""
+    watched: tuple[Message, ...] = ()
+    """The messages that were asked for by their ids, as they are now."""
+    at: float = field(default=0.0, compare=False)
+    """Unix time at which it was asked for; ages count from there."""
+    heard: float | None = field(default=None, compare=False)
+    """Monotonic time at which it had come, for who must know how fresh it is."""
+    took: float = field(default=0.0, compare=False)
+    """Seconds that count_msg took: the panel's speed."""
+    host: str = field(default="", compare=False)
+    """Whose queue it is."""
+    withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By id, the messages that the selector may mean, of which that is not known since these
+    fields are only guessed."""
+    untold: Mapping[str, int] = field(default_factory=dict)
+    """By field, how many more messages the selector may mean, of which the panel does not tell
+    it."""
+
+    @property
+    def guessed(self) -> frozenset[str]:
+        """The fields that keep the selector from choosing messages."""
+        return frozenset[str]().union(*set(self.withheld.values()))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the list can be all of the queue."""
+        return is_whole_list(self.count, self.listed)
+
+    @property
+    def unlisted(self) -> int:
+        """Messages that are there by count_msg, and in no row."""
+        return max(0, self.count - self.listed)
+
+    @property
+    def is_all_frozen_mail(self) -> bool:
+        """Whether the selector means all that deleting frozen mail would delete, and no more."""
+        return (
+            not self.unlisted
+            and not self.unparsed
+            and not self.frozen_unknown
+            and not self.withheld
+            and self.matching == len(self.chosen) == len(self.frozen_ids)
+            and all(message.id in self.frozen_ids for message in self.chosen)
+        )
+
+
+EMPTY = Listing(0, 0, 0, frozenset(), frozenset(), 0, 0, ())
+
+
+def read_listing(  # noqa: PLR0913 - it runs in another process, with all that it needs
+    body: bytes,
+    *,
+    count: int,
+    selector: Selector,
+    most: int,
+    now: float,
+    fields: Mapping[str, str | int],
+    time_zone: tzinfo | None,
+    watch: frozenset[str] = frozenset(),
+    frozen_values: Mapping[str, bool] | None = None,
+    guesses: bool = False,
+) -> Listing:
+    """A reply to list_msg as a Listing; pure, and fit to run in another process.
+
+    With `guesses` the selector also takes what is only guessed: to show messages, not to act.
+
+    Raises:
+        PanelError: as `decode_queue`.
+    """
+    table = decode_queue(
+        body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
+    )
+    messages = [*table.messages()]
+    found = sift(messages, selector, guesses=guesses)
+    states = [None if "frozen" in message.guessed else message.frozen for message in messages]
+    return Listing(
+        count=count,
+        listed=table.listed,
+        unparsed=table.unparsed,
+        ids=frozenset(table.ids),
+        frozen_ids=frozenset(id_ for id_, frozen in zip(table.ids, states, strict=True) if frozen),
+        frozen_unknown=states.count(None),
+        matching=len(found.chosen),
+        chosen=tuple(found.chosen[:most]),
+        watched=tuple(message for message in messages if message.id in watch) if watch else (),
+        at=now,
+        withheld=found.withheld,
+        untold=found.untold,
+    )
+
+
+async def ask_listing(
+    client: PanelClient,
+    decoder: QueueDecoder,
+    selector: Selector,
+    *,
+    most: int,
+    watch: frozenset[str] = frozenset(),
+    guesses: bool = False,
+) -> Listing:
+    """Ask the panel for its queue now; with `guesses` as `read_listing` takes it.
+
+    Of the ids in `watch` the messages are told whether or not the selector means them.
+
+    A queue that is empty by count_msg is listed all the same: that all is gone must not rest on
+    one number.
+
+    Raises:
+        PanelError: it could not be asked, or its answers were not understood.
+    """
+    host = client.host
+
+    began = time.monotonic()
+    count = await ask(client, Operation.COUNT, _read_count)
+    took, at = time.monotonic() - began, time.time()
+    decode = partial(
+        read_listing,
+        count=count or 0,
+        selector=selector,
+        most=most,
+        now=at,
+        fields=host.told_fields,
+        time_zone=host.zone,
+        watch=watch,
+        frozen_values=host.frozen_values,
+        guesses=guesses,
+    )
+
+    async def read(body: bytes) -> Listing:
+        try:
+            return replace(await decoder.run(decode, body), host=host.name)
+        except PanelError as error:
+            raise known_beside_a_count(error) from None
+
+    try:
+        listing = await ask(client, Operation.LIST, read)
+    except PanelError as error:
+        # How a panel shows that there is nothing may be in no form of a list.
+        if count == 0 and error.reason is Reason.UNEXPECTED:
+            return replace(EMPTY, at=at, took=took, clock_skew=client.clock_skew)
+        raise
+    listing = replace(listing, took=took, clock_skew=client.clock_skew)
+    if count is None and listing.listed:
+        raise no_count()
+    if not count or not listing.unlisted:
+        return listing
+    # What left the queue between the two is not missing in the list; that nothing is left, by
+    # an empty text, is no number.
+    again = await ask(client, Operation.COUNT, _read_count)
+    return listing if again is None else replace(listing, count=min(count, again))
+
+
+async def ask_count(client: PanelClient) -> int:
+    """Ask the panel how many messages its queue holds.
+
+    Raises:
+        PanelError: it could not be asked, or its answer was not understood.
+    """
+    count = await ask(client, Operation.COUNT, _read_count)
+    if count is not None:
+        return count
+    host = client.host
+
+    async def read_listed(body: bytes) -> int:
+        try:
+            table = decode_queue(
+                body, now=time.time(), fields=host.told_fields, time_zone=host.zone
+            )
+        except PanelError as error:
+            raise known_beside_a_count(error) from None
+        return table.listed
+
+    if await ask(client, Operation.LIST, read_listed):
+        raise no_count()
+    return 0
+
+
+async def _read_count(body: bytes) -> int | None:
+    return decode_blank_count_reply(body)

@@ -1,0 +1,188 @@
+"""What every request passes before a route sees it: the web config's rules."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+
+from aiohttp import web
+
+from exporter.web.auth import (
+    Credentials,
+    PasswordChecker,
+    TooManyChecksError,
+    basic_credentials,
+)
+from exporter.web.rate_limit import TokenBucket
+from exporter.web.web_config import WebSettings
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+BaseHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_CHALLENGE = 'Basic realm="brainycp-exporter", charset="UTF-8"'
+
+USER = web.RequestKey("user", str)
+"""Under it a request holds the name of who has given the right password."""
+
+_NO_SUCH_NAME = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
+"""What the system says of a path that no file of ours can have."""
+
+MAX_BODY_BYTES = 2**20
+"""No route wants a larger body than an Alertmanager's webhook; it is not waited for."""
+
+
+class AccessControl:
+    """Lets requests through by the WebSettings in force, on every path."""
+
+    def __init__(self) -> None:
+        self._settings = WebSettings()
+        # Of those who have shown a right password, and of all others: a guesser who stands behind
+        # the same proxy as Prometheus uses up only the second one.
+        self._known_bucket: TokenBucket | None = None
+        self._bucket: TokenBucket | None = None
+        self._checker: PasswordChecker | None = None
+        # One thread: guessing passwords takes one core at most.
+        self._bcrypt = ThreadPoolExecutor(1, thread_name_prefix="bcrypt")
+
+    def guard(self, app: web.Application) -> None:
+        """Stand before every route of `app`, which is not started yet."""
+
+        @web.middleware
+        async def pass_gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._refusal(request) or await handler(request)
+
+        app.middlewares.insert(0, pass_gate)
+        app.on_response_prepare.append(self._add_headers)
+
+    def before(self, handle: BaseHandler) -> BaseHandler:
+        """The application's `handle`, without what it fails over before it asks who is there.
+
+        aiohttp answers such requests with 500 and writes a traceback for each into the log.
+        """
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            expected = request.headers.get("Expect", "")
+            if expected.strip().lower() not in {"", "100-continue"}:
+                return self._plain(HTTPStatus.EXPECTATION_FAILED, "Only 100-continue is known.")
+            try:
+                return await handle(request)
+            except ConnectionError:
+                if request.transport is not None and not request.transport.is_closing():
+                    raise
+                return self._plain(HTTPStatus.BAD_REQUEST, "The client has gone.")
+            except OSError as error:
+                if error.errno not in _NO_SUCH_NAME:
+                    raise
+                return self._plain(HTTPStatus.NOT_FOUND, "There is nothing of this name.")
+
+        return answer
+
+    def _plain(self, status: HTTPStatus, text: str) -> web.Response:
+        headers = {"X-Content-Type-Options": "nosniff", **self._settings.headers}
+        return _refuse(status, text, headers=headers, close=True)
+
+    def use(self, settings: WebSettings) -> None:
+        """Judge every request from now on by `settings`, also on connections already open.
+
+        What is known of a user's passwords is forgotten when that user changes, how many requests
+        came when the rate limit does.
+        """
+        if settings.users != self._settings.users or self._checker is None:
+            self._judge_by(settings.users)
+        if settings.rate_limit != self._settings.rate_limit:
+            limit = settings.rate_limit
+            now = time.monotonic()
+            self._bucket = None if limit is None else TokenBucket(limit, now)
+            self._known_bucket = None if limit is None else TokenBucket(limit, now)
+        self._settings = settings
+
+    def _judge_by(self, users: Mapping[str, str]) -> None:
+        old, self._checker = self._checker, None
+        if users:
+            remembered = None if old is None else old.remembered
+            self._checker = PasswordChecker(users, self._bcrypt, remembered=remembered)
+        if old is not None:
+            old.close()
+
+    def close(self) -> None:
+        """Take no more passwords; a check that runs is not waited for."""
+        if self._checker is not None:
+            self._checker.close()
+        self._bcrypt.shutdown(wait=False, cancel_futures=True)
+
+    async def _refusal(self, request: web.Request) -> web.Response | None:
+        credentials = basic_credentials(request.headers.get("Authorization"))
+        known = self._is_known(credentials)
+        bucket = self._known_bucket if known else self._bucket
+        if bucket is not None and not bucket.take(time.monotonic()):
+            return _refuse(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.")
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            return _refuse(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "No body of this size is wanted here.",
+                close=True,
+            )
+        allowed = self._settings.client_sans
+        certificate = request.get_extra_info("peercert") or {}
+        if allowed and allowed.isdisjoint(alternative_names(certificate)):
+            return _refuse(
+                HTTPStatus.FORBIDDEN, "The client certificate has no allowed name.", close=True
+            )
+        if self._checker is None:
+            return None
+        return await self._wrong_password(request, self._checker, credentials)
+
+    def _is_known(self, credentials: Credentials | None) -> bool:
+        return bool(
+            self._checker is not None and credentials and self._checker.is_known(*credentials)
+        )
+
+    async def _wrong_password(
+        self, request: web.Request, checker: PasswordChecker, credentials: Credentials | None
+    ) -> web.Response | None:
+        try:
+            if credentials and await checker.check(*credentials, request.remote or ""):
+                request[USER] = credentials[0].decode("utf-8", "replace")
+                return None
+        except TooManyChecksError:
+            text = "Too many passwords wait to be checked; try again."
+            return _refuse(HTTPStatus.TOO_MANY_REQUESTS, text, headers={"Retry-After": "1"})
+        headers = {"WWW-Authenticate": _CHALLENGE}
+        return _refuse(HTTPStatus.UNAUTHORIZED, "Unauthorized", headers=headers)
+
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        del request
+        response.headers.update(self._settings.headers)
+
+
+def alternative_names(certificate: Mapping[str, object]) -> set[str]:
+    """The subject alternative names of a certificate as the ssl module shows it.
+
+    Addresses in their short form, as the toolkit compares them.
+    """
+    names = set[str]()
+    entries = certificate.get("subjectAltName")
+    for kind, name in entries if isinstance(entries, tuple) else ():
+        if kind == "IP Address":
+            names.add(str(ipaddress.ip_address(name.strip())))
+        elif kind in {"DNS", "email", "URI"}:
+            names.add(name)
+    return names
+
+
+def _refuse(
+    status: HTTPStatus,
+    text: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    close: bool = False,
+) -> web.Response:
+    response = web.Response(status=status, text=f"{text}\n", headers=headers)
+    if close:
+        response.force_close()
+    return response

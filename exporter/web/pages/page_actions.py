@@ -1,0 +1,121 @@
+"""What a person can do from the page: approve, reject, pause, resume. Only with passwords."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from exporter.journal import Actor, Journal, Kind
+from exporter.remediation.approvals import (
+    NothingAskedError,
+    decide,
+    pause,
+    resume,
+    resume_rule,
+)
+from exporter.remediation.controller import RemediationController
+from exporter.web.access_control import USER
+
+LONGEST_REASON = 200
+
+
+class RefusedError(Exception):
+    """A request to act is not followed; the text says why."""
+
+
+@dataclass(slots=True)
+class PageActions:
+    """Follows what people ask for."""
+
+    controller: RemediationController
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+
+    def user(self, request: web.Request) -> str:
+        """Who asks; "" when that is not known, and then nobody may act."""
+        # Of the gate alone: what a request says of itself is not checked while there are no users.
+        user: str = request.get(USER, "")
+        return user
+
+    def token(self, user: str) -> str:
+        """What a form must hold to be one that this page made for this user."""
+        return hmac.new(self._secret, user.encode(), hashlib.sha256).hexdigest()
+
+    async def act(self, request: web.Request) -> None:
+        """Do what a form asks for, and write it into the journal with the user's name.
+
+        Raises:
+            RefusedError: it is not followed.
+            JournalError: it could not be written down, so that it was not done.
+        """
+        user = self._demand_right_to_act(request)
+        values = await _form(request)
+        if not hmac.compare_digest(values.get("token", "").encode(), self.token(user).encode()):
+            raise RefusedError("This form is not of this page, or older than the exporter's start.")
+        actor = f"{Actor.PERSON}:{user}"
+        what = request.match_info["what"]
+        await self.controller.journal.do(
+            lambda journal: self._do(journal, what, values, actor, user)
+        )
+        await self.controller.read_journal()
+
+    def _demand_right_to_act(self, request: web.Request) -> str:
+        user = self.user(request)
+        if not user:
+            raise RefusedError("The web config has no users: nobody may act from the page.")
+        # A page of another site can make a browser send the password along.
+        if not _is_of_this_site(request):
+            raise RefusedError("This was sent by a page of another site.")
+        return user
+
+    def _do(
+        self, journal: Journal, what: str, values: Mapping[str, str], actor: str, user: str
+    ) -> None:
+        host, rule_name = values.get("host", ""), values.get("rule", "")
+        if what == "pause":
+            why = " ".join(values.get("reason", "").split())[:LONGEST_REASON]
+            pause(journal, actor, user, why)
+            return
+        if what == "resume" and not rule_name:
+            resume(journal, actor, user)
+            return
+        rule = self.controller.config.rule(rule_name)
+        panel = self.controller.host(host)
+        if rule is None or panel is None or not self.controller.is_for(host, rule_name):
+            raise RefusedError(f"There is no rule {rule_name!r:.80} for a host {host!r:.80}.")
+        if what == "resume":
+            resume_rule(journal, panel, rule_name, actor, user)
+            return
+        kind = {"approve": Kind.APPROVED, "reject": Kind.REJECTED}[what]
+        try:
+            decide(journal, panel, rule, values.get("run", ""), kind, actor, user)
+        except NothingAskedError as error:
+            raise RefusedError(str(error)) from None
+
+
+async def _form(request: web.Request) -> Mapping[str, str]:
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise RefusedError("This is not a form of this page.")
+    try:
+        return {name: str(value) for name, value in (await request.post()).items()}
+    except (ValueError, LookupError):  # a charset that is none, or more fields than any form has
+        raise RefusedError("This form cannot be read.") from None
+
+
+def _is_of_this_site(request: web.Request) -> bool:
+    """Whether a browser says that a page of this site sent a request, or no browser did."""
+    # Where a browser tells this it decides: a proxy may pass another Host on than it was asked
+    # for, which Origin names.
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
+    except ValueError:
+        return False

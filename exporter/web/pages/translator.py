@@ -1,0 +1,181 @@
+"""The pages' texts, numbers and times in the reader's language. All texts are in texts.yaml."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from babel import Locale
+from babel.numbers import format_compact_decimal
+from markupsafe import Markup
+
+from exporter.humanize import largest_units
+
+LANGUAGES = ("en", "ru")
+"""The first one is for who reads none of them."""
+
+UNKNOWN = "–"
+"""Stands where a panel did not tell; never a zero."""
+
+_SIZE_UNITS = ("B", "KiB", "MiB", "GiB")
+
+
+@cache
+def texts() -> Mapping[str, Mapping[str, Any]]:
+    """Every text by key and language; a text with a count is a map of plural forms."""
+    raw = files("exporter.web.pages").joinpath("texts.yaml").read_text(encoding="utf-8")
+    loaded: Mapping[str, Mapping[str, Any]] = yaml.safe_load(raw)
+    return loaded
+
+
+def language_of(accept_language: str) -> str:
+    """The best of LANGUAGES for an Accept-Language header."""
+    wanted: list[tuple[float, str]] = []
+    for part in accept_language[:1000].split(","):
+        tag, _, weight = part.strip().partition(";")
+        try:
+            quality = float(weight.strip().removeprefix("q=")) if weight else 1.0
+        except ValueError:
+            continue
+        wanted.append((-quality, tag.strip().lower().partition("-")[0]))
+    for quality, tag in sorted(wanted, key=lambda item: item[0]):
+        if tag in LANGUAGES and quality < 0:
+            return tag
+    return LANGUAGES[0]
+
+
+class Translator:
+    """One language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._locale = Locale.parse(language)
+        # Formatting by the locale's patterns takes twenty times longer, and a page has thousands.
+        symbols = self._locale.number_symbols["latn"]
+        self._signs = str.maketrans({",": symbols["group"], ".": symbols["decimal"]})
+
+    def t(self, key: str, **values: object) -> str:
+        """The text of `key`, with `{names}` filled in; `n` chooses the plural form.
+
+        Raises:
+            KeyError: there is no such text.
+        """
+        text = texts()[key][self.language]
+        if isinstance(text, dict):
+            count = values["n"]
+            form = self._locale.plural_form(abs(int(count))) if isinstance(count, int) else "other"
+            text = text.get(form, text["other"])
+        if not values:
+            return str(text)
+        filled = {k: self.number(v) if isinstance(v, int) else v for k, v in values.items()}
+        if any(isinstance(value, Markup) for value in filled.values()):
+            # The texts are the package's own, and what is filled in is escaped.
+            return Markup(text).format_map(filled)  # noqa: S704
+        return str(text).format_map(filled)
+
+    def number(self, value: float | None) -> str:
+        """`1,240`, or UNKNOWN."""
+        if value is None or not math.isfinite(value):
+            return UNKNOWN
+        return f"{round(value):,}".translate(self._signs)
+
+    def short(self, value: float | None) -> str:
+        """`1.2K`, `5M`: a number where there is little room, or UNKNOWN."""
+        if value is None or not math.isfinite(value):
+            return UNKNOWN
+        return str(format_compact_decimal(value, fraction_digits=1, locale=self._locale))
+
+    def signed(self, value: float | None) -> str:
+        """`+98`, `−12`, `0`, or UNKNOWN."""
+        if value is None or not math.isfinite(value):
+            return UNKNOWN
+        sign = "+" if value > 0 else "−" if value < 0 else ""
+        return f"{sign}{self.number(abs(value))}"
+
+    def duration(self, seconds: float | None) -> str:
+        """`3 d 4 h`, `5 min 12 s`, `40 ms`, `0 s`: the two largest units, or UNKNOWN."""
+        if seconds is None or not math.isfinite(seconds):
+            return UNKNOWN
+        if 0 < seconds < 1:
+            return f"{max(1, round(1000 * seconds))}\u00a0{self.t('unit_ms')}"
+        return "\u00a0".join(
+            f"{count}\u00a0{self.t(f'unit_{unit}')}" for count, unit in largest_units(seconds)
+        )
+
+    def size(self, count: float | None) -> str:
+        """`512 B`, `2.9 MiB`, or UNKNOWN."""
+        if count is None or not math.isfinite(count):
+            return UNKNOWN
+        unit = _SIZE_UNITS[0]
+        for unit in _SIZE_UNITS:
+            if count < 1024 or unit == _SIZE_UNITS[-1]:
+                break
+            count /= 1024
+        whole = unit == "B" or count >= 100
+        shown = f"{count:,.0f}" if whole else f"{count:,.1f}".removesuffix(".0")
+        shown = shown.translate(self._signs)
+        return f"{shown}\u00a0{self.t(f'unit_{unit}')}"
+
+    def time(self, at: float | None) -> str:
+        """A moment: UTC in the text, which a script turns into the reader's own time."""
+        moment = _moment(at)
+        if moment is None:
+            return UNKNOWN
+        utc = utc_text(moment)
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(
+            moment.isoformat(timespec="seconds"), utc, utc
+        )
+
+    def ago(self, at: float | None, now: float) -> str:
+        """`12 s ago`, kept up by a script, with the exact moment on hover."""
+        moment = _moment(at)
+        if at is None or moment is None:
+            return UNKNOWN
+        return Markup('<time class="ago" datetime="{}" title="{}">{}</time>').format(
+            moment.isoformat(timespec="seconds"), utc_text(moment), self.since(at, now)
+        )
+
+    def ago_later(self, at: float | None) -> str:
+        """As `ago`, but the words are left for `filled_in`."""
+        moment = _moment(at)
+        if moment is None:
+            return UNKNOWN
+        return Markup('<time class="ago" datetime="{}" title="{}">\x01{}\x02</time>').format(
+            moment.isoformat(timespec="seconds"), utc_text(moment), at
+        )
+
+    def filled_in(self, html: str, now: float) -> str:
+        """HTML with the words that `ago_later` left out."""
+        return _LATER.sub(lambda found: self.since(float(found[1]), now), html)
+
+    def since(self, at: float, now: float) -> str:
+        """`12 s ago`."""
+        return self.t("ago", duration=self.duration(now - at))
+
+
+def utc_text(moment: datetime) -> str:
+    """`2026-01-31 12:00:00 UTC`."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+_LATER = re.compile("\x01([-0-9.e+]+)\x02")
+
+
+def _moment(at: float | None) -> datetime | None:
+    """Unix time as a moment; None where it is not known, or lies beyond every calendar."""
+    try:
+        return None if at is None else datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+@cache
+def words(language: str) -> Translator:
+    """The words of a language, made once."""
+    return Translator(language)
