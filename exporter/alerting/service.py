@@ -61,6 +61,8 @@ class _Teller:
     config: ReceiverConfig
     work: AlertmanagerSender | Notifier
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nothing is being sent, and nothing new is known to be sent."""
     task: asyncio.Task[None] | None = None
 
 
@@ -233,6 +235,16 @@ class AlertingService:
                 loop = asyncio.get_running_loop()
                 self._keep_soon = loop.call_later(KEEP_SOON, self._to_keep.set)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being sent to any receiver."""
+        return all(teller.idle.is_set() for teller in self._tellers.values())
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing is being sent to any receiver."""
+        for teller in [*self._tellers.values()]:
+            await teller.idle.wait()
+
     def fired(self) -> Iterable[tuple[str, str, str]]:
         """Host, name and severity of each alert that fires."""
         return ((alert.host, alert.name, alert.severity) for alert in self.evaluator.firing())
@@ -260,6 +272,7 @@ class AlertingService:
 
     def _announce(self) -> None:
         for teller in self._tellers.values():
+            teller.idle.clear()
             teller.changed.set()
 
     async def _keep_told(self, teller: _Teller) -> None:
@@ -273,6 +286,8 @@ class AlertingService:
                     "a bug in the exporter ended a notification", receiver=teller.work.name
                 )
                 due = self._clock() + LONGEST_PAUSE
+            if not teller.changed.is_set():
+                teller.idle.set()
             await asyncio.sleep(SHORTEST_PAUSE)
             pause = LONGEST_PAUSE if due is None else due - self._clock()
             await _event_or_timeout(teller.changed, min(max(0.0, pause), LONGEST_PAUSE))

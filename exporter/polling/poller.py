@@ -105,6 +105,20 @@ class Poller:
                 if self._hosts.get(name) is poller:
                     raise
 
+    @property
+    def idle(self) -> bool:
+        """Whether no poll is under way."""
+        return not self._under_way()
+
+    async def wait_idle(self) -> None:
+        """Wait until no poll is under way."""
+        while polls := self._under_way():
+            await asyncio.wait(polls)
+
+    def _under_way(self) -> list[asyncio.Task[HostSnapshot]]:
+        polls = [host.under_way for host in self._hosts.values()]
+        return [poll for poll in polls if poll is not None and not poll.done()]
+
     async def stop(self, grace: float) -> None:
         """Start no more polls; give those under way `grace` seconds, then cancel them."""
         self._stopped = True

@@ -354,6 +354,16 @@ class RemediationController:
         await self._follower.read_journal()
 
     @property
+    def idle(self) -> bool:
+        """Whether no rule is looked at, and no action is under way."""
+        return not self._tasks
+
+    async def wait_idle(self) -> None:
+        """Wait until no rule is looked at, and no action is under way."""
+        while self._tasks:
+            await asyncio.wait([*self._tasks])
+
+    @property
     def _stopped(self) -> bool:
         return self._ends.is_set()
 

@@ -152,7 +152,7 @@ async def test_without_a_state_file_alerts_work_and_one_warning_tells(
     for count, told in ((8, ["mx1"]), (0, ["(mx1)"])):
         await fleet.freeze(mx1=count)
         assert short(await hook.next()) == told
-    alerting_service = fleet.running.daemon._alerting_service
+    alerting_service = fleet.running.daemon.app.alerting
     await alerting_service.keep()
     await alerting_service.keep()
     await fleet.stop()
@@ -172,7 +172,7 @@ async def test_a_rule_that_repairs_is_told_of(start_fleet: StartFleet, receive: 
         rules=[FROZEN | {"annotations": {"summary": "{{ remediation }}"}}],
         group_wait="1h",
     )
-    controller = fleet.running.daemon._controller
+    controller = fleet.running.daemon.app.controller
     await controller.read_journal()
     for frozen in (8, 9):  # the first poll may find the host still being settled
         await fleet.freeze(mx1=frozen)

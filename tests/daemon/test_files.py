@@ -38,7 +38,7 @@ async def test_want_of_files_is_not_told_as_a_host_that_is_down(
         running = await start_daemon(config)
         await running.poll("mx1")
         assert await running.value("up", host="mx1") == 1.0
-        (client,) = running.daemon._pool._clients.values()
+        (client,) = running.daemon.app.pool._clients.values()
         monkeypatch.setattr(client._connector, "_socket_factory", no_file)
         # Its idle connection goes after some seconds; from then on nothing can be asked.
         await eventually(lambda: running.value("exporter_missed_polls_total"), 20)

@@ -39,7 +39,7 @@ async def test_shapes_and_samples_hold_no_secret_that_a_panel_tells(
             ]
             for text in shown:
                 assert SECRET not in text
-            state = running.daemon._store.get("mx1")
+            state = running.daemon.app.store.get("mx1")
             assert state is not None
             assert SECRET not in repr((state.good, state.latest))
             read += "queue" in state.good

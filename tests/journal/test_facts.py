@@ -646,7 +646,7 @@ def by_reading_all(
 
 
 InMemory = tuple[float | None, str, str, str]
-"""Of the facts what a projection knows: the last action, why it is stopped, the approval and its run."""
+"""The facts of a projection: the last action, why it is stopped, the approval and its run."""
 
 
 def in_memory(known: RuleFacts) -> InMemory:

@@ -109,10 +109,19 @@ def test_imports_keep_their_direction(place: str) -> None:
     assert violations(place, forbidden, but) == []
 
 
+def test_nothing_but_the_daemon_and_commands_knows_the_composition_root() -> None:
+    root = violations(".", ("exporter.app", "exporter.daemon"))
+    assert {line.partition(":")[0] for line in root} == {
+        "exporter/cli/demo.py",
+        "exporter/cli/run.py",
+        "exporter/daemon.py",
+    }
+
+
 def test_the_rules_can_fail() -> None:
-    assert violations("daemon.py", ("exporter.polling.poller",)) == [
-        "exporter/daemon.py: exporter.polling.poller",
-        "exporter/daemon.py: exporter.polling.poller.Poller",
+    assert violations("app.py", ("exporter.polling.poller",)) == [
+        "exporter/app.py: exporter.polling.poller",
+        "exporter/app.py: exporter.polling.poller.Poller",
     ]
 
 

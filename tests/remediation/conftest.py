@@ -152,13 +152,13 @@ class Site:
 
     async def quiet(self) -> None:
         """Wait until no rule is at work on anything."""
-        hosts = self.running.daemon._controller._hosts.values()
+        hosts = self.running.daemon.app.controller._hosts.values()
         if tasks := [host.task for host in hosts if host.task is not None]:
             await asyncio.wait(tasks)
 
     async def metric(self, name: str, **labels: str) -> float | None:
         """A value of /metrics once every entry of the journal is counted."""
-        await self.running.daemon._controller.read_journal()
+        await self.running.daemon.app.controller.read_journal()
         return await self.running.value(f"remediation_{name}", **labels)
 
     async def outcomes(self, **labels: str) -> float | None:

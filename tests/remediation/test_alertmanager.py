@@ -190,7 +190,7 @@ async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
 ) -> None:
     freeze(queue, 8)
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
-    controller, busy = site.running.daemon._controller, threading.Event()
+    controller, busy = site.running.daemon.app.controller, threading.Event()
     slow = asyncio.create_task(controller.journal.do(lambda _: busy.wait()))
     incident = Incident.made(alert()["fingerprint"], alert()["startsAt"])
     request = Request(Actor.ALERTMANAGER, "FrozenStorm", incident.detail)
@@ -534,7 +534,7 @@ async def test_a_request_does_not_wait_for_ever(
     freeze(queue, 8)
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
     now = time.monotonic()
-    site.running.daemon._controller._monotonic = lambda: now
+    site.running.daemon.app.controller._monotonic = lambda: now
     with HostLocks(site.path).hold(panel_of(panel).url):
         await post(site.running, alert())
         await site.look()
@@ -726,7 +726,7 @@ async def test_a_real_alertmanager_withdraws_what_is_resolved(
     await alertmanager.post(LABELS)
     await asked_by_now(site)
     await alertmanager.post(LABELS, over=True)
-    state = site.running.daemon._controller._hosts["mx1"].rules["purge"]
+    state = site.running.daemon.app.controller._hosts["mx1"].rules["purge"]
 
     async def withdrawn() -> bool:
         return not state.asked
@@ -755,7 +755,7 @@ async def test_an_alert_that_is_resolved_in_the_middle_stops_what_it_alone_asked
     await site.running.poll("mx1")
     await hold.wait()
     if when:
-        controller = site.running.daemon._controller
+        controller = site.running.daemon.app.controller
         controller._hosts["mx1"].rules["purge"].clock.tripped = True
     await post(site.running, {**first, "status": "resolved"})
     hold.let_go.set()

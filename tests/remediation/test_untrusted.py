@@ -206,7 +206,7 @@ async def test_what_rests_does_so_by_the_time_that_passes(
     freeze(queue, 8)
     limited = rule(**BY_ID, max_messages=3)
     site = await start_site(config(panel, rules=[limited]))
-    controller = site.running.daemon._controller
+    controller = site.running.daemon.app.controller
     assert site.blocks() == ["max_messages"]
 
     async def lists_of_a_look() -> int:
@@ -335,7 +335,7 @@ async def test_a_start_with_a_clock_ahead_of_the_panels_prunes_nothing(
         skew[0] = wrong
         await site.look()
         for _ in range(3):
-            await site.running.daemon._controller.read_journal()
+            await site.running.daemon.app.controller.read_journal()
         assert await left(5)
     skew[0] = 1.0
     await site.look()

@@ -54,7 +54,7 @@ async def stop(site: Site, _: PanelServer) -> None:
     site.running.daemon.stop()
 
     async def ends() -> bool:
-        return site.running.daemon._controller._stopped
+        return site.running.daemon.app.controller._stopped
 
     await eventually(ends)
 
@@ -91,7 +91,7 @@ async def test_a_message_that_waits_for_its_slot_is_not_sent(
     site = await start_site(settings(panel, **BY_ID), wait=False)
     await behind.action.wait()
     polling = asyncio.create_task(site.running.poll("mx1"))
-    slots = site.running.daemon._pool._clients["mx1"].slots
+    slots = site.running.daemon.app.pool._clients["mx1"].slots
 
     async def poll_waits() -> bool:
         return len(slots._waiting) == 1

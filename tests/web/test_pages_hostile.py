@@ -180,7 +180,7 @@ async def test_hostile_data_is_inert_on_every_page(
         journal.add(Entry(Kind.ASKED, actor=f"alertmanager:{EVIL}", text=EVIL, **asked))
         journal.add(Entry(Kind.STOPPED, text=EVIL, **asked))
         journal.add(Entry(Kind.APPROVAL_REQUESTED, **asked), map(plain, queue.given))
-    await running.daemon._controller.read_journal()
+    await running.daemon.app.controller.read_journal()
     for path in (*PAGES, f"/journal?run={quote(EVIL)}"):
         text = await page(running, path)
         assert live_parts(text) == [], path
@@ -362,7 +362,7 @@ async def test_a_foreign_name_that_leads_to_loopback_reads_nothing(
         {**config, "web": {"listen": "127.0.0.1:0", "external_url": "https://Mail.Example/x"}}
     )
     await running.daemon.reload()
-    url = running.daemon._listeners.urls[0]
+    url = running.daemon.app.listeners.urls[0]
     async with running.session.get(url, headers={"Host": "mail.example"}) as answer:
         assert answer.status == 200
     async with running.session.get(url, headers={"Host": "evil.example"}) as answer:
@@ -437,7 +437,7 @@ async def test_many_viewers_cost_the_panel_one_list_also_when_it_fails(
         return web.json_response({"error": 104, "message": "no"})
 
     panel.panel.interfere = fails
-    running.daemon._pages._lists.forget_all()
+    running.daemon.app.pages._lists.forget_all()
     before = len(panel.panel.requests)
     texts = await asyncio.gather(*(page(running, "/hosts/mx1/messages") for _ in range(20)))
     assert all("could not be listed" in text for text in texts)
@@ -461,7 +461,7 @@ async def test_a_host_that_leaves_while_it_is_listed_is_not_found(
     async with await viewer as answer:
         assert answer.status in {200, 404}  # as it was, or not any more; never a bug
     async with running.session.get(
-        f"{running.daemon._listeners.urls[0]}/hosts/mx1/messages"
+        f"{running.daemon.app.listeners.urls[0]}/hosts/mx1/messages"
     ) as answer:
         assert answer.status == 404
 
@@ -599,13 +599,13 @@ async def test_a_client_that_does_not_read_is_let_go(
     monkeypatch.setattr(live, "SHORTEST_PAUSE", 0.0)
     hosts = [host(f"mx{n}", panel.url, labels={"x": "y" * 5000}) for n in range(40)]
     running = await start_daemon({"hosts": hosts})
-    streams = running.daemon._pages._live._streams
+    streams = running.daemon.app.pages._live._streams
     address, _, port = running.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(address, int(port), limit=1024)
     writer.write(b"GET /events?watch=fleet HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await eventually(lambda: _true(bool(streams)))
     writer.transport.pause_reading()  # type: ignore[attr-defined]
-    board = running.daemon._pages.board
+    board = running.daemon.app.pages.board
 
     async def flooded() -> bool:
         for n in range(40):
@@ -638,10 +638,10 @@ async def test_too_many_streams_are_refused_and_their_places_come_free(
     running = await start_daemon({"hosts": [host("mx1", panel.url)]})
     async with stream(running, "watch=all"), stream(running, "watch=all"):
         await running.get("/events", 503)
-    running.daemon._pages.board.changed("mx1")
+    running.daemon.app.pages.board.changed("mx1")
 
     async def free() -> bool:
-        running.daemon._pages.board.changed("mx1")
+        running.daemon.app.pages.board.changed("mx1")
         async with running.session.get(f"{running.url}/events?watch=all") as answer:
             return answer.status == 200
 
