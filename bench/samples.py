@@ -41,7 +41,7 @@ def fleet(hosts: int) -> Store:
         )
         for i in range(hosts)
     ]
-    store.configure([(config, 60.0) for config in configs], 1e6)
+    store.apply_config([(config, 60.0) for config in configs], 1e6)
     for number, record in enumerate(store):
         record.add(failed_snapshot(record.host.name))
         record.add(snapshot(record.host.name, number))

@@ -240,12 +240,12 @@ class App:
         self.pages.reconfigured(mask=config.web.mask_addresses)
         self._host_header.external_url = config.web.external_url or ""
         self._acting_refused = _why_acting_is_refused(usable)
-        await self.poller.configure(config)
+        await self.poller.apply_config(config)
         self.own_metrics.reloaded(time.time(), ok=True)
 
     def _apply_hosts(self, config: Config) -> None:
         panels = {record.host.name: record.host.panel for record in self.store}
-        self.store.configure(
+        self.store.apply_config(
             ((host, config.interval_of(host)) for host in config.hosts), config.poll.stale_after
         )
         transitions, histories = {}, {}
@@ -269,7 +269,7 @@ class App:
         notify(self.consumers, record, snapshot)
 
     def _log_transitions(self, record: HostRecord, snapshot: HostSnapshot) -> None:
-        for event in self._transitions[record.host.name].follow(snapshot):
+        for event in self._transitions[record.host.name].advance(snapshot):
             log.log(_LEVELS[event.level], event.text, host=record.host.name, **event.values)
 
     def _on_missed(self, host: HostConfig, failure: Failure) -> None:

@@ -1,4 +1,4 @@
-"""Asks a daemon on this machine whether it is healthy: the container image's HEALTHCHECK."""
+"""Ask a daemon on this machine whether it is healthy: the HEALTHCHECK of the image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def healthy(address: str, timeout: float = 3.0) -> bool:
-    """Whether /-/healthy answers at ADDRESS:PORT, over http or https.
+    """Return whether /-/healthy answers at ADDRESS:PORT, over http or https.
 
     Only that the daemon answers is asked here, so its certificate is not checked, and that the
     web config refuses this client (401, 429) will do.

@@ -10,7 +10,7 @@ QUEUE = "queue"
 """The collector that asks count_msg and list_msg."""
 
 SERVICES = ("clamav", "spamassassin")
-"""The mail services whose status a panel tells; each is a collector of its own."""
+"""Mail services with a status in the panel; each is a collector of its own."""
 
 COLLECTORS = (QUEUE, *SERVICES)
 
@@ -18,7 +18,7 @@ AGE_BUCKETS: tuple[float, ...] = (60, 300, 900, 3600, 10800, 43200, 86400, 25920
 """Upper bounds, in seconds, of `brainycp_queue_message_age_seconds`, without +Inf."""
 
 TOP_DOMAINS = 10
-"""Domains told apart in a role; the rest is counted as OTHER_DOMAIN."""
+"""Domains counted one by one in a role; the rest is counted as OTHER_DOMAIN."""
 
 OTHER_DOMAIN = "other"
 
@@ -78,7 +78,7 @@ class Certainty(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PanelId:
-    """What tells a panel from another: not its name in the config, which may be given anew."""
+    """The identity of a panel: not its name in the config, which may be given to another."""
 
     url: str = ""
     """The API's URL as `exporter.config.access.panel_url` writes it; "" where it is not known."""
@@ -92,7 +92,7 @@ class HostGoneError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a mail queue. `None` means that the panel did not tell (never zero)."""
+    """One message of a mail queue. `None` means unknown, never zero."""
 
     id: str
     """Exim or Postfix queue id; always of a valid form."""
@@ -142,11 +142,11 @@ MESSAGE_FIELDS = ("age", "size", "sender", "recipients", "frozen")
 """The values of a message that a row may lack without being useless."""
 
 LIST_FIELDS = ("id", *MESSAGE_FIELDS)
-"""The fields of a message, in the order in which they are told."""
+"""The fields of a message, in the order in which they are shown."""
 
 
 def in_order(fields: Collection[str]) -> tuple[str, ...]:
-    """Fields in the order in which they are told."""
+    """Return fields in the order in which they are shown."""
     return tuple(name for name in LIST_FIELDS if name in fields)
 
 
@@ -154,14 +154,14 @@ def in_order(fields: Collection[str]) -> tuple[str, ...]:
 class QueueStats:
     """What list_msg says of a queue.
 
-    A figure is None when no understood row told the value it is made from; when only some
+    A value is None when no understood row holds the field that it is made from; when only some
     rows did, it covers those, and `lacking` says how many it does not cover.
     """
 
     listed: int = 0
     """Rows in the reply, understood or not."""
     unparsed: int = 0
-    """Rows that were not understood; no other figure covers them."""
+    """Rows that were not understood; no other value covers them."""
     frozen: int | None = 0
     bounces: int | None = 0
     size_bytes: int | None = 0
@@ -175,7 +175,7 @@ class QueueStats:
     mta: Mta | None = None
     certainty: tuple[tuple[str, Certainty], ...] = ()
     """(field, `id` among them; how sure it is, in the row where it is least so), for the fields
-    that any row tells."""
+    that any row holds."""
 
     @property
     def guessed(self) -> frozenset[str]:
@@ -194,7 +194,7 @@ UNTOLD = QueueStats(
     sender_domains=None,
     recipient_domains=None,
 )
-"""Of a list that holds no row though there are messages: not one figure is known."""
+"""Of a list without a row although there are messages: no value is known."""
 
 
 _COME_AND_GONE = 10
@@ -203,7 +203,7 @@ _COME_AND_GONE = 10
 def is_whole_list(count: int, listed: int) -> bool:
     """Whether `listed` rows can be all of a queue that holds `count` messages.
 
-    Mail comes and goes between the two calls. A list without a row tells nothing of messages
+    Mail comes and goes between the two calls. A list without a row says nothing of messages
     that are there by the other count.
     """
     if count and not listed:
@@ -230,7 +230,7 @@ class QueueState:
 
     @property
     def unlisted(self) -> int:
-        """Messages that the list does not hold, so that no figure covers them.
+        """Return the number of messages that the list does not hold, so that no value covers them.
 
         0 for so few that they may have left meanwhile.
         """
@@ -306,7 +306,7 @@ class HostSnapshot:
     mta: Mta | None = None
     """Once recognised, kept by the poller."""
     clock_skew: float | None = None
-    """Seconds by which the panel's clock is ahead of ours; None where it did not tell."""
+    """Seconds by which the panel's clock is ahead of ours; None where it sent no `Date`."""
 
     @property
     def ok(self) -> bool:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 
 def notify(*states: str) -> None:
-    """Tell systemd of a state, as `READY=1`; nothing happens when systemd did not start us."""
+    """Send states such as `READY=1` to systemd; do nothing when systemd did not start us."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -25,12 +25,12 @@ def notify(*states: str) -> None:
 
 
 def reloading() -> None:
-    """A reload begins; READY=1 ends it. systemd wants the time so as to tell reloads apart."""
+    """Say that a reload begins; READY=1 ends it. systemd identifies reloads by their time."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 async def keep_watchdog() -> None:
-    """Tell the watchdog, twice in its period, that the event loop still turns; for ever."""
+    """Notify the watchdog twice in its period, without end, while the event loop turns."""
     period = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
     meant_for = os.environ.get("WATCHDOG_PID", str(os.getpid()))
     if not period or meant_for != str(os.getpid()):

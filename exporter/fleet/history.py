@@ -25,8 +25,8 @@ MOST_SPELLS = 20
 """Failures of a host that are remembered."""
 
 FIGURES = ("messages", "frozen", "oldest", "entered", "left", "latency")
-"""What a point holds: three figures of the queue, messages that came and went since the list
-before, and the seconds that the poll took. What was not told is NaN."""
+"""Values of a point: three gauges of the queue, messages that came and went since the list
+before, and the seconds that the poll took. NaN stands for an unknown value."""
 
 _SUMMED = frozenset({"entered", "left"})
 """Counts of an interval: of several points they add up, where the others show their highest."""
@@ -69,11 +69,11 @@ class _Points:
         self.at.append(point[0])
         self.values.extend(point[1:])
 
-    def series(self, figure: int, since: float) -> list[tuple[float, float]]:
-        """One figure since Unix time `since`, without making points of it."""
+    def series(self, field: int, since: float) -> list[tuple[float, float]]:
+        """Return the values of one field since Unix time `since`, without making points."""
         first = bisect_left(self.at, since)
         return list(
-            zip(self.at[first:], self.values[first * _WIDTH + figure :: _WIDTH], strict=True)
+            zip(self.at[first:], self.values[first * _WIDTH + field :: _WIDTH], strict=True)
         )
 
     def forget_from(self, at: float) -> None:
@@ -170,11 +170,11 @@ class History:
         return [p for points in (self._coarse, self._fine) for p in points if p.at >= since]
 
     def queue(self, since: float = 0.0) -> list[tuple[float, float]]:
-        """Times and messages since Unix time `since`, the oldest first; NaN where not told."""
+        """Return times and messages since Unix time `since`, oldest first; NaN where unknown."""
         return [*self._coarse.series(0, since), *self._fine.series(0, since)]
 
     def earliest(self, since: float, until: float) -> tuple[float, float] | None:
-        """The first poll after `since` and before `until` that told the queue: when, and how many.
+        """Return time and messages of the first known queue between `since` and `until`.
 
         Only of those that are kept one by one: a thinned point is a highest, of no one moment.
         """
@@ -224,8 +224,8 @@ def thinned(points: Iterable[Point]) -> Point:
     several = list(points)
     values: list[float] = []
     for index, name in enumerate(FIGURES, start=1):
-        told = [point[index] for point in several if not math.isnan(point[index])]
-        values.append((sum(told) if name in _SUMMED else max(told)) if told else NOTHING)
+        known = [point[index] for point in several if not math.isnan(point[index])]
+        values.append((sum(known) if name in _SUMMED else max(known)) if known else NOTHING)
     return Point(several[-1].at, *values)
 
 

@@ -1,4 +1,4 @@
-"""The latest of every host: what /metrics, the pages and the rules read."""
+"""The latest data of every host: /metrics, the pages and the rules read it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from exporter.snapshot import (
 )
 
 SET_BACK = 1.0
-"""Seconds by which a clock must have been set back to be told from one that is slewed."""
+"""Seconds: a clock that goes back by less is being slewed, not set back."""
 
 
 @dataclass(slots=True)
@@ -44,14 +44,14 @@ class HostRecord:
     mta: Mta | None = None
     certificate_expiry: float | None = None
     clock_skew: float | None = None
-    """Seconds by which the panel's clock is ahead of ours, as it told last."""
+    """Seconds by which the panel's clock is ahead of ours, by its last `Date` header."""
     monotonic: Callable[[], float] = time.monotonic
-    """Tells the seconds that pass, whatever the clock is set to."""
+    """Counts the seconds that pass, whatever the clock is set to."""
     seen: dict[str, float] = field(default_factory=dict)
     """By collector, the monotonic time of the last good result."""
 
     def add(self, snapshot: HostSnapshot) -> None:
-        """Take in a poll's outcome."""
+        """Update the record with a poll's outcome."""
         self.latest = snapshot
         if any(result.ok for result in snapshot.results):
             self.took = sum(result.duration for result in snapshot.results)
@@ -128,7 +128,7 @@ class HostRecord:
 
 
 def known_skews(records: Iterable[HostRecord], now: float) -> list[float]:
-    """By how many seconds the clocks of the panels that told them are ahead of ours.
+    """Return by how many seconds each known clock of a panel is ahead of ours.
 
     Only what they told of a poll that still counts at Unix time `now`: what they said of our
     clock before it was set says nothing of it since.
@@ -141,9 +141,9 @@ def known_skews(records: Iterable[HostRecord], now: float) -> list[float]:
 
 
 def fleet_skew(records: Iterable[HostRecord], now: float) -> float | None:
-    """The median of these; None where none tells."""
-    told = known_skews(records, now)
-    return median(told) if told else None
+    """Return the median of `known_skews`; None where no clock is known."""
+    skews = known_skews(records, now)
+    return median(skews) if skews else None
 
 
 class Store:
@@ -162,8 +162,8 @@ class Store:
         """The record of a host; None when no such host is configured."""
         return self._records.get(name)
 
-    def configure(self, hosts: Iterable[tuple[HostConfig, float]], stale_after: float) -> None:
-        """Follow a new config: (host, interval) pairs.
+    def apply_config(self, hosts: Iterable[tuple[HostConfig, float]], stale_after: float) -> None:
+        """Apply a config, given as (host, interval) pairs.
 
         Hosts that are gone leave with all their values. A host whose collectors changed drops
         what it no longer collects; one that points elsewhere now starts anew.

@@ -1,4 +1,4 @@
-"""What is worth a log line: changes, not polls. Pure: snapshots in, events out."""
+"""Log lines for changes between polls, not for polls. Pure: snapshots in, events out."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Event:
 
 @dataclass(slots=True)
 class HostTransitions:
-    """Follows one host from poll to poll."""
+    """The changes of one host from poll to poll."""
 
     _failing: dict[str, tuple[Failure, float]] = field(default_factory=dict)
-    """By collector: the failure as last told, and since when it fails (Unix time)."""
-    _forms_told: set[str] = field(default_factory=set)
+    """By collector: the failure as logged last, and since when it fails (Unix time)."""
+    _logged_forms: set[str] = field(default_factory=set)
     _not_understood: bool = False
     _detail_skipped: bool = False
     _seen: bool = False
     _down: bool = False
 
-    def follow(self, snapshot: HostSnapshot) -> list[Event]:
-        """The events that a new snapshot makes."""
+    def advance(self, snapshot: HostSnapshot) -> list[Event]:
+        """Return the events that a new snapshot makes."""
         events = [*self._failures(snapshot), *self._recoveries(snapshot)]
         for result in snapshot.results:
             if isinstance(result.value, QueueState):
@@ -45,10 +45,10 @@ class HostTransitions:
 
     def _failures(self, snapshot: HostSnapshot) -> Iterator[Event]:
         failures = [r.failure for r in snapshot.results if r.failure is not None]
-        told = [self._failing.get(r.collector, (None, 0.0))[0] for r in snapshot.results]
+        logged = [self._failing.get(r.collector, (None, 0.0))[0] for r in snapshot.results]
         news = [
             r
-            for r, old in zip(snapshot.results, told, strict=True)
+            for r, old in zip(snapshot.results, logged, strict=True)
             if r.failure is not None and (old is None or old.reason != r.failure.reason)
         ]
         for result in snapshot.results:
@@ -96,10 +96,10 @@ class HostTransitions:
                 yield Event("info", "list_msg is asked again", {"messages": queue.messages})
 
     def _rows(self, stats: QueueStats, samples: tuple[str, ...]) -> Iterator[Event]:
-        """Rows not understood: told once for each new form that they take, not at each poll."""
-        forms = {_WORD.sub("x", sample) for sample in samples} - self._forms_told
-        if forms and len(self._forms_told) < _MAX_FORMS:
-            self._forms_told |= forms
+        """Yield an event for each new form of rows that are not understood, not at each poll."""
+        forms = {_WORD.sub("x", sample) for sample in samples} - self._logged_forms
+        if forms and len(self._logged_forms) < _MAX_FORMS:
+            self._logged_forms |= forms
             values: dict[str, object] = {
                 "collector": QUEUE,
                 "rows": stats.unparsed,
@@ -110,14 +110,14 @@ class HostTransitions:
             yield Event("warning", "rows of list_msg were not understood", values)
         if self._not_understood and not stats.unparsed and stats.listed:
             yield Event("info", "every row of list_msg is understood again", {})
-            self._forms_told.clear()
+            self._logged_forms.clear()
         self._not_understood = stats.unparsed > 0 or (self._not_understood and not stats.listed)
 
 
 _WORD = re.compile(r"\w+")
 
 _MAX_FORMS = 20
-"""A panel that sends ever new garbage is told of this many times, then no more."""
+"""Forms logged for one panel: a panel may send ever new garbage."""
 
 
 def _failed(text: str, failure: Failure, **values: object) -> Event:

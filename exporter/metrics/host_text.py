@@ -43,7 +43,7 @@ _QUEUE_FIGURES = (
     (f.QUEUE_SIZE, "size_bytes"),
     (f.QUEUE_OLDEST, "oldest_age"),
 )
-"""Families that show one figure of QueueStats."""
+"""Families made of one attribute of QueueStats each."""
 
 
 def escape(value: str) -> str:
@@ -59,7 +59,7 @@ def _template(prefixes: Iterable[str]) -> str:
 
 
 class HostFormatter:
-    """Makes the samples of one host, whose config does not change."""
+    """Renders the samples of one host; its config does not change."""
 
     def __init__(self, host: HostConfig) -> None:
         self.host = host
@@ -199,7 +199,7 @@ class HostFormatter:
         return self._ages % (*cumulated, ages.total, cumulated[-1])
 
     def _domain_lines(self, role: str, counts: DomainCounts) -> str:
-        # Domains need no escaping: the decoder lets nothing but host names through.
+        # Domains need no escaping: the decoder accepts nothing but host names.
         lines = self._domain_line[role] * len(counts.top) % tuple(chain.from_iterable(counts.top))
         if counts.other:
             lines += self._domain_line[role] % (OTHER_DOMAIN, counts.other)

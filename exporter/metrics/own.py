@@ -23,7 +23,7 @@ _DURATION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
 
 
 class OwnMetrics:
-    """What the exporter tells about itself, in a registry of its own."""
+    """The exporter's metrics of itself, in a registry of their own."""
 
     def __init__(self) -> None:
         # One more series for each of ours, which Prometheus reads only behind a feature flag.

@@ -81,7 +81,7 @@ class MetricsPage:
         self._version += 1
 
     def rebuild(self) -> None:
-        """Follow a reload: hosts that are gone leave, and each other one gets a text anew.
+        """Apply a reload: hosts that are gone leave, and each other one is rendered anew.
 
         Intervals may have changed, and with them when values go stale.
         """
@@ -130,7 +130,7 @@ class MetricsPage:
     def _drop_stale(self) -> None:
         now = self._clock()
         if now < self._looked_at or (now - self._looked_at) < self._monotonic() - self._looked - 1:
-            # The clock was set back: when values go stale is told anew.
+            # The clock was set back: work out anew when values go stale.
             self.rebuild()
         self._looked_at, self._looked = now, self._monotonic()
         if now < self._next_stale_at:

@@ -1,4 +1,4 @@
-"""Polls every host on its own interval; hands each snapshot on and knows no one after it."""
+"""Poll every host on its own interval, and hand each snapshot on."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Poller:
         self._pool = pool
         self._decoder = decoder
         self._emit = emit
-        self._missed = missed or _say_nothing
+        self._missed = missed or _ignore_missed
         self._hosts: dict[str, _HostPoller] = {}
         self._stopped = False
 
-    async def configure(self, config: Config) -> None:
-        """Follow a config: hosts that are asked as before keep their schedule, memory, connections.
+    async def apply_config(self, config: Config) -> None:
+        """Apply a config: hosts that are asked as before keep their schedule, memory, connections.
 
         Does nothing once the poller was stopped.
         """
@@ -60,7 +60,7 @@ class Poller:
             del self._hosts[poller.host.name]
             self._pool.forget(poller.host)
         for name, poller in self._hosts.items():
-            poller.configure(wanted[name], config)
+            poller.apply_config(wanted[name], config)
         new = [host for host in config.hosts if host.name not in self._hosts]
         for position, host in enumerate(new):
             poller = _HostPoller(host, config, self._pool, self._decoder, self._emit, self._missed)
@@ -82,10 +82,10 @@ class Poller:
         return await poller.poll()
 
     async def poll_anew(self, name: str, panel: PanelId | None = None) -> HostSnapshot:
-        """Poll a host, for who must not go by what a panel said before: no earlier poll is joined.
+        """Poll a host without joining a poll that began before: its reply may be out of date.
 
-        One that is cut off since the host is asked in another way now is begun once more. With
-        `panel` only that one is asked: the name may have been given to another.
+        A poll that a reload cancels, since it changed how the host is asked, is made once more.
+        With `panel` only that panel is asked: the name may point to another one by now.
 
         Raises:
             HostGoneError: as `poll`, or the host has another panel now.
@@ -127,8 +127,8 @@ class Poller:
         await _stop(hosts, grace)
 
 
-def _say_nothing(host: HostConfig, failure: Failure) -> None:
-    """For who counts no polls that were missed."""
+def _ignore_missed(host: HostConfig, failure: Failure) -> None:
+    """Ignore polls that were missed."""
 
 
 async def _stop(hosts: list[_HostPoller], grace: float) -> None:
@@ -142,7 +142,7 @@ async def _stop(hosts: list[_HostPoller], grace: float) -> None:
 
 
 class _HostPoller:
-    """One host: its schedule, and its polls, of which there is never more than one at once."""
+    """One host: its schedule and its polls, at most one at a time."""
 
     def __init__(
         self,
@@ -172,8 +172,8 @@ class _HostPoller:
     def host(self) -> HostConfig:
         return self._context.host
 
-    def configure(self, host: HostConfig, config: Config) -> None:
-        """Take over settings that do not concern how the panel is asked."""
+    def apply_config(self, host: HostConfig, config: Config) -> None:
+        """Apply settings that do not change how the panel is asked."""
         self._pool.client(host)  # it is the same, and its host's labels may be others
         limit = config.poll.queue_detail_limit
         self._context = replace(self._context, host=host, detail_limit=limit)
@@ -189,7 +189,7 @@ class _HostPoller:
         self._schedules = [old for old in self._schedules if not old.done()] + [task]
 
     def end_schedule(self) -> list[asyncio.Task[None]]:
-        """Start no more polls; the ending tasks, to be awaited by who ends the host."""
+        """Start no more polls; return the ending tasks, for the caller to await."""
         for task in self._schedules:
             task.cancel()
         return self._schedules
@@ -220,7 +220,7 @@ class _HostPoller:
             self._started_at = time.monotonic()
             self.under_way = asyncio.create_task(self._once(), name=f"poll {self.host.name}")
         poll = self.under_way
-        # Who asks may give up (a scrape's deadline) without ending it for the others.
+        # A caller may give up (the deadline of a scrape) without ending the poll for the others.
         await asyncio.wait([poll])
         if poll.cancelled():
             raise HostGoneError(self.host.name)
@@ -231,8 +231,8 @@ class _HostPoller:
         before = copy(memory)
         snapshot = await poll_host(self._context)
         if snapshot.missed is not None:
-            # This was no poll of the panel: what the last one said stands, until it is stale,
-            # and the next one goes on from there.
+            # The panel was not asked: the last reply stands until it is stale, and the next poll
+            # continues from it.
             for field in fields(memory):
                 setattr(memory, field.name, getattr(before, field.name))
             self._missed(self.host, snapshot.missed)
@@ -242,6 +242,6 @@ class _HostPoller:
         try:
             self._emit(self.host, snapshot)
         except Exception:
-            # A bug in what comes after must not end the schedule.
+            # A bug in a later part must not end the schedule.
             log.exception("a bug in the exporter lost a poll's outcome", host=self.host.name)
         return snapshot

@@ -12,8 +12,8 @@ JITTER = 0.02
 """Share of the interval by which a poll may come later than its slot."""
 
 REST = 0.1
-"""Share of the interval that a panel has to itself after a poll that took too long, and for which
-whoever polled it out of turn is waited for to do so again."""
+"""Share of the interval for which a panel is left alone after a poll that took too long, and for
+which a poll out of turn (/probe) is awaited once more before the schedule goes on."""
 
 BACKOFF_CAP = 300.0
 """Seconds; a failing host is asked at least this often, or once an interval if that is longer."""
@@ -52,8 +52,8 @@ def next_poll(
         interval: seconds between polls.
         failures: polls in a row that failed for the whole host; 0 after an answer.
         jitter: a random number from 0 to 1.
-        taken: a poll out of turn (/probe) came instead of the one that was due. Whoever asked
-            for it may do so again an interval later, and is given the time to.
+        taken: a poll out of turn (/probe) came in place of the one that was due. Another may
+            come an interval later, and is given the time to.
     """
     if failures > 1:
         return max(now, last_start + backoff(interval, failures) * (1 - 0.2 * jitter))

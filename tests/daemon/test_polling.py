@@ -98,7 +98,7 @@ async def polls(panel: Scripted, *answers: Answers, **keys: Any) -> list[HostSna
         async with PanelPool(config.poll) as pool:
             decoder = QueueDecoder()
             poller = Poller(pool, decoder, lambda *_: None)
-            await poller.configure(config)
+            await poller.apply_config(config)
             try:
                 snapshots = []
                 for changed in answers:
@@ -329,10 +329,10 @@ async def test_a_bug_after_a_poll_does_not_end_the_schedule(serve_panel: ServePa
     config = config.model_copy(update={"hosts": (configured,)})
     async with PanelPool(config.poll) as pool:
         poller = Poller(pool, QueueDecoder(), broken)
-        await poller.configure(config)
+        await poller.apply_config(config)
         await asyncio.wait_for(enough.wait(), 10)
         await poller.stop(1)
-        await poller.configure(config)  # a reload that comes too late starts nothing
+        await poller.apply_config(config)  # a reload that comes too late starts nothing
         with pytest.raises(HostGoneError):
             await poller.poll("mx1")
 

@@ -33,7 +33,7 @@ class Site:
         self.configure(*names)
 
     def configure(self, *names: str, stale_after: float = 3, **keys: Any) -> None:
-        self.store.configure([(host(name, **keys), 60) for name in names], stale_after)
+        self.store.apply_config([(host(name, **keys), 60) for name in names], stale_after)
         self.page.rebuild()
 
     def poll(self, name: str, *, ok: bool = True) -> None:

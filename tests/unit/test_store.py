@@ -59,11 +59,11 @@ def test_what_was_once_recognised_is_kept() -> None:
 
 def test_a_store_follows_the_config() -> None:
     store = Store()
-    store.configure([(host("a"), 60), (host("b"), 60)], 3)
+    store.apply_config([(host("a"), 60), (host("b"), 60)], 3)
     kept = store.get("a")
     assert kept is not None
     kept.add(snapshot(name="a"))
-    store.configure([(host("c"), 60), (host("a", collectors=["queue"]), 30)], 5)
+    store.apply_config([(host("c"), 60), (host("a", collectors=["queue"]), 30)], 5)
     assert [r.host.name for r in store] == ["c", "a"]
     assert len(store) == 2
     assert store.get("b") is None
@@ -74,7 +74,7 @@ def test_a_store_follows_the_config() -> None:
 
 def test_a_host_that_points_elsewhere_starts_anew() -> None:
     store = Store()
-    store.configure([(host("a"), 60)], 3)
+    store.apply_config([(host("a"), 60)], 3)
     first = store.get("a")
-    store.configure([(host("a", url="https://other.example.com"), 60)], 3)
+    store.apply_config([(host("a", url="https://other.example.com"), 60)], 3)
     assert store.get("a") is not first

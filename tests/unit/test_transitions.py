@@ -10,7 +10,7 @@ ALL = ("queue", "clamav", "spamassassin")
 
 
 def texts(follow: HostTransitions, *snapshots: object) -> list[list[str]]:
-    return [[event.text for event in follow.follow(s)] for s in snapshots]  # type: ignore[arg-type]
+    return [[event.text for event in follow.advance(s)] for s in snapshots]  # type: ignore[arg-type]
 
 
 def down(at: float = NOW, reason: Reason = Reason.CONNECT) -> object:
@@ -26,13 +26,13 @@ def test_only_changes_are_told() -> None:
 def test_how_long_it_was_down_is_told() -> None:
     follow = HostTransitions()
     texts(follow, down(NOW), down(NOW + 60))
-    (event,) = follow.follow(snapshot(at=NOW + 312))
+    (event,) = follow.advance(snapshot(at=NOW + 312))
     assert event.values == {"after": "5m 12s"}
 
 
 def test_why_it_is_down_is_told_and_when_that_changes() -> None:
     follow = HostTransitions()
-    (event,) = follow.follow(down())  # type: ignore[arg-type]
+    (event,) = follow.advance(down())  # type: ignore[arg-type]
     assert event.level == "warning"
     assert event.values == {
         "reason": "connect",
@@ -46,7 +46,7 @@ def test_one_collector_alone_is_told_by_name() -> None:
     follow = HostTransitions()
     partial = snapshot(good("queue"), bad("clamav"), good("spamassassin"))
     assert texts(follow, partial, partial) == [["collector failed"], []]
-    (event,) = follow.follow(snapshot(at=NOW + 60))
+    (event,) = follow.advance(snapshot(at=NOW + 60))
     assert event.text == "collector is good again"
     assert event.values == {"collector": "clamav", "after": "1m"}
 

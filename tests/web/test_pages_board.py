@@ -42,7 +42,7 @@ class Fleet:
             )
             for name in names
         ]
-        self.store.configure(((each, 60.0) for each in hosts), 3)
+        self.store.apply_config(((each, 60.0) for each in hosts), 3)
 
     def poll(self, name: str, messages: int = 5) -> None:
         result = CollectorResult("queue", self.now, 0.5, QueueState(messages, QueueStats()))

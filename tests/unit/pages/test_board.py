@@ -36,7 +36,7 @@ class Site:
         self.board.reconfigured()
 
     def configure(self, *names: str) -> None:
-        self.store.configure([(host(name), 60.0) for name in names], 3)
+        self.store.apply_config([(host(name), 60.0) for name in names], 3)
 
     def poll(self, name: str) -> None:
         record = self.store.get(name)

@@ -22,7 +22,7 @@ MINUTE = 60.0
 
 def record(*polls: HostSnapshot) -> tuple[HostRecord, History]:
     store = Store()
-    store.configure([(host(), MINUTE)], stale_after=3)
+    store.apply_config([(host(), MINUTE)], stale_after=3)
     (found,) = store
     history = History()
     for poll in polls:
