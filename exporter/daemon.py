@@ -17,10 +17,10 @@ from aiohttp import web
 
 from exporter import __version__, systemd
 from exporter.alerting.service import AlertingService
-from exporter.config.advice import is_loopback
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.config.models import HostConfig, split_address
 from exporter.config.selectors import Selector
+from exporter.config.warnings import is_loopback
 from exporter.fleet.history import History
 from exporter.fleet.store import Store, fleet_skew, known_skews
 from exporter.fleet.transitions import HostTransitions

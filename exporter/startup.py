@@ -9,7 +9,8 @@ from pathlib import Path
 
 from exporter.alerting.apprise import mistake_in
 from exporter.config.alerting import AppriseConfig
-from exporter.config.document import ConfigError, Problem, read_document
+from exporter.config.document import read_document
+from exporter.config.errors import ConfigError, Problem
 from exporter.config.loading import LoadedConfig, load_config, sound_parts
 from exporter.web.web_config import WebSettings, load_web_config
 

@@ -9,7 +9,7 @@ import click
 
 from exporter.cli.mail import printable
 from exporter.cli.terminal import exit_on_config_error
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.config.models import Config
 from exporter.config.schema import schema_text
 from exporter.journal import Journal, JournalError, JournalMissingError

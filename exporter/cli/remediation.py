@@ -32,7 +32,7 @@ from exporter.cli.terminal import (
     host_argument,
     load_or_exit,
 )
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.config.files import file_exists
 from exporter.config.loading import journal_path
 from exporter.config.models import Config, HostConfig

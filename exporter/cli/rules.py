@@ -10,7 +10,6 @@ import click
 
 from exporter.cli.poll import choose_hosts
 from exporter.cli.session import who_asks
-from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor, Journal, JournalError
@@ -24,7 +23,7 @@ def rules_on_hosts(config: Config) -> Iterator[tuple[RemediationRule, HostConfig
     """Every rule with every host that it is for."""
     for rule in config.remediation.rules:
         for host in config.hosts:
-            if concerns(rule.hosts, host.name, host.labels):
+            if rule.hosts.matches(host.name, host.labels):
                 yield rule, host
 
 
@@ -52,7 +51,7 @@ def rule_on_host(
     """
     rule = the_rule(config, rule_name)
     (host,) = choose_hosts(config, (host_name,))
-    if not concerns(rule.hosts, host.name, host.labels):
+    if not rule.hosts.matches(host.name, host.labels):
         raise click.BadParameter(f"rule {rule_name} is not for host {host_name}: see its `hosts`")
     return rule, host
 

@@ -9,7 +9,7 @@ import click
 import uvloop
 
 from exporter.cli.terminal import config_option, exit_on_config_error
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.daemon import Daemon
 from exporter.web.listener import ListenError
 

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 from pydantic import ValidationError
 
-from exporter.config.explain import explain
+from exporter.config.errors import explain
 from exporter.config.selectors import Selector
 from exporter.panel.decode.values import read_id
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.config.loading import LoadedConfig, load_config
 
 CONFIG_ERROR = 2

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 import yaml
 
-from exporter.config.limits import MAX_CONFIG_BYTES, MAX_CONFIG_DEPTH, MAX_CONFIG_VALUES
-from exporter.config.scalars import plain_scalar
+from exporter.config.errors import ConfigError, Path_, Problem, dotted
 
 try:
     from yaml import CSafeLoader as _Loader
 except ImportError:  # PyYAML without libyaml: the same result, ten times slower
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
-Path_ = tuple[str | int, ...]
-"""Where in a document something stands: keys and list positions from the root."""
+MAX_CONFIG_BYTES = 16 * 2**20
+"""Of one YAML file; some 50,000 hosts."""
 
+MAX_CONFIG_VALUES = 1_000_000
+"""Of one YAML file, what its aliases stand for counted at each use."""
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """One mistake in a config, for the person who wrote it. Never holds a secret's value."""
-
-    file: str
-    line: int
-    """Counted from 1; 0 when the mistake has no place."""
-    path: str
-    """Dotted, as `hosts[2].url`; "" for the whole file."""
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
-
-
-class ConfigError(Exception):
-    """A config cannot be used; `problems` holds every mistake found, in file order."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+MAX_CONFIG_DEPTH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +44,6 @@ class Document:
     def problem(self, path: Path_, message: str) -> Problem:
         """A mistake at `path` of this document."""
         return Problem(str(self.file), self.line_of(path), dotted(path), message)
-
-
-_PLAIN_KEY = re.compile(r"[\w-]{1,80}")
-
-
-def dotted(path: Path_) -> str:
-    """`("hosts", 2, "url")` as `hosts[2].url`; a key that is no plain word is quoted."""
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif _PLAIN_KEY.fullmatch(part):
-            text += f".{part}" if text else part
-        else:
-            text += f"[{part[:80]!r}]"
-    return text
 
 
 def read_document(file: Path) -> Document:
@@ -288,3 +252,33 @@ class _Builder:
     def _fail(self, event: yaml.Event, message: str) -> NoReturn:
         line = _line(event)
         raise ConfigError([*self.problems, Problem(self._file, line, "", message)])
+
+
+# --- scalars ------------------------------------------------------------------------------------
+
+
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT = re.compile(
+    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+
+
+def plain_scalar(text: str) -> bool | int | float | str | None:
+    """The value of an unquoted scalar.
+
+    As editors and most tools read it today, not as YAML 1.1 did: `no` and `on` are text, and
+    so are dates and times of day. Hexadecimal and octal numbers are text too: no key of the
+    config takes one, while a password may look like one.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text

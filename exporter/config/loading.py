@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from exporter.config.across import maps_in, problems_across, section
-from exporter.config.advice import advise
-from exporter.config.alerting import AlertRule, AppriseConfig, mistaken_rules
-from exporter.config.document import ConfigError, Document, Problem, read_document
-from exporter.config.explain import M, validated
+from exporter.config.alerting import AlertRule, AppriseConfig, alertmanager_name, mistaken_rules
+from exporter.config.document import Document, read_document
+from exporter.config.errors import ConfigError, M, Problem, validated
 from exporter.config.hosts import HostEntry, host_entries, read_defaults, validate_hosts
 from exporter.config.models import Config, StateConfig, WebConfig
+from exporter.config.warnings import advise
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,7 @@ def load_config(file: Path) -> LoadedConfig:
     base_dir = file.absolute().parent
     problems = list(problems_across(main))
     root = {key: value for key, value in main.data.items() if key != "hosts"}
-    config = validated(
-        Config, root, base_dir=base_dir, place=lambda loc: (main, loc), problems=problems
-    )
+    config = validated(Config, root, base_dir, main.problem, problems)
     if config is None:
         problems += _among_sound_alert_rules(main)
     patterns = _texts(root.get("hosts_files"))
@@ -70,9 +69,9 @@ def journal_path(file: Path) -> Path:
     state = validated(
         StateConfig,
         section(main, "state"),
-        base_dir=file.absolute().parent,
-        place=lambda loc: (main, ("state", *loc)),
-        problems=problems,
+        file.absolute().parent,
+        lambda loc, words: main.problem(("state", *loc), words),
+        problems,
     )
     if state is None:
         raise ConfigError(problems)
@@ -110,7 +109,7 @@ def _sound_entries(main: Document, model: type[M], key: str) -> dict[int, M]:
 def _sound(main: Document, model: type[M], raw: Mapping[str, object]) -> M | None:
     """A part of the config, or None when it is not right."""
     base_dir = main.file.absolute().parent
-    return validated(model, raw, base_dir=base_dir, place=lambda loc: (main, loc), problems=[])
+    return validated(model, raw, base_dir, main.problem, [])
 
 
 def _texts(values: object) -> list[str]:
@@ -161,3 +160,67 @@ def _all_entries(
         else:
             entries += host_entries(document, (), document.data, defaults, problems)
     return entries
+
+
+# --- across the entries of a section ------------------------------------------------------------
+
+
+_RECEIVERS = ("alertmanagers", "webhooks", "apprise")
+
+
+def problems_across(main: Document) -> Iterator[Problem]:
+    """Every such mistake of the sections `alerting` and `remediation`."""
+    if section(main, "alerting").get("apprise") and find_spec("apprise") is None:
+        words = "needs the extra: pip install 'brainycp-exporter[apprise]'"
+        yield main.problem(("alerting", "apprise"), words)
+    yield from _receivers_alike(main)
+    yield from _rules_alike(main, "alerting")
+    yield from _rules_alike(main, "remediation")
+    remediation = section(main, "remediation")
+    if remediation.get("rules") and remediation.get("mode") is None:
+        words = "is missing: where there are rules it must be off, dry_run or enforce"
+        yield main.problem(("remediation", "mode"), words)
+
+
+def _receivers_alike(main: Document) -> Iterator[Problem]:
+    first_of: dict[str, str] = {}
+    for key in _RECEIVERS:
+        for position, entry in maps_in(main, "alerting", key):
+            here, name = f"{key}[{position}]", _receiver(key, entry)
+            if name and (first := first_of.setdefault(name, here)) != here:
+                words = f"has the same name as {first}: give it another"
+                yield main.problem(("alerting", key, position, "name"), words)
+
+
+def _receiver(key: str, entry: Mapping[str, object]) -> str:
+    """The name of a receiver; "" when it cannot be told."""
+    name, url = entry.get("name"), entry.get("url")
+    if isinstance(name, str):
+        return name
+    if key == "alertmanagers" and name is None and isinstance(url, str):
+        with suppress(ValueError):
+            return alertmanager_name(url)
+    return ""
+
+
+def _rules_alike(main: Document, where: str) -> Iterator[Problem]:
+    first_of: dict[str, int] = {}
+    for position, entry in maps_in(main, where, "rules"):
+        name = entry.get("name")
+        if isinstance(name, str) and (first := first_of.setdefault(name, position)) != position:
+            words = f"is already the name of rules[{first}]"
+            yield main.problem((where, "rules", position, "name"), words)
+
+
+def section(main: Document, name: str) -> Mapping[str, object]:
+    """A section as it is written; empty when it is none."""
+    written = main.data.get(name) if isinstance(main.data, dict) else None
+    return written if isinstance(written, dict) else {}
+
+
+def maps_in(main: Document, name: str, key: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """The maps in a list of a section as they are written, each with its position."""
+    values = section(main, name).get(key)
+    for position, value in enumerate(values if isinstance(values, list) else ()):
+        if isinstance(value, dict):
+            yield position, value

@@ -26,9 +26,8 @@ from yarl import URL
 
 from exporter.config.access import BasicAuth, Credentials, TlsConfig, panel_url, plain_url
 from exporter.config.alerting import AlertingConfig
-from exporter.config.base import Count, Duration, Model, Size
-from exporter.config.labels import LabelName
-from exporter.config.mistakes import Mistake, tell
+from exporter.config.base import Count, Duration, LabelName, Model, Size
+from exporter.config.errors import Mistake, raise_mistakes
 from exporter.config.panel_api import API_PATH, Dialect, Language
 from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import absolute
@@ -199,7 +198,7 @@ class HostConfig(Credentials):
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
         mistakes = mistaken_fields(self.fields)
-        tell(type(self).__name__, ((("fields", *at), words) for at, words in mistakes))
+        raise_mistakes(type(self).__name__, ((("fields", *at), words) for at, words in mistakes))
         return self
 
     @field_validator("time_zone")
@@ -390,7 +389,7 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        tell(type(self).__name__, self._mistakes())
+        raise_mistakes(type(self).__name__, self._mistakes())
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:

@@ -18,10 +18,9 @@ from pydantic import (
 
 from exporter.config.base import Count, Duration, Model
 from exporter.config.conditions import Conditions
-from exporter.config.fleet import HostSelector
-from exporter.config.mistakes import Mistake, tell
+from exporter.config.errors import Mistake, raise_mistakes
 from exporter.config.secrets import absolute
-from exporter.config.selectors import Selector
+from exporter.config.selectors import HostSelector, Selector
 from exporter.config.windows import Window
 from exporter.snapshot import SERVICES
 
@@ -130,7 +129,7 @@ class RemediationRule(Model):
 
     @model_validator(mode="after")
     def _fits_its_action(self) -> Self:
-        tell(type(self).__name__, self._mistakes())
+        raise_mistakes(type(self).__name__, self._mistakes())
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:
@@ -196,7 +195,7 @@ class RemediationConfig(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        tell(type(self).__name__, self._mistakes())
+        raise_mistakes(type(self).__name__, self._mistakes())
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:

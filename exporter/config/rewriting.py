@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from exporter.config.base import Model
-from exporter.config.document import ConfigError, Path_, parse_document
-from exporter.config.limits import MAX_CONFIG_BYTES
+from exporter.config.document import MAX_CONFIG_BYTES, parse_document
+from exporter.config.errors import ConfigError, Path_
 from exporter.config.loading import LoadedConfig, load_config
 
 Fields = Mapping[str, object]

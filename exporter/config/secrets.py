@@ -11,7 +11,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr, ValidationInfo, WithJsonSchema
 
-from exporter.config.limits import MAX_CA_BYTES, MAX_SECRET_BYTES
+MAX_SECRET_BYTES = 64 * 2**10
+MAX_CA_BYTES = 4 * 2**20
 
 
 def absolute(path: Path, info: ValidationInfo) -> Path:

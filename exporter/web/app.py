@@ -11,7 +11,7 @@ from aiohttp import web
 
 from exporter.alerting.service import AlertingService
 from exporter.alerting.view import alerts_view, receivers_view
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.config.panel_api import API_PATH
 from exporter.fleet.store import Store
 from exporter.fleet.view import host_view

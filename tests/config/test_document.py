@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 
 from exporter.config import document as document_module
 from exporter.config.document import (
-    ConfigError,
+    MAX_CONFIG_BYTES,
+    MAX_CONFIG_DEPTH,
+    MAX_CONFIG_VALUES,
     Document,
-    Path_,
-    Problem,
-    dotted,
     parse_document,
     read_document,
 )
-from exporter.config.limits import MAX_CONFIG_BYTES, MAX_CONFIG_DEPTH, MAX_CONFIG_VALUES
+from exporter.config.errors import ConfigError, Path_, Problem, dotted
 
 FILE = Path("c.yaml")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions
 from exporter.standin.services import MemoryServices

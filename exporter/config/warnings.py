@@ -6,12 +6,13 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from exporter.config.document import Document, Path_, Problem
-from exporter.config.fleet import HostSelector, concerns
+from exporter.config.document import Document
+from exporter.config.errors import Path_, Problem
 from exporter.config.hosts import HostEntry
 from exporter.config.models import Config, HostConfig
 from exporter.config.panel_api import API_PATH
 from exporter.config.remediation import RemediationRule
+from exporter.config.selectors import HostSelector
 from exporter.config.units import format_duration
 from exporter.snapshot import QUEUE
 
@@ -200,7 +201,7 @@ def _rash_rules(config: Config, main: Document) -> Iterator[Problem]:
 
 
 def _concerned(config: Config, selector: HostSelector) -> list[HostConfig]:
-    return [host for host in config.hosts if concerns(selector, host.name, host.labels)]
+    return [host for host in config.hosts if selector.matches(host.name, host.labels)]
 
 
 def _takes_all_unasked(rule: RemediationRule) -> bool:
