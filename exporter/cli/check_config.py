@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from exporter.cli.mail import printable
-from exporter.cli.terminal import exit_on_config_error
+from exporter.cli.arguments import exit_on_config_error
+from exporter.cli.terminal import printable
 from exporter.config.errors import ConfigError
 from exporter.config.models import Config
 from exporter.config.schema import schema_text

@@ -16,9 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from exporter import __version__
-from exporter.cli.mail import printable, say
-from exporter.cli.poll import choose_hosts
-from exporter.cli.terminal import config_option, console, load_or_exit
+from exporter.cli.arguments import choose_hosts, config_option, load_or_exit
+from exporter.cli.terminal import console, printable, say
 from exporter.config.loading import LoadedConfig
 from exporter.config.rewriting import (
     HostFile,

@@ -14,10 +14,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from exporter.cli.mail import message_lines, printable, width_of
+from exporter.cli.arguments import choose_hosts, config_option, format_option, load_or_exit
 from exporter.cli.manual_action import SHORT_RUN
-from exporter.cli.poll import choose_hosts
-from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
+from exporter.cli.message_table import message_lines
+from exporter.cli.terminal import console, local_time, print_json, printable, width_of, zone_note
 from exporter.config.models import Config
 from exporter.config.units import parse_duration
 from exporter.humanize import duration, integer
@@ -146,18 +146,6 @@ def _nothing(
 
 
 # --- the table ----------------------------------------------------------------------------------
-
-
-def local_time(at: float) -> str:
-    """Unix time by this machine's clock."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def zone_note() -> str:
-    """Which clock `local_time` goes by."""
-    now = time.localtime()
-    offset = time.strftime("%z", now)
-    return f"Times are local: {now.tm_zone}, {offset[:3]}:{offset[3:]}."
 
 
 def _print(entries: Sequence[Entry], plans: dict[int, Any], out: Console, *, fold: bool) -> None:

@@ -12,14 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from exporter.cli.terminal import (
-    config_option,
-    console,
-    format_option,
-    load_or_exit,
-    print_json,
-)
-from exporter.config.models import Config, HostConfig
+from exporter.cli.arguments import choose_hosts, config_option, format_option, load_or_exit
+from exporter.cli.terminal import console, print_json
 from exporter.fleet.store import HostRecord
 from exporter.fleet.view import host_view, problems, state_of
 from exporter.humanize import duration, integer
@@ -61,20 +55,6 @@ def poll(names: tuple[str, ...], config_file: Path, output_format: str) -> None:
         _print_table(records)
     if not all(state_of(record) == "up" for record in records):
         raise SystemExit(1)
-
-
-def choose_hosts(config: Config, names: tuple[str, ...]) -> list[HostConfig]:
-    """The hosts called `names`, all when none is named.
-
-    Raises:
-        click.BadParameter: for a name that is not in the config.
-    """
-    by_name = {host.name: host for host in config.hosts}
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        known = ", ".join(list(by_name)[:10]) + (", …" if len(by_name) > 10 else "")
-        raise click.BadParameter(f"no host {', '.join(unknown)} in the config; it has {known}")
-    return [by_name[name] for name in dict.fromkeys(names)] if names else list(config.hosts)
 
 
 def _polled_at(record: HostRecord) -> float:

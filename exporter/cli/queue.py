@@ -7,17 +7,12 @@ from pathlib import Path
 import click
 import uvloop
 
-from exporter.cli.mail import echo_messages, say, totals
+from exporter.cli.arguments import config_option, format_option, host_argument
 from exporter.cli.manual_action import ManualAction, notes_on, run_errand, the_host
+from exporter.cli.message_table import echo_messages, totals
 from exporter.cli.selectors import Chosen, selector_options
 from exporter.cli.session import all_option, session, told, yes_option
-from exporter.cli.terminal import (
-    config_option,
-    console,
-    format_option,
-    host_argument,
-    print_json,
-)
+from exporter.cli.terminal import console, print_json, say
 from exporter.config.selectors import Selector
 from exporter.humanize import guess_words, integer
 from exporter.journal.view import messages_view

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from exporter.cli.terminal import config_option, exit_on_config_error
+from exporter.cli.arguments import config_option, exit_on_config_error
 from exporter.config.errors import ConfigError
 from exporter.daemon import Daemon
 from exporter.web.listener import ListenError
