@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -76,6 +77,18 @@ LabelName = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_LABEL_NAME.pattern}$"}),
 ]
 """The name of a label that the config may add."""
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is not an IANA time zone, as Europe/Moscow") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+"""The IANA name of a time zone."""
 
 
 class Model(BaseModel):

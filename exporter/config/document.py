@@ -17,13 +17,8 @@ try:
 except ImportError:  # PyYAML without libyaml: the same result, ten times slower
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
-MAX_CONFIG_BYTES = 16 * 2**20
-"""Of one YAML file; some 50,000 hosts."""
-
-MAX_CONFIG_VALUES = 1_000_000
-"""Of one YAML file, what its aliases stand for counted at each use."""
-
 MAX_CONFIG_DEPTH = 32
+"""Levels of maps and lists; a sentence about a deeper one comes before Python's recursion limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +48,10 @@ def read_document(file: Path) -> Document:
         ConfigError: when it cannot be read, is no YAML, or names a key twice.
     """
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_CONFIG_BYTES + 1)
+        content = file.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name is not usable"
-        raise ConfigError([Problem(str(file), 0, "", f"cannot be read: {reason}")]) from None
-    if len(content) > MAX_CONFIG_BYTES:
-        message = f"is larger than {MAX_CONFIG_BYTES // 2**20} MiB"
-        raise ConfigError([Problem(str(file), 0, "", message)])
+        raise _error(file, 0, f"cannot be read: {reason}") from None
     return parse_document(content, file)
 
 
@@ -74,26 +65,29 @@ def parse_document(content: bytes, file: Path) -> Document:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Problem(str(file), line, "", "is not UTF-8 text")]) from None
+        raise _error(file, line, "is not UTF-8 text") from None
     control = _NOT_IN_YAML.search(text)
     if control is not None:
         line = text.count("\n", 0, control.start()) + 1
-        message = "is not valid YAML: a control character is not allowed"
-        raise ConfigError([Problem(str(file), line, "", message)])
+        raise _error(file, line, "is not valid YAML: a control character is not allowed")
     builder = _Builder(file, yaml.parse(text, Loader=_Loader))
     try:
         data = builder.document()
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_syntax_problem(file, error)]) from None
+        raise _syntax_error(file, error) from None
     if builder.problems:
         raise ConfigError(builder.problems)
     return Document(file, data, builder.lines)
 
 
+def _error(file: Path, line: int, message: str) -> ConfigError:
+    return ConfigError([Problem(str(file), line, "", message)])
+
+
 _NOT_IN_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _syntax_problem(file: Path, error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_error(file: Path, error: yaml.MarkedYAMLError) -> ConfigError:
     # The words that PyYAML quotes from the file are left out: one may be a secret.
     what = re.sub(r" '[^']*\w[^']*'", "", error.problem or "")
     mark = error.problem_mark or error.context_mark
@@ -104,17 +98,7 @@ def _syntax_problem(file: Path, error: yaml.MarkedYAMLError) -> Problem:
         f"is not valid YAML: {what}{since}; check the indentation (spaces, no tabs) "
         "and put text with special characters in quotes"
     )
-    return Problem(str(file), line, "", message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Anchored:
-    """What an anchor (`&name`) stands for."""
-
-    value: object
-    path: Path_
-    count: int
-    """Values in it, itself and what its own aliases stand for included."""
+    return _error(file, line, message)
 
 
 _MERGE_KEY = "<<"
@@ -139,8 +123,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self._file = str(file)
         self._events = events
-        self._anchors: dict[str, _Anchored] = {}
-        self._count = 0
+        self._anchors: dict[str, object] = {}
 
     def document(self) -> object:
         """The value of the only document; None when there is none."""
@@ -157,40 +140,24 @@ class _Builder:
 
     def _value(self, event: yaml.Event, path: Path_) -> object:
         self.lines.setdefault(path, _line(event))
-        before = self._count
-        self._add(event, 1)
         if len(path) > MAX_CONFIG_DEPTH:
             self._fail(event, "is nested too deeply")
         if isinstance(event, yaml.AliasEvent):
-            anchored = self._anchored(event)
-            self._add(event, anchored.count)
-            return anchored.value
+            if event.anchor not in self._anchors:
+                # Without its name: it may be a password that starts with `*`.
+                self._fail(event, "no such anchor above; put text that starts with * in quotes")
+            return self._anchors[event.anchor]
         value: object
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            self._refuse_tag(event, event.tag)
-            value = self._sequence(path)
         else:
-            assert isinstance(event, yaml.MappingStartEvent)  # noqa: S101 - the last node event
+            assert isinstance(event, yaml.CollectionStartEvent)  # noqa: S101 - no other is left
             self._refuse_tag(event, event.tag)
-            value = self._mapping(path)
+            is_map = isinstance(event, yaml.MappingStartEvent)
+            value = self._mapping(path) if is_map else self._sequence(path)
         if event.anchor:
-            self._anchors[event.anchor] = _Anchored(value, path, self._count - before)
+            self._anchors[event.anchor] = value
         return value
-
-    def _add(self, event: yaml.Event, count: int) -> None:
-        # Aliases cost nothing here, but what reads the values walks each of them: a few
-        # nested ones ("billion laughs") would take for ever.
-        self._count += count
-        if self._count > MAX_CONFIG_VALUES:
-            self._fail(event, f"holds more than {MAX_CONFIG_VALUES} values, aliases resolved")
-
-    def _anchored(self, event: yaml.AliasEvent) -> _Anchored:
-        if event.anchor not in self._anchors:
-            # The name is not told: it may be a password that starts with `*`.
-            self._fail(event, "no such anchor above; put text that starts with * in quotes")
-        return self._anchors[event.anchor]
 
     def _scalar(self, event: yaml.ScalarEvent) -> object:
         if event.tag not in {None, "!", "tag:yaml.org,2002:str"}:
@@ -199,14 +166,12 @@ class _Builder:
         return plain_scalar(event.value) if is_plain else event.value
 
     def _refuse_tag(self, event: yaml.Event, tag: str | None) -> None:
-        if tag is not None:  # not told: it may be a password that starts with `!`
+        if tag is not None:  # which is not shown: it may be a password that starts with `!`
             self._fail(event, "tags are not supported; put text that starts with ! in quotes")
 
     def _sequence(self, path: Path_) -> list[object]:
         result: list[object] = []
-        for event in self._events:
-            if isinstance(event, yaml.SequenceEndEvent):
-                break
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             result.append(self._value(event, (*path, len(result))))
         return result
 
@@ -214,9 +179,7 @@ class _Builder:
         own: dict[str, object] = {}
         first_lines: dict[str, int] = {}
         merged: dict[str, object] = {}
-        for event in self._events:
-            if isinstance(event, yaml.MappingEndEvent):
-                break
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key, is_merge = self._key(event)
             line = _line(event)
             at = (*path, key)
@@ -250,8 +213,7 @@ class _Builder:
         return result
 
     def _fail(self, event: yaml.Event, message: str) -> NoReturn:
-        line = _line(event)
-        raise ConfigError([*self.problems, Problem(self._file, line, "", message)])
+        raise ConfigError([*self.problems, Problem(self._file, _line(event), "", message)])
 
 
 # --- scalars ------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from exporter.config.base import Model
-from exporter.config.document import MAX_CONFIG_BYTES, parse_document
+from exporter.config.document import parse_document
 from exporter.config.errors import ConfigError, Path_
 from exporter.config.loading import LoadedConfig, load_config
 
@@ -76,7 +76,7 @@ def _read(file: Path) -> tuple[bytes, os.stat_result]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise RewriteError(f"{file}: it is no plain file")
-        return stream.read(MAX_CONFIG_BYTES + 1), status
+        return stream.read(), status
 
 
 # --- the text -----------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from click.testing import CliRunner
 
 from exporter.cli import COMMANDS, load, main
 
-HEAVY = ("aiohttp", "jinja2", "msgspec", "prometheus_client", "pydantic", "rich", "structlog")
-HEAVY += ("asyncio", "cryptography", "sqlite3", "uvloop", "yaml", "yarl", "exporter.config")
+HEAVY = (
+    *("aiohttp", "jinja2", "msgspec", "prometheus_client", "pydantic", "rich", "structlog"),
+    *("asyncio", "cryptography", "sqlite3", "uvloop", "yaml", "yarl", "exporter.config"),
+)
 
 
 @pytest.mark.parametrize("option", ["--version", "--help"])

@@ -744,12 +744,6 @@ def load_with_password_file(folder: Path) -> None:
     load(folder, hosts=[host(password=..., password_file="password")])
 
 
-def test_a_secret_is_bounded(tmp_path: Path) -> None:
-    (tmp_path / "password").write_bytes(b"x" * (64 * 2**10 + 1))
-    with pytest.raises(ConfigError, match="password_file: the file is larger than 64 KiB"):
-        load_with_password_file(tmp_path)
-
-
 def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "password")
     with pytest.raises(ConfigError, match="password_file: is not a regular file"):
