@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from exporter.humanize import integer
 
@@ -56,6 +58,23 @@ def zone_note() -> str:
     now = time.localtime()
     offset = time.strftime("%z", now)
     return f"Times are local: {now.tm_zone}, {offset[:3]}:{offset[3:]}."
+
+
+def table(*, head: bool = True) -> Table:
+    """A table without lines between its cells."""
+    return Table(box=None, show_header=head, pad_edge=False, header_style="bold")
+
+
+def progress_bar(words: str, total: int) -> Progress:
+    """A bar on standard error that leaves nothing behind; none where that is no terminal."""
+    bar = Progress(
+        *(TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    bar.add_task("", total=total)
+    return bar
 
 
 def print_json(value: Any) -> None:

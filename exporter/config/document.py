@@ -36,6 +36,28 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 0)
 
+    @property
+    def folder(self) -> Path:
+        """Where relative paths in it start."""
+        return self.file.absolute().parent
+
+    @property
+    def root(self) -> Mapping[str, object]:
+        """The map that it is; empty when it is none."""
+        return self.data if isinstance(self.data, dict) else {}
+
+    def section(self, name: str) -> Mapping[str, object]:
+        """Return a section as it is written; empty when it is no map."""
+        written = self.root.get(name)
+        return written if isinstance(written, dict) else {}
+
+    def maps(self, section: str, key: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+        """Yield the maps in a list of a section as they are written, each with its position."""
+        values = self.section(section).get(key)
+        for position, value in enumerate(values if isinstance(values, list) else ()):
+            if isinstance(value, dict):
+                yield position, value
+
     def problem(self, path: Path_, message: str) -> Problem:
         """A mistake at `path` of this document."""
         return Problem(str(self.file), self.line_of(path), dotted(path), message)

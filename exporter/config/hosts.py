@@ -72,10 +72,9 @@ def merged(defaults: Mapping[str, object], own: Mapping[str, object]) -> dict[st
     return result
 
 
-def read_defaults(document: Document, base_dir: Path, problems: list[Problem]) -> HostDefaults:
-    """`host_defaults` of the main file, each of its keys checked, used by a host or not."""
-    given = document.data.get("host_defaults") if isinstance(document.data, dict) else None
-    values: Mapping[str, object] = given if isinstance(given, dict) else {}
+def read_defaults(document: Document, problems: list[Problem]) -> HostDefaults:
+    """Return `host_defaults` of the main file; checks each of its keys, used by a host or not."""
+    values = document.section("host_defaults")
     for key in ("name", "url"):
         if key in values:
             place = ("host_defaults", key)
@@ -89,7 +88,7 @@ def read_defaults(document: Document, base_dir: Path, problems: list[Problem]) -
     validated(
         HostConfig,
         merged(sample, values),
-        base_dir,
+        document.folder,
         lambda loc, words: document.problem(("host_defaults", *loc), words),
         problems,
     )
