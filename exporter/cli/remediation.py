@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -240,29 +241,23 @@ def _decide(
 
 
 def signature() -> str:
-    """Who asks, as the journal names him."""
+    """Return the person who asks, as the journal names them."""
     return f"{Actor.PERSON}:{who_asks()}"
 
 
 def in_journal(path: Path, work: Callable[[Journal], T]) -> T:
-    """`work` with the journal open to write; a journal that fails ends the command."""
+    """Call `work` with the journal open to write; a journal that fails ends the command."""
     try:
-        journal = Journal.open(path)
-        try:
+        with closing(Journal.open(path)) as journal:
             return work(journal)
-        finally:
-            journal.close()
     except JournalError as error:
         raise click.ClickException(f"Nothing was written down. {error}") from None
 
 
 def from_journal(config: Config, work: Callable[[Journal], T]) -> T:
-    """`work` with the journal open to read; without a journal, or when it fails, the end."""
+    """Call `work` with the journal open to read; none, or one that fails, ends the command."""
     try:
-        journal = Journal.open_to_read(config.state.path)
-        try:
+        with closing(Journal.open_to_read(config.state.path)) as journal:
             return work(journal)
-        finally:
-            journal.close()
     except JournalError as error:
         raise click.ClickException(str(error)) from None
