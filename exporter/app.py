@@ -19,9 +19,9 @@ import structlog
 from aiohttp import web
 
 from exporter.alerting.service import AlertingService
-from exporter.config.advice import is_loopback
 from exporter.config.models import Config, HostConfig, split_address
 from exporter.config.selectors import Selector
+from exporter.config.warnings import is_loopback
 from exporter.fleet.consumers import Consumer, notify
 from exporter.fleet.history import History
 from exporter.fleet.store import HostRecord, Store, fleet_skew, known_skews

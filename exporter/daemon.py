@@ -13,12 +13,12 @@ import structlog
 
 from exporter import __version__, systemd
 from exporter.app import GRACE, App
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.logs import configure_logs
 from exporter.panel.client import raise_file_limit
 from exporter.startup import Usable, load_everything
 from exporter.web.app import StoppingError
-from exporter.web.listener import ListenError
+from exporter.web.sockets import ListenError
 from exporter.web.watch import FileWatch
 
 WATCH_INTERVAL = 5.0

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from exporter.alerting.apprise import mistake_in
 from exporter.config.alerting import AppriseConfig
-from exporter.config.document import ConfigError, Problem, read_document
-from exporter.config.loading import LoadedConfig, load_config, sound_parts
+from exporter.config.document import read_document
+from exporter.config.errors import ConfigError, Problem
+from exporter.config.loading import LoadedConfig, load_config, valid_parts
 from exporter.web.web_config import WebSettings, load_web_config
 
 
@@ -43,7 +44,7 @@ def load_everything(file: Path) -> Usable:
         receivers, web_file = dict(enumerate(config.alerting.apprise)), config.web.config_file
     except ConfigError as error:
         problems += error.problems
-        receivers, web_file = sound_parts(file)
+        receivers, web_file = valid_parts(file)
     problems += _unusable_urls(file, receivers)
     try:
         web = WebSettings() if web_file is None else load_web_config(web_file)

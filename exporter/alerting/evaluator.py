@@ -12,7 +12,6 @@ from exporter.alerting.rule_instances import RuleInstance, watches_of
 from exporter.alertmanager.alert import Alert
 from exporter.conditions import Beyond, HoldTimer, Interval, Measurements
 from exporter.config.conditions import Condition
-from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
 from exporter.snapshot import HostSnapshot
 
@@ -79,7 +78,7 @@ class AlertEvaluator:
             old = before.pop(host.name, {})
             courses = self._hosts[host.name] = {}
             for watch in watches:
-                if concerns(watch.rule.hosts, host.name, host.labels):
+                if watch.rule.hosts.matches(host.name, host.labels):
                     course = old.pop(watch.key, None) or self._restored(host.name, watch)
                     moved, ended = _moved(course, watch, host, longest, now)
                     courses[watch.key] = moved

@@ -1,25 +1,76 @@
-"""The commands."""
+"""The command line: the names of the commands, each loaded when it is called."""
 
 from __future__ import annotations
+
+from importlib import import_module
 
 import click
 
 from exporter import __version__
-from exporter.cli.alerts import alerts
-from exporter.cli.check_config import check_config
-from exporter.cli.demo import demo
-from exporter.cli.diagnose import diagnose
-from exporter.cli.hash_password import hash_password
-from exporter.cli.journal import journal
-from exporter.cli.poll import poll
-from exporter.cli.queue import queue
-from exporter.cli.remediation import remediation
-from exporter.cli.run import run
-from exporter.cli.service import service
-from exporter.cli.try_receiver import test_notification
+
+COMMANDS = {
+    "run": (
+        "run",
+        "Run the daemon: poll the panels and serve /metrics until SIGTERM or Ctrl-C.",
+    ),
+    "check-config": (
+        "check_config",
+        "Check a config: prints every mistake with its path and line.",
+    ),
+    "poll": (
+        "poll",
+        "Poll every host of the config, or those named, once; print what they said.",
+    ),
+    "diagnose": (
+        "diagnose",
+        "Ask one host every read-only operation once; show how each reply was understood.",
+    ),
+    "queue": (
+        "queue",
+        "Look at a host's mail queue and act on it, by hand and without the daemon.",
+    ),
+    "service": (
+        "service",
+        "See whether a host's clamav or spamassassin runs; switch it on or off.",
+    ),
+    "remediation": ("remediation", "See, stop, allow and run the config's remediation rules."),
+    "journal": ("journal", "Show what rules and people have done, why, and how it ended."),
+    "alerts": (
+        "alerts",
+        "List the daemon's own alerts: firing, pending and resolved within a week.",
+    ),
+    "test-notification": ("try_receiver", "Send RECEIVER one alert that says it is a test."),
+    "demo": ("demo", "Run a fleet of stand-in panels on loopback, and the daemon over it."),
+    "hash-password": (
+        "hash_password",
+        "Print the bcrypt hash of a password, for basic_auth_users of the web config.",
+    ),
+}
+"""The module of each command, and the first sentence of its help."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+def load(name: str) -> click.Command:
+    """Return a command, imported."""
+    module = import_module(f"exporter.cli.{COMMANDS[name][0]}")
+    command: click.Command = getattr(module, name.replace("-", "_"))
+    return command
+
+
+class _Commands(click.Group):
+    """A group that holds names and summaries: to import all commands takes a second."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load(str(name)), rest
+
+
+@click.group(
+    cls=_Commands,
+    commands={name: click.Command(name, help=words) for name, (_, words) in COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
 @click.version_option(__version__, prog_name="brainycp-exporter")
 def main() -> None:
     """Watch the mail queues and mail services of BrainyCP hosting panels.
@@ -32,11 +83,3 @@ def main() -> None:
     By hand:   brainycp-exporter queue --help    look at mail queues, act on them
                brainycp-exporter journal --help  what was done, by whom and why
     """  # noqa: D301 - click's mark before lines that stay as they are
-
-
-_COMMANDS = (
-    *(run, check_config, poll, diagnose, queue, service, remediation, journal, alerts),
-    *(test_notification, demo, hash_password),
-)
-for command in _COMMANDS:
-    main.add_command(command)

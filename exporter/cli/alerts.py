@@ -16,10 +16,8 @@ from rich.text import Text
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alerting.service import ALERTS
 from exporter.alerting.view import alerts_view
-from exporter.cli.journal import zone_note
-from exporter.cli.mail import plural, printable
-from exporter.cli.poll import choose_hosts
-from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
+from exporter.cli.arguments import choose_hosts, config_option, format_option, load_or_exit
+from exporter.cli.terminal import console, plural, print_json, printable, zone_note
 from exporter.config.models import Config
 from exporter.journal import Journal, JournalError, JournalMissingError
 

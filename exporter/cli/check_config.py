@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import click
 
-from exporter.cli.mail import printable
-from exporter.cli.terminal import exit_on_config_error
-from exporter.config.document import ConfigError
+from exporter.cli.arguments import exit_on_config_error
+from exporter.cli.terminal import printable
+from exporter.config.errors import ConfigError
 from exporter.config.models import Config
 from exporter.config.schema import schema_text
 from exporter.journal import Journal, JournalError, JournalMissingError
@@ -48,14 +49,9 @@ def check_config(file: Path | None, *, schema: bool) -> None:
 def _of_the_journal(config: Config) -> list[str]:
     """What the journal holds that this config goes by no more; the journal is only read."""
     try:
-        journal = Journal.open_to_read(config.state.path)
+        with closing(Journal.open_to_read(config.state.path)) as journal:
+            return [printable(str(lost)) for lost in lost_facts(journal, config, time.time())]
     except JournalMissingError:
         return []
     except JournalError as error:
         return [f"the journal cannot be read, so that nothing would act. {error}"]
-    try:
-        return [printable(str(lost)) for lost in lost_facts(journal, config, time.time())]
-    except JournalError as error:
-        return [f"the journal cannot be read, so that nothing would act. {error}"]
-    finally:
-        journal.close()

@@ -12,15 +12,14 @@ from typing import Any
 import click
 import uvloop
 import yaml
-from rich.table import Table
 from rich.text import Text
 
-from exporter.cli.terminal import console
+from exporter.cli.terminal import console, table
 from exporter.config.models import split_address
 from exporter.daemon import Daemon
 from exporter.standin.exim import EximMissingError
 from exporter.standin.fleet import Backend, DemoFleet, DemoHost
-from exporter.web.listener import ListenError
+from exporter.web.sockets import ListenError
 
 POLL_INTERVAL = "10s"
 """Short, so that the story is seen; a real panel is polled once a minute."""
@@ -139,7 +138,7 @@ def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
     out = console()
     base = urls[0]
     out.print(f"\n[bold]{len(hosts)} stand-in panels, polled every {POLL_INTERVAL}.[/bold] Open:\n")
-    table = Table(box=None, show_header=False, pad_edge=False)
+    pages = table(head=False)
     for path, what in (
         ("/", "status page"),
         ("/metrics", "what Prometheus scrapes"),
@@ -148,10 +147,10 @@ def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
         ("/journal", "what the rules have done"),
         ("/remediation", "the rules, as they stand"),
     ):
-        table.add_row(f"  {base}{path}", what)
-    out.print(table)
+        pages.add_row(f"  {base}{path}", what)
+    out.print(pages)
     out.print("\nThe cast:\n")
-    cast = Table(box=None, show_header=False, pad_edge=False)
+    cast = table(head=False)
     for host in hosts[:12]:
         cast.add_row(f"  {host.name}", host.story)
     out.print(cast)

@@ -16,9 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from exporter import __version__
-from exporter.cli.mail import printable, say
-from exporter.cli.poll import choose_hosts
-from exporter.cli.terminal import config_option, console, load_or_exit
+from exporter.cli.arguments import choose_hosts, config_option, load_or_exit
+from exporter.cli.terminal import console, printable, say, table
 from exporter.config.loading import LoadedConfig
 from exporter.config.rewriting import (
     HostFile,
@@ -132,9 +131,9 @@ def _write(loaded: LoadedConfig, place: HostFile, diagnosis: Diagnosis) -> None:
     list_reply = next(f.body for f in diagnosis.findings if f.operation is Operation.LIST)
     assert list_reply is not None  # noqa: S101 - what is proposed comes from it
     (confirmed,) = choose_hosts(load_or_exit(loaded.file).config, (host.name,))
-    table = read_table(confirmed, list_reply)
-    stats = queue_stats(table)
-    say(f"With it: {verdict(table, stats, [*field_lines(confirmed, table, stats)])}")
+    rows = read_table(confirmed, list_reply)
+    stats = queue_stats(rows)
+    say(f"With it: {verdict(rows, stats, [*field_lines(confirmed, rows, stats)])}")
     say("A daemon takes it in with a reload (SIGHUP, or POST /-/reload).")
 
 
@@ -174,23 +173,23 @@ _LONGEST_VALUE = 60
 
 
 def _table(diagnosis: Diagnosis) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-    table.add_column("FIELD", no_wrap=True)
-    table.add_column("FROM", overflow="fold", max_width=14)
-    table.add_column("CERTAINTY", no_wrap=True)
-    table.add_column("VALUES", overflow="fold", max_width=26)
-    table.add_column("MISSING", overflow="fold", max_width=24)
+    shown = table()
+    shown.add_column("FIELD", no_wrap=True)
+    shown.add_column("FROM", overflow="fold", max_width=14)
+    shown.add_column("CERTAINTY", no_wrap=True)
+    shown.add_column("VALUES", overflow="fold", max_width=26)
+    shown.add_column("MISSING", overflow="fold", max_width=24)
     secrets = diagnosis.host.secret_values
     for line in diagnosis.fields:
         guessed = line.certainty is Certainty.GUESSED
-        table.add_row(
+        shown.add_row(
             line.name,
             Text(", ".join(map(show_key, line.keys)) or "-"),
             Text(line.certainty or "not told", style="yellow" if guessed else ""),
             Text("\n".join(_shown(v, secrets) for v in line.samples) or "-"),
             Text(printable(line.missing)),
         )
-    return table
+    return shown
 
 
 def _shown(value: object, secrets: Sequence[str]) -> str:

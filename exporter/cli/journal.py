@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from exporter.cli.mail import message_lines, printable, width_of
+from exporter.cli.arguments import choose_hosts, config_option, format_option, load_or_exit
 from exporter.cli.manual_action import SHORT_RUN
-from exporter.cli.poll import choose_hosts
-from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
+from exporter.cli.message_table import message_lines
+from exporter.cli.terminal import console, local_time, print_json, printable, width_of, zone_note
 from exporter.config.models import Config
 from exporter.config.units import parse_duration
 from exporter.humanize import duration, integer
@@ -75,32 +76,28 @@ def journal(
     brainycp-exporter journal --run 3fa9b2c1 --config F
     """  # noqa: D301 - click's mark before lines that stay as they are
     config = load_or_exit(config_file).config
+    as_json = output_format == "json"
     try:
-        book = Journal.open_to_read(config.state.path)
+        with closing(Journal.open_to_read(config.state.path)) as book:
+            run = None if run is None else whole_run(book, run)
+            if since is None and run is None:
+                since = parse_duration(DEFAULT_SINCE)
+            begin = 0.0 if since is None else time.time() - since
+            entries = book.entries(host=host, rule=rule, run=run, since=begin)
+            planned = [e.id for e in entries if messages and e.kind in WITH_MESSAGES]
+            plans = {id_: book.messages(id_) for id_ in planned}
+            if as_json:
+                print_json([_view(entry, plans) for entry in entries])
+            elif entries:
+                _print(entries, plans, console(), fold=run is None)
+            else:
+                click.echo(_nothing(book, config, host, rule, since))
     except JournalMissingError as error:
-        if output_format == "json":
+        if as_json:
             print_json([])
-        click.echo(f"{error} Nothing was done, or it was moved away.", err=output_format == "json")
-        return
+        click.echo(f"{error} Nothing was done, or it was moved away.", err=as_json)
     except JournalError as error:
         raise click.ClickException(str(error)) from None
-    try:
-        run = None if run is None else whole_run(book, run)
-        if since is None and run is None:
-            since = parse_duration(DEFAULT_SINCE)
-        begin = 0.0 if since is None else time.time() - since
-        entries = book.entries(host=host, rule=rule, run=run, since=begin)
-        plans = {e.id: book.messages(e.id) for e in entries if messages and e.kind in WITH_MESSAGES}
-        if output_format == "json":
-            print_json([_view(entry, plans) for entry in entries])
-        elif entries:
-            _print(entries, plans, console(), fold=run is None)
-        else:
-            click.echo(_nothing(book, config, host, rule, since))
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
-    finally:
-        book.close()
 
 
 def whole_run(book: Journal, beginning: str) -> str:
@@ -146,18 +143,6 @@ def _nothing(
 
 
 # --- the table ----------------------------------------------------------------------------------
-
-
-def local_time(at: float) -> str:
-    """Unix time by this machine's clock."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-
-
-def zone_note() -> str:
-    """Which clock `local_time` goes by."""
-    now = time.localtime()
-    offset = time.strftime("%z", now)
-    return f"Times are local: {now.tm_zone}, {offset[:3]}:{offset[3:]}."
 
 
 def _print(entries: Sequence[Entry], plans: dict[int, Any], out: Console, *, fold: bool) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from exporter.cli.mail import SHOWN, echo_messages, plural, printable, say
-from exporter.cli.poll import choose_hosts
+from exporter.cli.arguments import choose_hosts, load_or_exit
+from exporter.cli.message_table import SHOWN, echo_messages
 from exporter.cli.session import (
     INTERRUPTED,
     Progressing,
@@ -22,7 +22,7 @@ from exporter.cli.session import (
     session,
     who_asks,
 )
-from exporter.cli.terminal import console, load_or_exit, print_json
+from exporter.cli.terminal import console, plural, print_json, printable, say
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import ON_SERVICE
 from exporter.humanize import integer, untold_words

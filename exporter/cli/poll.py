@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 import uvloop
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 from rich.text import Text
 
-from exporter.cli.terminal import (
-    config_option,
-    console,
-    format_option,
-    load_or_exit,
-    print_json,
-)
-from exporter.config.models import Config, HostConfig
+from exporter.cli.arguments import choose_hosts, config_option, format_option, load_or_exit
+from exporter.cli.terminal import console, print_json, progress_bar, table
 from exporter.fleet.store import HostRecord
 from exporter.fleet.view import host_view, problems, state_of
 from exporter.humanize import duration, integer
@@ -44,17 +34,8 @@ def poll(names: tuple[str, ...], config_file: Path, output_format: str) -> None:
     """
     config = load_or_exit(config_file).config
     hosts = choose_hosts(config, names)
-    progress = Progress(
-        TextColumn("polling"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with progress:
-        task = progress.add_task("", total=len(hosts))
-        records = uvloop.run(poll_hosts(config, hosts, lambda _: progress.advance(task)))
+    with progress_bar("polling", len(hosts)) as bar:
+        records = uvloop.run(poll_hosts(config, hosts, lambda _: bar.advance(bar.task_ids[0])))
     if output_format == "json":
         print_json([host_view(record, _polled_at(record)) for record in records])
     else:
@@ -63,37 +44,23 @@ def poll(names: tuple[str, ...], config_file: Path, output_format: str) -> None:
         raise SystemExit(1)
 
 
-def choose_hosts(config: Config, names: tuple[str, ...]) -> list[HostConfig]:
-    """The hosts called `names`, all when none is named.
-
-    Raises:
-        click.BadParameter: for a name that is not in the config.
-    """
-    by_name = {host.name: host for host in config.hosts}
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        known = ", ".join(list(by_name)[:10]) + (", …" if len(by_name) > 10 else "")
-        raise click.BadParameter(f"no host {', '.join(unknown)} in the config; it has {known}")
-    return [by_name[name] for name in dict.fromkeys(names)] if names else list(config.hosts)
-
-
 def _polled_at(record: HostRecord) -> float:
     """What one poll found does not go stale while another host keeps us waiting."""
     return record.latest.at if record.latest else 0.0
 
 
 def _print_table(records: list[HostRecord]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("HOST", overflow="fold")
-    table.add_column("STATE")
+    shown = table()
+    shown.add_column("HOST", overflow="fold")
+    shown.add_column("STATE")
     for name in ("QUEUE", "FROZEN", "OLDEST"):
-        table.add_column(name, justify="right")
+        shown.add_column(name, justify="right")
     for service in SERVICES:
-        table.add_column(service.upper())
+        shown.add_column(service.upper())
     for record in records:
-        table.add_row(*_row(record, _polled_at(record)))
+        shown.add_row(*_row(record, _polled_at(record)))
     out = console()
-    out.print(table)
+    out.print(shown)
     for record in records:
         for line in problems(record):
             out.print(Text.assemble((record.host.name, "bold"), f": {line}"))

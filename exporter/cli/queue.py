@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 import uvloop
 
-from exporter.cli.mail import echo_messages, say, totals
+from exporter.cli.arguments import config_option, format_option, host_argument
 from exporter.cli.manual_action import ManualAction, notes_on, run_errand, the_host
+from exporter.cli.message_table import echo_messages, totals
 from exporter.cli.selectors import Chosen, selector_options
 from exporter.cli.session import all_option, session, told, yes_option
-from exporter.cli.terminal import (
-    config_option,
-    console,
-    format_option,
-    host_argument,
-    print_json,
-)
+from exporter.cli.terminal import console, print_json, say
 from exporter.config.selectors import Selector
 from exporter.humanize import guess_words, integer
 from exporter.journal.view import messages_view
@@ -25,6 +22,29 @@ from exporter.remediation.listing import ask_count
 from exporter.remediation.manual import Preview, prospect_of
 from exporter.remediation.work import EVERYTHING, ActionSpec
 from exporter.snapshot import in_order
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+def _acting(command: F) -> F:
+    """Give a command that acts the options that all of them have."""
+    for option in (format_option, config_option, all_option, yes_option):
+        command = option(command)
+    return command
+
+
+def _act(
+    name: str,
+    spec: ActionSpec,
+    only: frozenset[str] | None = None,
+    *,
+    config_file: Path,
+    output_format: str,
+    yes: bool,
+    show_all: bool,
+) -> None:
+    config, host = the_host(config_file, name)
+    run_errand(config, host, ManualAction(spec, only, yes, show_all, output_format))
 
 
 @click.group
@@ -128,13 +148,8 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
 @queue.command("retry")
 @host_argument
 @selector_options(none_is_all=False)
-@yes_option
-@all_option
-@config_option
-@format_option
-def retry(
-    name: str, chosen: Chosen, config_file: Path, output_format: str, *, yes: bool, show_all: bool
-) -> None:
+@_acting
+def retry(name: str, chosen: Chosen, **how: Any) -> None:
     """Try to deliver messages now; asks first.
 
     Frozen ones are thawed by it.
@@ -143,21 +158,14 @@ def retry(
     brainycp-exporter queue retry mx1 --recipient "*@example.net" --config F
     brainycp-exporter queue retry mx1 --id 1sAbCd-000001-2X --config F
     """  # noqa: D301
-    config, host = the_host(config_file, name)
-    spec = ActionSpec("retry", chosen.selector)
-    run_errand(config, host, ManualAction(spec, chosen.only, yes, show_all, output_format))
+    _act(name, ActionSpec("retry", chosen.selector), chosen.only, **how)
 
 
 @queue.command("delete")
 @host_argument
 @selector_options(none_is_all=False)
-@yes_option
-@all_option
-@config_option
-@format_option
-def delete(
-    name: str, chosen: Chosen, config_file: Path, output_format: str, *, yes: bool, show_all: bool
-) -> None:
+@_acting
+def delete(name: str, chosen: Chosen, **how: Any) -> None:
     """Delete messages for good; asks first.
 
     Nobody is told: neither the sender nor the recipients.
@@ -166,20 +174,13 @@ def delete(
     brainycp-exporter queue delete mx1 --frozen --older-than 1d --config F
     brainycp-exporter queue delete mx1 --id 1sAbCd-000001-2X --config F
     """  # noqa: D301
-    config, host = the_host(config_file, name)
-    spec = ActionSpec("delete", chosen.selector)
-    run_errand(config, host, ManualAction(spec, chosen.only, yes, show_all, output_format))
+    _act(name, ActionSpec("delete", chosen.selector), chosen.only, **how)
 
 
 @queue.command("purge-frozen")
 @host_argument
-@yes_option
-@all_option
-@config_option
-@format_option
-def purge_frozen(
-    name: str, config_file: Path, output_format: str, *, yes: bool, show_all: bool
-) -> None:
+@_acting
+def purge_frozen(name: str, **how: Any) -> None:
     """Delete all frozen mail for good; asks first.
 
     Whoever sent it. Goes message by message; takes the panel's own operation for all frozen mail
@@ -189,21 +190,14 @@ def purge_frozen(
     \b
     brainycp-exporter queue purge-frozen mx1 --config F
     """  # noqa: D301
-    config, host = the_host(config_file, name)
-    spec = ActionSpec("purge_frozen", Selector(frozen=True))
-    run_errand(config, host, ManualAction(spec, None, yes, show_all, output_format))
+    _act(name, ActionSpec("purge_frozen", Selector(frozen=True)), **how)
 
 
 @queue.command("purge-all")
 @host_argument
 @click.option("--force", is_flag=True, help="Also messages that a delivery holds just now.")
-@yes_option
-@all_option
-@config_option
-@format_option
-def purge_all(
-    name: str, config_file: Path, output_format: str, *, force: bool, yes: bool, show_all: bool
-) -> None:
+@_acting
+def purge_all(name: str, *, force: bool, **how: Any) -> None:
     """Empty the whole queue for good; asks first.
 
     The mail of real senders, what arrives until it is done and what was not understood go, too.
@@ -211,6 +205,4 @@ def purge_all(
     \b
     brainycp-exporter queue purge-all mx1 --config F
     """  # noqa: D301
-    config, host = the_host(config_file, name)
-    spec = ActionSpec("purge_all", EVERYTHING, force)
-    run_errand(config, host, ManualAction(spec, None, yes, show_all, output_format))
+    _act(name, ActionSpec("purge_all", EVERYTHING, force), **how)

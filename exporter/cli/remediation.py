@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
-from exporter.cli.journal import local_time
-from exporter.cli.mail import say
+from exporter.cli.arguments import (
+    config_option,
+    exit_on_config_error,
+    host_argument,
+    load_or_exit,
+    rule_argument,
+    rule_on_host,
+)
 from exporter.cli.manual_action import show_plan
 from exporter.cli.remediation_run import run
 from exporter.cli.remediation_status import status
-from exporter.cli.rules import (
-    from_journal,
-    in_journal,
-    rule_argument,
-    rule_on_host,
-    signature,
-)
 from exporter.cli.session import (
     all_option,
     forget_what_was_typed,
@@ -25,22 +27,18 @@ from exporter.cli.session import (
     who_asks,
     yes_option,
 )
-from exporter.cli.terminal import (
-    config_option,
-    console,
-    exit_on_config_error,
-    host_argument,
-    load_or_exit,
-)
-from exporter.config.document import ConfigError
+from exporter.cli.terminal import console, local_time, say
+from exporter.config.errors import ConfigError
 from exporter.config.files import file_exists
 from exporter.config.loading import journal_path
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import ON_SERVICE, RemediationRule
-from exporter.journal import Entry, Journal, Kind
+from exporter.journal import Actor, Entry, Journal, JournalError, Kind
 from exporter.journal.host_lock import others_have_another_journal
 from exporter.remediation import approvals
 from exporter.remediation.plan import Plan
+
+T = TypeVar("T")
 
 
 @click.group
@@ -237,3 +235,29 @@ def _decide(
         raise click.ClickException(f"Nothing was decided: {error}") from None
     except approvals.NothingAskedError:
         raise _nothing_asked(rule, host.name) from None
+
+
+# --- the journal --------------------------------------------------------------------------------
+
+
+def signature() -> str:
+    """Return the person who asks, as the journal names them."""
+    return f"{Actor.PERSON}:{who_asks()}"
+
+
+def in_journal(path: Path, work: Callable[[Journal], T]) -> T:
+    """Call `work` with the journal open to write; a journal that fails ends the command."""
+    try:
+        with closing(Journal.open(path)) as journal:
+            return work(journal)
+    except JournalError as error:
+        raise click.ClickException(f"Nothing was written down. {error}") from None
+
+
+def from_journal(config: Config, work: Callable[[Journal], T]) -> T:
+    """Call `work` with the journal open to read; none, or one that fails, ends the command."""
+    try:
+        with closing(Journal.open_to_read(config.state.path)) as journal:
+            return work(journal)
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None

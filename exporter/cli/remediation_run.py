@@ -10,8 +10,14 @@ from typing import Any
 
 import click
 
-from exporter.cli.journal import local_time
-from exporter.cli.mail import printable, say
+from exporter.cli.arguments import (
+    config_option,
+    format_option,
+    host_argument,
+    load_or_exit,
+    rule_argument,
+    rule_on_host,
+)
 from exporter.cli.manual_action import (
     block_view,
     failures_view,
@@ -22,7 +28,6 @@ from exporter.cli.manual_action import (
     tell_failures,
     tell_outcome,
 )
-from exporter.cli.rules import rule_argument, rule_on_host
 from exporter.cli.session import (
     INTERRUPTED,
     Progressing,
@@ -35,13 +40,7 @@ from exporter.cli.session import (
     who_asks,
     yes_option,
 )
-from exporter.cli.terminal import (
-    config_option,
-    format_option,
-    host_argument,
-    load_or_exit,
-    print_json,
-)
+from exporter.cli.terminal import local_time, print_json, printable, say
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import WELL, Actor, JournalError

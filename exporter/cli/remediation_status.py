@@ -14,11 +14,16 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from exporter.cli.journal import local_time, zone_note
-from exporter.cli.mail import plural, printable
-from exporter.cli.poll import choose_hosts
-from exporter.cli.rules import rule_on_host, rules_on_hosts, the_rule
-from exporter.cli.terminal import config_option, console, format_option, load_or_exit, print_json
+from exporter.cli.arguments import (
+    choose_hosts,
+    config_option,
+    format_option,
+    load_or_exit,
+    rule_on_host,
+    rules_on_hosts,
+    the_rule,
+)
+from exporter.cli.terminal import console, local_time, plural, print_json, printable, zone_note
 from exporter.config.files import file_exists
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 import uvloop
 
-from exporter.cli.terminal import config_option, exit_on_config_error
-from exporter.config.document import ConfigError
+from exporter.cli.arguments import config_option, exit_on_config_error
+from exporter.config.errors import ConfigError
 from exporter.daemon import Daemon
-from exporter.web.listener import ListenError
+from exporter.web.sockets import ListenError
 
 
 @click.command

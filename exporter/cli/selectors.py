@@ -6,31 +6,20 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import click
 from pydantic import ValidationError
 
-from exporter.config.explain import explain
+from exporter.config.errors import explain
 from exporter.config.selectors import Selector
 from exporter.panel.decode.values import read_id
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 EXAMPLE_ID = "1sAbCd-000001-2X"
 
-_OPTIONS = {
-    "frozen": "--frozen",
-    "bounce": "--bounce",
-    "older_than": "--older-than",
-    "younger_than": "--younger-than",
-    "sender": "--sender",
-    "recipient": "--recipient",
-    "larger_than": "--larger-than",
-    "limit": "--limit",
-    "everything": "--everything",
-}
+_OPTIONS = {key: f"--{key.replace('_', '-')}" for key in Selector.model_fields}
 """The option for each key of a Selector."""
 
 

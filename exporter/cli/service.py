@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 import uvloop
 
+from exporter.cli.arguments import config_option, format_option, host_argument
 from exporter.cli.manual_action import ManualAction, run_errand, the_host
 from exporter.cli.session import session, told
-from exporter.cli.terminal import config_option, format_option, host_argument, print_json
+from exporter.cli.terminal import print_json
 from exporter.remediation.actions import service_state
 from exporter.remediation.work import ActionSpec
 from exporter.snapshot import (
@@ -74,11 +75,7 @@ def on(name: str, which: str, config_file: Path, output_format: str) -> None:
     \b
     brainycp-exporter service on mx1 clamav --config F
     """  # noqa: D301
-    config, host = the_host(config_file, name)
-    manual_action = ManualAction(
-        ActionSpec("service_on", service=which), output_format=output_format
-    )
-    run_errand(config, host, manual_action)
+    _switch(ActionSpec("service_on", service=which), name, config_file, output_format)
 
 
 @service.command("off")
@@ -92,8 +89,9 @@ def off(name: str, which: str, config_file: Path, output_format: str) -> None:
     \b
     brainycp-exporter service off mx1 spamassassin --config F
     """  # noqa: D301
+    _switch(ActionSpec("service_off", service=which), name, config_file, output_format)
+
+
+def _switch(spec: ActionSpec, name: str, config_file: Path, output_format: str) -> None:
     config, host = the_host(config_file, name)
-    manual_action = ManualAction(
-        ActionSpec("service_off", service=which), output_format=output_format
-    )
-    run_errand(config, host, manual_action)
+    run_errand(config, host, ManualAction(spec, output_format=output_format))

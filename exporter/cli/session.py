@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from exporter.alertmanager.client import AlertmanagerClient
-from exporter.cli.mail import printable, say
+from exporter.cli.terminal import printable, say
 from exporter.config.models import Config, HostConfig
 from exporter.humanize import integer
 from exporter.journal import JournalError

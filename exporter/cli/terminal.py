@@ -1,41 +1,80 @@
-"""What every command needs of the terminal."""
+"""The terminal: streams, widths, sentences, tables and JSON, whatever the values hold."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import Any, NoReturn
+import textwrap
+import time
+from typing import Any
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-from exporter.config.document import ConfigError
-from exporter.config.loading import LoadedConfig, load_config
+from exporter.humanize import integer
 
-CONFIG_ERROR = 2
-
-config_option = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="The YAML config; config.example.yaml explains every key.",
-)
-host_argument = click.argument("name", metavar="HOST")
-format_option = click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table for people or JSON for scripts.",
-)
+WIDTH = 80
+"""Columns of what is no terminal, and of a terminal at least."""
 
 
 def console() -> Console:
     """Standard output; colours only on a terminal, 80 columns when it is none."""
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 80)
+
+
+def width_of(out: Console) -> int:
+    """Columns that a table may take."""
+    return max(out.width, WIDTH) if out.is_terminal else WIDTH
+
+
+def say(text: str, out: Console | None = None) -> None:
+    """Print sentences within the width of the terminal; on standard output unless told where."""
+    out = out or console()
+    # A terminal that is narrower than a table would break lines in the middle of words.
+    width = out.width if out.is_terminal else WIDTH
+    for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False):
+        click.echo(printable(line), file=out.file)
+
+
+def printable(text: str) -> str:
+    """The text without what would steer the terminal: anybody may write an address."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 message`, `1,240 messages`."""
+    return f"{integer(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def local_time(at: float) -> str:
+    """Unix time by this machine's clock."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def zone_note() -> str:
+    """Which clock `local_time` goes by."""
+    now = time.localtime()
+    offset = time.strftime("%z", now)
+    return f"Times are local: {now.tm_zone}, {offset[:3]}:{offset[3:]}."
+
+
+def table(*, head: bool = True) -> Table:
+    """A table without lines between its cells."""
+    return Table(box=None, show_header=head, pad_edge=False, header_style="bold")
+
+
+def progress_bar(words: str, total: int) -> Progress:
+    """A bar on standard error that leaves nothing behind; none where that is no terminal."""
+    bar = Progress(
+        *(TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    bar.add_task("", total=total)
+    return bar
 
 
 def print_json(value: Any) -> None:
@@ -52,20 +91,3 @@ def print_json(value: Any) -> None:
 def _escaped(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
-
-
-def load_or_exit(file: Path) -> LoadedConfig:
-    """The config, or every mistake in it on standard error and exit code 2."""
-    try:
-        return load_config(file)
-    except ConfigError as error:
-        exit_on_config_error(error)
-
-
-def exit_on_config_error(error: ConfigError) -> NoReturn:
-    """Print every problem, then end with exit code 2."""
-    for problem in error.problems:
-        click.echo(str(problem), err=True)
-    count = len(error.problems)
-    click.echo(f"{count} {'mistake' if count == 1 else 'mistakes'} in the config.", err=True)
-    raise SystemExit(CONFIG_ERROR)

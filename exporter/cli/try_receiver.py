@@ -11,7 +11,7 @@ import click
 from exporter.alerting.receivers import make_receiver
 from exporter.alertmanager.alert import Alert, Notification
 from exporter.alertmanager.client import AlertmanagerClient
-from exporter.cli.terminal import config_option, load_or_exit
+from exporter.cli.arguments import config_option, load_or_exit
 from exporter.config.alerting import AlertmanagerConfig, ReceiverConfig
 from exporter.http.errors import DeliveryError
 

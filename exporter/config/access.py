@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -99,7 +98,6 @@ def plain_url(value: str) -> str:
     return value
 
 
-@lru_cache(4096)
 def panel_url(url: str) -> str:
     """The URL by which a panel is known, however it was written.
 

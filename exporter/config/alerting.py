@@ -18,13 +18,12 @@ from pydantic import (
 from yarl import URL
 
 from exporter.config.access import BasicAuth, TlsConfig, plain_url
-from exporter.config.base import Duration, Model
+from exporter.config.base import Duration, LabelName, Model
 from exporter.config.conditions import ANY, AlertConditions, Condition
-from exporter.config.fleet import HostSelector
-from exporter.config.labels import LabelName
-from exporter.config.mistakes import Mistake, tell
+from exporter.config.errors import Mistake, raise_mistakes
 from exporter.config.overlap import may_both_hold
 from exporter.config.secrets import EnvName, SecretFile, resolve_secret
+from exporter.config.selectors import HostSelector
 from exporter.config.templates import check_template
 
 Severity = Literal["critical", "warning", "info"]
@@ -206,7 +205,7 @@ class AlertRule(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        tell(type(self).__name__, (*self._mistakes(), *self.mistaken_conditions()))
+        raise_mistakes(type(self).__name__, (*self._mistakes(), *self.mistaken_conditions()))
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:
@@ -260,7 +259,7 @@ class AlertingConfig(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        tell(type(self).__name__, self._mistakes())
+        raise_mistakes(type(self).__name__, self._mistakes())
         return self
 
     @property

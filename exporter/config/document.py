@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 import yaml
 
-from exporter.config.limits import MAX_CONFIG_BYTES, MAX_CONFIG_DEPTH, MAX_CONFIG_VALUES
-from exporter.config.scalars import plain_scalar
+from exporter.config.errors import ConfigError, Path_, Problem, dotted
 
 try:
     from yaml import CSafeLoader as _Loader
 except ImportError:  # PyYAML without libyaml: the same result, ten times slower
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
-Path_ = tuple[str | int, ...]
-"""Where in a document something stands: keys and list positions from the root."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """One mistake in a config, for the person who wrote it. Never holds a secret's value."""
-
-    file: str
-    line: int
-    """Counted from 1; 0 when the mistake has no place."""
-    path: str
-    """Dotted, as `hosts[2].url`; "" for the whole file."""
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
-
-
-class ConfigError(Exception):
-    """A config cannot be used; `problems` holds every mistake found, in file order."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+MAX_CONFIG_DEPTH = 32
+"""Levels of maps and lists; a sentence about a deeper one comes before Python's recursion limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +36,31 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 0)
 
+    @property
+    def folder(self) -> Path:
+        """Where relative paths in it start."""
+        return self.file.absolute().parent
+
+    @property
+    def root(self) -> Mapping[str, object]:
+        """The map that it is; empty when it is none."""
+        return self.data if isinstance(self.data, dict) else {}
+
+    def section(self, name: str) -> Mapping[str, object]:
+        """Return a section as it is written; empty when it is no map."""
+        written = self.root.get(name)
+        return written if isinstance(written, dict) else {}
+
+    def maps(self, section: str, key: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+        """Yield the maps in a list of a section as they are written, each with its position."""
+        values = self.section(section).get(key)
+        for position, value in enumerate(values if isinstance(values, list) else ()):
+            if isinstance(value, dict):
+                yield position, value
+
     def problem(self, path: Path_, message: str) -> Problem:
         """A mistake at `path` of this document."""
         return Problem(str(self.file), self.line_of(path), dotted(path), message)
-
-
-_PLAIN_KEY = re.compile(r"[\w-]{1,80}")
-
-
-def dotted(path: Path_) -> str:
-    """`("hosts", 2, "url")` as `hosts[2].url`; a key that is no plain word is quoted."""
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif _PLAIN_KEY.fullmatch(part):
-            text += f".{part}" if text else part
-        else:
-            text += f"[{part[:80]!r}]"
-    return text
 
 
 def read_document(file: Path) -> Document:
@@ -89,14 +70,10 @@ def read_document(file: Path) -> Document:
         ConfigError: when it cannot be read, is no YAML, or names a key twice.
     """
     try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_CONFIG_BYTES + 1)
+        content = file.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name is not usable"
-        raise ConfigError([Problem(str(file), 0, "", f"cannot be read: {reason}")]) from None
-    if len(content) > MAX_CONFIG_BYTES:
-        message = f"is larger than {MAX_CONFIG_BYTES // 2**20} MiB"
-        raise ConfigError([Problem(str(file), 0, "", message)])
+        raise _error(file, 0, f"cannot be read: {reason}") from None
     return parse_document(content, file)
 
 
@@ -110,26 +87,29 @@ def parse_document(content: bytes, file: Path) -> Document:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Problem(str(file), line, "", "is not UTF-8 text")]) from None
+        raise _error(file, line, "is not UTF-8 text") from None
     control = _NOT_IN_YAML.search(text)
     if control is not None:
         line = text.count("\n", 0, control.start()) + 1
-        message = "is not valid YAML: a control character is not allowed"
-        raise ConfigError([Problem(str(file), line, "", message)])
+        raise _error(file, line, "is not valid YAML: a control character is not allowed")
     builder = _Builder(file, yaml.parse(text, Loader=_Loader))
     try:
         data = builder.document()
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_syntax_problem(file, error)]) from None
+        raise _syntax_error(file, error) from None
     if builder.problems:
         raise ConfigError(builder.problems)
     return Document(file, data, builder.lines)
 
 
+def _error(file: Path, line: int, message: str) -> ConfigError:
+    return ConfigError([Problem(str(file), line, "", message)])
+
+
 _NOT_IN_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _syntax_problem(file: Path, error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_error(file: Path, error: yaml.MarkedYAMLError) -> ConfigError:
     # The words that PyYAML quotes from the file are left out: one may be a secret.
     what = re.sub(r" '[^']*\w[^']*'", "", error.problem or "")
     mark = error.problem_mark or error.context_mark
@@ -140,17 +120,7 @@ def _syntax_problem(file: Path, error: yaml.MarkedYAMLError) -> Problem:
         f"is not valid YAML: {what}{since}; check the indentation (spaces, no tabs) "
         "and put text with special characters in quotes"
     )
-    return Problem(str(file), line, "", message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Anchored:
-    """What an anchor (`&name`) stands for."""
-
-    value: object
-    path: Path_
-    count: int
-    """Values in it, itself and what its own aliases stand for included."""
+    return _error(file, line, message)
 
 
 _MERGE_KEY = "<<"
@@ -175,8 +145,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self._file = str(file)
         self._events = events
-        self._anchors: dict[str, _Anchored] = {}
-        self._count = 0
+        self._anchors: dict[str, object] = {}
 
     def document(self) -> object:
         """The value of the only document; None when there is none."""
@@ -193,40 +162,24 @@ class _Builder:
 
     def _value(self, event: yaml.Event, path: Path_) -> object:
         self.lines.setdefault(path, _line(event))
-        before = self._count
-        self._add(event, 1)
         if len(path) > MAX_CONFIG_DEPTH:
             self._fail(event, "is nested too deeply")
         if isinstance(event, yaml.AliasEvent):
-            anchored = self._anchored(event)
-            self._add(event, anchored.count)
-            return anchored.value
+            if event.anchor not in self._anchors:
+                # Without its name: it may be a password that starts with `*`.
+                self._fail(event, "no such anchor above; put text that starts with * in quotes")
+            return self._anchors[event.anchor]
         value: object
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            self._refuse_tag(event, event.tag)
-            value = self._sequence(path)
         else:
-            assert isinstance(event, yaml.MappingStartEvent)  # noqa: S101 - the last node event
+            assert isinstance(event, yaml.CollectionStartEvent)  # noqa: S101 - no other is left
             self._refuse_tag(event, event.tag)
-            value = self._mapping(path)
+            is_map = isinstance(event, yaml.MappingStartEvent)
+            value = self._mapping(path) if is_map else self._sequence(path)
         if event.anchor:
-            self._anchors[event.anchor] = _Anchored(value, path, self._count - before)
+            self._anchors[event.anchor] = value
         return value
-
-    def _add(self, event: yaml.Event, count: int) -> None:
-        # Aliases cost nothing here, but what reads the values walks each of them: a few
-        # nested ones ("billion laughs") would take for ever.
-        self._count += count
-        if self._count > MAX_CONFIG_VALUES:
-            self._fail(event, f"holds more than {MAX_CONFIG_VALUES} values, aliases resolved")
-
-    def _anchored(self, event: yaml.AliasEvent) -> _Anchored:
-        if event.anchor not in self._anchors:
-            # The name is not told: it may be a password that starts with `*`.
-            self._fail(event, "no such anchor above; put text that starts with * in quotes")
-        return self._anchors[event.anchor]
 
     def _scalar(self, event: yaml.ScalarEvent) -> object:
         if event.tag not in {None, "!", "tag:yaml.org,2002:str"}:
@@ -235,14 +188,12 @@ class _Builder:
         return plain_scalar(event.value) if is_plain else event.value
 
     def _refuse_tag(self, event: yaml.Event, tag: str | None) -> None:
-        if tag is not None:  # not told: it may be a password that starts with `!`
+        if tag is not None:  # which is not shown: it may be a password that starts with `!`
             self._fail(event, "tags are not supported; put text that starts with ! in quotes")
 
     def _sequence(self, path: Path_) -> list[object]:
         result: list[object] = []
-        for event in self._events:
-            if isinstance(event, yaml.SequenceEndEvent):
-                break
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             result.append(self._value(event, (*path, len(result))))
         return result
 
@@ -250,9 +201,7 @@ class _Builder:
         own: dict[str, object] = {}
         first_lines: dict[str, int] = {}
         merged: dict[str, object] = {}
-        for event in self._events:
-            if isinstance(event, yaml.MappingEndEvent):
-                break
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key, is_merge = self._key(event)
             line = _line(event)
             at = (*path, key)
@@ -286,5 +235,34 @@ class _Builder:
         return result
 
     def _fail(self, event: yaml.Event, message: str) -> NoReturn:
-        line = _line(event)
-        raise ConfigError([*self.problems, Problem(self._file, line, "", message)])
+        raise ConfigError([*self.problems, Problem(self._file, _line(event), "", message)])
+
+
+# --- scalars ------------------------------------------------------------------------------------
+
+
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT = re.compile(
+    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+
+
+def plain_scalar(text: str) -> bool | int | float | str | None:
+    """The value of an unquoted scalar.
+
+    As editors and most tools read it today, not as YAML 1.1 did: `no` and `on` are text, and
+    so are dates and times of day. Hexadecimal and octal numbers are text too: no key of the
+    config takes one, while a password may look like one.
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.config.document import Document, Path_, Problem
-from exporter.config.explain import validated
+from exporter.config.document import Document
+from exporter.config.errors import Path_, Problem, validated
 from exporter.config.models import HostConfig
 
 
@@ -72,10 +72,9 @@ def merged(defaults: Mapping[str, object], own: Mapping[str, object]) -> dict[st
     return result
 
 
-def read_defaults(document: Document, base_dir: Path, problems: list[Problem]) -> HostDefaults:
-    """`host_defaults` of the main file, each of its keys checked, used by a host or not."""
-    given = document.data.get("host_defaults") if isinstance(document.data, dict) else None
-    values: Mapping[str, object] = given if isinstance(given, dict) else {}
+def read_defaults(document: Document, problems: list[Problem]) -> HostDefaults:
+    """Return `host_defaults` of the main file; checks each of its keys, used by a host or not."""
+    values = document.section("host_defaults")
     for key in ("name", "url"):
         if key in values:
             place = ("host_defaults", key)
@@ -89,9 +88,9 @@ def read_defaults(document: Document, base_dir: Path, problems: list[Problem]) -
     validated(
         HostConfig,
         merged(sample, values),
-        base_dir=base_dir,
-        place=lambda loc: (document, ("host_defaults", *loc)),
-        problems=problems,
+        document.folder,
+        lambda loc, words: document.problem(("host_defaults", *loc), words),
+        problems,
     )
     return HostDefaults(document, values)
 
@@ -120,9 +119,7 @@ def validate_hosts(
     hosts: list[tuple[HostEntry, HostConfig]] = []
     first_of_name: dict[str, Problem] = {}
     for entry in entries:
-        host = validated(
-            HostConfig, entry.complete, base_dir=base_dir, place=entry.place, problems=problems
-        )
+        host = validated(HostConfig, entry.complete, base_dir, entry.problem, problems)
         name = entry.values.get("name")
         if isinstance(name, str):
             first = first_of_name.setdefault(name, entry.problem(("name",), ""))

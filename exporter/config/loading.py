@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from exporter.config.across import maps_in, problems_across, section
-from exporter.config.advice import advise
-from exporter.config.alerting import AlertRule, AppriseConfig, mistaken_rules
-from exporter.config.document import ConfigError, Document, Problem, read_document
-from exporter.config.explain import M, validated
+from exporter.config.alerting import AlertRule, AppriseConfig, alertmanager_name, mistaken_rules
+from exporter.config.document import Document, read_document
+from exporter.config.errors import ConfigError, M, Path_, Problem, validated
 from exporter.config.hosts import HostEntry, host_entries, read_defaults, validate_hosts
 from exporter.config.models import Config, StateConfig, WebConfig
+from exporter.config.warnings import find_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,88 +38,83 @@ def load_config(file: Path) -> LoadedConfig:
     main = read_document(file)
     if not isinstance(main.data, dict):
         raise ConfigError([main.problem((), "must be a map that holds at least `hosts`")])
-    base_dir = file.absolute().parent
-    problems = list(problems_across(main))
-    root = {key: value for key, value in main.data.items() if key != "hosts"}
-    config = validated(
-        Config, root, base_dir=base_dir, place=lambda loc: (main, loc), problems=problems
-    )
+    problems = list(_mistakes_across(main))
+    root = {key: value for key, value in main.root.items() if key != "hosts"}
+    config = validated(Config, root, main.folder, main.problem, problems)
     if config is None:
-        problems += _among_sound_alert_rules(main)
-    patterns = _texts(root.get("hosts_files"))
-    files = matching_files(patterns, base_dir)
-    entries = _all_entries(main, files, base_dir, problems)
-    hosts = validate_hosts(entries, base_dir, problems)
+        problems += _mistakes_among_valid_alert_rules(main)
+    globs = root.get("hosts_files")
+    patterns = [p for p in globs if isinstance(p, str)] if isinstance(globs, list) else []
+    files = matching_files(patterns, main.folder)
+    entries = _all_entries(main, files, problems)
+    hosts = validate_hosts(entries, main.folder, problems)
     if not entries and not problems and not patterns:
         problems.append(main.problem((), "no hosts: give `hosts`, `hosts_files` or both"))
     if problems or config is None:
         raise ConfigError(problems)
     complete = {"hosts": tuple(host for _, host in hosts), "host_defaults": {}}
     config = config.model_copy(update=complete)
-    warnings = (*_unmatched(patterns, base_dir, main), *advise(config, main, hosts))
+    warnings = (*_unmatched(patterns, main), *find_warnings(config, main, hosts))
     return LoadedConfig(config, file, warnings, files)
 
 
 def journal_path(file: Path) -> Path:
-    """Where a config keeps its journal, whatever else is wrong in it.
+    """Return where a config keeps its journal, whatever else is wrong in it.
 
     Raises:
-        ConfigError: not even that can be read.
+        ConfigError: `state` or the whole file cannot be used.
     """
     main = read_document(file)
     problems: list[Problem] = []
     state = validated(
         StateConfig,
-        section(main, "state"),
-        base_dir=file.absolute().parent,
-        place=lambda loc: (main, ("state", *loc)),
-        problems=problems,
+        main.section("state"),
+        main.folder,
+        lambda loc, words: main.problem(("state", *loc), words),
+        problems,
     )
     if state is None:
         raise ConfigError(problems)
     return state.path
 
 
-def sound_parts(file: Path) -> tuple[dict[int, AppriseConfig], Path | None]:
-    """What is to be looked at beyond its keys in a config that has mistakes elsewhere.
+def valid_parts(file: Path) -> tuple[dict[int, AppriseConfig], Path | None]:
+    """Return what can be checked beyond its keys in a config that has mistakes elsewhere.
 
-    The Apprise receivers that are right, by their positions, and the web config file.
+    The valid Apprise receivers, by their positions, and the web config file.
     """
     try:
         main = read_document(file)
     except ConfigError:
         return {}, None
-    receivers = _sound_entries(main, AppriseConfig, "apprise")
-    web = _sound(main, WebConfig, {"config_file": section(main, "web").get("config_file")})
+    receivers = _valid_entries(main, AppriseConfig, "apprise")
+    web = _valid(main, WebConfig, {"config_file": main.section("web").get("config_file")})
     return receivers, web.config_file if web is not None else None
 
 
-def _among_sound_alert_rules(main: Document) -> Iterator[Problem]:
-    """What the section `alerting` could not tell, since something else is wrong in it."""
-    builtin = section(main, "alerting").get("builtin_rules") is not False
-    rules = _sound_entries(main, AlertRule, "rules")
+def _mistakes_among_valid_alert_rules(main: Document) -> Iterator[Problem]:
+    """What the model of `alerting` does not reach when something else in it is wrong."""
+    builtin = main.section("alerting").get("builtin_rules") is not False
+    rules = _valid_entries(main, AlertRule, "rules")
     for path, words in mistaken_rules(rules, builtin_rules=builtin):
         yield main.problem(("alerting", *path), words)
 
 
-def _sound_entries(main: Document, model: type[M], key: str) -> dict[int, M]:
-    """The entries of a list of the section `alerting` that are right, by their positions."""
-    told = ((at, _sound(main, model, raw)) for at, raw in maps_in(main, "alerting", key))
-    return {position: entry for position, entry in told if entry is not None}
+def _valid_entries(main: Document, model: type[M], key: str) -> dict[int, M]:
+    """The valid entries of a list of the section `alerting`, by their positions."""
+    found = ((at, _valid(main, model, raw)) for at, raw in main.maps("alerting", key))
+    return {position: entry for position, entry in found if entry is not None}
 
 
-def _sound(main: Document, model: type[M], raw: Mapping[str, object]) -> M | None:
-    """A part of the config, or None when it is not right."""
-    base_dir = main.file.absolute().parent
-    return validated(model, raw, base_dir=base_dir, place=lambda loc: (main, loc), problems=[])
+def _valid(main: Document, model: type[M], raw: Mapping[str, object]) -> M | None:
+    return validated(model, raw, main.folder, main.problem, [])
 
 
-def _texts(values: object) -> list[str]:
-    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+# --- hosts files --------------------------------------------------------------------------------
 
 
 def matching_files(patterns: Iterable[str], base_dir: Path) -> tuple[Path, ...]:
-    """The files that globs match now, sorted; relative globs start from `base_dir`.
+    """Return the files that globs match now, sorted; relative globs start from `base_dir`.
 
     As in a shell, `*` matches no hidden file: an editor's backups are not hosts files.
     """
@@ -133,22 +129,19 @@ def _may_be_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
-        return True  # reading it will tell what is the matter
+        return True  # reading it gives the error
 
 
-def _unmatched(patterns: Sequence[str], base_dir: Path, main: Document) -> Iterator[Problem]:
+def _unmatched(patterns: Sequence[str], main: Document) -> Iterator[Problem]:
     for position, pattern in enumerate(patterns):
-        if not matching_files([pattern], base_dir):
+        if not matching_files([pattern], main.folder):
             yield main.problem(("hosts_files", position), "matches no file yet")
 
 
-def _all_entries(
-    main: Document, files: Sequence[Path], base_dir: Path, problems: list[Problem]
-) -> list[HostEntry]:
+def _all_entries(main: Document, files: Sequence[Path], problems: list[Problem]) -> list[HostEntry]:
     """The hosts of the main file, then those of each hosts file."""
-    defaults = read_defaults(main, base_dir, problems)
-    own = main.data.get("hosts") if isinstance(main.data, dict) else None
-    entries = list(host_entries(main, ("hosts",), own, defaults, problems))
+    defaults = read_defaults(main, problems)
+    entries = list(host_entries(main, ("hosts",), main.root.get("hosts"), defaults, problems))
     for file in files:
         if file.resolve() == main.file.resolve():
             message = "matches this file itself: keep the hosts files in a folder of their own"
@@ -161,3 +154,52 @@ def _all_entries(
         else:
             entries += host_entries(document, (), document.data, defaults, problems)
     return entries
+
+
+# --- mistakes across the entries of a section ---------------------------------------------------
+# Looked for in what is written: a model reports them only once each entry is valid, so that
+# whoever has mended those would find new ones.
+
+
+def _mistakes_across(main: Document) -> Iterator[Problem]:
+    """Names given twice, and what a section needs beside its entries."""
+    if main.section("alerting").get("apprise") and find_spec("apprise") is None:
+        words = "needs the extra: pip install 'brainycp-exporter[apprise]'"
+        yield main.problem(("alerting", "apprise"), words)
+    receivers = (
+        (("alerting", key, position), f"{key}[{position}]", _receiver_name(key, entry))
+        for key in ("alertmanagers", "webhooks", "apprise")
+        for position, entry in main.maps("alerting", key)
+    )
+    yield from _names_twice(main, receivers, "has the same name as {}: give it another")
+    for section in ("alerting", "remediation"):
+        rules = (
+            ((section, "rules", position), f"rules[{position}]", entry.get("name"))
+            for position, entry in main.maps(section, "rules")
+        )
+        yield from _names_twice(main, rules, "is already the name of {}")
+    remediation = main.section("remediation")
+    if remediation.get("rules") and remediation.get("mode") is None:
+        words = "is missing: where there are rules it must be off, dry_run or enforce"
+        yield main.problem(("remediation", "mode"), words)
+
+
+def _names_twice(
+    main: Document, entries: Iterable[tuple[Path_, str, object]], words: str
+) -> Iterator[Problem]:
+    """Entries, each with its place, the place in words and its name, that repeat a name."""
+    first_of: dict[str, str] = {}
+    for path, here, name in entries:
+        if isinstance(name, str) and (first := first_of.setdefault(name, here)) != here:
+            yield main.problem((*path, "name"), words.format(first))
+
+
+def _receiver_name(key: str, entry: Mapping[str, object]) -> str | None:
+    """The name of a receiver; None when it is unknown."""
+    name, url = entry.get("name"), entry.get("url")
+    if isinstance(name, str):
+        return name or None
+    if key == "alertmanagers" and name is None and isinstance(url, str):
+        with suppress(ValueError):
+            return alertmanager_name(url)
+    return None

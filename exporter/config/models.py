@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
-    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -26,12 +25,11 @@ from yarl import URL
 
 from exporter.config.access import BasicAuth, Credentials, TlsConfig, panel_url, plain_url
 from exporter.config.alerting import AlertingConfig
-from exporter.config.base import Count, Duration, Model, Size
-from exporter.config.labels import LabelName
-from exporter.config.mistakes import Mistake, tell
+from exporter.config.base import Count, Duration, LabelName, Model, Size, TimeZone
+from exporter.config.errors import Mistake, raise_mistakes
 from exporter.config.panel_api import API_PATH, Dialect, Language
 from exporter.config.remediation import RemediationConfig
-from exporter.config.secrets import absolute
+from exporter.config.secrets import LocalPath
 from exporter.snapshot import COLLECTORS, PanelId
 
 
@@ -165,7 +163,7 @@ class HostConfig(Credentials):
     """What is asked of this panel."""
     fields: Fields = Field(default_factory=Fields)
     """Which name or position in a row of list_msg is what, when its shape is not recognised."""
-    time_zone: str | None = None
+    time_zone: TimeZone | None = None
     """IANA name of the panel's time zone; without it dates that name no zone are not used."""
     labels: Mapping[LabelName, str] = Field(default_factory=dict)
     """Shown in brainycp_host_info, in /sd and on alerts."""
@@ -199,25 +197,15 @@ class HostConfig(Credentials):
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
         mistakes = mistaken_fields(self.fields)
-        tell(type(self).__name__, ((("fields", *at), words) for at, words in mistakes))
+        raise_mistakes(type(self).__name__, ((("fields", *at), words) for at, words in mistakes))
         return self
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                ZoneInfo(value)
-            except (ZoneInfoNotFoundError, ValueError, OSError):
-                raise ValueError("is not an IANA time zone, as Europe/Moscow") from None
-        return value
 
     @property
     def address(self) -> URL:
         """The API's URL."""
         return URL(self.url)
 
-    @property
+    @cached_property
     def panel(self) -> PanelId:
         """Which panel this is, whatever it is called."""
         return PanelId(panel_url(self.url), self.tls.fingerprint_sha256 or "")
@@ -329,13 +317,8 @@ class WebConfig(Model):
     """Whether the pages show mail addresses without what stands before the @."""
     external_url: str | None = Field(None, json_schema_extra={"pattern": "^https?://"})
     """Where people reach the status page, for the links in notifications and a proxy's name."""
-    config_file: Path | None = None
+    config_file: LocalPath | None = None
     """Prometheus exporter-toolkit web config: TLS and basic auth; relative to this file."""
-
-    @field_validator("config_file")
-    @classmethod
-    def _from_config(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return None if value is None else absolute(value, info)
 
     @field_validator("external_url")
     @classmethod
@@ -346,13 +329,8 @@ class WebConfig(Model):
 class StateConfig(Model):
     """Where what outlives a restart is kept."""
 
-    path: Path = Field(Path("brainycp-exporter.db"), validate_default=True)
+    path: LocalPath = Field(Path("brainycp-exporter.db"), validate_default=True)
     """SQLite file with the journal and the alerts' states; relative to the config file."""
-
-    @field_validator("path")
-    @classmethod
-    def _from_config(cls, value: Path, info: ValidationInfo) -> Path:
-        return absolute(value, info)
 
 
 class LogConfig(Model):
@@ -390,7 +368,7 @@ class Config(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        tell(type(self).__name__, self._mistakes())
+        raise_mistakes(type(self).__name__, self._mistakes())
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
-    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -18,10 +16,9 @@ from pydantic import (
 
 from exporter.config.base import Count, Duration, Model
 from exporter.config.conditions import Conditions
-from exporter.config.fleet import HostSelector
-from exporter.config.mistakes import Mistake, tell
-from exporter.config.secrets import absolute
-from exporter.config.selectors import Selector
+from exporter.config.errors import Mistake, raise_mistakes
+from exporter.config.secrets import LocalPath
+from exporter.config.selectors import HostSelector, Selector
 from exporter.config.windows import Window
 from exporter.snapshot import SERVICES
 
@@ -130,7 +127,7 @@ class RemediationRule(Model):
 
     @model_validator(mode="after")
     def _fits_its_action(self) -> Self:
-        tell(type(self).__name__, self._mistakes())
+        raise_mistakes(type(self).__name__, self._mistakes())
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:
@@ -178,7 +175,7 @@ class RemediationConfig(Model):
 
     mode: Mode | None = None
     """off, dry_run (everything but the act) or enforce; required where there are rules."""
-    pause_file: Path | None = None
+    pause_file: LocalPath | None = None
     """While this file exists no rule acts; relative to the config file."""
     journal_keep: Duration = Field(90 * 86400.0, json_schema_extra={"default": "90d"})
     """How long the journal's entries are kept."""
@@ -189,14 +186,9 @@ class RemediationConfig(Model):
     rules: tuple[RemediationRule, ...] = ()
     """The rules, in the order in which they are looked at."""
 
-    @field_validator("pause_file")
-    @classmethod
-    def _from_config(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        return None if value is None else absolute(value, info)
-
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        tell(type(self).__name__, self._mistakes())
+        raise_mistakes(type(self).__name__, self._mistakes())
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from exporter.config.base import Model
-from exporter.config.document import ConfigError, Path_, parse_document
-from exporter.config.limits import MAX_CONFIG_BYTES
+from exporter.config.document import parse_document
+from exporter.config.errors import ConfigError, Path_
 from exporter.config.loading import LoadedConfig, load_config
 
 Fields = Mapping[str, object]
@@ -76,7 +76,7 @@ def _read(file: Path) -> tuple[bytes, os.stat_result]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise RewriteError(f"{file}: it is no plain file")
-        return stream.read(MAX_CONFIG_BYTES + 1), status
+        return stream.read(), status
 
 
 # --- the text -----------------------------------------------------------------------------------
@@ -124,17 +124,20 @@ def _expected(data: Any, path: Path_, inherited: Fields, new: Fields) -> Any:
 
 def _spliced(text: str, path: Path_, inherited: Fields, new: Fields) -> str:
     host = _node(text, path)
-    pairs = {key.value: (key, value) for key, value in host.value}
-    if "fields" in pairs:
-        at, what = _into_fields(text, pairs["fields"][1], inherited, new)
-    elif host.flow_style:
-        at, what = _after_last(host), f", fields: {_flow({**inherited, **new})}"
-    else:
-        at, what = _after_line(text, host), f"fields: {_flow({**inherited, **new})}"
-        what = _own_line(text, host, what)
-    if at is None:
-        raise RewriteError("there is no place for it in how the host is written: do it by hand")
-    return text[: at[0]] + what + text[at[1] :]
+    fields: yaml.Node | None = next((v for key, v in host.value if key.value == "fields"), None)
+    if fields is None:
+        pair = f"fields: {_flow({**inherited, **new})}"
+        return _inside(text, host, pair) if host.flow_style else _below(text, host, [pair])
+    if isinstance(fields, yaml.MappingNode) and fields.value:
+        pairs = [f"{_scalar(name)}: {_scalar(key)}" for name, key in new.items()]
+        if fields.flow_style:
+            return _inside(text, fields, ", ".join(pairs))
+        return _below(text, fields, pairs)
+    # `fields:` without a value, which is as good as none, or {}: nothing is lost.
+    start, end = fields.start_mark.index, fields.end_mark.index
+    blank = "" if start and text[start - 1].isspace() else " "
+    given = new if isinstance(fields, yaml.MappingNode) else {**inherited, **new}
+    return f"{text[:start]}{blank}{_flow(given)}{text[end:]}"
 
 
 def _node(text: str, path: Path_) -> yaml.MappingNode:
@@ -149,52 +152,29 @@ def _node(text: str, path: Path_) -> yaml.MappingNode:
     return node
 
 
-_Span = tuple[int, int] | None
-"""Which characters are replaced; None where there is no place."""
-
-
-def _into_fields(text: str, fields: yaml.Node, inherited: Fields, new: Fields) -> tuple[_Span, str]:
-    if not isinstance(fields, yaml.MappingNode) or not fields.value:
-        # `fields:` without a value, or {}: nothing is lost.
-        start, end = fields.start_mark.index, fields.end_mark.index
-        blank = "" if start and text[start - 1].isspace() else " "
-        given = isinstance(fields, yaml.MappingNode)
-        return (start, end), blank + _flow(dict(new) if given else {**inherited, **new})
-    if fields.flow_style:
-        return _after_last(fields), ", " + _flow(new)[1:-1]
-    lines = [f"{_scalar(name)}: {_scalar(key)}" for name, key in new.items()]
-    return _after_line(text, fields), "".join(_own_line(text, fields, line) for line in lines)
-
-
-def _after_last(mapping: yaml.MappingNode) -> _Span:
-    """Right behind the last value of a mapping in braces."""
-    if not mapping.value:
-        return None
+def _inside(text: str, mapping: yaml.MappingNode, pairs: str) -> str:
+    """The text with pairs right behind the last value of a mapping in braces."""
     end = mapping.value[-1][1].end_mark.index
-    return end, end
+    return f"{text[:end]}, {pairs}{text[end:]}"
 
 
-def _after_line(text: str, mapping: yaml.MappingNode) -> _Span:
-    """Behind the line of one of a mapping's own keys whose value ends in it."""
+def _below(text: str, mapping: yaml.MappingNode, pairs: Sequence[str]) -> str:
+    """The text with lines among a mapping's own, behind a key whose value ends in its line.
+
+    Raises:
+        RewriteError: there is no such key.
+    """
     of_choice = {"url": 0, "name": 1, "frozen": 0}
-    pairs = sorted(mapping.value, key=lambda pair: of_choice.get(pair[0].value, 2))
-    for key, value in pairs:
+    for key, value in sorted(mapping.value, key=lambda pair: of_choice.get(pair[0].value, 2)):
         plain = isinstance(value, yaml.ScalarNode) and value.style not in {"|", ">"}
         if not plain or key.start_mark.line != value.end_mark.line:
             continue
-        found = text.find("\n", value.end_mark.index)
-        end = len(text) if found < 0 else found + 1
-        return end, end
-    return None
-
-
-def _own_line(text: str, mapping: yaml.MappingNode, what: str) -> str:
-    """A line of its own among a mapping's keys."""
-    ending = "\r\n" if "\r\n" in text else "\n"
-    column = mapping.value[0][0].start_mark.column
-    span = _after_line(text, mapping)
-    begun = "" if span is None or span[0] == 0 or text[span[0] - 1] == "\n" else ending
-    return f"{begun}{' ' * column}{what}{ending}"
+        end = text.find("\n", value.end_mark.index) + 1
+        ending = "\r\n" if "\r\n" in text else "\n"
+        before, after = (text[:end], text[end:]) if end else (text + ending, "")
+        indent = " " * mapping.value[0][0].start_mark.column
+        return before + "".join(f"{indent}{pair}{ending}" for pair in pairs) + after
+    raise RewriteError("there is no place for it in how the host is written: do it by hand")
 
 
 def _flow(fields: Mapping[str, object]) -> str:

@@ -11,8 +11,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr, ValidationInfo, WithJsonSchema
 
-from exporter.config.limits import MAX_CA_BYTES, MAX_SECRET_BYTES
-
 
 def absolute(path: Path, info: ValidationInfo) -> Path:
     """`path` as seen from the folder of the config file, which the context names.
@@ -26,6 +24,10 @@ def absolute(path: Path, info: ValidationInfo) -> Path:
         return Path(base_dir, path.expanduser())
     except RuntimeError:
         raise ValueError("starts with ~, but that user has no home folder") from None
+
+
+LocalPath = Annotated[Path, AfterValidator(absolute)]
+"""A path that is relative to the config file; whether anything is there is not looked at."""
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
@@ -45,19 +47,15 @@ def _unreadable(error: OSError) -> ValueError:
     return ValueError(f"the file cannot be read: {error.strerror}")
 
 
-def _read(path: Path, limit: int) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(limit + 1)
+        return path.read_bytes()
     except OSError as error:
         raise _unreadable(error) from None
-    if len(content) > limit:
-        raise ValueError(f"the file is larger than {limit // 2**10} KiB")
-    return content
 
 
 def _secret_in(file: Path) -> SecretStr:
-    content = _read(file, MAX_SECRET_BYTES)
+    content = _read(file)
     try:
         # Editors end files with a newline that is not part of the password.
         text = content.decode().rstrip("\r\n")
@@ -82,7 +80,7 @@ SecretFile = Annotated[Path, AfterValidator(_secret_file), WithJsonSchema({"type
 
 def _ca_file(path: Path, info: ValidationInfo) -> Path:
     file = _existing(path, info)
-    if b"-----BEGIN CERTIFICATE-----" not in _read(file, MAX_CA_BYTES):
+    if b"-----BEGIN CERTIFICATE-----" not in _read(file):
         raise ValueError("the file holds no certificate in PEM form")
     return file
 

@@ -1,13 +1,31 @@
-"""Which messages of a queue are meant, in rules and on the command line."""
+"""Which hosts a rule is for, and which messages of a queue a rule or a command is about."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from exporter.config.base import Count, Duration, Model, Size
+
+
+class HostSelector(Model):
+    """Which hosts a rule is for: a name must match one of the patterns, a label must be equal."""
+
+    names: tuple[str, ...] = ()
+    """Patterns of host names, as mx*; none: every name."""
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    """Labels that the host must have with these values."""
+
+    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Return whether a host of this name and these labels is meant."""
+        return any(fnmatchcase(name, pattern) for pattern in self.names or ("*",)) and all(
+            labels.get(key) == value for key, value in self.labels.items()
+        )
+
 
 _EVERYTHING = re.compile(r"[*?@.]+")
 """A pattern that no address, or hardly one, fails to match."""

@@ -7,7 +7,7 @@ from functools import cache
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 
-from exporter.config.mistakes import did_you_mean
+from exporter.config.errors import did_you_mean
 from exporter.config.template_limits import LONGEST, Environment, not_let_in
 from exporter.config.template_words import failure_in_words, syntax_in_words
 

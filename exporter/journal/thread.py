@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from exporter.journal.file import lock_file
+from exporter.journal.file import JournalError, lock_file
 from exporter.journal.host_lock import LockFileError, announce
-from exporter.journal.store import Journal, JournalError
+from exporter.journal.store import Journal
 
 T = TypeVar("T")
 

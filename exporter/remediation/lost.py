@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.config.fleet import concerns
 from exporter.config.models import Config
 from exporter.humanize import duration
 from exporter.journal import Entry, Journal, RuleFacts
@@ -67,7 +66,7 @@ def _why_lost(config: Config, entry: Entry) -> str:
     hosts = [h for h in config.hosts if (h.panel.url == url if url else h.name == entry.host)]
     if not hosts:
         return f"no host of the config {f'has the url {url}' if url else f'is {entry.host}'}"
-    if not any(concerns(rule.hosts, host.name, host.labels) for host in hosts):
+    if not any(rule.hosts.matches(host.name, host.labels) for host in hosts):
         return f"{entry.rule} is not for {hosts[0].name} by its `hosts`"
     return ""
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from exporter.conditions import HoldTimer, Measurements, readings
-from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.remediation.guards import Block
@@ -148,7 +147,7 @@ def follow_config(
         longest = config.poll.stale_after * known.interval
         states: dict[str, RuleState] = {}
         for rule in config.remediation.rules:
-            if not concerns(rule.hosts, host.name, host.labels):
+            if not rule.hosts.matches(host.name, host.labels):
                 continue
             state = known.rules.get(rule.name) if rule in old_rules else None
             if state is None:

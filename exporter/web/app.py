@@ -11,16 +11,16 @@ from aiohttp import web
 
 from exporter.alerting.service import AlertingService
 from exporter.alerting.view import alerts_view, receivers_view
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.config.panel_api import API_PATH
 from exporter.fleet.store import Store
 from exporter.fleet.view import host_view
 from exporter.metrics.page import MetricsPage
 from exporter.snapshot import HostGoneError, HostSnapshot
-from exporter.web.listener import ListenError
 from exporter.web.pages.routes import Pages
 from exporter.web.remediation import RemediationRoutes
 from exporter.web.responses import accepts_gzip, json_answer, text_answer
+from exporter.web.sockets import ListenError
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

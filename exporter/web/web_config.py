@@ -24,9 +24,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
 from exporter.config.base import Model
-from exporter.config.document import ConfigError, Document, Path_, Problem, read_document
-from exporter.config.explain import validated
-from exporter.config.mistakes import did_you_mean
+from exporter.config.document import Document, read_document
+from exporter.config.errors import ConfigError, Path_, Problem, did_you_mean, validated
 from exporter.config.secrets import absolute
 from exporter.config.units import parse_duration
 from exporter.web.passwords import hash_cost
@@ -68,9 +67,7 @@ def load_web_config(file: Path) -> WebSettings:
         raise ConfigError([document.problem((), "must be a map of the exporter-toolkit's keys")])
     problems: list[Problem] = []
     base_dir = file.absolute().parent
-    config = validated(
-        WebFile, raw, base_dir=base_dir, place=lambda loc: (document, loc), problems=problems
-    )
+    config = validated(WebFile, raw, base_dir, document.problem, problems)
     if config is not None:
         problems += [document.problem(path, message) for path, message in contradictions(config)]
     if config is None or problems:

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.cli import main
-from exporter.cli.journal import local_time
 from exporter.cli.session import who_asks
+from exporter.cli.terminal import local_time
 from exporter.config.panel_api import API_PATH
 from exporter.journal import Entry, Journal, Kind, Outcome
 from exporter.journal.host_lock import HostLocks

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from exporter.cli.mail import say, width_of
-from exporter.cli.terminal import print_json
+from exporter.cli.terminal import print_json, say, width_of
 from tests.cli.shell import command
 
 

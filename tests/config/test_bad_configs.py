@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.config.loading import load_config
 
 BAD = Path(__file__).parent / "bad"

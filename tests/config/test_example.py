@@ -19,7 +19,6 @@ from exporter.config.access import BasicAuth, TlsConfig
 from exporter.config.alerting import AlertingConfig, HttpReceiver
 from exporter.config.builtin_alerts import BUILTIN
 from exporter.config.document import parse_document
-from exporter.config.fleet import concerns
 from exporter.config.loading import load_config
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import Action, RemediationConfig, RemediationRule
@@ -259,8 +258,8 @@ def test_the_rules_of_the_example_say_what_their_comments_say(
     first = remediation.rules[0]
     assert (first.action, first.hold, first.selector.limit) == ("purge_frozen", 600, 1000)
     labels = everything["hosts"][0]["labels"]
-    assert concerns(first.hosts, "mx1", labels)
-    assert not concerns(first.hosts, "web1", labels)
+    assert first.hosts.matches("mx1", labels)
+    assert not first.hosts.matches("web1", labels)
     assert {rule.action for rule in remediation.rules} == set(get_args(Action)) - {"service_off"}
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from exporter.config.access import plain_url
 from exporter.config.conditions import parse_condition
-from exporter.config.document import parse_document
+from exporter.config.document import parse_document, plain_scalar
 from exporter.config.models import split_address
-from exporter.config.scalars import plain_scalar
 from exporter.config.units import parse_duration, parse_size
 from exporter.web.passwords import hash_cost
 

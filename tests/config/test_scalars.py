@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.document import parse_document
-from exporter.config.scalars import plain_scalar
+from exporter.config.document import parse_document, plain_scalar
 from tests.config.test_document import FILE
 
 

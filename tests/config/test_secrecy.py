@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exporter.config import document
-from exporter.config.document import ConfigError, Path_
+from exporter.config.errors import ConfigError, Path_
 from exporter.config.loading import load_config
 
 CANARY = "Canary7Secret"

@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.document import ConfigError, parse_document
+from exporter.config.document import parse_document
+from exporter.config.errors import ConfigError
 from exporter.config.loading import load_config
 from exporter.web.passwords import hash_password
 from exporter.web.web_config import load_web_config

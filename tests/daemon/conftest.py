@@ -15,9 +15,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.daemon import Daemon
-from exporter.web.listener import ListenError
+from exporter.web.sockets import ListenError
 
 Labels = frozenset[tuple[str, str]]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions
 from exporter.standin.services import MemoryServices
 from exporter.standin.traffic import BUSY, CALM, EMPTY, STORM
-from exporter.web.listener import ListenError
+from exporter.web.sockets import ListenError
 from tests.daemon.conftest import StartDaemon, eventually, host, write_config
 from tests.fixtures.standin import ServePanel
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.journal import Actor, Entry, Journal, Kind, Outcome
@@ -405,7 +404,7 @@ class Watcher:
     def _concerned(self, host: str) -> list[str]:
         """The rules that are for a host by the config in force."""
         labels = self._hosts[host].labels
-        return [r.name for r in self._config.rules if concerns(r.hosts, host, labels)]
+        return [r.name for r in self._config.rules if r.hosts.matches(host, labels)]
 
     def _sample(self) -> Sample:
         keys = {(host, rule) for host in self._hosts for rule in self._concerned(host)}
@@ -437,7 +436,7 @@ class Watcher:
             host is not None
             and rule is not None
             and host.panel == entry.panel
-            and concerns(rule.hosts, host.name, host.labels)
+            and rule.hosts.matches(host.name, host.labels)
             and config.remediation.mode == entry.mode
         )
 

@@ -14,7 +14,8 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from exporter.web import connections, listener
-from exporter.web.listener import ListenError, Listeners
+from exporter.web.listener import Listeners
+from exporter.web.sockets import ListenError
 from exporter.web.web_config import WebSettings, load_web_config
 from tests.daemon.conftest import eventually
 from tests.web.clients import Client, get

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config.document import ConfigError
+from exporter.config.errors import ConfigError
 from exporter.web.passwords import hash_password
 from exporter.web.rate_limit import RateLimit
 from exporter.web.web_config import WebSettings, load_web_config

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from pydantic import ValidationError
 
-from exporter.config.explain import explain
+from exporter.config.errors import explain
 from exporter.config.selectors import Selector
 from exporter.remediation.listing import Listing
 from exporter.remediation.selection import select

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 import click
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-from exporter.cli.terminal import console
+from exporter.cli.terminal import plural, printable, width_of
 from exporter.humanize import duration, integer, size
 from exporter.snapshot import Message
 
 SHOWN = 20
 """Messages of a plan that are shown unless all are asked for."""
-
-WIDTH = 80
-"""Columns of what is no terminal, and of a terminal at least."""
 
 _HEAD = ("ID", "AGE", "SIZE", "F", "SENDER", "RECIPIENT")
 _HEADED = ("id", "age", "size", "frozen", "sender", "recipients")
@@ -26,11 +22,6 @@ _FROZEN = {True: "F", False: "", None: "?"}
 
 Row = tuple[str, str, str, str, str, str, str]
 """Id, age, size, mark, sender, first recipient, and how many more recipients there are."""
-
-
-def width_of(out: Console) -> int:
-    """Columns that a table may take."""
-    return max(out.width, WIDTH) if out.is_terminal else WIDTH
 
 
 def message_lines(messages: Sequence[Message], width: int) -> Iterator[str]:
@@ -74,20 +65,6 @@ def _cut(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
-def say(text: str, out: Console | None = None) -> None:
-    """Print sentences within the width of the terminal; on standard output unless told where."""
-    out = out or console()
-    # A terminal that is narrower than a table would break lines in the middle of words.
-    width = out.width if out.is_terminal else WIDTH
-    for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False):
-        click.echo(printable(line), file=out.file)
-
-
-def printable(text: str) -> str:
-    """The text without what would steer the terminal: anybody may write an address."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
 def echo_messages(
     messages: Sequence[Message], out: Console, *, most: int | None = None, indent: str = ""
 ) -> None:
@@ -122,8 +99,3 @@ def _counted(values: Iterable[bool | None], one: str, many: str) -> list[str]:
     count = told.count(True)
     note = f" (unknown of {integer(unknown)})" if unknown else ""
     return [f"{integer(count)} {one if count == 1 else many}{note}"]
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 message`, `1,240 messages`."""
-    return f"{integer(count)} {noun}{'' if count == 1 else 's'}"

@@ -8,7 +8,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from exporter.cli.mail import echo_messages, message_lines, printable, totals
+from exporter.cli.message_table import echo_messages, message_lines, totals
+from exporter.cli.terminal import printable
 from exporter.snapshot import Message
 from tests.builders import message
 

@@ -1,4 +1,4 @@
-"""What is allowed in a config, but not as safe or as quick as it could be."""
+"""Warnings: what is allowed in a config, but not as safe or as quick as it could be."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from exporter.config.document import Document, Path_, Problem
-from exporter.config.fleet import HostSelector, concerns
+from exporter.config.access import Credentials
+from exporter.config.document import Document
+from exporter.config.errors import Path_, Problem
 from exporter.config.hosts import HostEntry
 from exporter.config.models import Config, HostConfig
 from exporter.config.panel_api import API_PATH
-from exporter.config.remediation import RemediationRule
+from exporter.config.selectors import HostSelector
 from exporter.config.units import format_duration
 from exporter.snapshot import QUEUE
 
@@ -23,17 +24,16 @@ _SHORTEST_CALM_INTERVAL = 4 * TYPICAL_REQUEST_SECONDS  # a poll makes at most fo
 Hosts = Sequence[tuple[HostEntry, HostConfig]]
 
 
-def advise(config: Config, main: Document, hosts: Hosts) -> tuple[Problem, ...]:
-    """Every warning, in file order; one that comes from a default is given once."""
+def find_warnings(config: Config, main: Document, hosts: Hosts) -> tuple[Problem, ...]:
+    """Return every warning, in file order; one that comes from a default is given once."""
     found = {
         *_tls_warnings(hosts),
         *_half_paths(hosts),
         *_interval_warnings(config, main, hosts),
         *_capacity_warnings(config, main, hosts),
-        *_open_password_files(hosts),
-        *_open_configs(hosts),
-        *_idle_rules(config, main),
-        *_rash_rules(config, main),
+        *_files_open_to_all(hosts),
+        *_rules_without_hosts(config, main),
+        *_dangerous_rules(config, main),
     }
     return tuple(sorted(found))
 
@@ -62,7 +62,7 @@ def _half_paths(hosts: Hosts) -> Iterator[Problem]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine, as far as that shows without a look-up."""
+    """Return whether `host` names this machine, as far as can be known without a look-up."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -115,68 +115,50 @@ def _capacity_warnings(config: Config, main: Document, hosts: Hosts) -> Iterator
         )
 
 
-def _open_password_files(hosts: Hosts) -> Iterator[Problem]:
-    """One warning for each password file that everybody can read."""
-    seen: set[Path] = set()
-    for entry, host in hosts:
-        files: list[tuple[Path_, Path | None]] = [(("password_file",), host.password_file)]
-        if host.basic_auth is not None:
-            files.append((("basic_auth", "password_file"), host.basic_auth.password_file))
-        for place, file in files:
-            if file is None or file in seen:
-                continue
-            seen.add(file)
-            if readable_by_everybody(file):
-                yield entry.problem(
-                    place, "every user of this machine can read the file; chmod it to 600 or 640"
-                )
-
-
-def _open_configs(hosts: Hosts) -> Iterator[Problem]:
+def _files_open_to_all(hosts: Hosts) -> Iterator[Problem]:
     """One warning for each file that everybody can read and that holds a password."""
     seen: set[Path] = set()
     for entry, host in hosts:
-        for place in _inline_passwords(host):
-            document, path = entry.place(place)
-            if document.file in seen:
-                continue
-            seen.add(document.file)
-            if readable_by_everybody(document.file):
-                yield document.problem(
-                    path,
+        logins: list[tuple[Path_, Credentials]] = [((), host)]
+        if host.basic_auth is not None:
+            logins.append((("basic_auth",), host.basic_auth))
+        for at, login in logins:
+            if login.password_file is not None:
+                place, file = (*at, "password_file"), login.password_file
+                words = "every user of this machine can read the file; chmod it to 600 or 640"
+            elif login.password_env is None:
+                place = (*at, "password")
+                file = entry.place(place)[0].file
+                words = (
                     "every user of this machine can read this file and its passwords; "
-                    "chmod it to 600 or 640, or use password_file",
+                    "chmod it to 600 or 640, or use password_file"
                 )
+            else:
+                continue
+            if file not in seen and readable_by_everybody(file):
+                yield entry.problem(place, words)
+            seen.add(file)
 
 
-def _inline_passwords(host: HostConfig) -> Iterator[Path_]:
-    if host.password_file is None and host.password_env is None:
-        yield ("password",)
-    auth = host.basic_auth
-    if auth is not None and auth.password_file is None and auth.password_env is None:
-        yield ("basic_auth", "password")
-
-
-def _idle_rules(config: Config, main: Document) -> Iterator[Problem]:
-    """Rules, or patterns of theirs, that no host matches: misspelt more often than not."""
+def _rules_without_hosts(config: Config, main: Document) -> Iterator[Problem]:
+    """Rules and patterns that no host matches: misspelt more often than not."""
     if not config.hosts:
-        return  # hosts files may bring some, and that there are none yet is told already
+        return  # hosts files may bring some, and there is a warning that there are none yet
     for position, rule in enumerate(config.remediation.rules):
         at: Path_ = ("remediation", "rules", position, "hosts")
         patterns = rule.hosts.names
-        idle = [p for p in patterns if not _concerned(config, HostSelector(names=(p,)))]
+        idle = [p for p in patterns if not _matched(config, HostSelector(names=(p,)))]
         for pattern in idle:
             yield main.problem((*at, "names", patterns.index(pattern)), "matches no host")
-        if len(idle) == len(patterns) and idle:
-            continue
-        if not _concerned(config, rule.hosts):
+        if (not idle or len(idle) < len(patterns)) and not _matched(config, rule.hosts):
             yield main.problem(at, "matches no host, so that the rule never acts")
 
 
-def _rash_rules(config: Config, main: Document) -> Iterator[Problem]:
+def _dangerous_rules(config: Config, main: Document) -> Iterator[Problem]:
     for position, rule in enumerate(config.remediation.rules):
         at: Path_ = ("remediation", "rules", position)
-        if _takes_all_unasked(rule) and config.remediation.mode == "enforce":
+        asks_nobody = rule.approval == "none" and config.remediation.mode == "enforce"
+        if rule.action == "purge_all" and asks_nobody:
             yield main.problem(
                 (*at, "action"),
                 "purge_all deletes the mail of real senders too, and nobody is asked; "
@@ -189,7 +171,7 @@ def _rash_rules(config: Config, main: Document) -> Iterator[Problem]:
                 f"is more than max_messages ({rule.max_messages}), so that nothing is done "
                 "just when there is most to do; lower it, or raise max_messages",
             )
-        intervals = [config.interval_of(host) for host in _concerned(config, rule.hosts)]
+        intervals = [config.interval_of(host) for host in _matched(config, rule.hosts)]
         if rule.cooldown < max(intervals, default=0.0):
             yield main.problem(
                 (*at, "cooldown"),
@@ -199,16 +181,12 @@ def _rash_rules(config: Config, main: Document) -> Iterator[Problem]:
             )
 
 
-def _concerned(config: Config, selector: HostSelector) -> list[HostConfig]:
-    return [host for host in config.hosts if concerns(selector, host.name, host.labels)]
-
-
-def _takes_all_unasked(rule: RemediationRule) -> bool:
-    return rule.action == "purge_all" and rule.approval == "none"
+def _matched(config: Config, selector: HostSelector) -> list[HostConfig]:
+    return [host for host in config.hosts if selector.matches(host.name, host.labels)]
 
 
 def readable_by_everybody(file: Path) -> bool:
-    """Whether any user of this machine can open `file`, the folders above it included."""
+    """Return whether any user of this machine can open `file`, the folders above it included."""
     try:
         real = file.resolve()
         return bool(real.stat().st_mode & 0o004) and all(

@@ -1,35 +1,111 @@
-"""Validates raw values with a model and words its mistakes for the config's author."""
+"""Mistakes in a config: where each is, and in words for the person who wrote it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from typing_extensions import is_typeddict
 
-from exporter.config.document import Document, Path_, Problem
-from exporter.config.mistakes import did_you_mean
+Path_ = tuple[str | int, ...]
+"""Where in a document something stands: keys and list positions from the root."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a config, for the person who wrote it. Never holds a secret's value."""
+
+    file: str
+    line: int
+    """Counted from 1; 0 when the mistake has no place."""
+    path: str
+    """Dotted, as `hosts[2].url`; "" for the whole file."""
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class ConfigError(Exception):
+    """A config cannot be used; `problems` holds every mistake found, in file order."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+_PLAIN_KEY = re.compile(r"[\w-]{1,80}")
+
+
+def dotted(path: Path_) -> str:
+    """`("hosts", 2, "url")` as `hosts[2].url`; a key that is no plain word is quoted."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _PLAIN_KEY.fullmatch(part):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{part[:80]!r}]"
+    return text
+
+
+# --- found by a model ---------------------------------------------------------------------------
+
+
+Mistake = tuple[tuple[str | int, ...], str]
+"""Where below a model, and what."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The question with the known word that is most like this one; "" when none is."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def raise_mistakes(title: str, mistakes: Iterable[Mistake]) -> None:
+    """Raise the mistakes, each at its key: a model's own error would not say where it is.
+
+    Raises:
+        ValidationError: when there is one.
+    """
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("mistake", "{words}", {"words": words}), loc=loc, input=None
+        )
+        for loc, words in mistakes
+    ]
+    if errors:
+        raise ValidationError.from_exception_data(title, errors)
+
 
 M = TypeVar("M", bound=BaseModel)
-
-
-Place = Callable[[Path_], tuple[Document, Path_]]
-"""From a path inside the validated value to the document and the path it was written at."""
 
 
 def validated(
     model: type[M],
     raw: Mapping[str, object],
-    *,
     base_dir: Path,
-    place: Place,
+    problem_at: Callable[[Path_, str], Problem],
     problems: list[Problem],
 ) -> M | None:
-    """The model, or None after adding every mistake to `problems`."""
+    """Return the model, or None after adding every mistake to `problems`.
+
+    Args:
+        model: what `raw` should be.
+        raw: the values as they are written.
+        base_dir: where relative paths start.
+        problem_at: makes a problem of a path inside `raw` and a message.
+        problems: where they are added.
+    """
     try:
         return model.model_validate(raw, context={"base_dir": base_dir})
     except ValidationError as error:
@@ -40,8 +116,7 @@ def validated(
             loc = tuple(part for part in item["loc"] if part != "[key]")
             if item["type"] == "too_short" and any(p[:-1] == loc for p in places):
                 continue  # empty only because its items were wrong, which is told already
-            document, path = place(loc)
-            problems.append(document.problem(path, explain(model, item)))
+            problems.append(problem_at(loc, explain(model, item)))
         return None
 
 

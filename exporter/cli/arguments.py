@@ -1,0 +1,102 @@
+"""Options and arguments that commands share, and what of the config they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from exporter.config.errors import ConfigError
+from exporter.config.loading import LoadedConfig, load_config
+from exporter.config.models import Config, HostConfig
+from exporter.config.remediation import RemediationRule
+
+CONFIG_ERROR = 2
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The YAML config; config.example.yaml explains every key.",
+)
+host_argument = click.argument("name", metavar="HOST")
+format_option = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table for people or JSON for scripts.",
+)
+rule_argument = click.argument("rule_name", metavar="RULE")
+
+
+def load_or_exit(file: Path) -> LoadedConfig:
+    """The config, or every mistake in it on standard error and exit code 2."""
+    try:
+        return load_config(file)
+    except ConfigError as error:
+        exit_on_config_error(error)
+
+
+def exit_on_config_error(error: ConfigError) -> NoReturn:
+    """Print every problem, then end with exit code 2."""
+    for problem in error.problems:
+        click.echo(str(problem), err=True)
+    count = len(error.problems)
+    click.echo(f"{count} {'mistake' if count == 1 else 'mistakes'} in the config.", err=True)
+    raise SystemExit(CONFIG_ERROR)
+
+
+def choose_hosts(config: Config, names: tuple[str, ...]) -> list[HostConfig]:
+    """The hosts called `names`, all when none is named.
+
+    Raises:
+        click.BadParameter: for a name that is not in the config.
+    """
+    by_name = {host.name: host for host in config.hosts}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        known = ", ".join(list(by_name)[:10]) + (", …" if len(by_name) > 10 else "")
+        raise click.BadParameter(f"no host {', '.join(unknown)} in the config; it has {known}")
+    return [by_name[name] for name in dict.fromkeys(names)] if names else list(config.hosts)
+
+
+def rules_on_hosts(config: Config) -> Iterator[tuple[RemediationRule, HostConfig]]:
+    """Every rule with every host that it is for."""
+    for rule in config.remediation.rules:
+        for host in config.hosts:
+            if rule.hosts.matches(host.name, host.labels):
+                yield rule, host
+
+
+def the_rule(config: Config, name: str) -> RemediationRule:
+    """The rule of this name.
+
+    Raises:
+        click.BadParameter: there is none.
+    """
+    rule = config.remediation.rule(name)
+    if rule is None:
+        known = ", ".join(rule.name for rule in config.remediation.rules)
+        told = f"it has {known}" if known else "it has no remediation rules"
+        raise click.BadParameter(f"no rule {name} in the config; {told}")
+    return rule
+
+
+def rule_on_host(
+    config: Config, rule_name: str, host_name: str
+) -> tuple[RemediationRule, HostConfig]:
+    """The rule of this name, and the host of that one, which it is for.
+
+    Raises:
+        click.BadParameter: there is no such rule or host, or the rule is not for it.
+    """
+    rule = the_rule(config, rule_name)
+    (host,) = choose_hosts(config, (host_name,))
+    if not rule.hosts.matches(host.name, host.labels):
+        raise click.BadParameter(f"rule {rule_name} is not for host {host_name}: see its `hosts`")
+    return rule, host

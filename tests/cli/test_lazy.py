@@ -1,0 +1,46 @@
+"""The command line is quick where it says only what it is: commands are loaded when called."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from exporter.cli import COMMANDS, load, main
+
+HEAVY = (
+    *("aiohttp", "jinja2", "msgspec", "prometheus_client", "pydantic", "rich", "structlog"),
+    *("asyncio", "cryptography", "sqlite3", "uvloop", "yaml", "yarl", "exporter.config"),
+)
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_what_the_program_is_loads_nothing_of_what_it_does(option: str) -> None:
+    script = (
+        "import sys\n"
+        "from exporter.__main__ import main\n"
+        f"sys.argv[1:] = [{option!r}]\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n"
+        f"    print('loaded', *sorted(set({HEAVY}) & set(sys.modules)), end.code or 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "loaded 0"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_says_of_a_command_what_its_help_says(name: str) -> None:
+    command = load(name)
+    assert command.name == name
+    assert command.get_short_help_str(200) == COMMANDS[name][1]
+    assert main.commands[name].get_short_help_str() == command.get_short_help_str()
+
+
+def test_a_misspelt_command_is_named_with_the_one_that_is_like_it() -> None:
+    result = CliRunner().invoke(main, ["jurnal"])
+    assert result.exit_code == 2
+    assert "journal" in result.stderr
