@@ -19,6 +19,7 @@ from exporter import __version__, systemd
 from exporter.alerting.service import AlertingService
 from exporter.config.advice import is_loopback
 from exporter.config.document import ConfigError
+from exporter.config.file_watch import FileWatch
 from exporter.config.models import HostConfig, split_address
 from exporter.config.selectors import Selector
 from exporter.fleet.history import History
@@ -40,16 +41,13 @@ from exporter.remediation.controller import RemediationController
 from exporter.remediation.listing import Listing, ask_listing
 from exporter.snapshot import Failure, HostGoneError, HostSnapshot
 from exporter.startup import Usable, load_everything
-from exporter.web.access_control import MAX_BODY_BYTES
-from exporter.web.app import Served, StoppingError, add_routes
-from exporter.web.host_header import HostHeaderCheck
-from exporter.web.listener import ListenError, Listeners
-from exporter.web.pages.change_feed import ChangeFeed
+from exporter.web.api import RemediationRoutes, Served, StoppingError, add_routes
+from exporter.web.pages.change_feed import ChangeFeed, PageData
 from exporter.web.pages.page_actions import PageActions
-from exporter.web.pages.page_data import PageData
 from exporter.web.pages.routes import Pages
-from exporter.web.remediation import RemediationRoutes
-from exporter.web.watch import FileWatch
+from exporter.web.server.access_control import MAX_BODY_BYTES
+from exporter.web.server.host_header import HostHeaderCheck
+from exporter.web.server.listener import ListenError, Listeners
 
 GRACE = 10.0
 """Seconds that what is in flight gets when the daemon stops."""

@@ -11,7 +11,7 @@ from exporter.alerting.apprise import mistake_in
 from exporter.config.alerting import AppriseConfig
 from exporter.config.document import ConfigError, Problem, read_document
 from exporter.config.loading import LoadedConfig, load_config, sound_parts
-from exporter.web.web_config import WebSettings, load_web_config
+from exporter.web.server.web_config import WebSettings, load_web_config
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import uvloop
 from exporter.cli.terminal import config_option, exit_on_config_error
 from exporter.config.document import ConfigError
 from exporter.daemon import Daemon
-from exporter.web.listener import ListenError
+from exporter.web.server.listener import ListenError
 
 
 @click.command

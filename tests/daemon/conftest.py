@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.document import ConfigError
 from exporter.daemon import Daemon
-from exporter.web.listener import ListenError
+from exporter.web.server.listener import ListenError
 
 Labels = frozenset[tuple[str, str]]
 

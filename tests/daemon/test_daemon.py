@@ -13,7 +13,7 @@ from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions
 from exporter.standin.services import MemoryServices
 from exporter.standin.traffic import BUSY, CALM, EMPTY, STORM
-from exporter.web.listener import ListenError
+from exporter.web.server.listener import ListenError
 from tests.daemon.conftest import StartDaemon, eventually, host, write_config
 from tests.fixtures.standin import ServePanel
 

@@ -20,11 +20,9 @@ from exporter.web.pages.fleet import Fleet
 from exporter.web.pages.fleet_filter import FleetFilter
 from exporter.web.pages.host import host_html
 from exporter.web.pages.live import Live
-from exporter.web.pages.masking import masking
-from exporter.web.pages.messages import ListQueue, Lists, Wanted, shown
+from exporter.web.pages.messages import ListQueue, Lists, Wanted, masking, shown
 from exporter.web.pages.page_actions import PageActions, RefusedError
-from exporter.web.pages.paging import page_of, paged
-from exporter.web.pages.render import Renderer, page, reader
+from exporter.web.pages.render import Renderer, page, page_of, paged, reader
 from exporter.web.pages.rule_status import standings
 from exporter.web.pages.translator import Translator
 

@@ -13,12 +13,12 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from exporter.web import connections, listener
-from exporter.web.listener import ListenError, Listeners
-from exporter.web.web_config import WebSettings, load_web_config
+from exporter.web.server import connections, listener
+from exporter.web.server.listener import ListenError, Listeners
+from exporter.web.server.web_config import WebSettings, load_web_config
 from tests.daemon.conftest import eventually
-from tests.web.clients import Client, get
-from tests.web.pki import Pki
+from tests.web.server.clients import Client, get
+from tests.web.server.pki import Pki
 
 PLAIN = WebSettings()
 PAIR = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from exporter.web.access_control import AccessControl
-from exporter.web.connections import Connections
-from exporter.web.sockets import ListenError, listening_socket
-from exporter.web.tls import ServerTls
-from exporter.web.web_config import WebSettings
+from exporter.web.server.access_control import AccessControl
+from exporter.web.server.connections import Connections
+from exporter.web.server.sockets import ListenError, listening_socket
+from exporter.web.server.tls import ServerTls
+from exporter.web.server.web_config import WebSettings
 
 __all__ = ["ListenError", "Listeners"]
 

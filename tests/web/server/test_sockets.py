@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from exporter.web.sockets import ListenError, listening_socket
+from exporter.web.server.sockets import ListenError, listening_socket
 
 
 def port_of(listening: socket.socket) -> int:

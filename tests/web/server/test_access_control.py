@@ -9,14 +9,13 @@ import bcrypt
 import pytest
 import trustme
 
-from exporter.web import auth, listener
-from exporter.web.access_control import MAX_BODY_BYTES, alternative_names
-from exporter.web.listener import Listeners
-from exporter.web.passwords import hash_password
-from exporter.web.rate_limit import RateLimit
-from exporter.web.web_config import WebSettings, load_web_config
-from tests.web.clients import Client, get
-from tests.web.pki import Pki
+from exporter.web.server import auth, listener
+from exporter.web.server.access_control import MAX_BODY_BYTES, TokenBucket, alternative_names
+from exporter.web.server.listener import Listeners
+from exporter.web.server.passwords import hash_password
+from exporter.web.server.web_config import RateLimit, WebSettings, load_web_config
+from tests.web.server.clients import Client, get
+from tests.web.server.pki import Pki
 
 GOOD = {"prometheus": hash_password("sesame", cost=4)}
 NEW = {"prometheus": hash_password("changed", cost=4)}
@@ -230,3 +229,16 @@ def test_every_kind_of_alternative_name_counts() -> None:
     }
     assert alternative_names(certificate) == {"a.test", "a@b.test", "spiffe://a", "2001:db8::1"}
     assert alternative_names({}) == set()
+
+
+def test_a_burst_then_one_an_interval() -> None:
+    bucket = TokenBucket(RateLimit(interval=2.0, burst=3), now=100.0)
+    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
+    assert not bucket.take(101.0)
+    assert bucket.take(102.0)
+    assert not bucket.take(102.0)
+
+
+def test_a_long_quiet_time_allows_no_more_than_the_burst() -> None:
+    bucket = TokenBucket(RateLimit(interval=1.0, burst=2), now=0.0)
+    assert [bucket.take(1000.0) for _ in range(3)] == [True, True, False]

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from exporter.web.listener import Listeners
-from exporter.web.passwords import hash_password
-from exporter.web.web_config import WebSettings
+from exporter.web.server.listener import Listeners
+from exporter.web.server.passwords import hash_password
+from exporter.web.server.web_config import WebSettings
 from tests.daemon.conftest import (
     RunningDaemon,
     StartDaemon,
     eventually,
     start_daemon,  # noqa: F401 - a fixture
 )
-from tests.web.clients import Client, get
+from tests.web.server.clients import Client, get
 
 USERS = {"prometheus": hash_password("sesame", cost=4)}
 

@@ -11,14 +11,13 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from exporter.web.auth import (
+from exporter.web.server.auth import (
     Credentials,
     PasswordChecker,
     TooManyChecksError,
     basic_credentials,
 )
-from exporter.web.rate_limit import TokenBucket
-from exporter.web.web_config import WebSettings
+from exporter.web.server.web_config import RateLimit, WebSettings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -186,3 +185,22 @@ def _refuse(
     if close:
         response.force_close()
     return response
+
+
+class TokenBucket:
+    """Counts the requests of all clients together against a RateLimit."""
+
+    def __init__(self, limit: RateLimit, now: float) -> None:
+        self._limit = limit
+        self._tokens = float(limit.burst)
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Whether a request at `now`, in seconds of a monotonic clock, is let in."""
+        gained = (now - self._at) / self._limit.interval
+        self._tokens = min(self._limit.burst, self._tokens + gained)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
