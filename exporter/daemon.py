@@ -47,7 +47,7 @@ from exporter.web.pages.page_actions import PageActions
 from exporter.web.pages.routes import Pages
 from exporter.web.server.access_control import MAX_BODY_BYTES
 from exporter.web.server.host_header import HostHeaderCheck
-from exporter.web.server.listener import ListenError, Listeners
+from exporter.web.server.listener import Listeners
 
 GRACE = 10.0
 """Seconds that what is in flight gets when the daemon stops."""
@@ -191,7 +191,7 @@ class Daemon:
                 add_routes(app, served)
                 self._names.guard(app)
                 stack.push_async_callback(self._shut_down)
-                await self._listeners.apply(config.web.listen, usable.web)
+                await self._listeners.start(config.web.listen, usable.web)
                 await self._alerting_service.restore()
                 await self._follow(usable)
                 await self._serve()
@@ -248,7 +248,6 @@ class Daemon:
 
         Raises:
             ConfigError: the new config cannot be used; the old one stays in force.
-            ListenError: a new address cannot be listened on; likewise.
             StoppingError: the daemon is ending.
         """
         async with self._reloading:
@@ -258,8 +257,7 @@ class Daemon:
             try:
                 # Everything that can fail comes before the first live part is touched.
                 usable = await asyncio.to_thread(load_everything, self._file)
-                await self._listeners.apply(usable.loaded.config.web.listen, usable.web)
-            except (ConfigError, ListenError) as error:
+            except ConfigError as error:
                 self._own.reloaded(time.time(), ok=False)
                 problems = str(error).splitlines()
                 log.warning("the config was not reloaded, the old one stays", problems=problems)
@@ -268,6 +266,7 @@ class Daemon:
                 configure_logs(usable.loaded.config.log)
                 if usable.loaded.config.state.path != self._controller.journal.path:
                     log.warning("a new state.path is for the next start; the old one stays")
+                self._listeners.apply_config(usable.loaded.config.web.listen, usable.web)
                 await self._follow(usable)
                 log.info("config reloaded", hosts=len(self._store))
             finally:
@@ -280,7 +279,7 @@ class Daemon:
             self._reload_requested.clear()
             try:
                 await self.reload()
-            except (ConfigError, ListenError, StoppingError):
+            except (ConfigError, StoppingError):
                 pass  # logged, and the old config stays
             except Exception:
                 # A bug in a reload must not end a daemon that does its work by the old config.
@@ -322,7 +321,7 @@ class Daemon:
         await self._alerting_service.configure(config, external_url)
         self._pages.reconfigured(mask=config.web.mask_addresses)
         self._names.external_url = config.web.external_url or ""
-        self._may_act = _refusal_to_act(usable)
+        self._may_act = _refusal_to_act(self._listeners)
         await self._poller.configure(config)
         self._own.reloaded(time.time(), ok=True)
 
@@ -370,14 +369,17 @@ class Daemon:
             log.log(_LEVELS[event.level], event.text, host=host.name, **event.values)
 
 
-def _refusal_to_act(usable: Usable) -> str:
-    """Why nobody may be let to act over HTTP; "" when somebody may."""
+def _refusal_to_act(listeners: Listeners) -> str:
+    """Why nobody may be let to act over HTTP; "" when somebody may.
+
+    By the addresses that are listened on: those of the config may wait for a restart.
+    """
     open_to = [
         address
-        for address in usable.loaded.config.web.listen
+        for address in listeners.addresses
         if not is_loopback(split_address(address)[0] or "")
     ]
-    if usable.web.users or not open_to:
+    if listeners.settings.users or not open_to:
         return ""
     return (
         f"Refused: {open_to[0]} can be reached from other machines, and the web config names no "

@@ -27,7 +27,6 @@ from exporter.remediation.run import Request
 from exporter.snapshot import HostGoneError, HostSnapshot
 from exporter.web.pages.routes import Pages
 from exporter.web.responses import accepts_gzip, json_answer, text_answer
-from exporter.web.server.listener import ListenError
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -153,7 +152,7 @@ class _Routes:
             return text_answer(403, "A page of another site may not ask for a reload.\n")
         try:
             await self._served.reload()
-        except (ConfigError, ListenError) as error:
+        except ConfigError as error:
             return text_answer(400, f"The config was not reloaded, the old one stays:\n{error}\n")
         except StoppingError:
             return text_answer(503, "The daemon is stopping.\n")

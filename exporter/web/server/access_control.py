@@ -52,13 +52,13 @@ class AccessControl:
         """Stand before every route of `app`, which is not started yet."""
 
         @web.middleware
-        async def pass_gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
             return await self._refusal(request) or await handler(request)
 
-        app.middlewares.insert(0, pass_gate)
+        app.middlewares.insert(0, check_access)
         app.on_response_prepare.append(self._add_headers)
 
-    def before(self, handle: BaseHandler) -> BaseHandler:
+    def wrap(self, handle: BaseHandler) -> BaseHandler:
         """The application's `handle`, without what it fails over before it asks who is there.
 
         aiohttp answers such requests with 500 and writes a traceback for each into the log.
@@ -85,7 +85,7 @@ class AccessControl:
         headers = {"X-Content-Type-Options": "nosniff", **self._settings.headers}
         return _refuse(status, text, headers=headers, close=True)
 
-    def use(self, settings: WebSettings) -> None:
+    def apply_config(self, settings: WebSettings) -> None:
         """Judge every request from now on by `settings`, also on connections already open.
 
         What is known of a user's passwords is forgotten when that user changes, how many requests
