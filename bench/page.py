@@ -22,11 +22,10 @@ from exporter.alerting.delivery_stats import DeliveryStats
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.fleet.history import History
 from exporter.journal.projection import JournalProjection
-from exporter.web.pages.change_feed import ChangeFeed
+from exporter.web.pages.change_feed import ChangeFeed, PageData
 from exporter.web.pages.fleet import Fleet
 from exporter.web.pages.fleet_filter import FleetFilter
 from exporter.web.pages.live import FLEET, Live
-from exporter.web.pages.page_data import PageData
 from exporter.web.pages.render import Renderer, page
 from exporter.web.pages.routes import STATIC
 from exporter.web.pages.translator import words

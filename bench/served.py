@@ -28,7 +28,7 @@ from bench.samples import Prebuilt, fleet, snapshot
 from bench.timing import Result, compared
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.page import MetricsPage
-from exporter.web.app import Served, add_routes
+from exporter.web.api import Served, add_routes
 
 HOSTS = 5000
 SCRAPES = 5

@@ -41,15 +41,13 @@ from exporter.remediation.controller import RemediationController
 from exporter.remediation.listing import Listing, ask_listing
 from exporter.snapshot import Failure, HostGoneError, HostSnapshot
 from exporter.startup import Usable
-from exporter.web.access_control import MAX_BODY_BYTES
-from exporter.web.app import Served, add_routes
-from exporter.web.host_header import HostHeaderCheck
-from exporter.web.listener import Listeners
-from exporter.web.pages.change_feed import ChangeFeed
+from exporter.web.api import RemediationRoutes, Served, add_routes
+from exporter.web.pages.change_feed import ChangeFeed, PageData
 from exporter.web.pages.page_actions import PageActions
-from exporter.web.pages.page_data import PageData
 from exporter.web.pages.routes import Pages
-from exporter.web.remediation import RemediationRoutes
+from exporter.web.server.access_control import MAX_BODY_BYTES
+from exporter.web.server.host_header import HostHeaderCheck
+from exporter.web.server.listener import Listeners
 
 GRACE = 10.0
 """Seconds that what is in flight gets when the daemon stops."""
@@ -186,7 +184,7 @@ class App:
         push("alerting", self.alerting.stop)
         push("polls, actions and connections", self._drain)
         push("pages", self.pages.close)
-        await self.listeners.apply(usable.loaded.config.web.listen, usable.web)
+        await self.listeners.start(usable.loaded.config.web.listen, usable.web)
         await self.alerting.restore()
         await self.apply_config(usable)
 
@@ -239,7 +237,7 @@ class App:
         await self.alerting.configure(config, external_url)
         self.pages.reconfigured(mask=config.web.mask_addresses)
         self._host_header.external_url = config.web.external_url or ""
-        self._acting_refused = _why_acting_is_refused(usable)
+        self._acting_refused = _why_acting_is_refused(self.listeners)
         await self.poller.apply_config(config)
         self.own_metrics.reloaded(time.time(), ok=True)
 
@@ -314,14 +312,17 @@ async def _clean_up(name: str, cleanup: Callable[[], Awaitable[None] | None]) ->
         log.exception("a part did not end cleanly", part=name)
 
 
-def _why_acting_is_refused(usable: Usable) -> str:
-    """Return why no request over HTTP may act; "" when one may."""
+def _why_acting_is_refused(listeners: Listeners) -> str:
+    """Return why no request over HTTP may act; "" when one may.
+
+    By the addresses that are listened on: those of the config may wait for a restart.
+    """
     open_to = [
         address
-        for address in usable.loaded.config.web.listen
+        for address in listeners.addresses
         if not is_loopback(split_address(address)[0] or "")
     ]
-    if usable.web.users or not open_to:
+    if listeners.settings.users or not open_to:
         return ""
     return (
         f"Refused: {open_to[0]} can be reached from other machines, and the web config names no "

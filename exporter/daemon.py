@@ -14,12 +14,11 @@ import structlog
 from exporter import __version__, systemd
 from exporter.app import GRACE, App
 from exporter.config.errors import ConfigError
+from exporter.config.file_watch import FileWatch
 from exporter.logs import configure_logs
 from exporter.panel.client import raise_file_limit
 from exporter.startup import Usable, load_everything
-from exporter.web.app import StoppingError
-from exporter.web.sockets import ListenError
-from exporter.web.watch import FileWatch
+from exporter.web.api import StoppingError
 
 WATCH_INTERVAL = 5.0
 """Seconds between two looks at the files that are re-read on change."""
@@ -139,7 +138,6 @@ class Daemon:
 
         Raises:
             ConfigError: the new config cannot be used; the old one stays in force.
-            ListenError: a new address cannot be listened on; likewise.
             StoppingError: the daemon is ending.
         """
         async with self._reloading:
@@ -151,8 +149,7 @@ class Daemon:
                 # Everything that can fail comes before the first live part is touched.
                 usable = await asyncio.to_thread(load_everything, self._file)
                 config = usable.loaded.config
-                await app.listeners.apply(config.web.listen, usable.web)
-            except (ConfigError, ListenError) as error:
+            except ConfigError as error:
                 app.own_metrics.reloaded(time.time(), ok=False)
                 problems = str(error).splitlines()
                 log.warning("the config was not reloaded, the old one stays", problems=problems)
@@ -162,6 +159,7 @@ class Daemon:
                 if config.state.path != app.journal.path:
                     log.warning("a new state.path is for the next start; the old one stays")
                 self._watch_files(usable)
+                app.listeners.apply_config(config.web.listen, usable.web)
                 await app.apply_config(usable)
                 log.info("config reloaded", hosts=len(app.store))
             finally:
@@ -174,7 +172,7 @@ class Daemon:
             self._reload_requested.clear()
             try:
                 await self.reload()
-            except (ConfigError, ListenError, StoppingError):
+            except (ConfigError, StoppingError):
                 pass  # logged, and the old config stays
             except Exception:
                 # A bug in a reload must not end a daemon that does its work by the old config.

@@ -12,7 +12,7 @@ from exporter.config.alerting import AppriseConfig
 from exporter.config.document import read_document
 from exporter.config.errors import ConfigError, Problem
 from exporter.config.loading import LoadedConfig, load_config, valid_parts
-from exporter.web.web_config import WebSettings, load_web_config
+from exporter.web.server.web_config import WebSettings, load_web_config
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from exporter.config.models import split_address
 from exporter.daemon import Daemon
 from exporter.standin.exim import EximMissingError
 from exporter.standin.fleet import Backend, DemoFleet, DemoHost
-from exporter.web.sockets import ListenError
+from exporter.web.server.sockets import ListenError
 
 POLL_INTERVAL = "10s"
 """Short, so that the story is seen; a real panel is polled once a minute."""

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from exporter.web.passwords import hash_password as bcrypt_hash
+from exporter.web.server.passwords import hash_password as bcrypt_hash
 
 
 @click.command("hash-password")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,11 @@ from exporter.journal import (
     Kind,
     RuleFacts,
 )
-from exporter.journal.entries import Guard
-from exporter.journal.projection import is_bad_news
 from exporter.journal.subjects import concerns
 from exporter.remediation.approvals import request_of
-from exporter.remediation.guards import cooldown_until, effective_mode, is_open
+from exporter.remediation.guards import effective_mode, is_open
 from exporter.remediation.lost import Lost, lost_facts
+from exporter.remediation.rule_status import RuleStatus, held_back_by
 
 _MODES = {
     "off": "nothing acts",
@@ -51,57 +51,24 @@ _MODES = {
     "enforce": "rules act",
 }
 
-BLOCK_SHOWN = 86400.0
-"""Seconds for which a block is shown; it is written down only when it begins."""
-
-_TOLD_OTHERWISE = frozenset(
-    guard.value
-    for guard in (
-        *(Guard.MODE, Guard.PAUSE, Guard.WINDOW, Guard.STOPPED),
-        *(Guard.APPROVAL, Guard.COOLDOWN, Guard.MAX_PER_DAY),
-    )
-)
-"""Guards whose word can be worked out anew from the journal and the config."""
-
 
 @dataclass(frozen=True, slots=True)
-class RuleOnHost:
-    """One rule on one host as the journal knows it."""
-
-    rule: RemediationRule
-    host: str
-    facts: RuleFacts
-    last: Entry | None = None
-    """Its last outcome."""
-    waiting: int = 0
-    """Messages that it asks a person to approve."""
-    unsettled: bool = False
-    """It has begun, and has no outcome: it is at it, or was cut off."""
-    block: Entry | None = None
-    """What held it back since it last acted, where the rest does not tell; it may have passed."""
-
-    def cooldown_until(self, now: float) -> float | None:
-        """Unix time until which it may not act again; None when it may."""
-        return cooldown_until(self.rule, self.facts.last_begun, now)
-
-
-@dataclass(frozen=True, slots=True)
-class RuleStatus:
-    """All of them, and what holds for the whole fleet."""
+class JournalStatus:
+    """The status of rules on hosts, and what holds for the whole fleet, as the journal knows it."""
 
     fleet: FleetFacts
-    rules: tuple[RuleOnHost, ...]
+    rules: tuple[RuleStatus, ...]
     by_hand: tuple[Entry, ...] = ()
     """Intents of persons without an outcome."""
     has_journal: bool = True
     lost: tuple[Lost, ...] = ()
-    """What held rules back, or let them act, that are not in the config by that name."""
+    """What held rules back, or made them act, that are not in the config by that name."""
 
 
-def read_standing(
-    config: Config, rules: Sequence[tuple[RemediationRule, HostConfig]]
-) -> RuleStatus:
-    """What the journal tells of rules, each on a host.
+def read_status(
+    config: Config, rules: Sequence[tuple[RemediationRule, HostConfig]], now: float
+) -> JournalStatus:
+    """Return what the journal knows of rules, each on a host, at Unix time `now`.
 
     Raises:
         JournalError: it cannot be read.
@@ -109,53 +76,43 @@ def read_standing(
     try:
         journal = Journal.open_to_read(config.state.path)
     except JournalMissingError:
-        nothing = RuleFacts()
-        untold = tuple(RuleOnHost(rule, host.name, nothing) for rule, host in rules)
-        return RuleStatus(FleetFacts(0, ""), untold, has_journal=False)
-    try:
+        never = tuple(RuleStatus(host.name, rule, now, RuleFacts()) for rule, host in rules)
+        return JournalStatus(FleetFacts(0, ""), never, has_journal=False)
+    with closing(journal):
         unsettled = [left.intent for left in journal.unsettled()]
-        return RuleStatus(
+        return JournalStatus(
             journal.fleet_facts(),
-            tuple(_read(journal, rule, host, unsettled) for rule, host in rules),
+            tuple(_read(journal, rule, host, unsettled, now) for rule, host in rules),
             tuple(intent for intent in unsettled if not intent.rule),
-            lost=tuple(lost_facts(journal, config, time.time())),
+            lost=tuple(lost_facts(journal, config, now)),
         )
-    finally:
-        journal.close()
 
 
 def _read(
-    journal: Journal, rule: RemediationRule, host: HostConfig, unsettled: Sequence[Entry]
-) -> RuleOnHost:
+    journal: Journal,
+    rule: RemediationRule,
+    host: HostConfig,
+    unsettled: Sequence[Entry],
+    now: float,
+) -> RuleStatus:
     facts = journal.rule_facts(host.name, rule.name, host.panel)
     last = journal.newest(host.name, rule.name, host.panel, Kind.OUTCOME)
+    block = journal.newest(host.name, rule.name, host.panel, Kind.BLOCKED)
     request = request_of(journal, rule.name, facts)
     planned = request.detail.get("planned") if request else None
-    return RuleOnHost(
-        rule,
+    return RuleStatus(
         host.name,
+        rule,
+        now,
         facts,
-        last,
-        planned if isinstance(planned, int) else 0,
-        any(
+        last=None if last is None else (last.at, last.outcome),
+        messages=planned if isinstance(planned, int) else 0,
+        held_back=held_back_by(block, facts, now),
+        unsettled=any(
             intent.rule == rule.name and concerns(intent, host.name, host.panel)
             for intent in unsettled
         ),
-        _block(journal, rule, host, facts),
     )
-
-
-def _block(
-    journal: Journal, rule: RemediationRule, host: HostConfig, facts: RuleFacts
-) -> Entry | None:
-    """The block that was written down last, unless it is old, or the rule has acted since."""
-    block = journal.newest(host.name, rule.name, host.panel, Kind.BLOCKED)
-    if block is None or block.outcome in _TOLD_OTHERWISE:
-        return None
-    age, begun = time.time() - block.at, facts.last_begun
-    if age > BLOCK_SHOWN or (begun is not None and begun > block.at):
-        return None
-    return block
 
 
 @click.command("status")
@@ -184,23 +141,23 @@ def status(
     """  # noqa: D301 - click's mark before lines that stay as they are
     config = load_or_exit(config_file).config
     rules = _chosen(config, rule_name, name)
+    now = time.time()
     try:
-        standing = read_standing(config, rules)
+        found = read_status(config, rules, now)
     except JournalError as error:
         raise click.ClickException(f"Nothing acts: {error}") from None
-    now = time.time()
     if output_format == "json":
-        print_json(_view(config, standing, now))
+        print_json(_view(config, found, now))
         return
-    for line in _fleet_lines(config, standing, now):
+    for line in _fleet_lines(config, found, now):
         click.echo(line)
     everything = show_all or rule_name is not None or name is not None
-    shown = [row for row in standing.rules if everything or not _is_idle(row, now)]
+    shown = [status for status in found.rules if everything or not status.is_idle]
     if shown:
-        console().print(_table(shown, now))
+        console().print(_table(shown))
         click.echo(f"\n{zone_note()}")
     if not everything:
-        for line in _idle_lines(config, standing, shown):
+        for line in _idle_lines(config, found, shown):
             click.echo(line)
 
 
@@ -236,8 +193,8 @@ def _windows_open(config: RemediationConfig, now: float) -> bool:
     return not config.windows or any(is_open(window, now) for window in config.windows)
 
 
-def _fleet_lines(config: Config, standing: RuleStatus, now: float) -> Iterator[str]:
-    section, fleet = config.remediation, standing.fleet
+def _fleet_lines(config: Config, found: JournalStatus, now: float) -> Iterator[str]:
+    section, fleet = config.remediation, found.fleet
     if not section.rules:
         yield "The config has no remediation rules; config.example.yaml explains them."
     mode = effective_mode(section)
@@ -248,14 +205,14 @@ def _fleet_lines(config: Config, standing: RuleStatus, now: float) -> Iterator[s
     limit = section.limits.actions_per_hour
     yield f"this hour: {fleet.begun_this_hour} of {plural(limit, 'action')} over the fleet"
     yield f"journal:   {config.state.path}"
-    if not standing.has_journal:
+    if not found.has_journal:
         yield "           not there yet: nothing was ever done"
-    for intent in standing.by_hand:
+    for intent in found.by_hand:
         yield (
             f"{intent.host}: {intent.action} by {printable(intent.actor)} has no outcome yet: it "
             "is under way, or was cut off and is settled by the next action there."
         )
-    for lost in standing.lost:
+    for lost in found.lost:
         yield printable(f"lost:      {lost}")
     yield ""
 
@@ -263,17 +220,10 @@ def _fleet_lines(config: Config, standing: RuleStatus, now: float) -> Iterator[s
 # --- the rules ----------------------------------------------------------------------------------
 
 
-def _is_idle(row: RuleOnHost, now: float) -> bool:
-    """Whether there is nothing to tell of a rule on a host."""
-    last = row.last
-    failed = last is not None and is_bad_news(last.outcome, last.at, now)
-    return not failed and not any(_notes(row, now))
-
-
-def _idle_lines(config: Config, standing: RuleStatus, shown: Sequence[RuleOnHost]) -> Iterator[str]:
+def _idle_lines(config: Config, found: JournalStatus, shown: Sequence[RuleStatus]) -> Iterator[str]:
     """On how many hosts each rule is idle."""
-    idle = Counter(row.rule.name for row in standing.rules)
-    idle.subtract(row.rule.name for row in shown)
+    idle = Counter(status.rule.name for status in found.rules)
+    idle.subtract(status.rule.name for status in shown)
     if shown:
         yield ""
     for rule in config.remediation.rules:
@@ -285,99 +235,92 @@ def _idle_lines(config: Config, standing: RuleStatus, shown: Sequence[RuleOnHost
         yield "--all shows each; --rule RULE and --host HOST all of one."
 
 
-def _table(rows: Sequence[RuleOnHost], now: float) -> Table:
+def _table(shown: Sequence[RuleStatus]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("RULE", overflow="fold")
     table.add_column("HOST", overflow="fold")
     table.add_column("LAST", overflow="fold")
     table.add_column("TODAY", justify="right", no_wrap=True)
     table.add_column("NOW", overflow="fold")
-    for row in rows:
-        last = "never"
-        if row.last is not None:
-            last = f"{row.last.outcome}, {duration(now - row.last.at)} ago"
+    for status in shown:
+        last = Text("never")
+        if status.last is not None:
+            at, outcome = status.last
+            style = "green" if outcome in WELL else "red"
+            last = Text(f"{outcome}, {duration(status.now - at)} ago", style=style)
         table.add_row(
-            row.rule.name,
-            row.host,
-            Text(last, style=_style(row.last)),
-            f"{row.facts.begun_today}/{row.rule.max_per_day}",
-            Text(" ".join(_notes(row, now)) or "-"),
+            status.rule.name,
+            status.host,
+            last,
+            f"{status.facts.begun_today}/{status.rule.max_per_day}",
+            Text(" ".join(_notes(status)) or "-"),
         )
     return table
 
 
-def _style(last: Entry | None) -> str:
-    if last is None:
-        return ""
-    return "green" if last.outcome in WELL else "red"
-
-
-def _notes(row: RuleOnHost, now: float) -> Iterator[str]:
-    facts = row.facts
-    if row.unsettled:
+def _notes(status: RuleStatus) -> Iterator[str]:
+    facts, held_back = status.facts, status.held_back
+    if status.unsettled:
         yield "Under way, or cut off."
     if facts.stopped:
         yield printable(facts.stopped)
     match facts.approval:
         case "requested":
-            what = f" of {plural(row.waiting, 'message')}" if row.waiting else ""
+            what = f" of {plural(status.messages, 'message')}" if status.messages else ""
             yield f"Waits for approval{what} since {local_time(facts.approval_at)}."
-        case "approved":
-            yield f"Approved at {local_time(facts.approval_at)}."
-        case "rejected":
-            yield f"Rejected at {local_time(facts.approval_at)}."
+        case "approved" | "rejected":
+            yield f"{facts.approval.capitalize()} at {local_time(facts.approval_at)}."
         case _:
             pass
-    until = row.cooldown_until(now)
+    until = status.cooldown_until
     if until is not None:
         yield f"Cooldown until {local_time(until)}."
-    if facts.begun_today >= row.rule.max_per_day:
+    if status.no_more_today:
         yield "No more today."
-    if row.block is not None:
-        ago = duration(now - row.block.at)
-        yield f"Held back {ago} ago by {row.block.outcome}: {printable(row.block.text)}"
+    if held_back is not None and held_back.at is not None:
+        ago = duration(status.now - held_back.at)
+        yield f"Held back {ago} ago by {held_back.guard}: {printable(held_back.reason)}"
 
 
-def _view(config: Config, standing: RuleStatus, now: float) -> dict[str, Any]:
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+def _view(config: Config, found: JournalStatus, now: float) -> dict[str, Any]:
     section = config.remediation
     return {
         "mode": effective_mode(section),
-        "paused": _paused(section, standing.fleet) or None,
+        "paused": _paused(section, found.fleet) or None,
         "windows_open": _windows_open(section, now),
-        "actions_this_hour": standing.fleet.begun_this_hour,
+        "actions_this_hour": found.fleet.begun_this_hour,
         "actions_per_hour": section.limits.actions_per_hour,
         "journal": str(config.state.path),
-        "lost": [
-            {
-                "rule": lost.rule,
-                "host": lost.host,
-                "panel": lost.panel or None,
-                "what": lost.what,
-                "why": lost.why,
-            }
-            for lost in standing.lost
-        ],
-        "rules": [_rule_view(row, now) for row in standing.rules],
+        "lost": [asdict(lost) | {"panel": lost.panel or None} for lost in found.lost],
+        "rules": [_rule_view(status) for status in found.rules],
     }
 
 
-def _rule_view(row: RuleOnHost, now: float) -> dict[str, Any]:
+def _rule_view(status: RuleStatus) -> dict[str, Any]:
+    last_at, last_outcome = status.last or (None, None)
+    facts, held_back = status.facts, status.held_back
     return {
-        "rule": row.rule.name,
-        "host": row.host,
-        "action": row.rule.action,
-        "last_outcome": row.last.outcome if row.last else None,
-        "last_at": _iso(row.last.at if row.last else None),
-        "acted_today": row.facts.begun_today,
-        "max_per_day": row.rule.max_per_day,
-        "cooldown_until": _iso(row.cooldown_until(now)),
-        "stopped": row.facts.stopped or None,
-        "approval": row.facts.approval or None,
-        "messages_to_approve": row.waiting if row.facts.approval == "requested" else None,
-        "unsettled": row.unsettled,
-        "held_back": None
-        if row.block is None
-        else {"guard": row.block.outcome, "reason": row.block.text, "at": _iso(row.block.at)},
+        "rule": status.rule.name,
+        "host": status.host,
+        "action": status.rule.action,
+        "last_outcome": last_outcome,
+        "last_at": _iso(last_at),
+        "acted_today": facts.begun_today,
+        "max_per_day": status.rule.max_per_day,
+        "cooldown_until": _iso(status.cooldown_until),
+        "stopped": facts.stopped or None,
+        "approval": facts.approval or None,
+        "messages_to_approve": status.messages if facts.approval == "requested" else None,
+        "unsettled": status.unsettled,
+        "held_back": held_back
+        and {
+            "guard": held_back.guard,
+            "reason": held_back.reason,
+            "at": _iso(held_back.at),
+        },
     }
 
 

@@ -11,7 +11,7 @@ import uvloop
 from exporter.cli.arguments import config_option, exit_on_config_error
 from exporter.config.errors import ConfigError
 from exporter.daemon import Daemon
-from exporter.web.sockets import ListenError
+from exporter.web.server.sockets import ListenError
 
 
 @click.command

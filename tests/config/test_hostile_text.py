@@ -13,7 +13,7 @@ from exporter.config.conditions import parse_condition
 from exporter.config.document import parse_document, plain_scalar
 from exporter.config.models import split_address
 from exporter.config.units import parse_duration, parse_size
-from exporter.web.passwords import hash_cost
+from exporter.web.server.passwords import hash_cost
 
 LENGTH = 200_000
 """With quadratic work each of these takes minutes."""

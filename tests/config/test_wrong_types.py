@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from exporter.config.document import parse_document
 from exporter.config.errors import ConfigError
 from exporter.config.loading import load_config
-from exporter.web.passwords import hash_password
-from exporter.web.web_config import load_web_config
+from exporter.web.server.passwords import hash_password
+from exporter.web.server.web_config import load_web_config
 from tests.config.test_example import EXAMPLE, uncommented
 from tests.config.wrong import places, put, wrongly_typed
 

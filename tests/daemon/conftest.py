@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.config.errors import ConfigError
 from exporter.daemon import Daemon
-from exporter.web.sockets import ListenError
+from exporter.web.server.sockets import ListenError
 
 Labels = frozenset[tuple[str, str]]
 

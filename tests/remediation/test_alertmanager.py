@@ -19,7 +19,7 @@ import pytest
 import yaml
 from yarl import URL
 
-import exporter.web.remediation
+import exporter.web.api
 from exporter.journal import Actor, Kind
 from exporter.journal.host_lock import TURN, HostLocks
 from exporter.panel.protocol import Operation
@@ -27,7 +27,7 @@ from exporter.remediation.controller import Taken
 from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
 from exporter.standin.exim import EximQueue
-from exporter.web.remediation import MOST_AT_ONCE
+from exporter.web.api import MOST_AT_ONCE
 from tests.daemon.conftest import RunningDaemon, eventually, series
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
@@ -140,7 +140,7 @@ async def test_webhooks_that_do_not_come_take_the_place_of_no_others_for_long(
             return answer.status == 400
 
     await eventually(taken)
-    monkeypatch.setattr(exporter.web.remediation, "LONGEST_READ", 0.01)
+    monkeypatch.setattr(exporter.web.api, "LONGEST_READ", 0.01)
     late = await begun()
     assert b" 408 " in await asyncio.wait_for(late.readline(), 10)
     for client in clients:

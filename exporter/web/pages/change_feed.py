@@ -7,12 +7,16 @@ import math
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
+from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alertmanager.alert import Alert
-from exporter.fleet.store import HostRecord
-from exporter.web.pages.page_data import PageData
+from exporter.fleet.history import History
+from exporter.fleet.store import HostRecord, Store
+from exporter.journal.projection import JournalProjection
 from exporter.web.pages.rows import Deeds, Row, deeds_on, row_of
 
 T = TypeVar("T")
@@ -29,6 +33,26 @@ async def politely(items: Sequence[T]) -> AsyncIterator[T]:
             await asyncio.sleep(0)
             began = time.monotonic()
         yield item
+
+
+@dataclass(frozen=True, slots=True)
+class PageData:
+    """What the pages read of the daemon; they change nothing."""
+
+    store: Store
+    histories: Mapping[str, History]
+    """By host."""
+    evaluator: AlertEvaluator
+    outcomes: DeliveryStats
+    """How receivers of alerts fare."""
+    projection: JournalProjection
+    """What rules of remediation have done."""
+    rules_for: Callable[[str], Collection[str]]
+    """The names of the rules of remediation that are for a host."""
+    clock: Callable[[], float]
+    """Tells the Unix time."""
+    misses: Callable[[], bool] = bool
+    """Whether polls were missed lately, since no more files may be open."""
 
 
 class ChangeFeed:

@@ -15,11 +15,11 @@ from exporter.fleet.history import Point
 from exporter.fleet.store import HostRecord
 from exporter.fleet.view import problems
 from exporter.journal import Entry
+from exporter.remediation.rule_status import RuleStatus
 from exporter.snapshot import AGE_BUCKETS, OTHER_DOMAIN, AgeHistogram, DomainCounts, in_order
 from exporter.web.pages.change_feed import ChangeFeed
 from exporter.web.pages.charts import Line, bars, chart, count_axis, duration_axis
 from exporter.web.pages.render import Renderer
-from exporter.web.pages.rule_status import RuleStatus
 from exporter.web.pages.translator import Translator
 
 LONGEST = 86400.0

@@ -15,8 +15,7 @@ from exporter.config.selectors import Selector
 from exporter.remediation.listing import Listing
 from exporter.remediation.selection import select
 from exporter.snapshot import Message, in_order
-from exporter.web.pages.masking import masked_message
-from exporter.web.pages.paging import page_of, paged
+from exporter.web.pages.render import page_of, paged
 
 KEPT_FOR = 60.0
 """Seconds for which a list is shown again: one costs the panel two calls."""
@@ -191,3 +190,37 @@ def shown(listed: Listed, wanted: Wanted, *, mask: bool) -> Shown:
     found = paged(chosen, wanted.page)
     guessed = frozenset[str]().union(*{message.guessed for message in chosen})
     return Shown(found.items, len(chosen), found.page, found.pages, in_order(guessed))
+
+
+# --- addresses ---------------------------------------------------------------------------------
+
+LONGEST = 200
+"""Characters of an address that are shown."""
+
+
+def shown_whole(address: str) -> str:
+    """An address, cut where it is absurdly long."""
+    return address if len(address) <= LONGEST else f"{address[:LONGEST]}…"
+
+
+def masked(address: str) -> str:
+    """`ann@example.com` as `a…@example.com`; what is no address is not shown at all."""
+    local, at, domain = address.rpartition("@")
+    if not at or not local:
+        return "…"
+    return shown_whole(f"{local[:1]}…@{domain}")
+
+
+def masking(*, mask: bool) -> Callable[[str], str]:
+    """How addresses are shown."""
+    return masked if mask else shown_whole
+
+
+def masked_message(message: Message) -> Message:
+    """A message with its addresses masked; what it says of bounces and unknowns stays."""
+    recipients = message.recipients
+    return replace(
+        message,
+        sender=masked(message.sender) if message.sender else message.sender,
+        recipients=None if recipients is None else tuple(map(masked, recipients)),
+    )

@@ -20,7 +20,7 @@ from exporter.remediation.approvals import (
     resume_rule,
 )
 from exporter.remediation.controller import RemediationController
-from exporter.web.access_control import USER
+from exporter.web.server.access_control import USER
 
 LONGEST_REASON = 200
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from aiohttp import web
 from isal import igzip
@@ -120,3 +121,33 @@ def page(request: web.Request, html: str, *, status: int = 200) -> web.Response:
     return web.Response(
         body=body, status=status, content_type="text/html", charset="utf-8", headers=headers
     )
+
+
+# --- long lists ----------------------------------------------------------------------------------
+
+PER_PAGE = 100
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Paged(Generic[T]):
+    """One page of a list."""
+
+    items: tuple[T, ...]
+    page: int
+    """Counted from 1."""
+    pages: int
+
+
+def page_of(query: Mapping[str, str]) -> int:
+    """The page that a query asks for; the first when it says nothing of use."""
+    number = query.get("page", "1")
+    return max(1, int(number)) if number.isascii() and number.isdigit() and len(number) < 7 else 1
+
+
+def paged(items: Sequence[T], wanted: int) -> Paged[T]:
+    """Page `wanted` of the items, or the last one there is."""
+    pages = max(1, math.ceil(len(items) / PER_PAGE))
+    page = min(wanted, pages)
+    return Paged(tuple(items[(page - 1) * PER_PAGE : page * PER_PAGE]), page, pages)

@@ -13,6 +13,7 @@ from exporter.journal import Entry, JournalError, Kind
 from exporter.panel.errors import PanelError
 from exporter.remediation.controller import RemediationController
 from exporter.remediation.guards import storm_bound
+from exporter.remediation.rule_status import live_statuses
 from exporter.remediation.selection import describe
 from exporter.snapshot import HostGoneError, Message
 from exporter.web.pages.change_feed import ChangeFeed
@@ -20,12 +21,9 @@ from exporter.web.pages.fleet import Fleet
 from exporter.web.pages.fleet_filter import FleetFilter
 from exporter.web.pages.host import host_html
 from exporter.web.pages.live import Live
-from exporter.web.pages.masking import masking
-from exporter.web.pages.messages import ListQueue, Lists, Wanted, shown
+from exporter.web.pages.messages import ListQueue, Lists, Wanted, masking, shown
 from exporter.web.pages.page_actions import PageActions, RefusedError
-from exporter.web.pages.paging import page_of, paged
-from exporter.web.pages.render import Renderer, page, reader
-from exporter.web.pages.rule_status import standings
+from exporter.web.pages.render import Renderer, page, page_of, paged, reader
 from exporter.web.pages.translator import Translator
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -117,7 +115,7 @@ class Pages:
             self.board,
             record,
             w,
-            rules=standings(states, self.board.sources.projection, now),
+            rules=live_statuses(states, self.board.sources.projection, now),
             entries=entries[::-1],
             trouble=trouble,
             seen=seen,
@@ -233,7 +231,7 @@ class Pages:
         if config.rules:
             paused = await self._controller.paused()
             config = self._controller.config
-        stand = standings(self._controller.states(), sources.projection, now)
+        stand = live_statuses(self._controller.states(), sources.projection, now)
         hosts = len(sources.store)
         return self._renderer.html(
             "remediation.html",

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from exporter.web.listener import Listeners
-from exporter.web.passwords import hash_password
-from exporter.web.web_config import WebSettings
+from exporter.web.server.listener import Listeners
+from exporter.web.server.passwords import hash_password
+from exporter.web.server.web_config import WebSettings
 from tests.daemon.conftest import (
     RunningDaemon,
     StartDaemon,
     eventually,
     start_daemon,  # noqa: F401 - a fixture
 )
-from tests.web.clients import Client, get
+from tests.web.server.clients import Client, get
 
 USERS = {"prometheus": hash_password("sesame", cost=4)}
 
@@ -86,7 +86,7 @@ async def test_an_odd_expectation_is_417(
     listeners: Listeners, value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {"X-Frame-Options": "deny"}
-    await listeners.apply(["127.0.0.1:0"], WebSettings(users=USERS, headers=headers))
+    await listeners.start(["127.0.0.1:0"], WebSettings(users=USERS, headers=headers))
     async with Client(listeners.urls[0]) as client:
         raw = value.encode("latin-1", "surrogateescape") if value != "\udcff" else b"\xff"
         await client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: " + raw + b"\r\n\r\n")
@@ -97,7 +97,7 @@ async def test_an_odd_expectation_is_417(
 
 
 async def test_who_expects_to_go_on_is_asked_for_the_password(listeners: Listeners) -> None:
-    await listeners.apply(["127.0.0.1:0"], WebSettings(users=USERS))
+    await listeners.start(["127.0.0.1:0"], WebSettings(users=USERS))
     async with Client(listeners.urls[0]) as client:
         await client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n")
         assert (await client.reply()).status == 100

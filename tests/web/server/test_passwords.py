@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.web.passwords import DEFAULT_COST, hash_cost, hash_password, matches
+from exporter.web.server.passwords import DEFAULT_COST, hash_cost, hash_password, matches
 
 
 def test_a_hash_fits_its_password_only() -> None:

@@ -27,11 +27,11 @@ from exporter.standin.panel import RecordedRequest
 from exporter.standin.queue import QueuedMessage
 from exporter.standin.traffic import EMPTY
 from exporter.web.pages import live
-from exporter.web.passwords import hash_password
+from exporter.web.server.passwords import hash_password
 from tests.daemon.conftest import RunningDaemon, StartDaemon, eventually, host, start_daemon
 from tests.fixtures.standin import PanelServer, ServePanel
 from tests.remediation.conftest import panel_of
-from tests.web.clients import get as raw_get
+from tests.web.server.clients import get as raw_get
 
 __all__ = ["start_daemon"]
 

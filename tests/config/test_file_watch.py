@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web import watch
-from exporter.web.watch import FileWatch, Fingerprint, Stamp, Target, changed_targets, fingerprint
+from exporter.config import file_watch
+from exporter.config.file_watch import (
+    FileWatch,
+    Fingerprint,
+    Stamp,
+    Target,
+    changed_targets,
+    fingerprint,
+)
 
 STAMP = Stamp(1, 1, 10, 100, 1)
 A, B = Path("/a"), Path("/b")
@@ -108,7 +115,7 @@ async def test_files_followed_during_a_look_are_for_the_next_one(
         watched.follow(files=[file, other], globs=[])
 
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(watch, "fingerprint", slow)
+    monkeypatch.setattr(file_watch, "fingerprint", slow)
     assert await watched.look() == []
     assert await watched.look() == [file]
 

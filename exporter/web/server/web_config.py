@@ -28,14 +28,23 @@ from exporter.config.document import Document, read_document
 from exporter.config.errors import ConfigError, Path_, Problem, did_you_mean, validated
 from exporter.config.secrets import absolute
 from exporter.config.units import parse_duration
-from exporter.web.passwords import hash_cost
-from exporter.web.rate_limit import RateLimit
-from exporter.web.tls import ServerTls, TlsError, TlsParameters, server_tls
+from exporter.web.server.passwords import hash_cost
+from exporter.web.server.tls import ServerTls, TlsError, TlsParameters, server_tls
 
 MAX_BCRYPT_COST = 18
 """A check takes some 20 s then; a higher cost outlasts every scrape timeout."""
 
 MAX_PEM_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many requests are let in."""
+
+    interval: float
+    """Seconds after which one more request is let in."""
+    burst: int
+    """Requests let in at once after a quiet time."""
 
 
 @dataclass(frozen=True, slots=True)

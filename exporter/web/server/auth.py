@@ -17,7 +17,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-from exporter.web.passwords import MAX_PASSWORD_BYTES, hash_cost, matches
+from exporter.web.server.passwords import MAX_PASSWORD_BYTES, hash_cost, matches
 
 MAX_REMEMBERED = 1024
 """Verdicts kept, of right and of wrong passwords each."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web.tls import TlsError, TlsParameters, server_tls
+from exporter.web.server.tls import TlsError, TlsParameters, server_tls
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from exporter.web.sockets import ListenError, listening_socket
+from exporter.web.server.sockets import ListenError, listening_socket
 
 
 def port_of(listening: socket.socket) -> int:
@@ -85,24 +85,3 @@ async def test_other_refusals_of_the_kernel(
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with pytest.raises(ListenError, match=cause):
         await listening_socket("127.0.0.1:0")
-
-
-@pytest.mark.parametrize("wider", ["0.0.0.0", ""])
-async def test_our_own_socket_that_goes_is_not_in_the_way(wider: str) -> None:
-    with await listening_socket("127.0.0.1:0") as first:
-        port = port_of(first)
-        with await listening_socket(f"{wider}:{port}", beside=[first]) as second:
-            # Only while we bound: nobody else may share the port now.
-            for ours in (first, second):
-                assert not ours.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
-            with pytest.raises(ListenError, match="in use"):
-                await listening_socket(f"127.0.0.1:{port}")
-
-
-async def test_only_our_own_socket_is_not_in_the_way() -> None:
-    with (
-        await listening_socket("127.0.0.1:0") as foreign,
-        await listening_socket(":0") as ours,
-        pytest.raises(ListenError, match="in use"),
-    ):
-        await listening_socket(f":{port_of(foreign)}", beside=[ours])

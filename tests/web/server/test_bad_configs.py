@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config.errors import ConfigError
-from exporter.web.web_config import load_web_config
+from exporter.web.server.web_config import load_web_config
 
 CASES = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 

@@ -9,14 +9,13 @@ import bcrypt
 import pytest
 import trustme
 
-from exporter.web import auth, listener
-from exporter.web.access_control import MAX_BODY_BYTES, alternative_names
-from exporter.web.listener import Listeners
-from exporter.web.passwords import hash_password
-from exporter.web.rate_limit import RateLimit
-from exporter.web.web_config import WebSettings, load_web_config
-from tests.web.clients import Client, get
-from tests.web.pki import Pki
+from exporter.web.server import auth, listener
+from exporter.web.server.access_control import MAX_BODY_BYTES, TokenBucket, alternative_names
+from exporter.web.server.listener import Listeners
+from exporter.web.server.passwords import hash_password
+from exporter.web.server.web_config import RateLimit, WebSettings, load_web_config
+from tests.web.server.clients import Client, get
+from tests.web.server.pki import Pki
 
 GOOD = {"prometheus": hash_password("sesame", cost=4)}
 NEW = {"prometheus": hash_password("changed", cost=4)}
@@ -28,7 +27,7 @@ def login(user: str, password: str) -> str:
 
 @pytest.fixture
 async def client(listeners: Listeners) -> Client:
-    await listeners.apply(["127.0.0.1:0"], WebSettings())
+    await listeners.start(["127.0.0.1:0"], WebSettings())
     return Client(listeners.urls[0])
 
 
@@ -49,7 +48,7 @@ def bcrypt_runs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 async def test_every_path_asks_who_is_there(
     listeners: Listeners, client: Client, path: str
 ) -> None:
-    await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD))
+    listeners.apply_config(["127.0.0.1:0"], WebSettings(users=GOOD))
     async with client:
         for head in (
             "",
@@ -67,14 +66,14 @@ async def test_every_path_asks_who_is_there(
 async def test_a_scrape_costs_no_bcrypt(
     listeners: Listeners, client: Client, bcrypt_runs: list[bytes]
 ) -> None:
-    await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD))
+    listeners.apply_config(["127.0.0.1:0"], WebSettings(users=GOOD))
     async with client:
         for _ in range(5):
             assert (await client.get(head=login("prometheus", "sesame"))).status == 200
         assert len(bcrypt_runs) == 1
         # A reload that leaves the users alone forgets nothing.
         again = WebSettings(users=dict(GOOD), headers={"X-Frame-Options": "deny"})
-        await listeners.apply(["127.0.0.1:0"], again)
+        listeners.apply_config(["127.0.0.1:0"], again)
         assert (await client.get(head=login("prometheus", "sesame"))).status == 200
         assert len(bcrypt_runs) == 1
 
@@ -84,20 +83,20 @@ async def test_users_come_change_and_go_on_open_connections(
 ) -> None:
     async with client:
         assert (await client.get()).status == 200
-        await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD))
+        listeners.apply_config(["127.0.0.1:0"], WebSettings(users=GOOD))
         assert (await client.get()).status == 401
         assert (await client.get(head=login("prometheus", "sesame"))).status == 200
-        await listeners.apply(["127.0.0.1:0"], WebSettings(users=NEW))
+        listeners.apply_config(["127.0.0.1:0"], WebSettings(users=NEW))
         assert (await client.get(head=login("prometheus", "sesame"))).status == 401
         assert (await client.get(head=login("prometheus", "changed"))).status == 200
-        await listeners.apply(["127.0.0.1:0"], WebSettings())
+        listeners.apply_config(["127.0.0.1:0"], WebSettings())
         assert (await client.get()).status == 200
 
 
 async def test_guesses_beyond_the_bound_are_turned_away(
     listeners: Listeners, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD))
+    listeners.apply_config(["127.0.0.1:0"], WebSettings(users=GOOD))
     url = listeners.urls[0]
     go = threading.Event()
     monkeypatch.setattr(bcrypt, "checkpw", lambda *_: go.wait(10) and False)
@@ -116,7 +115,7 @@ async def test_a_guesser_behind_the_same_proxy_locks_nobody_out(
 ) -> None:
     """Many connections from one address guess as fast as they are answered."""
     users = GOOD | {"ops": hash_password("open", cost=4)}
-    await listeners.apply(
+    listeners.apply_config(
         ["127.0.0.1:0"], WebSettings(users=users, rate_limit=RateLimit(interval=60, burst=20))
     )
     url, stop = listeners.urls[0], asyncio.Event()
@@ -132,7 +131,7 @@ async def test_a_guesser_behind_the_same_proxy_locks_nobody_out(
 
     async with client:
         assert (await client.get(head=login("prometheus", "sesame"))).status == 200
-        await listeners.apply(["127.0.0.1:0"], WebSettings(users=users))
+        listeners.apply_config(["127.0.0.1:0"], WebSettings(users=users))
         guessing = [asyncio.create_task(guess(n)) for n in range(40)]
         await asyncio.sleep(0.2)
         for user, password in (("prometheus", "sesame"), ("ops", "open")) * 3:
@@ -147,7 +146,7 @@ async def test_a_rate_limit_that_a_guesser_uses_up_is_not_that_of_who_is_known(
     listeners: Listeners, client: Client
 ) -> None:
     limited = WebSettings(users=GOOD, rate_limit=RateLimit(interval=3600, burst=3))
-    await listeners.apply(["127.0.0.1:0"], limited)
+    listeners.apply_config(["127.0.0.1:0"], limited)
     right, wrong = login("prometheus", "sesame"), login("prometheus", "wrong")
     async with client:
         assert (await client.get(head=right)).status == 200
@@ -160,10 +159,10 @@ async def test_configured_headers_are_on_every_response(
 ) -> None:
     headers = {"X-Frame-Options": "deny", "Content-Security-Policy": "default-src 'self'"}
     async with client:
-        await listeners.apply(["127.0.0.1:0"], WebSettings(headers=headers))
+        listeners.apply_config(["127.0.0.1:0"], WebSettings(headers=headers))
         for path in ("/hello", "/none"):
             assert headers.items() <= (await client.get(path)).headers.items()
-        await listeners.apply(["127.0.0.1:0"], WebSettings(users=GOOD, headers=headers))
+        listeners.apply_config(["127.0.0.1:0"], WebSettings(users=GOOD, headers=headers))
         reply = await client.get()
         assert reply.status == 401
         assert headers.items() <= reply.headers.items()
@@ -174,11 +173,11 @@ async def test_the_rate_limit_holds_and_survives_a_reload(
 ) -> None:
     limited = WebSettings(rate_limit=RateLimit(interval=3600, burst=3))
     async with client:
-        await listeners.apply(["127.0.0.1:0"], limited)
+        listeners.apply_config(["127.0.0.1:0"], limited)
         assert [(await client.get()).status for _ in range(2)] == [200, 200]
-        await listeners.apply(["127.0.0.1:0"], limited)
+        listeners.apply_config(["127.0.0.1:0"], limited)
         assert [(await client.get()).status for _ in range(2)] == [200, 429]
-        await listeners.apply(["127.0.0.1:0"], WebSettings())
+        listeners.apply_config(["127.0.0.1:0"], WebSettings())
         assert (await client.get()).status == 200
 
 
@@ -186,7 +185,7 @@ async def test_a_large_body_is_not_waited_for(
     listeners: Listeners, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "LINGER", 0.1)
-    await listeners.apply(["127.0.0.1:0"], WebSettings())
+    await listeners.start(["127.0.0.1:0"], WebSettings())
     client = Client(listeners.urls[0])
     async with client, asyncio.timeout(10):
         reply = await client.get(method="POST", head=f"Content-Length: {MAX_BODY_BYTES + 1}\r\n")
@@ -213,7 +212,7 @@ async def test_only_allowed_names_of_client_certificates(
         "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
         "  client_allowed_sans: [prometheus.test, 10.1.2.3, '2001:db8::1']\n"
     )
-    await listeners.apply(["127.0.0.1:0"], load_web_config(folder / "web.yaml"))
+    await listeners.start(["127.0.0.1:0"], load_web_config(folder / "web.yaml"))
     context = pki.client_context(pki.ca.issue_cert(*names, key_type=trustme.KeyType.RSA))
     assert (await get(listeners.urls[0], context=context)).status == status
 
@@ -230,3 +229,16 @@ def test_every_kind_of_alternative_name_counts() -> None:
     }
     assert alternative_names(certificate) == {"a.test", "a@b.test", "spiffe://a", "2001:db8::1"}
     assert alternative_names({}) == set()
+
+
+def test_a_burst_then_one_an_interval() -> None:
+    bucket = TokenBucket(RateLimit(interval=2.0, burst=3), now=100.0)
+    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
+    assert not bucket.take(101.0)
+    assert bucket.take(102.0)
+    assert not bucket.take(102.0)
+
+
+def test_a_long_quiet_time_allows_no_more_than_the_burst() -> None:
+    bucket = TokenBucket(RateLimit(interval=1.0, burst=2), now=0.0)
+    assert [bucket.take(1000.0) for _ in range(3)] == [True, True, False]

@@ -12,15 +12,17 @@ from exporter.snapshot import Message, Reason
 from exporter.web.pages.messages import (
     KEPT_FOR,
     KEPT_HOSTS,
+    LONGEST,
     MOST_ADDRESSES,
     MOST_MESSAGES,
     Listed,
     Lists,
     Shown,
     Wanted,
+    masking,
     shown,
 )
-from exporter.web.pages.paging import PER_PAGE
+from exporter.web.pages.render import PER_PAGE
 from tests.builders import NOW, message
 
 
@@ -208,3 +210,26 @@ async def test_a_new_config_forgets_them(panel: Panel, lists: Lists) -> None:
     await lists.get("mx1")
     assert panel.asked == ["mx1", "mx1"]
     await lists.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("ann@example.com", "a…@example.com"),
+        ("a@example.com", "a…@example.com"),
+        ('"odd@one"@example.com', '"…@example.com'),
+        ("@example.com", "…"),
+        ("no address", "…"),
+        ("", "…"),
+        ("б@пример.рф", "б…@пример.рф"),
+    ],
+)
+def test_what_stands_before_the_at_is_masked(address: str, shown: str) -> None:
+    assert masking(mask=True)(address) == shown
+
+
+def test_whole_addresses_are_cut_only_where_they_are_absurd() -> None:
+    show = masking(mask=False)
+    assert show("ann@example.com") == "ann@example.com"
+    assert show("a" * 10_000) == "a" * LONGEST + "…"
+    assert len(masking(mask=True)("a@" + "b" * 10_000)) == LONGEST + 1

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from exporter.web import auth
-from exporter.web.auth import (
+from exporter.web.server import auth
+from exporter.web.server.auth import (
     MAX_REMEMBERED,
     PasswordChecker,
     TooManyChecksError,
     basic_credentials,
 )
-from exporter.web.passwords import hash_password
+from exporter.web.server.passwords import hash_password
 
 GOOD = hash_password("sesame", cost=4)
 OTHER = hash_password("other", cost=5)

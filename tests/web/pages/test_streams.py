@@ -13,10 +13,9 @@ from exporter.alerting.delivery_stats import DeliveryStats
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.fleet.store import Store
 from exporter.journal.projection import JournalProjection
-from exporter.web.pages.change_feed import ChangeFeed
+from exporter.web.pages.change_feed import ChangeFeed, PageData
 from exporter.web.pages.fleet import Fleet
 from exporter.web.pages.live import Live
-from exporter.web.pages.page_data import PageData
 from exporter.web.pages.render import Renderer
 
 

@@ -11,14 +11,13 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from exporter.web.auth import (
+from exporter.web.server.auth import (
     Credentials,
     PasswordChecker,
     TooManyChecksError,
     basic_credentials,
 )
-from exporter.web.rate_limit import TokenBucket
-from exporter.web.web_config import WebSettings
+from exporter.web.server.web_config import RateLimit, WebSettings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,13 +52,13 @@ class AccessControl:
         """Stand before every route of `app`, which is not started yet."""
 
         @web.middleware
-        async def pass_gate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
             return await self._refusal(request) or await handler(request)
 
-        app.middlewares.insert(0, pass_gate)
+        app.middlewares.insert(0, check_access)
         app.on_response_prepare.append(self._add_headers)
 
-    def before(self, handle: BaseHandler) -> BaseHandler:
+    def wrap(self, handle: BaseHandler) -> BaseHandler:
         """The application's `handle`, without what it fails over before it asks who is there.
 
         aiohttp answers such requests with 500 and writes a traceback for each into the log.
@@ -86,7 +85,7 @@ class AccessControl:
         headers = {"X-Content-Type-Options": "nosniff", **self._settings.headers}
         return _refuse(status, text, headers=headers, close=True)
 
-    def use(self, settings: WebSettings) -> None:
+    def apply_config(self, settings: WebSettings) -> None:
         """Judge every request from now on by `settings`, also on connections already open.
 
         What is known of a user's passwords is forgotten when that user changes, how many requests
@@ -186,3 +185,22 @@ def _refuse(
     if close:
         response.force_close()
     return response
+
+
+class TokenBucket:
+    """Counts the requests of all clients together against a RateLimit."""
+
+    def __init__(self, limit: RateLimit, now: float) -> None:
+        self._limit = limit
+        self._tokens = float(limit.burst)
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Whether a request at `now`, in seconds of a monotonic clock, is let in."""
+        gained = (now - self._at) / self._limit.interval
+        self._tokens = min(self._limit.burst, self._tokens + gained)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

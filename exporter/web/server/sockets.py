@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 from exporter.config.models import split_address
 
@@ -32,28 +31,18 @@ class ListenError(Exception):
         self.cause = cause
 
 
-async def listening_socket(address: str, *, beside: Iterable[socket.socket] = ()) -> socket.socket:
-    """A socket that listens on `ADDRESS:PORT`; nothing accepts its connections yet.
+async def listening_socket(address: str) -> socket.socket:
+    """Return a socket that listens on `ADDRESS:PORT`; nothing accepts its connections yet.
 
     `:PORT` takes IPv4 and IPv6; `[::]:PORT` takes IPv6 only, so that it may stand beside
     `0.0.0.0:PORT`. A name stands for its first address, IPv4 before IPv6.
-
-    `beside` are sockets of our own that will be closed soon: they do not stand in the way of a
-    socket for the same port, as when 127.0.0.1:9897 becomes :9897.
 
     Raises:
         ListenError: the address is in use, not local, not permitted, or not found.
     """
     family, place = await _resolve(address)
     try:
-        try:
-            return _listen(family, place, both_families=address.startswith(":"))
-        except OSError as error:
-            ours = [s for s in beside if s.getsockname()[1] == place[1] != 0]
-            if error.errno != errno.EADDRINUSE or not ours:
-                raise
-            with _shared(ours):
-                return _listen(family, place, both_families=address.startswith(":"), share=True)
+        return _listen(family, place, both_families=address.startswith(":"))
     except OSError as error:
         cause = _CAUSES.get(error.errno or 0, error.strerror or "unknown cause")
         raise ListenError(address, cause) from None
@@ -81,9 +70,7 @@ async def _resolve(address: str) -> tuple[socket.AddressFamily, Place]:
     return first[0], first[4]
 
 
-def _listen(
-    family: socket.AddressFamily, place: Place, *, both_families: bool, share: bool = False
-) -> socket.socket:
+def _listen(family: socket.AddressFamily, place: Place, *, both_families: bool) -> socket.socket:
     with ExitStack() as undo:
         listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
         listening.settimeout(0)
@@ -94,24 +81,7 @@ def _listen(
         # Accepted connections inherit it; aiohttp itself waits for a slow reader for ever.
         milliseconds = int(UNREAD_TIMEOUT * 1000)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-        with _shared([listening] if share else []):
-            listening.bind(place)
-            listening.listen(BACKLOG)
+        listening.bind(place)
+        listening.listen(BACKLOG)
         undo.pop_all()
         return listening
-
-
-@contextmanager
-def _shared(sockets: Iterable[socket.socket]) -> Iterator[None]:
-    """Let another socket take their port, only while inside.
-
-    Left on, it would let a second exporter of the same user start unnoticed and take half of
-    the connections.
-    """
-    for one in sockets:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        yield
-    finally:
-        for one in sockets:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from exporter.config.errors import ConfigError
-from exporter.web.passwords import hash_password
-from exporter.web.rate_limit import RateLimit
-from exporter.web.web_config import WebSettings, load_web_config
-from tests.web.pki import Pki
+from exporter.web.server.passwords import hash_password
+from exporter.web.server.web_config import RateLimit, WebSettings, load_web_config
+from tests.web.server.pki import Pki
 
 PAIR = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from exporter.web.listener import Listeners
-from tests.web.pki import Pki
+from exporter.web.server.listener import Listeners
+from tests.web.server.pki import Pki
 
 
 @pytest.fixture(scope="session")

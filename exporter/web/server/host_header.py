@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from exporter.web.access_control import USER, Handler
 from exporter.web.responses import text_answer
+from exporter.web.server.access_control import USER, Handler
 
 _FOR_MACHINES = ("/metrics", "/probe", "/sd", "/-/")
 """Scraped under whatever name, and without mail addresses."""
