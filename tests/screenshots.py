@@ -52,7 +52,7 @@ async def main() -> None:
     """Run the demo until there is something to see, and take every picture."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        async with DemoFleet(HOSTS, backend="memory") as fleet:
+        async with DemoFleet(HOSTS) as fleet:
             listening: asyncio.Queue[str] = asyncio.Queue()
             file = _config(Path(folder), demo_config(fleet.hosts, "127.0.0.1:0"))
             daemon = Daemon(file, on_listening=lambda urls: listening.put_nowait(urls[0]))

@@ -17,8 +17,8 @@ from rich.text import Text
 from exporter.cli.terminal import console, table
 from exporter.config.models import split_address
 from exporter.daemon import Daemon
-from exporter.standin.exim import EximMissingError
-from exporter.standin.fleet import Backend, DemoFleet, DemoHost
+from exporter.standin.fleet import DemoFleet, DemoHost, load_backend
+from exporter.standin.queue import BackendMissingError
 from exporter.web.server.sockets import ListenError
 
 POLL_INTERVAL = "10s"
@@ -49,9 +49,9 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
     type=click.Choice(["memory", "exim"]),
     default="memory",
     show_default=True,
-    help="Simulated mail queues, or real Exim spools (needs exim4).",
+    help="Simulated mail queues, or real Exim spools (needs exim4 and a checkout).",
 )
-def demo(hosts: int, seconds: float | None, listen: str, backend: Backend) -> None:
+def demo(hosts: int, seconds: float | None, listen: str, backend: str) -> None:
     """Run a fleet of stand-in panels on loopback, and the daemon over it.
 
     Nothing outside this machine is asked. The queues live: mail arrives, leaves, freezes and
@@ -59,13 +59,13 @@ def demo(hosts: int, seconds: float | None, listen: str, backend: Backend) -> No
     """
     try:
         uvloop.run(_demo(hosts, seconds, listen, backend))
-    except (EximMissingError, ListenError) as error:
+    except (BackendMissingError, ListenError) as error:
         raise click.ClickException(str(error)) from None
 
 
-async def _demo(hosts: int, seconds: float | None, listen: str, backend: Backend) -> None:
+async def _demo(hosts: int, seconds: float | None, listen: str, backend: str) -> None:
     with tempfile.TemporaryDirectory(prefix="brainycp-demo-") as folder:
-        async with DemoFleet(hosts, backend=backend) as fleet:
+        async with DemoFleet(hosts, backend=load_backend(backend)) as fleet:
             file = _write_config(Path(folder), demo_config(fleet.hosts, listen))
             daemon = Daemon(file, on_listening=lambda urls: _introduce(fleet.hosts, urls, file))
             if seconds is not None:

@@ -10,9 +10,9 @@ import click
 import uvloop
 import yaml
 
-from exporter.standin.exim import EximMissingError
-from exporter.standin.fleet import Backend, DemoFleet, DemoHost
+from exporter.standin.fleet import DemoFleet, DemoHost, load_backend
 from exporter.standin.panel import KEEPALIVE
+from exporter.standin.queue import BackendMissingError
 
 
 def config_text(hosts: Sequence[DemoHost]) -> str:
@@ -49,7 +49,7 @@ async def _serve(fleet: DemoFleet) -> None:
 def main(
     *,
     hosts: int,
-    backend: Backend,
+    backend: str,
     tls: bool,
     delay: float,
     single_port: bool,
@@ -61,19 +61,19 @@ def main(
 
     They run until SIGINT or SIGTERM.
     """
-    fleet = DemoFleet(
-        hosts,
-        backend=backend,
-        tls=tls,
-        delay=delay,
-        live=not still,
-        single_port=single_port,
-        keepalive=keepalive,
-        calm=calm,
-    )
     try:
+        fleet = DemoFleet(
+            hosts,
+            backend=load_backend(backend),
+            tls=tls,
+            delay=delay,
+            live=not still,
+            single_port=single_port,
+            keepalive=keepalive,
+            calm=calm,
+        )
         uvloop.run(_serve(fleet))
-    except EximMissingError as error:
+    except BackendMissingError as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -10,27 +10,66 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Protocol, Self
 
 from exporter.config.panel_api import API_PATH
-from exporter.standin.cast import USERNAME, Role, cast, plain_hosts, with_exim
 from exporter.standin.certificate import SelfSigned, self_signed
-from exporter.standin.exim import EximError, EximQueue
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import KEEPALIVE, Panel, panel_app, panels_app, serving
-from exporter.standin.queue import MailQueue
+from exporter.standin.queue import BackendMissingError, MailQueue, QueueError
+from exporter.standin.roles import USERNAME, Role, demo_roles, plain_hosts
 from exporter.standin.services import MemoryServices
 
 _log = logging.getLogger(__name__)
-
-Backend = Literal["memory", "exim"]
 
 STEP_INTERVAL = 1.0
 """Seconds between two steps of the queues."""
 
 _RECORDED = 100
+
+
+class Backend(Protocol):
+    """Where the queues behind the panels of a fleet come from."""
+
+    def adapt(self, role: Role) -> Role:
+        """Return the role for a host with such a queue."""
+
+    async def new_queue(self, role: Role, directory: Path, seed: int) -> MailQueue:
+        """Make a host's queue; `directory` is its own, does not exist yet, and goes at the end."""
+
+
+class MemoryBackend:
+    """Simulates every queue in memory."""
+
+    def adapt(self, role: Role) -> Role:
+        """Return the role as it is."""
+        return role
+
+    async def new_queue(self, role: Role, directory: Path, seed: int) -> MailQueue:  # noqa: ARG002 - nothing is on the disk
+        """Make a simulated queue."""
+        return MemoryQueue(role.profile, seed=seed, ids=role.ids)
+
+
+def load_backend(name: str) -> Backend:
+    """Return the backend "memory" or "exim".
+
+    Raises:
+        BackendMissingError: for "exim" outside of a checkout: what drives a real Exim belongs
+            to the tests and is not installed.
+    """
+    if name == "memory":
+        return MemoryBackend()
+    try:
+        exim = import_module("tests.servers.exim")
+    except ModuleNotFoundError:
+        raise BackendMissingError(
+            "the backend exim needs a checkout of the source: what drives Exim is not installed"
+        ) from None
+    backend: Backend = exim.EximBackend()
+    return backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +109,14 @@ class DemoFleet:
     An async context manager: it leaves no task, socket, process or file behind.
 
     Raises:
-        EximMissingError: on entering, with the backend "exim" where that is not installed.
+        BackendMissingError: on entering, where the backend's program is not installed.
     """
 
     def __init__(
         self,
         count: int = 8,
         *,
-        backend: Backend = "memory",
+        backend: Backend | None = None,
         seed: int = 1,
         tls: bool = False,
         delay: float = 0,
@@ -90,7 +129,7 @@ class DemoFleet:
 
         Args:
             count: number of hosts, which are named mx1, mx2, ...
-            backend: "exim" puts a real Exim spool behind every panel.
+            backend: makes the queues; None simulates them in memory.
             seed: equal ones give simulated queues with equal histories.
             tls: serve all over https with the self-signed certificate, not just one.
             delay: seconds added to the time of every call.
@@ -104,14 +143,12 @@ class DemoFleet:
         """In the order of their numbers; empty before it is entered."""
         self.panels: dict[str, Panel] = {}
         """By the name of the host."""
-        roles = plain_hosts(count, calm=calm) if single_port else cast(count)
-        if backend == "exim":
-            roles = [with_exim(role) for role in roles]
+        self._backend = backend or MemoryBackend()
+        roles = plain_hosts(count, calm=calm) if single_port else demo_roles(count)
         self._roles = {
             f"mx{number}": replace(role, tls=tls or role.tls, delay=role.delay + delay)
-            for number, role in enumerate(roles, start=1)
+            for number, role in enumerate(map(self._backend.adapt, roles), start=1)
         }
-        self._backend = backend
         self._seed = seed
         self._is_live = live
         self._single_port = single_port
@@ -146,15 +183,9 @@ class DemoFleet:
         await self._stack.aclose()
 
     async def _make_panels(self, stack: AsyncExitStack) -> None:
-        directory = None
-        if self._backend == "exim":
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="standin-")))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="standin-")))
         for seed, (name, role) in enumerate(self._roles.items(), start=self._seed):
-            queue: MailQueue
-            if directory is None:
-                queue = MemoryQueue(role.profile, seed=seed, ids=role.ids)
-            else:
-                queue = await EximQueue(directory / name, profile=role.profile, seed=seed).create()
+            queue = await self._backend.new_queue(role, directory / name, seed)
             services = MemoryServices(stopped=role.stopped)
             options = role.options(_password(name))
             self.panels[name] = Panel(options, queue, services, record=_RECORDED)
@@ -198,7 +229,7 @@ class DemoFleet:
 async def _step(name: str, queue: MailQueue, seconds: float) -> None:
     try:
         await queue.step(seconds)
-    except EximError as error:
+    except QueueError as error:
         # A busy machine may make Exim too slow for once; the rest of the fleet goes on.
         _log.warning("the queue of %s stood still: %s", name, error)
 

@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterable
 
 from exporter.standin import console
-from exporter.standin.ids import IdStyle
-from exporter.standin.queue import Mta, QueuedMessage
+from exporter.standin.queue import IdStyle, Mta, QueuedMessage
 from exporter.standin.traffic import Profile, Traffic
 
 _EXIM_ID = re.compile(

@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from exporter.standin.ids import IdStyle, queue_id
+from exporter.standin.queue import IdStyle, queue_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ import pytest
 
 from exporter.alerting import service
 from exporter.standin import console
-from exporter.standin.ids import queue_id
 from exporter.standin.panel import PanelOptions
-from exporter.standin.queue import Mta, QueuedMessage
+from exporter.standin.queue import Mta, QueuedMessage, queue_id
 from tests.daemon.conftest import RunningDaemon, StartDaemon, eventually, host, series, start_daemon
 from tests.fixtures.receiver import HttpReceiver, Received
 from tests.fixtures.standin import PanelServer, ServePanel

@@ -10,12 +10,12 @@ import pytest
 from aiohttp import web
 
 from exporter.journal import Kind
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, RecordedRequest
 from tests.cli.shell import run, write_config
 from tests.daemon.conftest import host
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import changing, freeze, ids_asked, panel, queue, read_journal
+from tests.servers.exim import EximQueue
 
 __all__ = ["panel", "queue"]
 

@@ -19,7 +19,6 @@ from exporter.cli.session import who_asks
 from exporter.journal import Entry, Journal, Kind
 from exporter.journal.host_lock import HostLocks
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue, Submission
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import Panel, PanelOptions
 from exporter.standin.queue import QueuedMessage
@@ -37,6 +36,7 @@ from tests.remediation.mischief import (
     of,
     shows_login_page,
 )
+from tests.servers.exim import EximQueue, Submission
 
 HOUR, DAY = 3600.0, 86400.0
 

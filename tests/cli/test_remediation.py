@@ -19,7 +19,6 @@ from exporter.journal import Entry, Journal, Kind, Outcome
 from exporter.journal.host_lock import HostLocks
 from exporter.panel.protocol import Operation
 from exporter.snapshot import Message, PanelId
-from exporter.standin.exim import EximQueue
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions
 from exporter.standin.services import MemoryServices
@@ -38,6 +37,7 @@ from tests.remediation.conftest import (
     spool_files,
 )
 from tests.remediation.mischief import Hold, does_nothing, meanwhile, of
+from tests.servers.exim import EximQueue
 
 RUN = "3fa9b2c1" * 4
 HOUR, DAY = 3600.0, 86400.0

@@ -16,12 +16,13 @@ from exporter.journal.host_lock import HostLocks
 from exporter.panel.protocol import Operation, ServiceCommand
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions
-from exporter.standin.services import Daemon, MemoryServices, RealServices
+from exporter.standin.services import MemoryServices
 from exporter.standin.traffic import EMPTY
 from tests.cli.shell import SECRET, run, write_config
 from tests.daemon.conftest import host
 from tests.fixtures.standin import PanelServer, ServePanel
 from tests.remediation.mischief import of, shows_login_page
+from tests.servers.daemons import Daemon, RealServices
 
 
 @pytest.fixture

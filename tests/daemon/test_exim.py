@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import pytest
 
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue, Submission
 from exporter.standin.panel import PanelOptions
 from exporter.standin.queue import QueuedMessage
 from exporter.standin.replies import ReplyStyle
-from exporter.standin.services import Daemon as ServiceDaemon
-from exporter.standin.services import RealServices
 from tests.daemon.conftest import RunningDaemon, StartDaemon, host
 from tests.fixtures.standin import NewEximQueue, ServePanel
+from tests.servers.daemons import Daemon as ServiceDaemon
+from tests.servers.daemons import RealServices
+from tests.servers.exim import EximQueue, Submission
 
 SHAPES = ("objects", "page_arrays", "exim_arrays", "console_text", "console_lines")
 

@@ -30,10 +30,9 @@ from exporter.snapshot import (
     ServiceState,
 )
 from exporter.standin import console
-from exporter.standin.ids import queue_id
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import PanelOptions, serving
-from exporter.standin.queue import QueuedMessage
+from exporter.standin.queue import QueuedMessage, queue_id
 from exporter.standin.traffic import CALM, EMPTY, STORM
 from tests import builders
 from tests.daemon.conftest import StartDaemon, eventually, host

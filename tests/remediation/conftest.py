@@ -15,11 +15,11 @@ from exporter.config.access import panel_url
 from exporter.journal import Entry, Journal, JournalError, Kind
 from exporter.panel.protocol import Operation, ServiceCommand
 from exporter.snapshot import Message, PanelId
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import RecordedRequest
 from exporter.standin.queue import QueuedMessage
 from tests.daemon.conftest import RunningDaemon, StartDaemon, eventually, host, start_daemon
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
+from tests.servers.exim import EximQueue
 
 __all__ = ["start_daemon"]
 

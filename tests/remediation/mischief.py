@@ -9,9 +9,9 @@ from aiohttp import web
 
 from exporter.config.panel_api import Language
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, Interfere, RecordedRequest
 from exporter.standin.replies import Reply, ReplyStyle, count_reply, done, encode_reply
+from tests.servers.exim import EximQueue
 
 Which = Callable[[RecordedRequest], bool]
 """Picks requests."""

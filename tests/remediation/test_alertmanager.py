@@ -26,7 +26,6 @@ from exporter.panel.protocol import Operation
 from exporter.remediation.controller import Taken
 from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
-from exporter.standin.exim import EximQueue
 from exporter.web.api import MOST_AT_ONCE
 from tests.daemon.conftest import RunningDaemon, eventually, series
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
@@ -45,6 +44,7 @@ from tests.remediation.conftest import (
     written_so_far,
 )
 from tests.remediation.mischief import Hold, is_change, of, shows_login_page
+from tests.servers.exim import EximQueue
 
 PATH = "/api/v1/alertmanager"
 ON_DEMAND: dict[str, Any] = {"when": []}

@@ -13,7 +13,6 @@ from aiohttp import web
 from exporter.journal import Entry, JournalError, Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation import controller as controller_module
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, RecordedRequest
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import (
@@ -30,6 +29,7 @@ from tests.remediation.conftest import (
     write_journal,
 )
 from tests.remediation.mischief import Hold, later, of
+from tests.servers.exim import EximQueue
 
 LABELS = {"host": "mx1", "rule": "purge"}
 

@@ -12,7 +12,6 @@ import pytest
 
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue
 from tests.cli.shell import run
 from tests.fixtures.alertmanager import NewAlertmanager, matcher
 from tests.fixtures.standin import PanelServer, ServePanel
@@ -20,6 +19,7 @@ from tests.remediation.conftest import BY_ID, StartSite, config, freeze, ids_ask
 from tests.remediation.mischief import Hold, of
 from tests.remediation.test_layout import ARRAYS
 from tests.remediation.test_planned import one_at_a_time
+from tests.servers.exim import EximQueue
 
 CONTROL = of(Operation.CONTROL)
 

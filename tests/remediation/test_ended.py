@@ -14,7 +14,6 @@ from exporter import daemon
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
 from exporter.snapshot import PanelId
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, RecordedRequest
 from tests.daemon.conftest import eventually, host
 from tests.fixtures.standin import PanelServer
@@ -32,6 +31,7 @@ from tests.remediation.conftest import (
 )
 from tests.remediation.mischief import Hold, does_nothing, of
 from tests.remediation.processes import exporter
+from tests.servers.exim import EximQueue
 
 UNSEEN = (
     "What verify expects could not be looked at: the host left the config, or the daemon was ended."

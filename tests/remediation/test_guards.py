@@ -19,7 +19,6 @@ from exporter.journal import Entry, FleetFacts, Journal, JournalError, Kind
 from exporter.journal.host_lock import FLEET, HostLocks
 from exporter.panel.protocol import Operation
 from exporter.remediation import follower, run
-from exporter.standin.exim import EximQueue
 from tests.daemon.conftest import eventually
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
@@ -38,6 +37,7 @@ from tests.remediation.conftest import (
     written_so_far,
 )
 from tests.remediation.mischief import Hold, counts, is_change, meanwhile, of
+from tests.servers.exim import EximQueue
 
 
 @pytest.fixture

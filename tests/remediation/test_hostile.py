@@ -11,7 +11,6 @@ from aiohttp import web
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation import work
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, RecordedRequest
 from exporter.standin.replies import Reply, done, refusal
 from tests.fixtures.standin import PanelServer
@@ -46,6 +45,7 @@ from tests.remediation.mischief import (
     said,
     shows_login_page,
 )
+from tests.servers.exim import EximQueue
 
 CONTROL, LIST = of(Operation.CONTROL), of(Operation.LIST)
 LABELS = {"host": "mx1", "rule": "purge"}

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from exporter.standin.exim import EximQueue
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import StartSite, config, freeze, rule
+from tests.servers.exim import EximQueue
 
 PATH = "/api/v1/journal"
 

@@ -12,7 +12,6 @@ import pytest
 
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue
 from tests.daemon.conftest import eventually
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import (
@@ -28,6 +27,7 @@ from tests.remediation.conftest import (
 )
 from tests.remediation.mischief import Hold, Which, is_change, later, of, shows_login_page
 from tests.remediation.processes import Exporter, exporter
+from tests.servers.exim import EximQueue
 
 COUNT, LIST, CONTROL = of(Operation.COUNT), of(Operation.LIST), of(Operation.CONTROL)
 WHOLE: dict[str, Any] = {}

@@ -16,7 +16,6 @@ from exporter.journal import Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation.work import HostContext, comes_true
 from exporter.snapshot import Certainty, HostSnapshot
-from exporter.standin.exim import EximQueue
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import Answer, PanelOptions, RecordedRequest
 from exporter.standin.replies import ReplyStyle
@@ -36,6 +35,7 @@ from tests.remediation.conftest import (
     read_journal,
     rule,
 )
+from tests.servers.exim import EximQueue
 
 ARRAYS = PanelOptions(style=ReplyStyle(shape="page_arrays"))
 """A panel whose list_msg shows arrays: nothing in it names a sender, an age or a state."""

@@ -6,7 +6,6 @@ from functools import partial
 
 from exporter.journal import Kind
 from exporter.panel.protocol import MessageCommand, Operation
-from exporter.standin.exim import EximQueue
 from tests.fixtures.standin import PanelServer, held
 from tests.remediation.conftest import (
     BY_ID,
@@ -20,6 +19,7 @@ from tests.remediation.conftest import (
     rule,
 )
 from tests.remediation.mischief import meanwhile, of
+from tests.servers.exim import EximQueue
 
 
 def replies(site: Site) -> dict[str, str]:

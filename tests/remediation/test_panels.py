@@ -17,7 +17,6 @@ from exporter.journal import Entry, Journal, Kind
 from exporter.journal.host_lock import HostLocks
 from exporter.panel.protocol import Operation
 from exporter.snapshot import Message, PanelId
-from exporter.standin.exim import EximQueue
 from exporter.standin.services import MemoryServices
 from tests.daemon.conftest import host
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
@@ -36,6 +35,7 @@ from tests.remediation.conftest import (
 )
 from tests.remediation.mischief import Hold, of
 from tests.remediation.test_alertmanager import ON_DEMAND, alert, post, results
+from tests.servers.exim import EximQueue
 
 CLAMAV_OFF: dict[str, Any] = {
     "name": "clamav-off",

@@ -14,7 +14,6 @@ from aiohttp import web
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation import by_id, plan
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, RecordedRequest
 from exporter.standin.replies import count_reply, done, refusal
 from tests.fixtures.alertmanager import NewAlertmanager, matcher
@@ -33,6 +32,7 @@ from tests.remediation.conftest import (
     write_journal,
 )
 from tests.remediation.mischief import ENGLISH, Hold, is_change, meanwhile, of, said
+from tests.servers.exim import EximQueue
 
 CONTROL, LIST = of(Operation.CONTROL), of(Operation.LIST)
 

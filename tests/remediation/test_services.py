@@ -9,11 +9,12 @@ import pytest
 
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation, ServiceCommand
-from exporter.standin.exim import EximQueue
-from exporter.standin.services import Daemon, MemoryServices, RealServices
+from exporter.standin.services import MemoryServices
 from tests.fixtures.standin import PanelServer, ServePanel
 from tests.remediation.conftest import Site, StartSite, changing, config
 from tests.remediation.mischief import later, of, shows_login_page
+from tests.servers.daemons import Daemon, RealServices
+from tests.servers.exim import EximQueue
 
 LABELS = {"host": "mx1", "rule": "antivirus"}
 

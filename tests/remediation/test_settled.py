@@ -15,12 +15,12 @@ from aiohttp import web
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel.protocol import Operation
 from exporter.snapshot import Message, PanelId
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, Interfere, RecordedRequest
 from exporter.standin.services import MemoryServices
 from tests.fixtures.standin import PanelServer, ServePanel
 from tests.remediation.conftest import StartSite, changing, config, freeze, panel_of, rule
 from tests.remediation.mischief import counts
+from tests.servers.exim import EximQueue
 
 GONE = tuple(Message(f"1goneAA-{number:06d}-AA", sender="", frozen=True) for number in range(20))
 

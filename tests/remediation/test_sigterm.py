@@ -11,7 +11,6 @@ import pytest
 
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue
 from tests.daemon.conftest import eventually
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import (
@@ -26,6 +25,7 @@ from tests.remediation.conftest import (
 )
 from tests.remediation.mischief import Hold, Which, is_change, of
 from tests.remediation.processes import Exporter, exporter
+from tests.servers.exim import EximQueue
 
 COUNT, LIST, CONTROL = of(Operation.COUNT), of(Operation.LIST), of(Operation.CONTROL)
 MESSAGES = 40

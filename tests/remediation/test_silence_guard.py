@@ -6,7 +6,6 @@ from typing import Any
 
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue
 from tests.fixtures.alertmanager import Alertmanager, NewAlertmanager, matcher
 from tests.fixtures.standin import PanelServer
 from tests.remediation.conftest import (
@@ -18,6 +17,7 @@ from tests.remediation.conftest import (
     rule,
 )
 from tests.remediation.mischief import meanwhile, of
+from tests.servers.exim import EximQueue
 
 LIST = of(Operation.LIST)
 

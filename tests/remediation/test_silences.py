@@ -11,7 +11,6 @@ import pytest
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation
 from exporter.remediation.controller import LOOK_AGAIN
-from exporter.standin.exim import EximQueue
 from tests.cli.shell import run, write_config
 from tests.daemon.conftest import eventually
 from tests.fixtures.alertmanager import Alertmanager, NewAlertmanager, matcher
@@ -25,6 +24,7 @@ from tests.remediation.conftest import (
     read_journal,
     rule,
 )
+from tests.servers.exim import EximQueue
 
 RULE = rule(respect_silences=True, cooldown="1ms")
 ALERT = {"name": "Frozen", "when": ["queue_frozen_messages > 1"]}

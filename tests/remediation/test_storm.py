@@ -6,7 +6,6 @@ import pytest
 
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import PanelOptions
 from exporter.standin.replies import ListShape, ReplyStyle
 from tests.fixtures.standin import PanelServer, ServePanel
@@ -23,6 +22,7 @@ from tests.remediation.conftest import (
     rule,
     spool_files,
 )
+from tests.servers.exim import EximQueue
 
 STORM = rule(
     name="purge-frozen-storm",

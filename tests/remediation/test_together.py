@@ -14,7 +14,6 @@ import pytest
 from exporter.journal import Kind
 from exporter.journal.host_lock import TURN, HostLocks
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue
 from tests.daemon.conftest import eventually, write_config
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
@@ -31,6 +30,7 @@ from tests.remediation.conftest import (
 )
 from tests.remediation.mischief import Hold, is_change, of
 from tests.remediation.processes import exporter
+from tests.servers.exim import EximQueue
 
 
 async def command(folder: Path, *words: str) -> tuple[int, str]:

@@ -18,7 +18,6 @@ from exporter.panel.protocol import Operation
 from exporter.remediation import follower
 from exporter.remediation.controller import LOOK_AGAIN
 from exporter.remediation.work import ActionSpec
-from exporter.standin.exim import EximQueue
 from tests.cli import shell
 from tests.daemon.conftest import eventually, host
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
@@ -33,6 +32,7 @@ from tests.remediation.conftest import (
     read_journal,
     rule,
 )
+from tests.servers.exim import EximQueue
 
 
 def damage(path: Path) -> None:

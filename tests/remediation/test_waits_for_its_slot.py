@@ -11,7 +11,6 @@ from aiohttp import web
 
 from exporter.journal import Actor, Entry, Kind
 from exporter.panel.protocol import Operation
-from exporter.standin.exim import EximQueue
 from exporter.standin.panel import Answer, RecordedRequest
 from tests.daemon.conftest import eventually
 from tests.fixtures.standin import PanelServer
@@ -26,6 +25,7 @@ from tests.remediation.conftest import (
     write_journal,
 )
 from tests.remediation.mischief import Hold, of
+from tests.servers.exim import EximQueue
 
 
 class Behind:

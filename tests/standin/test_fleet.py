@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import ssl
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,11 +17,17 @@ from yarl import URL
 from exporter.config.panel_api import API_PATH
 from exporter.panel.protocol import Operation, ServiceCommand, request_fields
 from exporter.standin import fleet as fleet_module
-from exporter.standin.cast import SLOW_CALL, cast, plain_hosts, with_exim
-from exporter.standin.exim import EximError
-from exporter.standin.fleet import DemoFleet, DemoHost, FlappingServer, reserved_port
+from exporter.standin.fleet import (
+    DemoFleet,
+    DemoHost,
+    FlappingServer,
+    load_backend,
+    reserved_port,
+)
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import Panel, PanelOptions
+from exporter.standin.queue import BackendMissingError, QueueError
+from exporter.standin.roles import SLOW_CALL, demo_roles, plain_hosts
 from exporter.standin.services import MemoryServices
 from exporter.standin.traffic import CALM
 
@@ -49,22 +56,22 @@ def number_in(body: Any) -> int:
     return int(payload[0] if isinstance(payload, list) else payload)
 
 
-async def test_every_story_is_told() -> None:
+async def test_every_story_is_shown() -> None:
     async with DemoFleet(9) as fleet:
-        told = {host.story: host for host in fleet.hosts}
+        hosts = {host.story: host for host in fleet.hosts}
         assert [host.name for host in fleet.hosts] == [f"mx{n}" for n in range(1, 10)]
-        assert number_in(await ask(told["calm"], Operation.COUNT)) < 50
-        assert number_in(await ask(told["storm of frozen bounces"], Operation.COUNT)) > 2900
-        assert (await ask(told["clamav stopped"], Operation.CLAMAV))["detail"] == "Stopped"
-        assert (await ask(told["clamav stopped"], Operation.SPAMASSASSIN))["detail"] == "Running"
-        assert (await ask(told["bad password"], Operation.COUNT))["code"] == 1
-        assert number_in(await ask(told["comes and goes"], Operation.COUNT)) < 50
+        assert number_in(await ask(hosts["calm"], Operation.COUNT)) < 50
+        assert number_in(await ask(hosts["storm of frozen bounces"], Operation.COUNT)) > 2900
+        assert (await ask(hosts["clamav stopped"], Operation.CLAMAV))["detail"] == "Stopped"
+        assert (await ask(hosts["clamav stopped"], Operation.SPAMASSASSIN))["detail"] == "Running"
+        assert (await ask(hosts["bad password"], Operation.COUNT))["code"] == 1
+        assert number_in(await ask(hosts["comes and goes"], Operation.COUNT)) < 50
         with pytest.raises(aiohttp.ClientConnectorError):
-            await ask(told["down"], Operation.COUNT)
+            await ask(hosts["down"], Operation.COUNT)
         before = time.monotonic()
-        assert number_in(await ask(told["slow"], Operation.COUNT)) > 50
+        assert number_in(await ask(hosts["slow"], Operation.COUNT)) > 50
         assert time.monotonic() - before >= SLOW_CALL
-        signed = told["self-signed certificate"]
+        signed = hosts["self-signed certificate"]
         assert signed.url.startswith("https://")
         (listed, *_) = (await ask(signed, Operation.LIST))["detail"]
         assert listed["queue_name"] == "deferred"
@@ -110,7 +117,7 @@ async def test_one_queue_that_fails_does_not_stop_the_others(
 
     async def step(self: MemoryQueue, seconds: float) -> None:
         if self is fleet.panels["mx1"].queue:
-            raise EximError("too slow")
+            raise QueueError("too slow")
         stepped.set()
 
     monkeypatch.setattr(MemoryQueue, "step", step)
@@ -141,8 +148,8 @@ async def test_many_hosts_behind_one_port_each_in_its_way() -> None:
             assert number_in(await ask(host, Operation.COUNT)) in {12, 160}
             body = await ask(host, Operation.LIST)
             assert body.get("detail") or body["data"]
-        told = [host.time_zone for host in fleet.hosts]
-        assert set(told) == {None, "UTC"}
+        zones = [host.time_zone for host in fleet.hosts]
+        assert set(zones) == {None, "UTC"}
 
 
 @pytest.fixture
@@ -157,7 +164,7 @@ def entries(directory: Path) -> list[Path]:
 
 
 async def test_real_spools_behind_the_panels(temporary: Path) -> None:
-    async with DemoFleet(9, backend="exim") as fleet:
+    async with DemoFleet(9, backend=load_backend("exim")) as fleet:
         for name in ("mx1", "mx2", "mx3", "mx8"):
             host = next(host for host in fleet.hosts if host.name == name)
             count = await fleet.panels[name].queue.count()
@@ -170,7 +177,7 @@ async def test_cancelled_while_it_lives_it_leaves_nothing(temporary: Path) -> No
     ready = asyncio.Event()
 
     async def live() -> None:
-        async with DemoFleet(9, backend="exim"):
+        async with DemoFleet(9, backend=load_backend("exim")):
             ready.set()
             await asyncio.Event().wait()
 
@@ -192,8 +199,8 @@ async def test_cancelled_while_it_starts_it_leaves_nothing(
         started.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("exporter.standin.exim.EximQueue.create", create)
-    task = asyncio.create_task(DemoFleet(2, backend="exim").__aenter__())
+    monkeypatch.setattr("tests.servers.exim.EximQueue.create", create)
+    task = asyncio.create_task(DemoFleet(2, backend=load_backend("exim")).__aenter__())
     await started.wait()
     assert len(entries(temporary)) == 1
     task.cancel()
@@ -226,8 +233,12 @@ def test_plain_hosts_answer_in_every_way() -> None:
     assert {role.ids for role in roles} == {"exim", "exim_long", "postfix"}
 
 
-def test_a_small_cast_has_the_first_roles_and_a_large_one_plain_hosts() -> None:
-    assert [role.story for role in cast(2)] == ["calm", "growing queue"]
-    assert len(cast(20)) == 20
-    shapes = {role.style.shape for role in map(with_exim, cast(20))}
-    assert not any(shape.startswith("postqueue") for shape in shapes)
+def test_a_small_demo_has_the_first_roles_and_a_large_one_plain_hosts() -> None:
+    assert [role.story for role in demo_roles(2)] == ["calm", "growing queue"]
+    assert len(demo_roles(20)) == 20
+
+
+def test_a_fleet_with_exim_needs_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tests.servers.exim", None)  # as if it were not there
+    with pytest.raises(BackendMissingError, match="needs a checkout of the source"):
+        load_backend("exim")

@@ -16,7 +16,7 @@ from tests.standin.test_fleet import ask, number_in
 
 
 def printed_config(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[dict[str, object]]:
-    """The hosts of the config that the command prints; it is told to end as soon as it has."""
+    """The hosts of the config that the command prints; it is terminated as soon as it has."""
     printed: list[str] = []
 
     def echo(text: str) -> None:
@@ -52,7 +52,7 @@ def test_all_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_says_when_exim_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr("exporter.standin.exim.DAEMON_FOLDER", "/nowhere")
+    monkeypatch.setattr("tests.servers.exim.DAEMON_FOLDER", "/nowhere")
     result = CliRunner().invoke(main, ["--backend", "exim"])
     assert result.exit_code == 1
     assert result.output.startswith("Error: exim4 is not installed")

@@ -18,10 +18,9 @@ import yaml
 
 from exporter.config.panel_api import API_PATH
 from exporter.daemon import Daemon
-from exporter.standin.ids import queue_id
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import Panel, PanelOptions, panel_app, serving
-from exporter.standin.queue import QueuedMessage
+from exporter.standin.queue import QueuedMessage, queue_id
 from exporter.standin.services import MemoryServices
 from exporter.standin.traffic import CALM, EMPTY
 

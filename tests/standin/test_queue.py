@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from exporter.standin.ids import IdStyle, queue_id
+from exporter.standin.queue import IdStyle, queue_id
 
 
 @pytest.mark.parametrize(

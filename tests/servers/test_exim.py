@@ -12,13 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from exporter.standin import exim, spool
-from exporter.standin.command import CommandTimeoutError, run
 from exporter.standin.console import EXIM_NO_IDS, exim_absent, exim_listing
-from exporter.standin.exim import EximError, EximMissingError, EximQueue, Submission
 from exporter.standin.queue import QueuedMessage
+from exporter.standin.roles import demo_roles
 from exporter.standin.traffic import BUSY, GROWING, STORM, Profile
 from tests.fixtures.standin import NewEximQueue, ServePanel, held
+from tests.servers import exim, spool
+from tests.servers.exim import (
+    CommandTimeoutError,
+    EximBackend,
+    EximError,
+    EximMissingError,
+    EximQueue,
+    Submission,
+    run,
+)
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -249,7 +257,7 @@ async def test_a_panel_shows_what_exim_prints(
 
 def test_tells_when_exim_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("exporter.standin.exim.DAEMON_FOLDER", str(tmp_path))
+    monkeypatch.setattr("tests.servers.exim.DAEMON_FOLDER", str(tmp_path))
     with pytest.raises(EximMissingError, match="exim4 is not installed"):
         EximQueue(tmp_path)
 
@@ -266,8 +274,8 @@ async def test_tells_when_exim_hangs(
 WITHOUT_PRIVILEGE = """
 import asyncio, concurrent.futures.thread, os, pathlib, sys
 from exporter.standin.console import exim_listing
-from exporter.standin.exim import EximQueue, Submission
 from exporter.standin.traffic import CALM
+from tests.servers.exim import EximQueue, Submission
 
 async def main(directory):
     queue = await EximQueue(directory / "queue", profile=CALM).create()
@@ -312,3 +320,9 @@ def _wait_for_the_end_of(process: int) -> None:
 
 async def test_a_commands_output_is_that_of_both_its_channels() -> None:
     assert await run(["sh", "-c", "cat; echo e >&2; exit 3"], stdin=b"in ", timeout=5) == "in e\n"
+
+
+def test_no_host_of_a_fleet_with_exim_has_postfix() -> None:
+    roles = [EximBackend().adapt(role) for role in demo_roles(20)]
+    assert not any(role.ids == "postfix" for role in roles)
+    assert not any(role.style.shape.startswith("postqueue") for role in roles)

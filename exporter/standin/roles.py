@@ -1,4 +1,4 @@
-"""Who plays what in a fleet of stand-in panels."""
+"""What the hosts of a fleet of stand-in panels are like."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from exporter.standin.ids import IdStyle
 from exporter.standin.panel import PanelOptions
+from exporter.standin.queue import IdStyle
 from exporter.standin.replies import CountStyle, EnvelopeStyle, ListShape, ReplyStyle
 from exporter.standin.traffic import BUSY, CALM, GROWING, STORM, Profile
 
 USERNAME = "monitor"
 
 SLOW_CALL = 2.5
-"""Seconds that one call takes on a real panel, as users of its API tell."""
+"""Seconds that one call takes on a real panel, as users of its API report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Role:
         )
 
 
-_CAST: Sequence[Role] = (
+_STORIES: Sequence[Role] = (
     Role("calm"),
     Role(
         "growing queue",
@@ -66,13 +66,13 @@ _CAST: Sequence[Role] = (
 )
 
 
-def cast(count: int) -> list[Role]:
-    """The roles of a demo: the stories first, then plain hosts."""
-    return [*_CAST[:count], *plain_hosts(count - len(_CAST))]
+def demo_roles(count: int) -> list[Role]:
+    """Return the roles of a demo: the stories first, then plain hosts."""
+    return [*_STORIES[:count], *plain_hosts(count - len(_STORIES))]
 
 
 def plain_hosts(count: int, *, calm: bool = False) -> list[Role]:
-    """Hosts with nothing to tell, calm and some busy, that answer in every way in turn."""
+    """Return hosts without a story, calm and some busy, that answer in every way in turn."""
     roles = [_plain(number) for number in range(count)]
     return [replace(role, story="calm", profile=CALM) for role in roles] if calm else roles
 
@@ -97,10 +97,3 @@ def _plain(number: int) -> Role:
     if shape.startswith("postqueue"):
         ids = "postfix"
     return Role("busy", BUSY, style, ids) if number % 10 == 9 else Role("calm", CALM, style, ids)
-
-
-def with_exim(role: Role) -> Role:
-    """The same role for a host whose queue is a real Exim's, which is no Postfix."""
-    if role.ids != "postfix":
-        return role
-    return replace(role, ids="exim", style=replace(role.style, shape="page_arrays"))

@@ -1,22 +1,30 @@
-"""A mail queue in a real Exim: a spool and a config of its own, nothing of the system's."""
+"""A mail queue in a real Exim, with a spool and a config of its own: nothing of the system's."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
+import signal
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from exporter.standin.command import CommandTimeoutError, run
-from exporter.standin.ids import queue_id
-from exporter.standin.queue import Mta, QueuedMessage
-from exporter.standin.spool import read_messages, spooled_ids, write_messages
+from exporter.standin.queue import (
+    BackendMissingError,
+    Mta,
+    QueuedMessage,
+    QueueError,
+    queue_id,
+)
+from exporter.standin.roles import Role
 from exporter.standin.traffic import Change, Mail, Profile, Traffic
+from tests.servers.spool import read_messages, spooled_ids, write_messages
 
 COMMAND_TIMEOUT = 30.0
 """Seconds that one Exim command may take."""
@@ -25,19 +33,19 @@ DAEMON_FOLDER = "/usr/sbin"
 """Where Debian puts Exim; it is in nobody's PATH but root's."""
 
 _PRIVILEGE_NOTE = re.compile(r"^.* exim user lost privilege for using -C option\n", re.MULTILINE)
-"""What Exim tells every user but root, who gains nothing by a config of his own."""
+"""What Exim prints for every user but root."""
 
 _IDS_PER_COMMAND = 1000
 _LARGEST_INJECTED = 16 * 1024
 _COMMANDS_AT_ONCE = 4
 
 
-class EximMissingError(Exception):
+class EximMissingError(BackendMissingError):
     """Exim is not installed."""
 
 
-class EximError(Exception):
-    """Exim did not do what it was told."""
+class EximError(QueueError):
+    """Exim did not do what was asked of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,20 @@ begin retry
 * * F,30d,15m
 """
 # Without a retry rule the first attempt at a delivery would bounce the message.
+
+
+class EximBackend:
+    """Puts a real Exim spool behind every panel of a fleet."""
+
+    def adapt(self, role: Role) -> Role:
+        """Return the role for a host with Exim, where it was one with Postfix."""
+        if role.ids != "postfix":
+            return role
+        return replace(role, ids="exim", style=replace(role.style, shape="page_arrays"))
+
+    async def new_queue(self, role: Role, directory: Path, seed: int) -> EximQueue:
+        """Make a spool in `directory` with the first messages of the role."""
+        return await EximQueue(directory, profile=role.profile, seed=seed).create()
 
 
 class EximQueue:
@@ -257,6 +279,41 @@ class EximQueue:
             except CommandTimeoutError as error:
                 raise EximError(str(error)) from None
         return _PRIVILEGE_NOTE.sub("", said)
+
+
+class CommandTimeoutError(Exception):
+    """A command did not end in time."""
+
+
+async def run(command: Sequence[str], *, stdin: bytes = b"", timeout: float) -> str:  # noqa: ASYNC109 - the caller states a bound, it does not hold one already
+    """What the command wrote to both its outputs, whatever its exit status.
+
+    Raises:
+        CommandTimeoutError: after `timeout` seconds; the command and its children are killed.
+    """
+    # A file and no pipe: a command may end without having read its input, and writing to the
+    # pipe then fails in ways that differ from event loop to event loop.
+    with tempfile.TemporaryFile() as source:
+        source.write(stdin)
+        source.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=source,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        async with asyncio.timeout(timeout):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        raise CommandTimeoutError(f"{command[0]} did not end within {timeout:g} s") from None
+    finally:
+        # It leads a session of its own, so that its children are met too.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    return output.decode("utf-8", "surrogateescape")
 
 
 def _program(name: str) -> str:
