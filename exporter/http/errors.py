@@ -1,32 +1,38 @@
-"""What a failed request to a receiver means to an operator: one DeliveryError for everything.
+"""What a failed exchange over HTTP means to an operator: one table for panels and receivers.
 
-Texts are made of the receiver's name and of constants, never of its URL or of what it answered:
-the URL of a webhook may be a secret, and an answer may repeat it.
+    DeliveryError              a notification was not delivered (PanelError is the panels' own)
+    FAULTS                     the table: the first row that matches an exception explains it
+    exchange_fault             exception of aiohttp or ssl -> row -> DeliveryError
+    status_fault               HTTP status of a receiver -> DeliveryError
+
+Sentences are made of names, of the config and of constants, never of a receiver's URL or of what
+was answered: the URL of a webhook may be a secret, and an answer may repeat it. Of what a peer
+sent, only its certificate's fingerprint is repeated.
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
-from ssl import SSLCertVerificationError, SSLError
+from typing import NamedTuple
 
 import aiohttp
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from exporter.config.units import format_duration
 from exporter.snapshot import Reason
 
-ExchangeError = aiohttp.ClientError | asyncio.TimeoutError
-"""What aiohttp raises when a request fails."""
+ExchangeError = aiohttp.ClientError | TimeoutError
+"""What aiohttp raises when an exchange fails."""
 
-_RETRYABLE_STATUSES = frozenset({408, 425, 429})
-_URL = "Check the receiver's url."
+RETRYABLE_STATUSES = frozenset({408, 425, 429})
+"""HTTP statuses below 500 that may be another one later."""
 
 
 class DeliveryError(Exception):
-    """A receiver was not told. Holds no secret: its URL may be one."""
+    """A notification was not delivered. Holds no secret: the receiver's URL may be one."""
 
     def __init__(self, reason: str, message: str, *, hint: str = "", retryable: bool) -> None:
         super().__init__(f"{message} {hint}".rstrip())
@@ -38,9 +44,268 @@ class DeliveryError(Exception):
         """Whether the same notification may be taken later without anybody changing anything."""
 
 
+class PinMismatchError(ssl.SSLError):
+    """The peer's certificate is not the pinned one."""
+
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__(ssl.SSL_ERROR_SSL, "the certificate is not the pinned one")
+        self.fingerprint = fingerprint
+        """SHA-256 of the certificate that the peer showed, in hexadecimal digits."""
+
+
+class Cause:
+    """An exception taken apart, for the rows of the table to look at."""
+
+    def __init__(self, error: ExchangeError, *, encrypted: bool) -> None:
+        self.error = error
+        self.encrypted = encrypted
+        self.refusal: OSError | None = None
+        """Why no connection came about."""
+        self.errno: int | None = None
+        self.tls: ssl.SSLError | None = None
+        """Why no TLS session came about."""
+        if isinstance(error, aiohttp.ClientConnectorError):
+            self.refusal, self.errno = error.os_error, error.os_error.errno
+            for cause in (error.os_error, error.__cause__):
+                if self.tls is None and isinstance(cause, ssl.SSLError):
+                    self.tls = cause
+
+    @property
+    def certificate_code(self) -> int | None:
+        """OpenSSL's X509_V_ERR_*, of its x509_vfy.h; None when it is not about a certificate."""
+        tls = self.tls
+        return tls.verify_code if isinstance(tls, ssl.SSLCertVerificationError) else None
+
+    @property
+    def certificate_problem(self) -> str:
+        """OpenSSL's own words on a certificate."""
+        return str(getattr(self.tls, "verify_message", ""))
+
+    @property
+    def name_or_address(self) -> str:
+        """What of a certificate differs from the url."""
+        return "address" if self.certificate_code == 64 else "name"
+
+    @property
+    def handshake(self) -> str:
+        """OpenSSL's name for what went wrong; "" for an error that Python raised itself."""
+        return getattr(self.tls, "reason", None) or ""
+
+    @property
+    def handshake_problem(self) -> str:
+        """The same in brackets, to be put behind a sentence."""
+        return f" ({self.handshake.lower().replace('_', ' ')})" if self.handshake else ""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate that the peer showed in place of the pinned one."""
+        if isinstance(self.error, aiohttp.ServerFingerprintMismatch):
+            return self.error.got.hex()
+        return self.tls.fingerprint if isinstance(self.tls, PinMismatchError) else ""
+
+    @property
+    def lookup_problem(self) -> str:
+        """The resolver's words on a name."""
+        return (self.refusal and self.refusal.strerror) or "no address"
+
+    @property
+    def has_large_headers(self) -> bool:
+        """Whether aiohttp stopped at headers that are too long or too many."""
+        cause = self.error.__cause__ and self.error.__cause__.__cause__
+        too_many = type(cause) is BadHttpMessage and "Too many" in cause.message
+        return too_many or isinstance(cause, LineTooLong)
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether a reply ended early.
+
+        aiohttp gives no cause to what it ends itself, for a body that is not valid HTTP.
+        """
+        return isinstance(self.error, aiohttp.ClientPayloadError) and bool(self.error.__cause__)
+
+
+Words = tuple[str, str]
+"""A sentence and a hint. In braces stands what a panel or a receiver fills in."""
+
+
+class Fault(NamedTuple):
+    """A row of the table."""
+
+    matches: Callable[[Cause], bool]
+    reason: Reason
+    panel: Words
+    receiver: Words
+    retryable: bool = False
+    """Whether the same request may succeed later without anybody changing anything."""
+    sent: bool = False
+    """Whether the request may have reached the peer."""
+
+
+def find_fault(error: ExchangeError, *, encrypted: bool) -> tuple[Fault, Cause]:
+    """Return the row that explains `error`, and `error` taken apart, which its words name."""
+    cause = Cause(error, encrypted=encrypted)
+    return next(fault for fault in FAULTS if fault.matches(cause)), cause
+
+
+def _is(*kinds: type[BaseException]) -> Callable[[Cause], bool]:
+    return lambda it: isinstance(it.error, kinds)
+
+
+def _errno(*numbers: int) -> Callable[[Cause], bool]:
+    return lambda it: it.errno in numbers
+
+
+def _certificate(*codes: int) -> Callable[[Cause], bool]:
+    return lambda it: it.certificate_code in codes
+
+
+def _handshake(*names: str) -> Callable[[Cause], bool]:
+    return lambda it: it.handshake in names
+
+
+# A row of the table takes a few lines, not a dozen.
+# fmt: off
+_OR_SEE_PIN = ("see its fingerprint with `openssl s_client -connect {peer} </dev/null | "
+               "openssl x509 -noout -sha256 -fingerprint`, compare it on the panel itself, and "
+               "pin it with tls.fingerprint_sha256")
+_SEE_PIN = f"S{_OR_SEE_PIN[1:]}"
+_NAME_OR_PIN = "Use the certificate's name in the url, or pin it."
+_CHECK_URL = "Check the receiver's url."
+_CRASHED = "The panel's web server or PHP may have crashed; see their logs."
+_DOWN = "The machine is down, or a firewall drops packets."
+_DROPPED = "A firewall may drop the packets, or the machine is down or overloaded."
+_NO_CLIENT_CERTIFICATE = "It may want a client certificate, which the exporter does not have."
+_UNREACHABLE = ("{peer} cannot be connected to.", _CHECK_URL)
+_NO_TLS = ("{peer} and this machine could not agree on TLS.",
+           "Check that its port speaks https, with TLS 1.2 or later.")
+_NO_TRUST = ("{peer} has a certificate that is self-signed or of an authority that is not trusted.",
+             "Trust its authority with tls.ca_file, or pin it with tls.fingerprint_sha256.")
+_NO_FILES = ("{peer} was not connected to: too many files are open.",
+             "Raise the limit (LimitNOFILE= in the unit, ulimit -n).")
+
+FAULTS: tuple[Fault, ...] = (
+    # No connection. A panel's error for want of files is `no_files`: it says nothing of the panel.
+    Fault(_errno(errno.EMFILE, errno.ENFILE), Reason.CONNECT, _NO_FILES, _NO_FILES, retryable=True),
+    Fault(_is(aiohttp.ClientConnectorDNSError), Reason.DNS, retryable=True,
+          panel=("The name {host} was not resolved: {cause.lookup_problem}.",
+                 "Check the name in `url`, and the DNS servers of this machine."),
+          receiver=("{peer} has a host name that was not resolved.",
+                    "Check the name in its url, and the DNS servers of this machine.")),
+    # No TLS session.
+    Fault(lambda it: bool(it.fingerprint), Reason.TLS_PIN,
+          panel=(("The certificate of {peer} is not the pinned one: its SHA-256 is "
+                  "{cause.fingerprint}."),
+                 ("If the panel has a new certificate, compare this on the panel itself and set "
+                  "tls.fingerprint_sha256 to it; else somebody sits in between.")),
+          receiver=(("{peer} showed another certificate than the pinned one: its SHA-256 is "
+                     "{cause.fingerprint}."),
+                    ("If it has a new one, set tls.fingerprint_sha256 to that; else somebody sits "
+                     "in between."))),
+    Fault(_certificate(9), Reason.TLS,
+          panel=("The certificate of {peer} is not valid yet.",
+                 "Check the clocks of this machine and of the panel."),
+          receiver=("{peer} has a certificate that is not valid yet.",
+                    "Check the clocks of both machines.")),
+    Fault(_certificate(10), Reason.TLS,
+          panel=("The certificate of {peer} has expired.", "Renew it on the panel."),
+          receiver=("{peer} has a certificate that has expired.", "Renew it.")),
+    Fault(_certificate(62, 64), Reason.TLS,
+          panel=("The certificate of {peer} is for another name than {host}.",
+                 f"Use the certificate's name in `url`, or pin the certificate. {_SEE_PIN}."),
+          receiver=("{peer} has a certificate that is for another {cause.name_or_address}.",
+                    _NAME_OR_PIN)),
+    Fault(_certificate(18, 19), Reason.TLS,  # itself, or the last one of its chain
+          panel=("The certificate of {peer} is self-signed or its authority is not trusted.",
+                 f"{_SEE_PIN}, or trust its authority with tls.ca_file."),
+          receiver=_NO_TRUST),
+    Fault(_certificate(2, 20, 21), Reason.TLS,  # its issuer is not at hand
+          panel=(("The certificate of {peer} is from an authority that is not trusted, or the "
+                  "panel does not send the intermediate one."),
+                 f"Trust the authority with tls.ca_file. Or: {_OR_SEE_PIN}."),
+          receiver=_NO_TRUST),
+    Fault(lambda it: it.certificate_code is not None, Reason.TLS,
+          panel=("The certificate of {peer} is not accepted: {cause.certificate_problem}.",
+                 f"Replace it on the panel. Or: {_OR_SEE_PIN}."),
+          receiver=("{peer} has a certificate that is not accepted: {cause.certificate_problem}.",
+                    "Replace it, or pin it with tls.fingerprint_sha256.")),
+    Fault(_handshake("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"), Reason.TLS,
+          panel=("{peer} does not speak TLS.",
+                 "Check the port in `url`; if it speaks plain http, write http://."),
+          receiver=_NO_TLS),
+    Fault(_handshake("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"), Reason.TLS,
+          panel=("{peer} offers only TLS versions older than 1.2.",
+                 "Update the panel's web server, or enable TLS 1.2 there."),
+          receiver=_NO_TLS),
+    Fault(lambda it: it.tls is not None, Reason.TLS,
+          panel=("The TLS handshake with {peer} failed{cause.handshake_problem}.",
+                 ("Check that this port speaks https, and which TLS versions and ciphers the panel "
+                  "offers.")),
+          receiver=_NO_TLS),
+    Fault(lambda it: it.encrypted and isinstance(it.refusal, ConnectionResetError), Reason.TLS,
+          retryable=True,
+          panel=("{peer} ended the connection in the middle of the TLS handshake.",
+                 "Check that this port speaks https, and that the panel lets this machine in."),
+          receiver=("{peer} ended the connection in the middle of the TLS handshake.",
+                    "Check that its port speaks https, and that it lets this machine in.")),
+    # No TCP connection.
+    Fault(_errno(errno.ECONNREFUSED), Reason.CONNECT, retryable=True,
+          panel=("{peer} refuses connections.",
+                 "Check the port in `url`, that the panel runs, and its firewall."),
+          receiver=("{peer} refuses connections.", "Check that it runs, and the port in its url.")),
+    Fault(_errno(errno.ECONNRESET), Reason.CONNECT, retryable=True,
+          panel=("{peer} ended the connection at once.", "Check the panel and its firewall."),
+          receiver=_UNREACHABLE),
+    Fault(_errno(errno.ETIMEDOUT), Reason.CONNECT, retryable=True,
+          panel=("{peer} does not answer.", _DOWN),
+          receiver=("{peer} does not answer.", _DOWN)),
+    Fault(_errno(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL), Reason.CONNECT,
+          retryable=True,
+          panel=("There is no way to {peer}.",
+                 "Check the address, and this machine's network and routes."),
+          receiver=("{peer} cannot be reached from here.",
+                    "Check its address, and this machine's routes.")),
+    Fault(_is(aiohttp.ClientConnectorError), Reason.CONNECT, retryable=True,
+          panel=("{peer} cannot be connected to.", "Check `url` and the way to the panel."),
+          receiver=_UNREACHABLE),
+    Fault(_is(aiohttp.ConnectionTimeoutError), Reason.CONNECT, retryable=True,
+          panel=("No connection to {peer} came about within {connect_seconds}.", _DROPPED),
+          receiver=("{peer} was not connected to within {connect_seconds}.", _DROPPED)),
+    Fault(_is(aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError), Reason.CONNECT,
+          panel=("{peer} is no address that can be connected to.",
+                 "Write an address in full, as 192.0.2.1."),
+          receiver=("{peer} has a url that cannot be connected to.", "Write it in full.")),
+    # No answer, or not a whole one.
+    Fault(_is(TimeoutError), Reason.TIMEOUT, retryable=True, sent=True,
+          panel=("{peer} did not answer in full within {seconds}.",
+                 "The panel is overloaded or hangs; if it is just slow, raise poll.timeout."),
+          receiver=("{peer} did not answer in full within {seconds}.",
+                    "It hangs or is overloaded.")),
+    Fault(lambda it: it.has_large_headers, Reason.TOO_LARGE, sent=True,
+          panel=("The headers of the reply of {peer} are too large.",
+                 "This is hardly a panel's reply; check `url`, and proxies on the way."),
+          receiver=("{peer} answers with headers that are too large.", _CHECK_URL)),
+    Fault(lambda it: it.breaks_off, Reason.CONNECT, retryable=True, sent=True,
+          panel=("The reply of {peer} broke off.", _CRASHED),
+          receiver=("{peer} broke its answer off.", _CHECK_URL)),
+    Fault(_is(aiohttp.ClientResponseError, aiohttp.ClientPayloadError), Reason.UNEXPECTED,
+          sent=True,
+          panel=("What {peer} answers is not HTTP.", "{check_port}"),
+          receiver=("{peer} answers something that is not HTTP.", _CHECK_URL)),
+    Fault(lambda it: "[SSL" in str(it.error), Reason.TLS, sent=True,  # after the handshake
+          panel=("{peer} ended the TLS connection when the request was sent.",
+                 _NO_CLIENT_CERTIFICATE),
+          receiver=("{peer} ended the TLS connection when the request was sent.",
+                    _NO_CLIENT_CERTIFICATE)),
+    Fault(lambda _: True, Reason.CONNECT, retryable=True, sent=True,
+          panel=("{peer} closed the connection without an answer.", f"{_CRASHED} {{check_port}}"),
+          receiver=("{peer} closed the connection without an answer.", "{check_port}")),
+)
+# fmt: on
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The request that failed."""
+    """A request to a receiver that failed."""
 
     receiver: str
     """The receiver's name."""
@@ -56,165 +321,47 @@ class Request:
     def fault(
         self, reason: Reason, message: str, hint: str, *, retryable: bool = False
     ) -> DeliveryError:
-        """The error; `message` goes on after the receiver's name."""
+        """Return the error; `message` goes on after the receiver's name."""
         message = f"The receiver {self.receiver} {message}."
         return DeliveryError(reason, message, hint=hint, retryable=retryable)
 
 
 def exchange_fault(request: Request, error: ExchangeError) -> DeliveryError:
-    """The error for what aiohttp raised before the reply was read."""
-    match error:
-        case aiohttp.ClientConnectorError():
-            return _connect_fault(request, error)
-        case aiohttp.ServerFingerprintMismatch():
-            return request.fault(
-                Reason.TLS_PIN,
-                f"showed another certificate than the pinned one: its SHA-256 is {error.got.hex()}",
-                "If it has a new one, set tls.fingerprint_sha256 to that; else somebody sits "
-                "in between.",
-            )
-        case asyncio.TimeoutError():
-            return _too_slow(request, error)
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return request.fault(
-                Reason.CONNECT, "has a url that cannot be connected to", "Write it in full."
-            )
-        case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
-            return _not_http(request, error)
-        case _:
-            return _disconnected(request, error)
-
-
-def _too_slow(request: Request, error: asyncio.TimeoutError) -> DeliveryError:
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return request.fault(
-            Reason.CONNECT,
-            f"was not connected to within {format_duration(request.connect_seconds)}",
-            "A firewall may drop the packets, or the machine is down or overloaded.",
-            retryable=True,
+    """Return the error for what aiohttp raised before the reply was read."""
+    fault, cause = find_fault(error, encrypted=request.encrypted)
+    https = "See its log." if request.encrypted else "If its port speaks https, write https://."
+    message, hint = (
+        words.format(
+            peer=f"The receiver {request.receiver}",
+            seconds=format_duration(request.seconds),
+            connect_seconds=format_duration(request.connect_seconds),
+            check_port=https,
+            cause=cause,
         )
-    return request.fault(
-        Reason.TIMEOUT,
-        f"did not answer in full within {format_duration(request.seconds)}",
-        "It hangs or is overloaded.",
-        retryable=True,
+        for words in fault.receiver
     )
-
-
-def _connect_fault(request: Request, error: aiohttp.ClientConnectorError) -> DeliveryError:
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return request.fault(
-            Reason.DNS,
-            "has a host name that was not resolved",
-            "Check the name in its url, and the DNS servers of this machine.",
-            retryable=True,
-        )
-    cause = error.os_error
-    tls_cause = cause if isinstance(cause, SSLError) else error.__cause__
-    if isinstance(tls_cause, SSLError):
-        return _tls_fault(request, tls_cause)
-    if isinstance(cause, ConnectionResetError) and request.encrypted:
-        return request.fault(
-            Reason.TLS,
-            "ended the connection in the middle of the TLS handshake",
-            "Check that its port speaks https, and that it lets this machine in.",
-            retryable=True,
-        )
-    message, hint = _CONNECT_CAUSES.get(cause.errno or 0, ("cannot be connected to", _URL))
-    return request.fault(Reason.CONNECT, message, hint, retryable=True)
-
-
-_NO_WAY = ("cannot be reached from here", "Check its address, and this machine's routes.")
-_NO_FILES = (
-    "was not connected to: too many files are open",
-    "Raise the limit (LimitNOFILE= in the unit, ulimit -n).",
-)
-_CONNECT_CAUSES = {
-    errno.ECONNREFUSED: ("refuses connections", "Check that it runs, and the port in its url."),
-    errno.ETIMEDOUT: ("does not answer", "The machine is down, or a firewall drops packets."),
-    errno.EHOSTUNREACH: _NO_WAY,
-    errno.ENETUNREACH: _NO_WAY,
-    errno.EMFILE: _NO_FILES,
-    errno.ENFILE: _NO_FILES,
-}
-
-# X509_V_ERR_* of OpenSSL's x509_vfy.h.
-_CERTIFICATE_CAUSES = {
-    9: ("is not valid yet", "Check the clocks of both machines."),
-    10: ("has expired", "Renew it."),
-    62: ("is for another name", "Use the certificate's name in the url, or pin it."),
-    64: ("is for another address", "Use the certificate's name in the url, or pin it."),
-}
-
-
-def _tls_fault(request: Request, error: SSLError) -> DeliveryError:
-    if isinstance(error, SSLCertVerificationError):
-        message, hint = _CERTIFICATE_CAUSES.get(
-            error.verify_code,
-            (
-                "is self-signed or of an authority that is not trusted",
-                "Trust its authority with tls.ca_file, or pin it with tls.fingerprint_sha256.",
-            ),
-        )
-        return request.fault(Reason.TLS, f"has a certificate that {message}", hint)
-    return request.fault(
-        Reason.TLS,
-        "and this machine could not agree on TLS",
-        "Check that its port speaks https, with TLS 1.2 or later.",
-    )
-
-
-def _not_http(request: Request, error: ExchangeError) -> DeliveryError:
-    cause = error.__cause__ and error.__cause__.__cause__
-    if isinstance(cause, LineTooLong):
-        message, reason = "answers with headers that are too large", Reason.TOO_LARGE
-    elif isinstance(error, aiohttp.ClientPayloadError):
-        message, reason = "broke its answer off", Reason.CONNECT
-    else:
-        message, reason = "answers something that is not HTTP", Reason.UNEXPECTED
-    return request.fault(reason, message, _URL, retryable=reason is Reason.CONNECT)
-
-
-def _disconnected(request: Request, error: ExchangeError) -> DeliveryError:
-    # One that wants a client certificate says so after the handshake.
-    if "[SSL" in str(error):
-        return request.fault(
-            Reason.TLS,
-            "ended the TLS connection when the request was sent",
-            "It may want a client certificate, which the exporter does not have.",
-        )
-    hint = "See its log." if request.encrypted else "If its port speaks https, write https://."
-    return request.fault(
-        Reason.CONNECT, "closed the connection without an answer", hint, retryable=True
-    )
+    return DeliveryError(fault.reason, message, hint=hint, retryable=fault.retryable)
 
 
 def status_fault(request: Request, status: int) -> DeliveryError:
-    """The error for a reply whose HTTP status is not one of success."""
-    refused = _REFUSALS.get(status)
-    if status == HTTPStatus.UNAUTHORIZED:
-        if request.logs_in:
-            refused = "refused the user, password or token", "Check them."
-        else:
-            refused = "wants a login", "Set basic_auth or bearer_token."
-    reason = _STATUS_REASONS.get(status, Reason.HTTP_STATUS)
-    retryable = status >= 500 or status in _RETRYABLE_STATUSES
-    if refused is not None:
-        message, hint = refused
+    """Return the error for a reply whose HTTP status is not one of success."""
+    retryable = status >= 500 or status in RETRYABLE_STATUSES
+    if status == 401 and request.logs_in:
+        message, hint = "refused the user, password or token", "Check them."
     elif 300 <= status < 400:
         message, hint = "redirects, which is not followed", "Write where it leads to as its url."
-    elif retryable:
-        message, hint = "failed", "See its log."
     else:
-        message, hint = "refused the request", "See its log."
+        other = "failed" if retryable else "refused the request"
+        message, hint = _STATUSES.get(status, (other, "See its log."))
+    reason = {401: Reason.HTTP_401, 403: Reason.HTTP_403}.get(status, Reason.HTTP_STATUS)
     return request.fault(reason, f"{message} (HTTP {status})", hint, retryable=retryable)
 
 
-_STATUS_REASONS = {401: Reason.HTTP_401, 403: Reason.HTTP_403}
-_REFUSALS = {
+_STATUSES = {
+    401: ("wants a login", "Set basic_auth or bearer_token."),
     403: ("does not let this machine or login in", "Check its access rules."),
-    404: ("has nothing at this path", _URL),
-    405: ("takes no such request at this path", _URL),
+    404: ("has nothing at this path", _CHECK_URL),
+    405: ("takes no such request at this path", _CHECK_URL),
     413: ("takes no request of this size", "Raise its limit, or that of a proxy before it."),
     429: ("is asked too often", "Raise alerting.group_interval, or its limit."),
 }

@@ -1,10 +1,15 @@
-"""Reads a reply's body, however compressed, within a bound on its size."""
+"""Reads a reply's body, however compressed, within a bound on its size.
+
+aiohttp decompresses too, in pieces of 256 KiB and so within bounds, but it takes a gzip body that
+ends in the middle for a whole one: of a list that was cut, the rest would count as all there is.
+Its decompressor cannot be asked afterwards whether it was done. So zlib is used here directly.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from aiohttp import StreamReader
 
@@ -29,7 +34,7 @@ MakeRoom = Callable[[int], Awaitable[None] | None]
 async def read_body(
     stream: StreamReader, encoding: str, limit: int, make_room: MakeRoom | None = None
 ) -> bytes:
-    """The whole body, decompressed.
+    """Return the whole body, decompressed.
 
     Neither the bytes received nor those they decompress to may exceed `limit`; at most a
     mebibyte more than twice the limit is ever held.
@@ -46,34 +51,28 @@ async def read_body(
     """
     inflater = _inflater_for(encoding)
     received = size = 0
-    pieces: list[bytes] = []
+    kept: list[bytes] = []
     while chunk := await stream.readany():
         received += len(chunk)
         if received > limit:
             raise too_large(limit)
-        if inflater is None:
-            await _keep(pieces, chunk, make_room)
-            continue
-        for piece in _inflate(inflater, chunk):
+        pieces: Iterable[bytes] = (chunk,) if inflater is None else inflater.feed(chunk)
+        for piece in pieces:
             size += len(piece)
             if size > limit:
                 raise too_large(limit)
-            await _keep(pieces, piece, make_room)
+            if make_room is not None and (room := make_room(len(piece))) is not None:
+                await room
+            kept.append(piece)
             if len(piece) == _PIECE:
                 await asyncio.sleep(0)  # a small chunk may hold very many pieces
     if inflater is not None and not inflater.complete:
         raise _damaged("it ends in the middle")
-    return b"".join(pieces)
-
-
-async def _keep(pieces: list[bytes], piece: bytes, make_room: MakeRoom | None) -> None:
-    if make_room is not None and (wait := make_room(len(piece))) is not None:
-        await wait
-    pieces.append(piece)
+    return b"".join(kept)
 
 
 def too_large(limit: int) -> PanelError:
-    """The error for a reply of more than `limit` bytes."""
+    """Return the error for a reply of more than `limit` bytes."""
     return PanelError(
         Reason.TOO_LARGE,
         f"The panel's reply is larger than poll.max_response ({format_size(limit)}).",
@@ -107,13 +106,6 @@ def _inflater_for(encoding: str) -> _Inflater | None:
     )
 
 
-def _inflate(inflater: _Inflater, chunk: bytes) -> Iterator[bytes]:
-    try:
-        yield from inflater.feed(chunk)
-    except zlib.error:
-        raise _damaged("its data is not what its header says") from None
-
-
 class _Inflater:
     """Decompresses in pieces of at most _PIECE bytes, whatever the ratio."""
 
@@ -128,15 +120,22 @@ class _Inflater:
         return self._member is None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` decompresses to.
+
+        Raises:
+            PanelError: it does not decompress.
+        """
         while data:
             member = self._member = self._member or self._open(data[0])
-            while True:
-                piece = member.decompress(data, _PIECE)
+            full = True
+            while data or full:
+                try:
+                    piece = member.decompress(data, _PIECE)
+                except zlib.error:
+                    raise _damaged("its data is not what its header says") from None
                 if piece:
                     yield piece
-                data = member.unconsumed_tail
-                if not data and len(piece) < _PIECE:
-                    break
+                data, full = member.unconsumed_tail, len(piece) == _PIECE
             if member.eof:
                 self._member = None
                 data = member.unused_data.lstrip(b"\0")  # gzip may be padded

@@ -1,19 +1,31 @@
-"""The error that talking to a panel can end in, and the one that says it was not talked to."""
+"""The error that talking to a panel can end in, and the one that says it was not talked to.
+
+The process that decodes large lists raises them too, so nothing of HTTP is imported here.
+"""
 
 from __future__ import annotations
 
+import errno
+
 from exporter.snapshot import HOST_LEVEL_REASONS, Failure, Reason
+
+WANT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+"""Numbers of the errors that say that no more files may be open."""
+
+MORE_FILES = (
+    "Let it open more of them (LimitNOFILE= in the unit, ulimit -n), or lower poll.concurrency."
+)
 
 
 class NotSentError(Exception):
-    """Who asks did not want a request any more when its turn had come: nothing was sent."""
+    """A request was no longer wanted when its turn came: nothing was sent."""
 
 
 class PanelError(Exception):
     """A request to a panel failed, or its reply was not understood.
 
     Carries the contract's `reason`, a sentence for the operator, what to try, and whether a
-    retry can help. Neither text may hold a secret: whoever raises it sees to that.
+    retry can help. Neither text holds a secret: the code that raises it sees to that.
     """
 
     def __init__(
@@ -67,3 +79,14 @@ class PanelError(Exception):
 
 def _rebuild(reason: Reason, message: str, hint: str, kinds: dict[str, bool]) -> PanelError:
     return PanelError(reason, message, hint=hint, **kinds)
+
+
+def no_files() -> PanelError:
+    """Return the error when the exporter has no file left to ask with; the panel was not asked."""
+    return PanelError(
+        Reason.UNEXPECTED,
+        "The exporter has too many files open to ask the panel, of which this says nothing.",
+        hint=MORE_FILES,
+        retryable=True,
+        own=True,
+    )

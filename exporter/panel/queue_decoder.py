@@ -18,8 +18,7 @@ from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from exporter.panel.decode import QueueUpdate, decode_queue_update
-from exporter.panel.errors import PanelError
-from exporter.panel.files import WANT_OF_FILES, no_files
+from exporter.panel.errors import WANT_OF_FILES, PanelError, no_files
 from exporter.snapshot import Reason
 
 INLINE_LIMIT = 64 * 2**10

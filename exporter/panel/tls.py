@@ -19,20 +19,12 @@ from typing import Final, cast
 from cryptography import x509
 
 from exporter.config.access import TlsConfig
+from exporter.http.errors import PinMismatchError
 from exporter.panel.errors import PanelError
 from exporter.snapshot import Reason
 
 current_link: ContextVar[TlsLink] = ContextVar("current_link")
 """The panel for which the running task connects."""
-
-
-class PinMismatchError(ssl.SSLError):
-    """The peer's certificate is not the pinned one."""
-
-    def __init__(self, fingerprint: str) -> None:
-        super().__init__(ssl.SSL_ERROR_SSL, "the certificate is not the pinned one")
-        self.fingerprint = fingerprint
-        """SHA-256 of the certificate that the peer showed, in hexadecimal digits."""
 
 
 class TlsLink:

@@ -13,7 +13,6 @@ from typing import TypeVar
 import structlog
 
 from exporter.config.models import HostConfig
-from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
     QueueUpdate,
@@ -256,7 +255,7 @@ async def _request(
     def answered() -> None:
         context.answered.append(operation)
 
-    return await ask(context.client, operation, read, command=command, on_answer=answered)
+    return await context.client.call(operation, read, command=command, on_reply=answered)
 
 
 _EMPTY_LIST = b'{"error": 100}'

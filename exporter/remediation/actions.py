@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from exporter.panel.ask import ask
-from exporter.panel.client import Before, PanelClient
+from exporter.panel.client import PanelClient
 from exporter.panel.decode import decode_service_reply
 from exporter.panel.decode.action_reply import ActionReply, Said, decode_action_reply
 from exporter.panel.errors import NotSentError, PanelError
+from exporter.panel.in_flight import Before
 from exporter.panel.protocol import (
     SERVICE_OPERATIONS,
     MessageCommand,
@@ -86,7 +86,7 @@ async def switch_service(
         return decode_service_reply(body, operation)
 
     try:
-        state = await ask(client, operation, read, command=command, before=before)
+        state = await client.call(operation, read, command=command, before=before)
     except NotSentError:
         return RequestResult("not_asked")
     except PanelError as error:
@@ -111,7 +111,7 @@ async def service_state(client: PanelClient, service: str) -> ServiceState:
     async def read(body: bytes) -> ServiceState:
         return decode_service_reply(body, operation)
 
-    return await ask(client, operation, read, command=ServiceCommand.STATUS)
+    return await client.call(operation, read, command=ServiceCommand.STATUS)
 
 
 def with_the_rest(
@@ -253,8 +253,7 @@ async def _one(
 ) -> RequestResult:
     read = _reader(client, Operation.CONTROL)
     try:
-        reply = await ask(
-            client,
+        reply = await client.call(
             Operation.CONTROL,
             read,
             command=command,
@@ -277,7 +276,7 @@ async def _whole(
 ) -> RequestResult:
     read = _reader(client, operation)
     try:
-        reply = await ask(client, operation, read, force=force, before=before)
+        reply = await client.call(operation, read, force=force, before=before)
     except NotSentError:
         return RequestResult("not_asked")
     except PanelError as error:

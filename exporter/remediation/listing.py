@@ -9,7 +9,6 @@ from datetime import tzinfo
 from functools import partial
 
 from exporter.config.selectors import Selector
-from exporter.panel.ask import ask
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
     decode_blank_count_reply,
@@ -158,7 +157,7 @@ async def ask_listing(
     host = client.host
 
     began = time.monotonic()
-    count = await ask(client, Operation.COUNT, _read_count)
+    count = await client.call(Operation.COUNT, _read_count)
     took, at = time.monotonic() - began, time.time()
     decode = partial(
         read_listing,
@@ -180,7 +179,7 @@ async def ask_listing(
             raise known_beside_a_count(error) from None
 
     try:
-        listing = await ask(client, Operation.LIST, read)
+        listing = await client.call(Operation.LIST, read)
     except PanelError as error:
         # How a panel shows that there is nothing may be in no form of a list.
         if count == 0 and error.reason is Reason.UNEXPECTED:
@@ -193,7 +192,7 @@ async def ask_listing(
         return listing
     # What left the queue between the two is not missing in the list; that nothing is left, by
     # an empty text, is no number.
-    again = await ask(client, Operation.COUNT, _read_count)
+    again = await client.call(Operation.COUNT, _read_count)
     return listing if again is None else replace(listing, count=min(count, again))
 
 
@@ -203,7 +202,7 @@ async def ask_count(client: PanelClient) -> int:
     Raises:
         PanelError: it could not be asked, or its answer was not understood.
     """
-    count = await ask(client, Operation.COUNT, _read_count)
+    count = await client.call(Operation.COUNT, _read_count)
     if count is not None:
         return count
     host = client.host
@@ -217,7 +216,7 @@ async def ask_count(client: PanelClient) -> int:
             raise known_beside_a_count(error) from None
         return table.listed
 
-    if await ask(client, Operation.LIST, read_listed):
+    if await client.call(Operation.LIST, read_listed):
         raise no_count()
     return 0
 

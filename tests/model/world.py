@@ -18,8 +18,9 @@ from typing import Any, Protocol, TypeVar
 from exporter.config.models import HostConfig
 from exporter.journal import Journal, JournalError
 from exporter.journal.thread import JournalThread
-from exporter.panel.client import Before, PanelReply
+from exporter.panel.client import PanelClient, PanelReply
 from exporter.panel.errors import NotSentError, PanelError
+from exporter.panel.in_flight import Before
 from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand
 from exporter.snapshot import PanelId, Reason
 from exporter.standin import console
@@ -402,6 +403,7 @@ class Panel:
     """A client of a server, by one of the names that the config has for it."""
 
     certificate_expiry = None
+    call = PanelClient.call
 
     def __init__(self, host: HostConfig, server: Server) -> None:
         self.host = host
@@ -425,7 +427,6 @@ class Panel:
         message_id: str | None = None,
         command: MessageCommand | ServiceCommand | None = None,
         force: bool = False,  # noqa: ARG002 - as the real one has it
-        timeout: float | None = None,  # noqa: ARG002, ASYNC109 - as the real one has it
         before: Before | None = None,
     ) -> PanelReply:
         await asyncio.sleep(0)  # until there is a slot and a connection

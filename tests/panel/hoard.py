@@ -17,7 +17,6 @@ import psutil
 import uvloop
 
 from exporter.config.models import HostConfig, PollConfig
-from exporter.panel.ask import ask
 from exporter.panel.client import PanelPool
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
@@ -49,7 +48,7 @@ async def hoard(url: str, panels: int, budget: str) -> dict[str, object]:
             host = HostConfig(name=name, url=f"{url}/{kind}/api.php", username="u", password="p")
             started = time.monotonic()
             try:
-                size = await ask(pool.client(host), Operation.LIST, _read)
+                size = await pool.client(host).call(Operation.LIST, _read)
                 outcomes[f"{kind} {size}"] += 1
             except PanelError as error:
                 outcomes[error.reason] += 1
@@ -63,7 +62,7 @@ async def hoard(url: str, panels: int, budget: str) -> dict[str, object]:
                 for number in range(panels):
                     await asyncio.sleep(READING)
                     tasks.create_task(list_of(f"short{number}", "short"))
-        shared = pool._shared.budget
+        shared = pool.budget
         return {
             "outcomes": outcomes,
             "growth": _peak_memory() - before,

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from exporter.panel.budget import FREE, Budget, Held
-from exporter.panel.shares import SharedSlots
+from exporter.panel.slots import SharedSlots
 
 MIB = 2**20
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from exporter.panel.shares import Place, SharedSlots, requests_by_files
+from exporter.panel.slots import Place, SharedSlots, requests_by_files
 
 YOUNG = 0.02
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from exporter.panel.semaphore import ResizableSemaphore
+from exporter.panel.slots import ResizableSemaphore
 
 
 async def _settle() -> None:

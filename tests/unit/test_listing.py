@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.config.selectors import Selector
-from exporter.panel.client import PanelReply
+from exporter.panel.client import PanelClient, PanelReply
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
@@ -261,6 +261,7 @@ class Scripted:
     """A client of a panel that answers what it is told to."""
 
     clock_skew = 7.5
+    call = PanelClient.call
 
     def __init__(self, **replies: Sequence[bytes]) -> None:
         self.host = host()

@@ -1,9 +1,9 @@
-"""How many requests may be in flight over all panels, and who gives way to whom.
+"""How many requests may be in flight: to one panel, and to all of them together.
 
-Panels that accept a connection and never answer must not hold the places of those that do. What
-is known of a panel at the start is nothing, so a request counts against the limit only while it
-is young: one that has had no whole answer for some seconds makes room as soon as another waits.
-A panel that was silent the last time has to begin in a small share of its own.
+Panels that accept a connection and never answer must not hold the places of those that do.
+Nothing is known of a panel at the start, so a request counts against the limit over all panels
+only while it is young: one that has had no whole answer for some seconds makes room as soon as
+another waits. A panel that was silent the last time has to begin in a small share of its own.
 Everything together is bounded by the files that may be open: each request is one.
 """
 
@@ -30,7 +30,7 @@ FILES_FOR_CLIENTS = 4096
 
 
 def requests_by_files(files: int) -> int:
-    """How many requests may be in flight in a process that may open so many files.
+    """Return how many requests may be in flight in a process that may open so many files.
 
     Args:
         files: the soft limit RLIMIT_NOFILE; negative for none.
@@ -42,14 +42,65 @@ def requests_by_files(files: int) -> int:
 
 
 def files_allowed() -> int:
-    """The soft limit of open files of this process; negative for none."""
+    """Return the soft limit of open files of this process; negative for none."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft
 
 
+class ResizableSemaphore:
+    """The slots of one panel; first come, first served.
+
+    Unlike asyncio.Semaphore it can be resized while it is in use, as a reload of the config needs.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._in_use = 0
+        # An ordered set: a waiter that gives up in the middle of the queue leaves it at once.
+        self._waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+
+    @property
+    def in_use(self) -> int:
+        """Slots held now; above the limit only after it was lowered."""
+        return self._in_use
+
+    async def acquire(self) -> None:
+        """Take a slot, or wait for one. A wait that is cancelled takes none."""
+        if self._in_use < self._limit and not self._waiting:
+            self._in_use += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = None
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiting.pop(turn, None)
+            else:
+                self.release()  # it was handed over in the same moment
+            raise
+
+    def release(self) -> None:
+        """Give a slot back."""
+        self._in_use -= 1
+        self._hand_over()
+
+    def resize(self, limit: int) -> None:
+        """Change how many there are; those held above a lower limit run out by themselves."""
+        self._limit = limit
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self._waiting and self._in_use < self._limit:
+            turn, _ = self._waiting.popitem(last=False)
+            if not turn.done():
+                self._in_use += 1
+                turn.set_result(None)
+
+
 @dataclass(slots=True, eq=False)
 class Place:
-    """What one request holds while it is in flight."""
+    """The slot of one request among all that are in flight."""
 
     since: float
     """Time of the event loop's clock."""
@@ -58,14 +109,14 @@ class Place:
     give_way: Callable[[], None] | None = None
     """Ends the request at once with an error; None while it may not be ended."""
     ending: bool = False
-    """Whether it was told to give way."""
+    """Whether it was asked to give way."""
 
 
 class SharedSlots:
     """The places of the requests to all panels; first come, first served in each share."""
 
     def __init__(self, limit: int, *, young: float = YOUNG, files: int | None = None) -> None:
-        """What bounds them.
+        """Make the slots.
 
         Args:
             limit: requests in flight that are young.
@@ -99,7 +150,7 @@ class SharedSlots:
         return self._limit
 
     def resize(self, limit: int, *, young: float = YOUNG) -> None:
-        """Follow a reloaded config; what is in flight above a lower limit runs out by itself."""
+        """Apply a reloaded config; what is in flight above a lower limit runs out by itself."""
         self.young = young
         self._most = self._files or requests_by_files(files_allowed())
         limit = min(limit, self._most)
@@ -167,14 +218,14 @@ class SharedSlots:
             self._look_again()
 
     def _set_aside(self) -> None:
-        """What is not young any more counts no more, as long as others wait."""
+        """Stop counting the requests that are no longer young, as long as others wait."""
         until = self._loop.time() - self.young
         while self._young and (place := next(iter(self._young))).since <= until:
             del self._young[place]
             self._old[place] = None
 
     def _make_way(self) -> None:
-        """Where only files are wanting, the oldest requests end for those that wait."""
+        """End the oldest requests for those that wait, where only files are wanting."""
         wanted = min(len(self._waiting), self._limit - len(self._young))
         if wanted <= 0:
             return
@@ -195,7 +246,7 @@ class SharedSlots:
             self._timer = self._loop.call_at(due + 0.001, self._hand_over)
 
     def close(self) -> None:
-        """Wake up no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
