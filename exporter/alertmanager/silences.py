@@ -1,11 +1,9 @@
-"""Whether an Alertmanager's silence matches some labels: pure."""
+"""Whether an Alertmanager's silences match some labels. Pure."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -14,23 +12,23 @@ from exporter.alertmanager.sanitize import one_line
 
 
 class Matcher(msgspec.Struct, frozen=True, rename="camel"):
-    """One matcher of a silence, as API v2 tells it."""
+    """One matcher of a silence, as in API v2."""
 
     name: str
     value: str
     is_regex: bool
     is_equal: bool = True
-    """Alertmanager before 0.22 does not tell it."""
+    """Absent before Alertmanager 0.22."""
 
 
 class SilenceStatus(msgspec.Struct, frozen=True):
-    """Whether a silence counts."""
+    """The status of a silence, as in API v2."""
 
     state: Literal["active", "pending", "expired"]
 
 
 class Silence(msgspec.Struct, frozen=True, rename="camel"):
-    """A silence, as API v2 tells it."""
+    """A silence, as in API v2."""
 
     id: str
     status: SilenceStatus
@@ -39,29 +37,30 @@ class Silence(msgspec.Struct, frozen=True, rename="camel"):
     comment: str = ""
 
     def __str__(self) -> str:
-        """Its id, author and comment, as far as they fit in a line."""
+        """Return its id, author and comment, as far as they fit in a line."""
         author = f" by {one_line(self.created_by, 40)}" if self.created_by else ""
         comment = f": {one_line(self.comment, 120)}" if self.comment else ""
         return f"silence {one_line(self.id, 40)}{author}{comment}"
 
 
 class UnclearSilenceError(Exception):
-    """Whether a silence matches cannot be told; the text says which one, and why."""
+    """It cannot be decided whether a silence matches; the text names the silence and the reason."""
 
 
 def matching(silences: Iterable[Silence], labels: Mapping[str, str]) -> Silence | None:
-    """The first active silence of which every matcher matches; None when there is none.
+    """Return the first active silence whose matchers all match; None when there is none.
+
+    Takes a second for ten thousand regular expressions: call it in a thread.
 
     Raises:
-        UnclearSilenceError: none surely matches, but one may.
+        UnclearSilenceError: no silence surely matches, but one may.
     """
     unclear: UnclearSilenceError | None = None
-    tries = _Tries()
     for silence in silences:
         if silence.status.state != "active":
             continue
         try:
-            if _matches(silence, labels, tries):
+            if _matches(silence, labels):
                 return silence
         except UnclearSilenceError as error:
             unclear = unclear or error
@@ -70,70 +69,50 @@ def matching(silences: Iterable[Silence], labels: Mapping[str, str]) -> Silence 
     return None
 
 
-def _matches(silence: Silence, labels: Mapping[str, str], tries: _Tries) -> bool:
+def _matches(silence: Silence, labels: Mapping[str, str]) -> bool:
     if not silence.matchers:
         raise UnclearSilenceError(f"{silence} has no matchers.")
     unclear = ""
-    # Plain ones first: most silences are of something else, and that is told for nothing.
+    # Plain matchers first: they rule out most silences at no cost.
     for matcher in sorted(silence.matchers, key=lambda matcher: matcher.is_regex):
         value = labels.get(matcher.name, "")
         if not matcher.is_regex:
             same = value == matcher.value
-        elif why := _unclear(matcher.value, value, tries):
+        elif why := _unclear(matcher.value, value):
             unclear = f"{silence} has a regular expression that {why}."
             continue
         else:
             same = re.fullmatch(matcher.value, value, re.ASCII) is not None
         if same is not matcher.is_equal:
-            return False  # whatever the others say
+            return False  # whatever the other matchers say
     if unclear:
         raise UnclearSilenceError(unclear)
     return True
 
 
-_MOST_WAYS = 10**6
-"""Ways to try for all silences of one answer together: a second or so at worst."""
+_LONGEST = 10_000
+"""Characters of a regular expression: the names of some hundreds of hosts."""
 
-_WAYS_TO_COMPILE = 100
-"""What making ready a regular expression takes as well, and five more for each character."""
+_MOST_CHOICES = 5
+"""Repeats and groups in a regular expression, none of them repeated. Alertmanager's RE2 takes
+linear time; Python's `re` goes back at each of them, and holds the interpreter meanwhile, in a
+thread too. Silences are the operator's own: this only keeps a slip from stopping the daemon."""
 
-
-@dataclass(slots=True)
-class _Tries:
-    left: float = _MOST_WAYS
-
-    def take(self, ways: float) -> bool:
-        """Whether so many are left; then they are taken."""
-        if ways > self.left:
-            return False
-        self.left -= ways
-        return True
+_CHOICE = re.compile(r"[*+{(]|(?<![(*+}])\?")
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
 
 
-def _unclear(pattern: str, value: str, tries: _Tries) -> str:
-    """Why it cannot be told here whether a regular expression of Go matches; "" when it can.
-
-    Alertmanager's expressions match in linear time, Python's may take for ever.
-    """
+def _unclear(pattern: str, value: str) -> str:
+    """Return why Python cannot decide whether an expression of Go's RE2 matches; "" if it can."""
     if "[:" in pattern or "{," in pattern:
         return "Python reads otherwise than Alertmanager"
     if "(?" in pattern.replace("(?:", "") and not (pattern.isascii() and value.isascii()):
         return "Python may read otherwise than Alertmanager"
-    ways = _ways(pattern, len(value)) + 5 * len(pattern) + _WAYS_TO_COMPILE
-    if re.search(r"\)[*+{]", pattern) or not tries.take(ways):
-        return "is too intricate to be tried here, or one of too many"
+    choices = len(_CHOICE.findall(pattern))
+    if len(pattern) > _LONGEST or choices > _MOST_CHOICES or _REPEATED_GROUP.search(pattern):
+        return "is too intricate to be tried here"
     try:
         re.compile(pattern, re.ASCII)
     except (re.error, FutureWarning, OverflowError, RecursionError):
         return "Python does not understand"
     return ""
-
-
-def _ways(pattern: str, length: int) -> float:
-    """An upper bound on how often a matcher that goes back may try, no group being repeated."""
-    repeats = len(re.findall(r"[*+?{]", pattern.replace("(?:", "")))
-    groups, choices = pattern.count("("), pattern.count("|")
-    if repeats > 50 or len(pattern) > 10_000:
-        return math.inf
-    branches = (choices + 1) * ((choices + groups) / max(groups, 1)) ** min(groups, 300)
-    return math.comb(length + repeats, repeats) * branches

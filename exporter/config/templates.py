@@ -1,19 +1,23 @@
-"""Templates of notifications: sandboxed jinja2, checked when the config is read."""
+"""Templates of notifications: jinja2's sandbox, rendered once when the config is read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import cache
+import traceback
+from collections.abc import Mapping
+from functools import lru_cache
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from exporter.config.errors import did_you_mean
-from exporter.config.template_limits import LONGEST, Environment, not_let_in
-from exporter.config.template_words import failure_in_words, syntax_in_words
+
+LONGEST = 4000
+"""Characters of a rendered text: what hosts report may be long, and receivers take no more."""
 
 
 class Labels(dict[str, str]):
-    """Labels, of which one that is not there is empty, as in Prometheus."""
+    """Labels; a missing one is empty, as in Prometheus."""
 
     def __missing__(self, name: str) -> str:
         return ""
@@ -43,79 +47,73 @@ VARIABLES: Mapping[str, object] = {
     "remediation": "purge-frozen-storm: ok, 2h ago",
     "url": "http://127.0.0.1:9897/hosts/mx1",
 }
-"""What a template can name, with an example of each. What is not known is the text `unknown`, and
+"""What a template can name, with a sample of each. A text that is not known is `unknown`, and
 `number` is 0 then."""
 
-_FAILURES = (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
-"""A template computes: it may divide by zero or ask a text for a key."""
+_SIGNS = {
+    "end of print statement": "}}",
+    "begin of print statement": "{{",
+    "end of statement block": "%}",
+    "begin of statement block": "{%",
+}
+"""jinja2's names of its signs."""
 
-_TOO_DEEP = (RecursionError, MemoryError, SyntaxError)
-"""What jinja2 and Python say of a text with too many brackets or signs in each other."""
-
-_environment = Environment(undefined=StrictUndefined, autoescape=False)
+# The config is trusted, what hosts report is not: it is only ever a value, never a template.
+_environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
 
-@cache
+@lru_cache(maxsize=1000)
 def _compiled(text: str) -> Template:
     return _environment.from_string(text)
 
 
 def check_template(text: str) -> str:
-    """`text` when it is a template that can be rendered.
+    """Return `text` if it can be rendered with the samples.
 
     Raises:
-        ValueError: it is not; the text says why.
+        ValueError: it cannot; the text says why and in which line.
     """
-    if len(text) > LONGEST:
-        raise ValueError(f"must be at most {LONGEST:,} characters")
     try:
-        parsed = _environment.parse(text)
-        for word in not_let_in(parsed):
-            raise ValueError(
-                f"uses {word}, which it must not: it can name variables, compare, compute, "
-                "choose with if, and use filters"
-            )
-        _demand_known(parsed)
+        # The names in all branches: the samples render only one of them.
+        names = find_undeclared_variables(_environment.parse(text))
+    except Exception as error:  # noqa: BLE001 - too many nested brackets are a RecursionError
+        raise ValueError(f"is not a template: {_problem(text, error)}") from None
+    for name in sorted(names - VARIABLES.keys() - _environment.globals.keys()):
+        hint = did_you_mean(name, VARIABLES) or f"known are {', '.join(VARIABLES)}"
+        raise ValueError(f"names {name[:40]}, which is unknown; {hint}")
+    try:
         render_template(text, VARIABLES)
-    except TemplateSyntaxError as error:
-        raise ValueError(syntax_in_words(text, error)) from None
     except TemplateRenderError as error:
         raise ValueError(f"cannot be rendered: {error}") from None
-    except _TOO_DEEP:
-        raise ValueError("is nested too deeply") from None
     return text
 
 
-def _demand_known(parsed: nodes.Template) -> None:
-    names = {node.name for node in parsed.find_all(nodes.Name)}
-    filters = {node.name for node in parsed.find_all(nodes.Filter)}
-    tests = {node.name for node in parsed.find_all(nodes.Test)}
-    for what, used, known in (
-        ("names ", names, list(VARIABLES)),
-        ("uses the filter ", filters, sorted(_environment.filters)),
-        ("uses the test ", tests, sorted(_environment.tests)),
-    ):
-        for name in sorted(used.difference(known)):
-            hint = _hint(name, known)
-            raise ValueError(f"{what}{name[:40]}, which is unknown; {hint}")
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    known = [word for word in known if len(word) > 2]  # the short ones are like anything
-    return did_you_mean(name, known) or f"known are {', '.join(known)}"
-
-
 class TemplateRenderError(Exception):
-    """A template that was sound by its example cannot be rendered with these values."""
+    """A template cannot be rendered with some values; the text says why and in which line."""
 
 
 def render_template(text: str, values: Mapping[str, object]) -> str:
-    """The text that a template makes of values for VARIABLES, at most LONGEST characters.
+    """Render a template with values for VARIABLES, to at most LONGEST characters.
 
     Raises:
         TemplateRenderError: it fails with these values.
     """
     try:
         return _compiled(text).render(values)[:LONGEST]
-    except _FAILURES as error:
-        raise TemplateRenderError(failure_in_words(error)[:200]) from None
+    except Exception as error:  # noqa: BLE001 - a template computes: anything may be raised
+        raise TemplateRenderError(_problem(text, error)) from None
+
+
+def _problem(text: str, error: Exception) -> str:
+    """jinja2's own message, with the template's line where there are several."""
+    if isinstance(error, TemplateSyntaxError):
+        message, line = error.message or "", error.lineno
+        for name, sign in _SIGNS.items():
+            message = message.replace(name, sign)
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno or 0 for frame in frames if frame.filename == "<template>"]
+        message, line = str(error) or type(error).__name__, lines[-1] if lines else 0
+    place = f" (line {line} of the template)" if line and "\n" in text.strip() else ""
+    message = " ".join(message.split())
+    return f"{message[:1].lower()}{message[1:200].rstrip('.')}{place}"

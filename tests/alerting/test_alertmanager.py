@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -293,6 +294,22 @@ async def test_an_older_alertmanager_is_understood(receive: Receive, client: New
     assert await client(receiver.url).silenced("mx1", {"host": "mx1"}) == ""
     assert "silence s" in await client(receiver.url).silenced("mx1", {"host": "mx2"})
     assert receiver.requests[0].query["filter"] == 'host="mx1"'
+
+
+async def test_silences_are_matched_beside_the_event_loop(
+    receive: Receive, client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[threading.Thread] = set()
+
+    def watched(*arguments: Any) -> None:
+        threads.add(threading.current_thread())
+
+    monkeypatch.setattr("exporter.alertmanager.client.matching", watched)
+    receiver = await receive()
+    receiver.answer = answering([], [])
+    await client(receiver.url).silenced("mx1", {"host": "mx1"})
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads
 
 
 async def test_alerts_of_other_hosts_do_not_count_when_the_filter_is_ignored(

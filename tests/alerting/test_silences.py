@@ -102,22 +102,19 @@ def test_no_expression_holds_the_daemon_up(pattern: str) -> None:
     assert time.process_time() - began < 1
 
 
-@pytest.mark.parametrize("intricate", [".*.*.*.*.*.*x{}", "(" + "|".join(["m" * 300] * 30) + "){}"])
-def test_many_expressions_do_not_hold_the_daemon_up(intricate: str) -> None:
-    many = [silence(regex(intricate.format(number))) for number in range(2000)]
+def test_a_sure_match_counts_beside_many_that_are_too_intricate() -> None:
+    many = [silence(regex(f".*.*.*.*.*.*x{number}")) for number in range(2000)]
     labels = {"host": "mx1.example.com-long"}
-    began = time.process_time()
-    with pytest.raises(UnclearSilenceError, match="too many"):
+    with pytest.raises(UnclearSilenceError, match="too intricate"):
         matching(many, labels)
-    assert time.process_time() - began < 2.5
     sure = silence(Matcher("host", labels["host"], is_regex=False), name="sure")
     found = matching([*many, sure], labels)
     assert found is not None
     assert found.id == "sure"
 
 
-def test_a_thousand_expressions_that_people_write_are_judged() -> None:
-    others = [silence(regex(f"(mx|mail)-{number}.*|web{number}")) for number in range(1000)]
+def test_thousands_of_expressions_that_people_write_are_judged() -> None:
+    others = [silence(regex(f"(mx|mail)-{number}.*|web{number}")) for number in range(3000)]
     assert matching(others, {"host": "mx1.example.com"}) is None
     # Of those that are of something else by a plain value there may be any number.
     apart = Matcher("alertname", "Other", is_regex=False)
