@@ -39,7 +39,7 @@ from exporter.journal import (
     Kind,
     RuleFacts,
 )
-from exporter.journal.subjects import concerns
+from exporter.journal.entries import concerns
 from exporter.remediation.approvals import request_of
 from exporter.remediation.guards import effective_mode, is_open
 from exporter.remediation.lost import Lost, lost_facts

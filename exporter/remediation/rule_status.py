@@ -151,7 +151,7 @@ def live_status(
         rule,
         now,
         RuleFacts(
-            last_begun=projection.begun(key),
+            last_begun=projection.begun(key, now),
             stopped=projection.stopped(key) or "",
             approval=approval,
         ),
