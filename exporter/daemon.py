@@ -291,7 +291,7 @@ class Daemon:
         loaded, config = usable.loaded, usable.loaded.config
         for warning in loaded.warnings:
             log.warning(warning.message, path=warning.path, file=warning.file, line=warning.line)
-        self._watch.follow(files=usable.web.files, globs=usable.hosts_globs)
+        self._watch.set_targets(files=usable.web.files, globs=usable.hosts_globs)
         panels = {record.host.name: record.host.panel for record in self._store}
         self._store.configure(
             ((host, config.interval_of(host)) for host in config.hosts), config.poll.stale_after
@@ -319,7 +319,7 @@ class Daemon:
         self._controller.configure(config)
         external_url = config.web.external_url or self._listeners.urls[0]
         await self._alerting_service.configure(config, external_url)
-        self._pages.reconfigured(mask=config.web.mask_addresses)
+        self._pages.apply_config(mask=config.web.mask_addresses)
         self._names.external_url = config.web.external_url or ""
         self._may_act = _refusal_to_act(self._listeners)
         await self._poller.configure(config)
@@ -364,7 +364,7 @@ class Daemon:
         self._controller.observe(snapshot)
         self._alerting_service.observe(record, snapshot)
         self._histories[host.name].add(snapshot)
-        self._pages.board.changed(host.name)
+        self._pages.feed.changed(host.name)
         for event in self._transitions[host.name].follow(snapshot):
             log.log(_LEVELS[event.level], event.text, host=host.name, **event.values)
 

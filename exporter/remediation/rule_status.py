@@ -79,11 +79,6 @@ class RuleStatus:
         return self.facts.begun_today >= self.rule.max_per_day
 
     @property
-    def failed_lately(self) -> bool:
-        """Whether its last action ended other than well, within a day."""
-        return self.last is not None and is_bad_news(self.last[1], self.last[0], self.now)
-
-    @property
     def is_idle(self) -> bool:
         """Whether there is nothing to say of it, as far as the journal knows."""
         return not (
@@ -93,7 +88,7 @@ class RuleStatus:
             or self.cooldown_until is not None
             or self.no_more_today
             or self.held_back is not None
-            or self.failed_lately
+            or (self.last is not None and is_bad_news(self.last[1], self.last[0], self.now))
         )
 
     @property
@@ -117,26 +112,15 @@ class RuleStatus:
     @property
     def reason(self) -> str:
         """A sentence of the exporter's that belongs to `word`, where there is one."""
-        match self.word:
-            case "stopped":
-                return self.facts.stopped
-            case "blocked" if self.held_back is not None:
-                return self.held_back.reason
-            case "asked":
-                return self.requester or ""
-            case _:
-                return ""
+        blocked = self.held_back.reason if self.held_back is not None else ""
+        by_word = {"stopped": self.facts.stopped, "blocked": blocked, "asked": self.requester}
+        return by_word.get(self.word) or ""
 
     @property
     def until(self) -> float | None:
         """Unix time at which what `word` names ends by itself, where that is known."""
-        match self.word:
-            case "cooldown":
-                return self.cooldown_until
-            case "blocked" if self.held_back is not None:
-                return self.held_back.until
-            case _:
-                return None
+        blocked = self.held_back.until if self.held_back is not None else None
+        return {"cooldown": self.cooldown_until, "blocked": blocked}.get(self.word)
 
 
 def live_status(

@@ -23,10 +23,10 @@ KEPT_FOR = 60.0
 KEPT_HOSTS = 4
 """Hosts whose lists are kept at once."""
 
-MOST_MESSAGES = 5000
+MAX_MESSAGES = 5000
 """Messages of a list that are kept, the oldest ones."""
 
-MOST_ADDRESSES = 50_000
+MAX_ADDRESSES = 50_000
 """Recipients of all these together: the messages beyond are not kept. A pattern is tried with each
 of them on the event loop, some 2 µs each."""
 
@@ -51,7 +51,7 @@ class Listed:
     """Unix time."""
 
 
-class Lists:
+class ListingCache:
     """The lists that are kept."""
 
     def __init__(self, list_queue: ListQueue, clock: Callable[[], float]) -> None:
@@ -63,7 +63,7 @@ class Lists:
         self._tasks: set[asyncio.Task[Listed]] = set()
 
     async def get(self, host: str) -> Listed:
-        """A host's messages, at most MOST_MESSAGES, no older than KEPT_FOR.
+        """A host's messages, at most MAX_MESSAGES, no older than KEPT_FOR.
 
         Raises:
             PanelError: the panel could not be asked.
@@ -83,7 +83,7 @@ class Lists:
     async def _ask(self, host: str) -> Listed:
         task = asyncio.current_task()
         try:
-            listing = await self._list_queue(host, _EVERYTHING, MOST_MESSAGES)
+            listing = await self._list_queue(host, _EVERYTHING, MAX_MESSAGES)
             # Of a very large queue the ids alone would take tens of MiB.
             listing = replace(
                 listing, ids=frozenset(), frozen_ids=frozenset(), chosen=_kept(listing.chosen)
@@ -126,13 +126,13 @@ class Lists:
 
 
 def _kept(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The first messages, as many as have MOST_ADDRESSES recipients together."""
+    """The first messages, as many as have MAX_ADDRESSES recipients together."""
     so_far = accumulate(len(message.recipients or ()) for message in messages)
-    return tuple(m for m, count in zip(messages, so_far, strict=True) if count <= MOST_ADDRESSES)
+    return tuple(m for m, count in zip(messages, so_far, strict=True) if count <= MAX_ADDRESSES)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class MessageQuery:
     """What a URL asks for."""
 
     selector: Selector | None
@@ -142,7 +142,7 @@ class Wanted:
     page: int = 1
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> Wanted:
+    def of(cls, query: Mapping[str, str]) -> MessageQuery:
         """What a URL's query says, in the words of a rule's `select`."""
         values: dict[str, object] = {
             name: query[name].strip() for name in _TEXTS if query.get(name, "").strip()
@@ -165,7 +165,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class MessagePage:
     """The messages of one page."""
 
     messages: tuple[Message, ...]
@@ -177,19 +177,19 @@ class Shown:
     """The fields that are only guessed, of one of the messages at least."""
 
 
-def shown(listed: Listed, wanted: Wanted, *, mask: bool) -> Shown:
+def message_page(listed: Listed, query: MessageQuery, *, mask: bool) -> MessagePage:
     """The page that is wanted, the oldest messages first.
 
     With `mask` their addresses are masked before they are selected by: patterns would otherwise
     find out, letter by letter, what is hidden.
     """
     chosen = list(listed.listing.chosen)
-    if wanted.selector is not None:
+    if query.selector is not None:
         seen = map(masked_message, chosen) if mask else chosen
-        chosen = select(seen, wanted.selector, guesses=True)
-    found = paged(chosen, wanted.page)
+        chosen = select(seen, query.selector, guesses=True)
+    found = paged(chosen, query.page)
     guessed = frozenset[str]().union(*{message.guessed for message in chosen})
-    return Shown(found.items, len(chosen), found.page, found.pages, in_order(guessed))
+    return MessagePage(found.items, len(chosen), found.page, found.pages, in_order(guessed))
 
 
 # --- addresses ---------------------------------------------------------------------------------

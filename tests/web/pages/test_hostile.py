@@ -362,7 +362,7 @@ async def test_a_foreign_name_that_leads_to_loopback_reads_nothing(
         {**config, "web": {"listen": "127.0.0.1:0", "external_url": "https://Mail.Example/x"}}
     )
     await running.daemon.reload()
-    url = running.daemon._listeners.urls[0]
+    url = running.url
     async with running.session.get(url, headers={"Host": "mail.example"}) as answer:
         assert answer.status == 200
     async with running.session.get(url, headers={"Host": "evil.example"}) as answer:
@@ -402,7 +402,7 @@ async def test_every_link_holds_behind_any_path_of_a_proxy(
 
 @pytest.fixture
 def hold(panel: PanelServer) -> asyncio.Event:
-    """Lists wait until it is set."""
+    """Lists of the panel wait until it is set."""
     go = asyncio.Event()
 
     async def interfere(request: RecordedRequest, answer: Any) -> web.Response:
@@ -437,7 +437,7 @@ async def test_many_viewers_cost_the_panel_one_list_also_when_it_fails(
         return web.json_response({"error": 104, "message": "no"})
 
     panel.panel.interfere = fails
-    running.daemon._pages._lists.forget_all()
+    await running.daemon.reload()  # forgets the lists
     before = len(panel.panel.requests)
     texts = await asyncio.gather(*(page(running, "/hosts/mx1/messages") for _ in range(20)))
     assert all("could not be listed" in text for text in texts)
@@ -460,9 +460,7 @@ async def test_a_host_that_leaves_while_it_is_listed_is_not_found(
     hold.set()
     async with await viewer as answer:
         assert answer.status in {200, 404}  # as it was, or not any more; never a bug
-    async with running.session.get(
-        f"{running.daemon._listeners.urls[0]}/hosts/mx1/messages"
-    ) as answer:
+    async with running.session.get(f"{running.url}/hosts/mx1/messages") as answer:
         assert answer.status == 404
 
 
@@ -471,6 +469,11 @@ async def test_a_host_that_leaves_while_it_is_listed_is_not_found(
 
 async def _true(value: bool) -> bool:
     return value
+
+
+def streams() -> list[asyncio.Task[Any]]:
+    """The streams that are open."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "events"]
 
 
 @asynccontextmanager
@@ -595,22 +598,21 @@ async def test_values_that_go_stale_leave_the_page_that_shows_them(
 async def test_a_client_that_does_not_read_is_let_go(
     start_daemon: StartDaemon, panel: PanelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "LONGEST_WRITE", 0.2)
+    monkeypatch.setattr(live, "WRITE_TIMEOUT", 0.2)
     monkeypatch.setattr(live, "SHORTEST_PAUSE", 0.0)
     hosts = [host(f"mx{n}", panel.url, labels={"x": "y" * 5000}) for n in range(40)]
     running = await start_daemon({"hosts": hosts})
-    streams = running.daemon._pages._live._streams
     address, _, port = running.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(address, int(port), limit=1024)
     writer.write(b"GET /events?watch=fleet HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await eventually(lambda: _true(bool(streams)))
+    await eventually(lambda: _true(bool(streams())))
     writer.transport.pause_reading()  # type: ignore[attr-defined]
-    board = running.daemon._pages.board
+    feed = running.daemon._pages.feed
 
     async def flooded() -> bool:
         for n in range(40):
-            board.changed(f"mx{n}")
-        return not streams
+            feed.changed(f"mx{n}")
+        return not streams()
 
     await eventually(flooded, 30)
     del reader
@@ -634,14 +636,13 @@ async def test_open_streams_hold_up_no_stop(start_daemon: StartDaemon, panel: Pa
 async def test_too_many_streams_are_refused_and_their_places_come_free(
     start_daemon: StartDaemon, panel: PanelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MOST_STREAMS", 2)
+    monkeypatch.setattr(live, "MAX_STREAMS", 2)
     running = await start_daemon({"hosts": [host("mx1", panel.url)]})
     async with stream(running, "watch=all"), stream(running, "watch=all"):
         await running.get("/events", 503)
-    running.daemon._pages.board.changed("mx1")
 
     async def free() -> bool:
-        running.daemon._pages.board.changed("mx1")
+        await running.poll("mx1")  # a change, by which a stream notices that its page has gone
         async with running.session.get(f"{running.url}/events?watch=all") as answer:
             return answer.status == 200
 

@@ -13,8 +13,8 @@ from exporter.snapshot import (
     ServiceState,
 )
 from exporter.web.pages.fleet import headline_of
-from exporter.web.pages.rows import Deeds, Row, row_of, totals_of
-from exporter.web.pages.translator import words
+from exporter.web.pages.rows import HostRemediation, Row, row_of, totals_of
+from exporter.web.pages.translator import translator
 from tests.builders import NOW, bad, good, host, queue, snapshot, stats
 
 MINUTE = 60.0
@@ -36,7 +36,7 @@ def alert(severity: str, name: str = "A") -> Alert:
 
 
 def row(*polls: HostSnapshot, now: float = NOW, alerts: tuple[Alert, ...] = (), **keys: Any) -> Row:
-    return row_of(*record(*polls), alerts, Deeds(**keys), now)
+    return row_of(*record(*polls), alerts, HostRemediation(**keys), now)
 
 
 def growing(*messages: int, step: float = 10 * MINUTE) -> Row:
@@ -75,8 +75,8 @@ def test_a_figure_that_the_panel_did_not_tell_is_unknown() -> None:
 
 def test_values_go_stale() -> None:
     found = row(snapshot())
-    assert found.good_until == NOW + 3 * MINUTE
-    later = row(snapshot(), now=found.good_until)
+    assert found.fresh_until == NOW + 3 * MINUTE
+    later = row(snapshot(), now=found.fresh_until)
     assert (later.messages, later.frozen, later.services[0][1]) == (None, None, None)
     assert later.growth is None
 
@@ -128,7 +128,7 @@ def test_totals_cover_the_hosts_that_tell() -> None:
     assert (none.messages, none.oldest, none.oldest_host) == (0, None, "")
 
 
-EN = words("en")
+EN = translator("en")
 
 
 def headline(*rows: Row, paused: bool = False) -> tuple[str, bool]:
