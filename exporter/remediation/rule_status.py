@@ -31,7 +31,7 @@ _ORDER = (
     *("waiting", "stopped", "approved", "rejected", "blocked"),
     *("asked", "counting", "cooldown", "calm"),
 )
-"""Every word of a status; first what wants somebody's eye."""
+"""Every word of a status; first what needs somebody's attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class RuleStatus:
     unsettled: bool = False
     """Whether an action of the journal has no outcome: it is under way, or was cut off."""
     requester: str | None = None
-    """Who asks a running daemon for it; None when nobody does, or no daemon runs."""
+    """The actor that asks a running daemon for it; None when nobody does, or no daemon runs."""
     due_in: float | None = None
     """Seconds after which it would act; None unless a daemon times its conditions."""
 
@@ -154,7 +154,7 @@ def live_statuses(
     projection: JournalProjection,
     now: float,
 ) -> list[RuleStatus]:
-    """Return the status of every rule on every host, those first that want somebody's eye."""
+    """Return the status of every rule on every host, those first that need attention."""
     found = [live_status(host, rule, state, projection, now) for host, rule, state in states]
     return sorted(found, key=lambda s: (_ORDER.index(s.word), s.last is None, s.rule.name, s.host))
 

@@ -46,29 +46,29 @@ def host_values(feed: ChangeFeed, record: HostRecord, tr: Translator) -> dict[st
     }
 
 
-def series_of(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
-    """One figure of points over time."""
-    return [(point.at, getattr(point, figure)) for point in points]
+def series_of(points: Sequence[Point], name: str) -> list[tuple[float, float]]:
+    """Return one measurement of points over time."""
+    return [(point.at, getattr(point, name)) for point in points]
 
 
 SHORTEST_SPAN = 5.0
-"""Seconds over which a rate is told at least: what an action's own look finds a moment after a poll
-would else be millions an hour."""
+"""Seconds over which a rate is taken at least: what an action's own poll finds a moment after
+another one would else be millions an hour."""
 
 
-def per_hour(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
-    """A count of what happened between points, as so many an hour.
+def per_hour(points: Sequence[Point], name: str) -> list[tuple[float, float]]:
+    """Return a count of what happened between points, per hour.
 
     Points stand for times of different length, and what came while polls failed is counted by the
-    next good one. Points close to the one before are told together with the next.
+    next good one. Points close to the one before are counted with the next.
     """
     series: list[tuple[float, float]] = []
     since, counted = math.nan, 0.0
     for point in points:
-        if math.isnan(point.messages):  # a failed poll; the next good one tells what came
+        if math.isnan(point.messages):  # a failed poll; the next good one counts what came
             series.append((point.at, math.nan))
             continue
-        counted += getattr(point, figure)
+        counted += getattr(point, name)
         span = point.at - since
         if math.isnan(counted) or not span < SHORTEST_SPAN:
             series.append((point.at, 3600 * counted / span))
@@ -78,7 +78,7 @@ def per_hour(points: Sequence[Point], figure: str) -> list[tuple[float, float]]:
 
 def _charts(points: Sequence[Point], now: float, tr: Translator) -> Iterable[Mapping[str, Any]]:
     begin = points[0].at if points else now - 60
-    for title, figures, value, tick, axis in (
+    for title, names, value, tick, axis in (
         ("chart_queue", ("messages", "frozen"), tr.number, tr.short, count_axis),
         ("chart_oldest", ("oldest",), tr.duration, tr.duration, duration_axis),
         ("chart_traffic", ("entered", "left"), tr.number, tr.short, count_axis),
@@ -86,8 +86,8 @@ def _charts(points: Sequence[Point], now: float, tr: Translator) -> Iterable[Map
     ):
         series = per_hour if title == "chart_traffic" else series_of
         lines = [
-            Line(tr.text(f"line_{figure}"), style, series(points, figure))
-            for figure, style in zip(figures, ("one", "two"), strict=False)
+            Line(tr.text(f"line_{name}"), style, series(points, name))
+            for name, style in zip(names, ("one", "two"), strict=False)
         ]
         drawn = chart(
             lines,

@@ -128,7 +128,7 @@ class Pages:
         name = request.match_info["name"]
         if self.feed.data.store.get(name) is None:
             return self._no_host(request, "../../")
-        query = MessageQuery.of(request.query)
+        query = MessageQuery.from_query(request.query)
         values: dict[str, Any] = {"host": name, "query": request.query, "failure": ""}
         try:
             listed = await self._listings.get(name)

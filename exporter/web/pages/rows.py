@@ -12,12 +12,7 @@ from exporter.fleet.history import History
 from exporter.fleet.store import HostRecord
 from exporter.fleet.view import state_of
 from exporter.journal.projection import JournalProjection
-from exporter.snapshot import (
-    QUEUE,
-    SERVICES,
-    QueueState,
-    ServiceState,
-)
+from exporter.snapshot import QUEUE, SERVICES, QueueState, ServiceState
 
 HOUR = 3600.0
 WHOLE_HOUR = 0.9 * HOUR

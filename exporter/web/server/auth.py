@@ -112,7 +112,7 @@ class PasswordChecker:
             return False
         check = self._checks.get(key) or self._begin(key, user, password, hashed, client)
         check.wanted += 1
-        self._next()
+        self._start_next()
         try:
             # Shielded: a client that hangs up does not cancel what others may wait for.
             return await asyncio.shield(check.result) and known
@@ -140,8 +140,8 @@ class PasswordChecker:
         self._queue.add(client, user, check)
         return check
 
-    def _next(self) -> None:
-        """Begin with the check whose turn it is, unless one runs."""
+    def _start_next(self) -> None:
+        """Start the next check, unless one runs."""
         loop = asyncio.get_running_loop()
         while not self._busy and (check := self._queue.next()) is not None:
             try:
@@ -163,7 +163,7 @@ class PasswordChecker:
             (self.remembered.right if running.result() else self.remembered.wrong).add(check.key)
             if not check.result.done():
                 check.result.set_result(running.result())
-        self._next()
+        self._start_next()
 
     def _drop(self, check: _Check) -> None:
         self._checks.pop(check.key, None)

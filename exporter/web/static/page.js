@@ -173,7 +173,7 @@ async function refresh() {
     online();
     if (focused?.matches("a")) focusAgain(main, focused);
   } catch {
-    again = true; // with the next sign of life; the stream tells when the exporter is gone
+    again = true; // with the next sign of life; the stream shows when the exporter is gone
     fetching = false;
     return;
   }
@@ -234,7 +234,7 @@ function open() {
     document.getElementById("summary").innerHTML = news.summary;
     localise(document.getElementById("summary"));
     document.title = news.title;
-    // Only what is new is read out, not each figure as it moves.
+    // Only what is new is read out, not each number as it moves.
     const said = document.getElementById("said");
     if (headline !== null && headline !== news.headline) said.textContent = news.headline;
     headline = news.headline;

@@ -116,7 +116,7 @@ def test_what_the_journal_says_changes_the_rows_that_it_is_of_and_no_others() ->
     assert fleet.feed.rows()[1].stopped == ()
 
 
-def test_a_position_is_of_one_board_and_of_hosts_that_are_there() -> None:
+def test_a_position_is_of_one_feed_and_of_hosts_that_are_there() -> None:
     fleet = PolledFleet("mx1")
     fleet.poll("mx1")
     feed, here = fleet.feed, fleet.feed.position()

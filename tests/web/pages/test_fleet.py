@@ -44,7 +44,7 @@ async def test_what_is_not_known_is_no_zero(site: Site, visit: Visit) -> None:
     await expect(page.locator(".totals")).to_contain_text("of 4 of 5 hosts")
 
 
-async def test_a_number_is_told_as_people_read_it(site: Site, visit: Visit) -> None:
+async def test_a_number_is_shown_as_people_read_it(site: Site, visit: Visit) -> None:
     page = await visit(site.url)
     row = page.locator("#host-mx2")
     await expect(row.get_by_role("cell", name="250", exact=True)).to_be_visible()

@@ -22,15 +22,14 @@ from yarl import URL
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel.protocol import Operation
 from exporter.snapshot import Message
-from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import RecordedRequest
 from exporter.standin.queue import QueuedMessage
-from exporter.standin.traffic import EMPTY
 from exporter.web.pages import live
 from exporter.web.server.passwords import hash_password
 from tests.daemon.conftest import RunningDaemon, StartDaemon, eventually, host, start_daemon
 from tests.fixtures.standin import PanelServer, ServePanel
 from tests.remediation.conftest import panel_of
+from tests.web.pages.site import HeldQueue
 from tests.web.server.clients import get as raw_get
 
 __all__ = ["start_daemon"]
@@ -44,24 +43,6 @@ RULES = {
         "rules": [{"name": "purge", "when": [], "action": "purge_frozen"}],
     }
 }
-
-
-class GivenQueue(MemoryQueue):
-    """A queue of the messages that a test gives it."""
-
-    def __init__(self, *given: QueuedMessage) -> None:
-        super().__init__(EMPTY)
-        self.given = list(given)
-
-    @property
-    def revision(self) -> Any:
-        return None
-
-    async def count(self) -> int:
-        return len(self.given)
-
-    async def messages(self) -> list[QueuedMessage]:
-        return self.given
 
 
 def message(serial: int = 1, sender: str = "ann@example.com", **keys: Any) -> QueuedMessage:
@@ -100,12 +81,12 @@ def live_parts(text: str) -> list[str]:
 
 
 @pytest.fixture
-async def queue() -> GivenQueue:
-    return GivenQueue(message())
+async def queue() -> HeldQueue:
+    return HeldQueue([message()])
 
 
 @pytest.fixture
-async def panel(serve_panel: ServePanel, queue: GivenQueue) -> PanelServer:
+async def panel(serve_panel: ServePanel, queue: HeldQueue) -> PanelServer:
     return await serve_panel(queue)
 
 
@@ -154,9 +135,9 @@ async def post(
 
 
 async def test_hostile_data_is_inert_on_every_page(
-    start_daemon: StartDaemon, panel: PanelServer, queue: GivenQueue, tmp_path: Path
+    start_daemon: StartDaemon, panel: PanelServer, queue: HeldQueue, tmp_path: Path
 ) -> None:
-    queue.given = [
+    queue.held = [
         message(1, f"{'x' * 10000}@example.com"),
         message(2, '"<script>alert(1)</script>"@example.com'),
         message(3, "\u202eann\u2066@example.com"),
@@ -179,7 +160,7 @@ async def test_hostile_data_is_inert_on_every_page(
     with closing(Journal.open(tmp_path / "brainycp-exporter.db")) as journal:
         journal.add(Entry(Kind.ASKED, actor=f"alertmanager:{EVIL}", text=EVIL, **asked))
         journal.add(Entry(Kind.STOPPED, text=EVIL, **asked))
-        journal.add(Entry(Kind.APPROVAL_REQUESTED, **asked), map(plain, queue.given))
+        journal.add(Entry(Kind.APPROVAL_REQUESTED, **asked), map(plain, queue.held))
     await running.daemon._controller.read_journal()
     for path in (*PAGES, f"/journal?run={quote(EVIL)}"):
         text = await page(running, path)
@@ -248,7 +229,7 @@ async def test_a_count_never_shows_as_zero_where_nothing_is_known(
     assert "1 of 2 hosts" in text
 
 
-# --- who may act ------------------------------------------------------------------------------
+# --- permission to act ------------------------------------------------------------------------
 
 
 async def test_only_a_form_of_this_page_is_followed(
@@ -498,13 +479,13 @@ def seen_by(text: str) -> str:
 
 
 async def test_a_stream_goes_on_from_where_the_page_stands(
-    start_daemon: StartDaemon, panel: PanelServer, queue: GivenQueue
+    start_daemon: StartDaemon, panel: PanelServer, queue: HeldQueue
 ) -> None:
     running = await start_daemon({"hosts": [host("mx1", panel.url), host("mx2", panel.url)]})
     await running.poll("mx1")
     await running.poll("mx2")
     seen = seen_by(await page(running, "/"))
-    queue.given = [message(serial) for serial in range(7)]
+    queue.held = [message(serial) for serial in range(7)]
     await running.poll("mx1")  # between the page and its stream
     async with stream(running, f"watch=fleet&seen={seen}") as content:
         fields = await event(content, "fleet")
@@ -540,10 +521,10 @@ async def test_a_stream_is_packed_for_who_takes_that_and_each_event_comes_at_onc
         assert packed.headers["Content-Encoding"] == "gzip"
         assert packed.headers["Vary"] == "Accept-Encoding"
         unpacker, text, sizes = zlib.decompressobj(31), b"", list[int]()
-        for told in (1, 2):
+        for expected in (1, 2):
             await running.poll("mx1")
             size = 0
-            while text.count(b"event: fleet") < told or not text.endswith(b"\n\n"):
+            while text.count(b"event: fleet") < expected or not text.endswith(b"\n\n"):
                 raw = await asyncio.wait_for(packed.content.readany(), 10)
                 size += len(raw)
                 text += unpacker.decompress(raw)

@@ -39,7 +39,7 @@ MESSAGES = [
 
 
 def view(**query: str) -> MessagePage:
-    return message_page(Listed(listing(MESSAGES), NOW), MessageQuery.of(query), mask=False)
+    return message_page(Listed(listing(MESSAGES), NOW), MessageQuery.from_query(query), mask=False)
 
 
 def test_pages_hold_every_message_once() -> None:
@@ -87,15 +87,19 @@ def test_a_pattern_sees_no_more_of_a_masked_address_than_a_reader(pattern: str, 
         NOW,
     )
     for name in ("sender", "recipient"):
-        assert message_page(hidden, MessageQuery.of({name: pattern}), mask=True).total == found
+        assert (
+            message_page(hidden, MessageQuery.from_query({name: pattern}), mask=True).total == found
+        )
 
 
 def test_masking_leaves_bounces_and_what_is_unknown_as_they_are() -> None:
     bounce, unknown = message(sender=""), message(sender=None, recipients=None)
     listed = Listed(listing([bounce, unknown]), NOW)
-    assert message_page(listed, MessageQuery.of({"bounce": "yes"}), mask=True).total == 1
-    assert message_page(listed, MessageQuery.of({"bounce": "no"}), mask=True).total == 0
-    assert message_page(listed, MessageQuery.of({"recipient": "*…@*"}), mask=True).total == 1
+    assert message_page(listed, MessageQuery.from_query({"bounce": "yes"}), mask=True).total == 1
+    assert message_page(listed, MessageQuery.from_query({"bounce": "no"}), mask=True).total == 0
+    assert (
+        message_page(listed, MessageQuery.from_query({"recipient": "*…@*"}), mask=True).total == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,14 +113,16 @@ def test_masking_leaves_bounces_and_what_is_unknown_as_they_are() -> None:
 def test_a_selector_that_is_none_shows_everything_and_says_why(
     query: dict[str, str], says: str
 ) -> None:
-    wanted = MessageQuery.of(query)
+    wanted = MessageQuery.from_query(query)
     assert wanted.selector is None
     assert wanted.mistake.startswith(says)
     assert view(**query).total == 250
 
 
 def test_what_is_empty_or_unknown_in_a_query_selects_nothing_away() -> None:
-    assert MessageQuery.of({"sender": "  ", "frozen": "maybe", "other": "x"}) == MessageQuery(None)
+    assert MessageQuery.from_query(
+        {"sender": "  ", "frozen": "maybe", "other": "x"}
+    ) == MessageQuery(None)
 
 
 class Panel:
@@ -124,8 +130,8 @@ class Panel:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.go = asyncio.Event()
+        self.go.set()
         self.failing = False
         self.now = NOW
 
@@ -133,7 +139,7 @@ class Panel:
         assert selector.everything
         assert most == MAX_MESSAGES
         self.asked.append(host)
-        await self.gate.wait()
+        await self.go.wait()
         if self.failing:
             raise PanelError(Reason.TIMEOUT, "It took too long.")
         return listing(MESSAGES[:3])
@@ -160,11 +166,11 @@ async def test_a_list_is_kept_for_a_minute(panel: Panel, lists: ListingCache) ->
 
 
 async def test_many_who_look_ask_once(panel: Panel, lists: ListingCache) -> None:
-    panel.gate.clear()
+    panel.go.clear()
     looking = [asyncio.create_task(lists.get("mx1")) for _ in range(20)]
     await asyncio.sleep(0)
-    looking[0].cancel()  # who goes away takes nothing from the others
-    panel.gate.set()
+    looking[0].cancel()  # a reader who goes away takes nothing from the others
+    panel.go.set()
     found = await asyncio.gather(*looking, return_exceptions=True)
     assert len({id(each) for each in found[1:]}) == 1
     assert panel.asked == ["mx1"]

@@ -52,8 +52,8 @@ def growing(*messages: int, step: float = 10 * MINUTE) -> Row:
 def test_before_the_first_poll_nothing_is_known() -> None:
     found = row()
     assert found.state == "unknown"
-    told = (found.messages, found.frozen, found.oldest, found.growth, found.polled_at)
-    assert told == (None,) * 5
+    values = (found.messages, found.frozen, found.oldest, found.growth, found.polled_at)
+    assert values == (None,) * 5
     assert {up for _, up in found.services} == {None}
 
 
@@ -66,8 +66,8 @@ def test_a_good_poll() -> None:
 
 
 def test_a_figure_that_the_panel_did_not_tell_is_unknown() -> None:
-    untold = queue(stats=stats(frozen=None, oldest_age=None))
-    found = row(snapshot(good("queue", untold)))
+    lacking = queue(stats=stats(frozen=None, oldest_age=None))
+    found = row(snapshot(good("queue", lacking)))
     assert (found.messages, found.frozen, found.oldest) == (5, None, None)
     counted = row(snapshot(good("queue", queue(stats=None))))
     assert (counted.messages, counted.frozen, counted.oldest) == (5, None, None)
@@ -116,10 +116,10 @@ def test_the_worst_alert_comes_first_and_the_worst_host() -> None:
 
 
 def test_totals_cover_the_hosts_that_tell() -> None:
-    told = Row("a", {}, "up", messages=5, frozen=2, oldest=60.0)
+    known = Row("a", {}, "up", messages=5, frozen=2, oldest=60.0)
     stopped = (("clamav", ServiceState(running=False)),)
     worse = Row("b", {}, "trouble", messages=7, oldest=90.0, services=stopped)
-    totals = totals_of([told, worse, Row("c", {}, "down", services=(("clamav", None),))])
+    totals = totals_of([known, worse, Row("c", {}, "down", services=(("clamav", None),))])
     assert (totals.hosts, totals.messages, totals.messages_known) == (3, 12, 2)
     assert (totals.frozen, totals.frozen_known) == (2, 1)
     assert (totals.oldest, totals.oldest_host) == (90.0, "b")
