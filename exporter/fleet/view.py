@@ -110,15 +110,13 @@ def problems(record: HostRecord) -> list[str]:
 def _queue_problems(queue: QueueState) -> list[str]:
     if queue.stats is None:
         return ["The queue is above poll.queue_detail_limit, so its messages were not listed."]
+    counts = f"count_msg tells {queue.messages} messages and list_msg lists"
     if queue.messages and not queue.stats.listed:
-        counts = f"count_msg tells {queue.messages} messages and list_msg lists none"
-        return [f"{counts}, so nothing is known of them; `diagnose` tells more."]
+        return [f"{counts} none, so nothing is known of them; `diagnose` tells more."]
     lines = []
     if queue.unlisted:
-        counts = (
-            f"count_msg tells {queue.messages} messages and list_msg lists {queue.stats.listed}"
-        )
-        lines.append(f"{counts}: of the others nothing is known; `diagnose` tells more.")
+        of_others = "of the others nothing is known; `diagnose` tells more."
+        lines.append(f"{counts} {queue.stats.listed}: {of_others}")
     if queue.stats.unparsed:
         share = f"{queue.stats.unparsed} of {queue.stats.listed} rows"
         lines.append(f"{share} of list_msg were not understood; `diagnose` shows them.")

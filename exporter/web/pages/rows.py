@@ -24,6 +24,18 @@ _STATE_RANK = {"down": 0, "partial": 1, "trouble": 2, "unknown": 3, "up": 4}
 
 
 @dataclass(frozen=True, slots=True)
+class HostRemediation:
+    """What remediation has done on a host, and what it waits for."""
+
+    waiting: tuple[str, ...] = ()
+    """Rules that wait for a person."""
+    stopped: tuple[str, ...] = ()
+    """Rules that have stopped themselves."""
+    last: tuple[str, float, str] | None = None
+    """Rule, Unix time and outcome of the last action."""
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One host."""
 
@@ -45,12 +57,7 @@ class Row:
     """Unix time."""
     alerts: tuple[Alert, ...] = ()
     """Those that fire, the worst first."""
-    waiting: tuple[str, ...] = ()
-    """Rules that wait for a person."""
-    stopped: tuple[str, ...] = ()
-    """Rules that have stopped themselves."""
-    last_action: tuple[str, float, str] | None = None
-    """Rule, Unix time and outcome of the last action."""
+    remediation: HostRemediation = HostRemediation()
     points: tuple[tuple[float, float], ...] = field(default=(), repr=False)
     """Times and messages of the last SPARK_SECONDS; NaN where unknown."""
     fresh_until: float = math.inf
@@ -61,15 +68,6 @@ class Row:
         """A sort key: the worst first."""
         worst = badness(self.alerts[0]) if self.alerts else (True, 99)
         return (_STATE_RANK[self.state], worst[:2], -len(self.alerts), self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class HostRemediation:
-    """What remediation has done on a host, and what it waits for."""
-
-    waiting: tuple[str, ...] = ()
-    stopped: tuple[str, ...] = ()
-    last: tuple[str, float, str] | None = None
 
 
 def remediation_on(
@@ -112,9 +110,7 @@ def row_of(
         services=services,
         polled_at=record.latest.at if record.latest is not None else None,
         alerts=fired,
-        waiting=remediation.waiting,
-        stopped=remediation.stopped,
-        last_action=remediation.last,
+        remediation=remediation,
         points=() if history is None else tuple(history.queue(now - SPARK_SECONDS)),
         fresh_until=record.next_stale_at(now),
     )
@@ -184,6 +180,6 @@ def totals_of(rows: Iterable[Row]) -> Totals:
         oldest_host=oldest[1],
         stopped_services=sum(_is_stopped(service) for row in listed for service in row.services),
         alerts=sum(len(row.alerts) for row in listed),
-        waiting=sum(len(row.waiting) for row in listed),
-        stopped_rules=sum(len(row.stopped) for row in listed),
+        waiting=sum(len(row.remediation.waiting) for row in listed),
+        stopped_rules=sum(len(row.remediation.stopped) for row in listed),
     )

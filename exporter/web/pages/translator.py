@@ -133,13 +133,8 @@ class Translator:
         )
 
     def ago(self, at: float | None, now: float) -> str:
-        """`12 s ago`, kept up by a script, with the exact moment on hover."""
-        moment = _moment(at)
-        if at is None or moment is None:
-            return UNKNOWN
-        return Markup('<time class="ago" datetime="{}" title="{}">{}</time>').format(
-            moment.isoformat(timespec="seconds"), utc_text(moment), self.since(at, now)
-        )
+        """Return `12 s ago`, kept up by a script, with the exact moment on hover."""
+        return Markup(self.filled_in(self.ago_later(at), now))  # noqa: S704 - escaped already
 
     def ago_later(self, at: float | None) -> str:
         """As `ago`, but the words are left for `filled_in`."""

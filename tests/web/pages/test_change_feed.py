@@ -105,7 +105,7 @@ def test_what_the_journal_says_changes_the_rows_that_it_is_of_and_no_others() ->
     rows = fleet.feed.rows()
     assert fleet.feed.since(seen) == {"mx2"}
     assert rows[0] is first[0]
-    assert rows[1].stopped == ("purge",)
+    assert rows[1].remediation.stopped == ("purge",)
     seen = fleet.feed.number
     fleet.projection.paused = True
     fleet.feed.refresh()
@@ -113,7 +113,7 @@ def test_what_the_journal_says_changes_the_rows_that_it_is_of_and_no_others() ->
     assert fleet.feed.since(seen) == set()
     fleet.rules = ()  # the rule has left the config
     fleet.feed.reconfigured()
-    assert fleet.feed.rows()[1].stopped == ()
+    assert fleet.feed.rows()[1].remediation.stopped == ()
 
 
 def test_a_position_is_of_one_feed_and_of_hosts_that_are_there() -> None:

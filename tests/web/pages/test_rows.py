@@ -147,6 +147,9 @@ def test_the_headline_says_that_all_is_well_only_when_it_is() -> None:
     assert not missed.well
 
 
+WAITS, STOPPED = HostRemediation(waiting=("r",)), HostRemediation(stopped=("r",))
+
+
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
@@ -157,8 +160,14 @@ def test_the_headline_says_that_all_is_well_only_when_it_is() -> None:
             "1 service stopped",
         ),
         (Row("b", {}, "trouble", alerts=(alert("info"),)), "1 alert fires"),
-        (Row("b", {}, "up", waiting=("r",)), "1 action waits for approval"),
-        (Row("b", {}, "up", stopped=("r",)), "1 rule has stopped itself"),
+        (
+            Row("b", {}, "up", remediation=HostRemediation(waiting=("r",))),
+            "1 action waits for approval",
+        ),
+        (
+            Row("b", {}, "up", remediation=HostRemediation(stopped=("r",))),
+            "1 rule has stopped itself",
+        ),
     ],
 )
 def test_the_headline_names_each_kind_of_trouble(bad: Row, said: str) -> None:
