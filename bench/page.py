@@ -28,7 +28,7 @@ from exporter.web.pages.fleet_filter import FleetFilter
 from exporter.web.pages.live import FLEET, Live
 from exporter.web.pages.render import Renderer, page
 from exporter.web.pages.routes import STATIC
-from exporter.web.pages.translator import words
+from exporter.web.pages.translator import translator
 
 HOSTS = 500
 POLLS = 120
@@ -48,18 +48,18 @@ BROWSER = "/usr/bin/chromium"
 
 def measure() -> list[Result]:
     """Every line of this section."""
-    board = _board()
-    return asyncio.run(_made(board)) + asyncio.run(_told(board)) + _seen(board)
+    feed = _feed_of_polled_hosts()
+    return asyncio.run(_made(feed)) + asyncio.run(_told(feed)) + _seen(feed)
 
 
-def _board() -> ChangeFeed:
+def _feed_of_polled_hosts() -> ChangeFeed:
     store, histories, now = fleet(HOSTS), dict[str, History](), time.time()
     for number, record in enumerate(store):
         history = histories[record.host.name] = History()
         for poll in range(POLLS):
             at = now - 60 * (POLLS - 1 - poll)
             history.add(replace(snapshot(record.host.name, number + poll), at=at))
-    sources = PageData(
+    data = PageData(
         store,
         histories,
         AlertEvaluator(),
@@ -68,16 +68,16 @@ def _board() -> ChangeFeed:
         lambda _: (),
         time.time,
     )
-    return ChangeFeed(sources)
+    return ChangeFeed(data)
 
 
-async def _made(board: ChangeFeed) -> list[Result]:
+async def _made(feed: ChangeFeed) -> list[Result]:
     """What a page takes to make while every row has changed, and how large it is."""
-    shown, english = Fleet(board, Renderer.made()), words("en")
+    shown, english = Fleet(feed, Renderer()), translator("en")
     times, stalls, html = list[float](), list[float](), ""
     for _ in range(RUNS):
-        for record in board.sources.store:
-            board.changed(record.host.name)
+        for record in feed.data.store:
+            feed.changed(record.host.name)
         longest = [0.0]
         watch = asyncio.create_task(_watch(longest))
         begin = time.perf_counter()
@@ -115,18 +115,18 @@ async def _watch(longest: list[float]) -> None:
         longest[0] = max(longest[0], time.perf_counter() - begin)
 
 
-async def _told(board: ChangeFeed) -> list[Result]:
+async def _told(feed: ChangeFeed) -> list[Result]:
     """How large a live update is, as it goes to one page over loopback."""
-    shown = Fleet(board, Renderer.made())
-    live = Live(board, shown)
+    shown = Fleet(feed, Renderer())
+    live = Live(feed, shown)
     await shown.view()
-    names = [record.host.name for record in board.sources.store]
+    names = [record.host.name for record in feed.data.store]
     async with (
         _serving([web.get("/events", live.events)]) as url,
         ClientSession(auto_decompress=False, headers={"Accept-Encoding": "gzip"}) as session,
     ):
-        query = {"watch": FLEET, "seen": board.position()}
-        board.changed(names[0])
+        query = {"watch": FLEET, "seen": feed.position()}
+        feed.changed(names[0])
         async with session.get(f"{url}/events", params=query) as stream:
             unpacker = zlib.decompressobj(31)
             # The first one tells the order of all hosts, too.
@@ -134,7 +134,7 @@ async def _told(board: ChangeFeed) -> list[Result]:
             sizes: list[int] = []
             for changed in (names[:1], names):
                 for name in changed:
-                    board.changed(name)
+                    feed.changed(name)
                 sizes.append(await _event(stream.content, unpacker))
         await live.close()
     return [
@@ -178,12 +178,12 @@ async def _serving(routes: Iterable[web.AbstractRouteDef]) -> AsyncIterator[str]
 
 
 @contextmanager
-def _served(board: ChangeFeed) -> Iterator[str]:
+def _served(feed: ChangeFeed) -> Iterator[str]:
     """The page on loopback, from a thread: the browser's driver blocks this one."""
-    shown, ready, stop = Fleet(board, Renderer.made()), SimpleQueue[str](), SimpleQueue[None]()
+    shown, ready, stop = Fleet(feed, Renderer()), SimpleQueue[str](), SimpleQueue[None]()
 
     async def show(request: web.Request) -> web.Response:
-        return page(request, await shown.page(FleetFilter(), words("en")))
+        return page(request, await shown.page(FleetFilter(), translator("en")))
 
     async def serve() -> None:
         async with _serving([web.get("/", show), web.static("/static", STATIC)]) as url:
@@ -199,10 +199,10 @@ def _served(board: ChangeFeed) -> Iterator[str]:
         thread.join()
 
 
-def _seen(board: ChangeFeed) -> list[Result]:
+def _seen(feed: ChangeFeed) -> list[Result]:
     """When the browser paints it for the first time."""
     paints: list[float] = []
-    with _served(board) as url, sync_playwright() as driver:
+    with _served(feed) as url, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         for _ in range(RUNS):
             context = browser.new_context(viewport={"width": 1300, "height": 900})

@@ -159,7 +159,7 @@ class App:
             Consumer("remediation", lambda _, snapshot: self.controller.observe(snapshot)),
             Consumer("alerting", self.alerting.observe),
             Consumer("history", lambda _, snapshot: self._histories[snapshot.host].add(snapshot)),
-            Consumer("pages", lambda _, snapshot: self.pages.board.changed(snapshot.host)),
+            Consumer("pages", lambda _, snapshot: self.pages.feed.changed(snapshot.host)),
             Consumer("log", self._log_transitions),
         )
 
@@ -235,7 +235,7 @@ class App:
         self.controller.configure(config)
         external_url = config.web.external_url or self.listeners.urls[0]
         await self.alerting.configure(config, external_url)
-        self.pages.reconfigured(mask=config.web.mask_addresses)
+        self.pages.apply_config(mask=config.web.mask_addresses)
         self._host_header.external_url = config.web.external_url or ""
         self._acting_refused = _why_acting_is_refused(self.listeners)
         await self.poller.apply_config(config)

@@ -180,4 +180,4 @@ class Daemon:
                 log.exception("the reload failed by a bug in the exporter")
 
     def _watch_files(self, usable: Usable) -> None:
-        self._watch.follow(files=usable.web.files, globs=usable.hosts_globs)
+        self._watch.set_targets(files=usable.web.files, globs=usable.hosts_globs)

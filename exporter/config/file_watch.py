@@ -1,7 +1,7 @@
-"""Notices that files changed, by looking at them again and again.
+"""Watches files for changes, by polling.
 
-Looking works where notifications do not: on network file systems, and when a Kubernetes
-ConfigMap replaces the symlink above the file.
+Polling works where notifications do not: on network file systems, and when a Kubernetes ConfigMap
+replaces the symlink above the file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from exporter.config.loading import matching_files
 
 
 class Stamp(NamedTuple):
-    """What tells one state of a file from another without reading it."""
+    """The state of a file, without reading it."""
 
     modified_ns: int
     changed_ns: int
@@ -26,7 +26,7 @@ class Stamp(NamedTuple):
 
 
 Fingerprint = frozenset[tuple[Path, Stamp | None]]
-"""The files that one target stands for, and their stamps; None where there is no file."""
+"""The files of one target and their stamps; None where there is no file."""
 
 Target = Path | str
 """A file, or the text of an absolute glob."""
@@ -35,12 +35,12 @@ Target = Path | str
 def changed_targets(
     before: Mapping[Target, Fingerprint], after: Mapping[Target, Fingerprint]
 ) -> list[Target]:
-    """The targets that are in both but look different."""
+    """Return the targets that are in both and differ."""
     return [target for target in after if after[target] != before.get(target, after[target])]
 
 
 def fingerprint(target: Target) -> Fingerprint:
-    """How a target looks now; symlinks are followed."""
+    """Return the state of a target now; symlinks are followed."""
     files = (target,) if isinstance(target, Path) else matching_files([target], Path("/"))
     return frozenset((file, _stamp(file)) for file in files)
 
@@ -54,17 +54,17 @@ def _stamp(file: Path) -> Stamp | None:
 
 
 class FileWatch:
-    """Looks at files every `interval` seconds."""
+    """Checks files every `interval` seconds."""
 
     def __init__(self, *, interval: float) -> None:
         self._interval = interval
         self._seen: dict[Target, Fingerprint] = {}
 
-    def follow(self, *, files: Iterable[Path], globs: Iterable[str]) -> None:
-        """Look at these from now on, and at nothing else.
+    def set_targets(self, *, files: Iterable[Path], globs: Iterable[str]) -> None:
+        """Watch these from now on, and nothing else.
 
-        What was followed before is compared with how it looked then: a change that comes while
-        somebody re-reads the files is told at the next look.
+        What was watched before is compared with its last state: a change that comes while the
+        files are re-read is noticed by the next check.
         """
         targets: list[Target] = [*files, *globs]
         self._seen = {
@@ -73,25 +73,25 @@ class FileWatch:
         }
 
     async def run(self, on_change: Callable[[], None]) -> None:
-        """Call `on_change` after every look that found a change; ends by cancellation only.
+        """Call `on_change` after every check that found a change; ends by cancellation only.
 
-        A file that is being written may be told more than once.
+        A file that is being written may be noticed more than once.
         """
         while True:
             await asyncio.sleep(self._interval)
             try:
-                changed = await self.look()
+                changed = await self.check()
             except OSError:
                 continue  # a file server that is away may come back
             if changed:
                 on_change()
 
-    async def look(self) -> list[Target]:
-        """Look once: the targets that changed since the last look."""
+    async def check(self) -> list[Target]:
+        """Return the targets that changed since the last check."""
         before = self._seen
-        # In a thread, because a dead file server makes stat wait for minutes.
+        # In a thread: a dead file server makes stat wait for minutes.
         after = await asyncio.to_thread(lambda: {target: fingerprint(target) for target in before})
         if self._seen is not before:
-            return []  # other files are followed now; the next look is about them
+            return []  # other files are watched now; the next check is about them
         self._seen = after
         return changed_targets(before, after)

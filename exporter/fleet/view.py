@@ -1,4 +1,4 @@
-"""A host as plain values, for the JSON API, `poll` and the page; and what is wrong with it."""
+"""A host as plain values, for the JSON API, `poll` and the page; and its problems in words."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from exporter.snapshot import QUEUE, Failure, QueueState, ServiceState, in_order
 
 
 def host_view(record: HostRecord, now: float) -> dict[str, Any]:
-    """A host as plain values. A figure is null when it is not known or stale.
+    """Return a host as plain values. A number is null when it is not known or stale.
 
-    Of a queue `certainty` says of each field how sure it is that the panel's rows hold it where it
-    is read; figures made of a field in `guessed` are guesses, and `confirm` says how to make them
-    more.
+    In a queue `certainty` says for each field how sure it is that the panel's rows hold it where it
+    is read; numbers made of a field in `guessed` are guesses, and `confirm` says how to confirm it.
 
     `state` is `up`, `down` (no collector's last poll was good), `partial` (some were), or
     `unknown` before the first poll.
@@ -40,7 +39,7 @@ def host_view(record: HostRecord, now: float) -> dict[str, Any]:
 
 
 def state_of(record: HostRecord) -> str:
-    """One word for the last poll."""
+    """Return one word for the last poll."""
     if record.latest is None:
         return "unknown"
     good = [result.ok for result in record.latest.results]
@@ -80,7 +79,7 @@ def _collectors_view(record: HostRecord) -> dict[str, Any]:
 
 
 def failure_view(failure: Failure) -> dict[str, Any]:
-    """A failure as plain values."""
+    """Return a failure as plain values."""
     return {
         "reason": failure.reason.value,
         "message": failure.message,
@@ -90,12 +89,12 @@ def failure_view(failure: Failure) -> dict[str, Any]:
 
 
 def problems(record: HostRecord) -> list[str]:
-    """One line for each thing that needs somebody, of the host's last poll; [] when all is well."""
+    """Return a line for each problem of the host's last poll; [] when all is well."""
     if record.latest is None:
         return []
     failures = [(r.collector, r.failure) for r in record.latest.results if r.failure]
     if len(failures) > 1 and len({failure for _, failure in failures}) == 1:
-        failure = failures[0][1]  # one cause for all of them is told once
+        failure = failures[0][1]  # one cause for all of them is named once
         lines = [failure.sentence]
     else:
         lines = [f"{name}: {failure.sentence}" for name, failure in failures]
@@ -111,18 +110,18 @@ def problems(record: HostRecord) -> list[str]:
 def _queue_problems(queue: QueueState) -> list[str]:
     if queue.stats is None:
         return ["The queue is above poll.queue_detail_limit, so its messages were not listed."]
+    counts = f"count_msg tells {queue.messages} messages and list_msg lists"
     if queue.messages and not queue.stats.listed:
-        told = f"count_msg tells {queue.messages} messages and list_msg lists none"
-        return [f"{told}, so nothing is known of them; `diagnose` tells more."]
+        return [f"{counts} none, so nothing is known of them; `diagnose` tells more."]
     lines = []
     if queue.unlisted:
-        told = f"count_msg tells {queue.messages} messages and list_msg lists {queue.stats.listed}"
-        lines.append(f"{told}: of the others nothing is known; `diagnose` tells more.")
+        of_others = "of the others nothing is known; `diagnose` tells more."
+        lines.append(f"{counts} {queue.stats.listed}: {of_others}")
     if queue.stats.unparsed:
         share = f"{queue.stats.unparsed} of {queue.stats.listed} rows"
         lines.append(f"{share} of list_msg were not understood; `diagnose` shows them.")
     understood = queue.stats.listed - queue.stats.unparsed
-    untold = [name for name, count in queue.stats.lacking if count == understood]
-    if untold:
-        lines.append(f"list_msg does not tell {', '.join(untold)}; `diagnose` tells more.")
+    lacking = [name for name, count in queue.stats.lacking if count == understood]
+    if lacking:
+        lines.append(f"list_msg does not tell {', '.join(lacking)}; `diagnose` tells more.")
     return lines

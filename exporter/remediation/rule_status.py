@@ -31,7 +31,7 @@ _ORDER = (
     *("waiting", "stopped", "approved", "rejected", "blocked"),
     *("asked", "counting", "cooldown", "calm"),
 )
-"""Every word of a status; first what wants somebody's eye."""
+"""Every word of a status; first what needs somebody's attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class RuleStatus:
     unsettled: bool = False
     """Whether an action of the journal has no outcome: it is under way, or was cut off."""
     requester: str | None = None
-    """Who asks a running daemon for it; None when nobody does, or no daemon runs."""
+    """The actor that asks a running daemon for it; None when nobody does, or no daemon runs."""
     due_in: float | None = None
     """Seconds after which it would act; None unless a daemon times its conditions."""
 
@@ -79,11 +79,6 @@ class RuleStatus:
         return self.facts.begun_today >= self.rule.max_per_day
 
     @property
-    def failed_lately(self) -> bool:
-        """Whether its last action ended other than well, within a day."""
-        return self.last is not None and is_bad_news(self.last[1], self.last[0], self.now)
-
-    @property
     def is_idle(self) -> bool:
         """Whether there is nothing to say of it, as far as the journal knows."""
         return not (
@@ -93,7 +88,7 @@ class RuleStatus:
             or self.cooldown_until is not None
             or self.no_more_today
             or self.held_back is not None
-            or self.failed_lately
+            or (self.last is not None and is_bad_news(self.last[1], self.last[0], self.now))
         )
 
     @property
@@ -117,26 +112,15 @@ class RuleStatus:
     @property
     def reason(self) -> str:
         """A sentence of the exporter's that belongs to `word`, where there is one."""
-        match self.word:
-            case "stopped":
-                return self.facts.stopped
-            case "blocked" if self.held_back is not None:
-                return self.held_back.reason
-            case "asked":
-                return self.requester or ""
-            case _:
-                return ""
+        blocked = self.held_back.reason if self.held_back is not None else ""
+        by_word = {"stopped": self.facts.stopped, "blocked": blocked, "asked": self.requester}
+        return by_word.get(self.word) or ""
 
     @property
     def until(self) -> float | None:
         """Unix time at which what `word` names ends by itself, where that is known."""
-        match self.word:
-            case "cooldown":
-                return self.cooldown_until
-            case "blocked" if self.held_back is not None:
-                return self.held_back.until
-            case _:
-                return None
+        blocked = self.held_back.until if self.held_back is not None else None
+        return {"cooldown": self.cooldown_until, "blocked": blocked}.get(self.word)
 
 
 def live_status(
@@ -170,7 +154,7 @@ def live_statuses(
     projection: JournalProjection,
     now: float,
 ) -> list[RuleStatus]:
-    """Return the status of every rule on every host, those first that want somebody's eye."""
+    """Return the status of every rule on every host, those first that need attention."""
     found = [live_status(host, rule, state, projection, now) for host, rule, state in states]
     return sorted(found, key=lambda s: (_ORDER.index(s.word), s.last is None, s.rule.name, s.host))
 

@@ -1,4 +1,4 @@
-"""The routes: what the daemon serves over HTTP."""
+"""The routes for machines: metrics, probes, health, the JSON API, and Alertmanager's webhook."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
 from exporter.snapshot import HostGoneError, HostSnapshot
 from exporter.web.pages.routes import Pages
-from exporter.web.responses import accepts_gzip, json_answer, text_answer
+from exporter.web.responses import accepts_gzip, json_response, text_response
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _DEADLINE_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 _DEADLINE_MARGIN = 0.5
-"""Seconds of Prometheus' scrape timeout kept for the answer's way back."""
-_LONGEST_PROBE = 300.0
+"""Seconds of Prometheus' scrape timeout kept for the way back of the response."""
+_MAX_PROBE = 300.0
 
 
 class StoppingError(Exception):
@@ -54,13 +54,13 @@ class Served:
     alerting: AlertingService | None = None
     """None: there are no alerts here."""
     pages: Pages | None = None
-    """None: there is nothing to look at."""
+    """None: there are no pages."""
 
 
 def add_routes(app: web.Application, served: Served) -> None:
     """Add every route to `app`."""
     routes = _Routes(served)
-    app.on_response_prepare.append(_forbid_guessing)
+    app.on_response_prepare.append(_forbid_sniffing)
     app.add_routes(
         [
             web.get("/metrics", routes.metrics),
@@ -78,8 +78,8 @@ def add_routes(app: web.Application, served: Served) -> None:
     )
 
 
-async def _forbid_guessing(request: web.Request, response: web.StreamResponse) -> None:
-    """Of every answer: a browser takes it for what it is said to be."""
+async def _forbid_sniffing(request: web.Request, response: web.StreamResponse) -> None:
+    """Make browsers take each response for the type that it names."""
     del request
     response.headers["X-Content-Type-Options"] = "nosniff"
 
@@ -98,26 +98,28 @@ class _Routes:
     async def probe(self, request: web.Request) -> web.Response:
         target = request.query.get("target")
         if not target:
-            return text_answer(400, "Name a configured host: /probe?target=NAME\n")
+            return text_response(400, "Name a configured host: /probe?target=NAME\n")
         if self._served.store.get(target) is None:
-            return text_answer(404, f"No host of this name is configured: {target!r:.200}\n")
+            return text_response(404, f"No host of this name is configured: {target!r:.200}\n")
         deadline = probe_deadline(request.headers.get(_DEADLINE_HEADER))
         openmetrics = accepts_openmetrics(request.headers.get("Accept", ""))
         try:
             async with asyncio.timeout(deadline):
                 snapshot = await self._served.poll(target)
-            if snapshot.missed is not None:  # likewise
-                return text_answer(503, f"{snapshot.missed.sentence}\n")
+            if snapshot.missed is not None:  # no poll was made: nothing is known either
+                return text_response(503, f"{snapshot.missed.sentence}\n")
             body = self._served.page.host(target, openmetrics=openmetrics)
         except TimeoutError:
             # Neither up nor down is known yet, so no sample is given; Prometheus' own `up`
-            # tells that the probe did not end in time.
+            # shows that the probe did not end in time.
             text = (
                 f"The poll of {target} did not end within {deadline:g} s: raise scrape_timeout.\n"
             )
-            return text_answer(503, text)
+            return text_response(503, text)
         except (HostGoneError, KeyError):
-            return text_answer(503, f"{target} left the config, or changed, while it was polled.\n")
+            return text_response(
+                503, f"{target} left the config, or changed, while it was polled.\n"
+            )
         return _exposition(body, openmetrics=openmetrics, gzip=False)
 
     async def service_discovery(self, request: web.Request) -> web.Response:
@@ -132,11 +134,11 @@ class _Routes:
             }
             for record in self._served.store
         ]
-        return json_answer(groups)
+        return json_response(groups)
 
     async def healthy(self, request: web.Request) -> web.Response:
         del request
-        return text_answer(200, "Healthy.\n")
+        return text_response(200, "Healthy.\n")
 
     async def ready(self, request: web.Request) -> web.Response:
         del request
@@ -144,44 +146,42 @@ class _Routes:
         # Hosts that a reload adds later do not make the daemon unready again.
         self._was_ready = self._was_ready or not waiting
         if self._was_ready:
-            return text_answer(200, "Ready.\n")
-        return text_answer(503, f"Waiting for the first poll of {len(waiting)} hosts.\n")
+            return text_response(200, "Ready.\n")
+        return text_response(503, f"Waiting for the first poll of {len(waiting)} hosts.\n")
 
     async def reload(self, request: web.Request) -> web.Response:
         if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
-            return text_answer(403, "A page of another site may not ask for a reload.\n")
+            return text_response(403, "A page of another site may not ask for a reload.\n")
         try:
             await self._served.reload()
         except ConfigError as error:
-            return text_answer(400, f"The config was not reloaded, the old one stays:\n{error}\n")
+            return text_response(400, f"The config was not reloaded, the old one stays:\n{error}\n")
         except StoppingError:
-            return text_answer(503, "The daemon is stopping.\n")
-        return text_answer(200, "Reloaded.\n")
+            return text_response(503, "The daemon is stopping.\n")
+        return text_response(200, "Reloaded.\n")
 
     async def hosts(self, request: web.Request) -> web.Response:
         del request
         now = time.time()
-        return json_answer([host_view(record, now) for record in self._served.store])
+        return json_response([host_view(record, now) for record in self._served.store])
 
     async def host(self, request: web.Request) -> web.Response:
         record = self._served.store.get(request.match_info["name"])
         if record is None:
-            return text_answer(404, "No host of this name is configured.\n")
-        return json_answer(host_view(record, time.time()))
+            return text_response(404, "No host of this name is configured.\n")
+        return json_response(host_view(record, time.time()))
 
     async def alerts(self, request: web.Request) -> web.Response:
         del request
-        alerting_service = self._served.alerting
-        if alerting_service is None:
-            return json_answer({"alerts": [], "receivers": []})
-        receivers = receivers_view(alerting_service.receivers, alerting_service.outcomes)
-        return json_answer(
-            {"alerts": alerts_view(alerting_service.evaluator), "receivers": receivers}
-        )
+        alerting = self._served.alerting
+        if alerting is None:
+            return json_response({"alerts": [], "receivers": []})
+        receivers = receivers_view(alerting.receivers, alerting.outcomes)
+        return json_response({"alerts": alerts_view(alerting.evaluator), "receivers": receivers})
 
 
 def accepts_openmetrics(accept: str) -> bool:
-    """Whether the client names OpenMetrics 1.0; everyone reads the text format."""
+    """Return whether the client names OpenMetrics 1.0; every client reads the text format."""
     return any(
         part.strip().startswith("application/openmetrics-text") and "q=0;" not in f"{part};"
         for part in accept.replace(" ", "").split(",")
@@ -189,13 +189,13 @@ def accepts_openmetrics(accept: str) -> bool:
 
 
 def probe_deadline(header: str | None) -> float:
-    """Seconds that a probe may take, by Prometheus' header; long when it is absent or odd."""
+    """Return the seconds that a probe may take by Prometheus' header; many without a valid one."""
     try:
         seconds = float(header or "")
     except ValueError:
-        return _LONGEST_PROBE
-    if not 0 < seconds < _LONGEST_PROBE:
-        return _LONGEST_PROBE
+        return _MAX_PROBE
+    if not 0 < seconds < _MAX_PROBE:
+        return _MAX_PROBE
     return max(seconds - _DEADLINE_MARGIN, seconds / 2)
 
 
@@ -210,18 +210,18 @@ def _exposition(body: bytes, *, openmetrics: bool, gzip: bool) -> web.Response:
 # --- remediation ---------------------------------------------------------------------------------
 
 MAX_ENTRIES = 1000
-"""Entries of the journal in one answer."""
+"""Entries of the journal in one response."""
 
-MOST_AT_ONCE = 8
+MAX_WEBHOOKS = 8
 """Webhooks read or written down at once. One may hold thousands of alerts, each of which is
-written to the disk before the next, also when who sent it waits no more."""
+written to the disk before the next, also when its sender waits no more."""
 
-LONGEST_READ = 30.0
-"""Seconds that a webhook's body may take to come."""
+READ_TIMEOUT = 30.0
+"""Seconds in which a webhook's body must arrive."""
 
 
 class _Alert(msgspec.Struct):
-    """What is read of one alert."""
+    """The fields of an alert that are read."""
 
     status: str
     labels: dict[str, str]
@@ -230,7 +230,7 @@ class _Alert(msgspec.Struct):
 
 
 class _Webhook(msgspec.Struct):
-    """Alertmanager's webhook, version 4, as far as it matters here."""
+    """The fields of Alertmanager's webhook, version 4, that are read."""
 
     version: str
     alerts: list[_Alert]
@@ -241,13 +241,13 @@ _webhook = msgspec.json.Decoder(_Webhook)
 
 @dataclass(frozen=True, slots=True)
 class RemediationRoutes:
-    """Handlers for what concerns remediation."""
+    """Routes of remediation: Alertmanager's webhook, and the journal."""
 
     controller: RemediationController
     may_act: Callable[[], str]
-    """Why nobody may be let to act through this address; "" when somebody may."""
+    """Returns why nobody may act through these addresses; "" when somebody may."""
     clock: Callable[[], float]
-    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WEBHOOKS))
 
     def routes(self) -> list[web.RouteDef]:
         """The routes."""
@@ -257,79 +257,79 @@ class RemediationRoutes:
         ]
 
     async def alertmanager(self, request: web.Request) -> web.Response:
-        """Take the alerts of an Alertmanager that ask for a rule.
+        """Request the rules that the alerts of an Alertmanager name.
 
-        Whatever is asked for passes the same guards as a rule that trips by itself, and its
-        condition must hold. An alert that comes again asks for nothing new.
+        Each passes the same guards as a rule that acts by itself, and its conditions must hold. An
+        alert that comes again requests nothing new.
         """
         refusal = self.may_act()
         if refusal:
-            return text_answer(403, f"{refusal}\n")
-        # Every browser says so of what a page sends, also to a name that leads here by a trick.
+            return text_response(403, f"{refusal}\n")
+        # Every browser sends it with a page's POST, also to a name that leads here by a trick.
         if "Origin" in request.headers:
-            return text_answer(403, "Refused: it comes from a page in a browser.\n")
+            return text_response(403, "Refused: it comes from a page in a browser.\n")
         # A page in a browser cannot send this type to another site without asking first.
         if request.content_type != "application/json":
-            return text_answer(415, "Send application/json, as Alertmanager does.\n")
-        if self._turns.locked():
+            return text_response(415, "Send application/json, as Alertmanager does.\n")
+        if self._slots.locked():
             # Alertmanager tries again on a 5xx.
-            return text_answer(503, "Too many webhooks are under way; try again.\n")
-        async with self._turns:
-            return await self._take_all(request)
+            return text_response(503, "Too many webhooks are under way; try again.\n")
+        async with self._slots:
+            return await self._receive(request)
 
-    async def _take_all(self, request: web.Request) -> web.Response:
+    async def _receive(self, request: web.Request) -> web.Response:
         try:
-            async with asyncio.timeout(LONGEST_READ):
+            async with asyncio.timeout(READ_TIMEOUT):
                 body = await request.read()
         except TimeoutError:
-            response = text_answer(408, "The body did not come in time.\n")
+            response = text_response(408, "The body did not come in time.\n")
             response.force_close()
             return response
         try:
             webhook = _webhook.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return text_answer(400, f"This is no webhook of an Alertmanager: {error}\n")
+            return text_response(400, f"This is no webhook of an Alertmanager: {error}\n")
         if webhook.version != "4":
-            return text_answer(400, "Only version 4 of Alertmanager's webhook is known.\n")
+            return text_response(400, "Only version 4 of Alertmanager's webhook is known.\n")
         outcomes: list[dict[str, str]] = []
         status = 200
         for alert in webhook.alerts:
             try:
-                outcomes.append(await self._take(alert))
+                outcomes.append(await self._request(alert))
             except JournalError as error:
                 status = 503
                 outcomes.append({"result": "not written down", "why": str(error)})
-        return json_answer({"alerts": outcomes}, status=status)
+        return json_response({"alerts": outcomes}, status=status)
 
-    async def _take(self, alert: _Alert) -> dict[str, str]:
+    async def _request(self, alert: _Alert) -> dict[str, str]:
         host, rule = alert.labels.get("host", ""), alert.labels.get("remediation", "")
-        told = {"host": host, "rule": rule}
+        named = {"host": host, "rule": rule}
         if not rule:
-            return told | {"result": "ignored", "why": "it has no label remediation"}
+            return named | {"result": "ignored", "why": "it has no label remediation"}
         if not host:
-            return told | {"result": "unknown", "why": "it has no label host"}
+            return named | {"result": "unknown", "why": "it has no label host"}
         name, incident = alert.labels.get("alertname", ""), _incident(alert)
         if alert.status != "firing":
             await self.controller.withdraw(host, rule, incident, name)
-            return told | {"result": "withdrawn", "why": f"it is {alert.status or 'not firing'}"}
+            return named | {"result": "withdrawn", "why": f"it is {alert.status or 'not firing'}"}
         request = Request(Actor.ALERTMANAGER, name, {"alert": name, **incident.detail})
         try:
-            taken = await self.controller.ask(host, rule, request)
+            result = await self.controller.ask(host, rule, request)
         except UnknownRuleError as error:
-            return told | {"result": "unknown", "why": str(error)}
-        return told | {"result": taken.value}
+            return named | {"result": "unknown", "why": str(error)}
+        return named | {"result": result.value}
 
     async def journal(self, request: web.Request) -> web.Response:
-        """The newest entries; `host`, `rule` and `since` (as 24h) narrow them down."""
+        """Return the newest entries; `host`, `rule` and `since` (as 24h) select among them."""
         try:
             filters = dict(_filters(request, self.clock()))
         except ValueError as error:
-            return text_answer(400, f"{error}\n")
+            return text_response(400, f"{error}\n")
         try:
             entries = await self.controller.entries(newest=MAX_ENTRIES, **filters)
         except JournalError as error:
-            return text_answer(503, f"{error}\n")
-        return json_answer([entry_view(entry) for entry in entries])
+            return text_response(503, f"{error}\n")
+        return json_response([entry_view(entry) for entry in entries])
 
 
 def _incident(alert: _Alert) -> Incident:

@@ -26,7 +26,7 @@ from exporter.panel.protocol import Operation
 from exporter.remediation.controller import Taken
 from exporter.remediation.incidents import Incident
 from exporter.remediation.run import Request
-from exporter.web.api import MOST_AT_ONCE
+from exporter.web.api import MAX_WEBHOOKS
 from tests.daemon.conftest import RunningDaemon, eventually, series
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
@@ -129,7 +129,7 @@ async def test_webhooks_that_do_not_come_take_the_place_of_no_others_for_long(
         return reader
 
     clients: list[asyncio.StreamWriter] = []
-    for _ in range(MOST_AT_ONCE):
+    for _ in range(MAX_WEBHOOKS):
         await begun()
     async with running.session.post(running.url + PATH, json={}) as refused:
         assert refused.status == 503
@@ -140,7 +140,7 @@ async def test_webhooks_that_do_not_come_take_the_place_of_no_others_for_long(
             return answer.status == 400
 
     await eventually(taken)
-    monkeypatch.setattr(exporter.web.api, "LONGEST_READ", 0.01)
+    monkeypatch.setattr(exporter.web.api, "READ_TIMEOUT", 0.01)
     late = await begun()
     assert b" 408 " in await asyncio.wait_for(late.readline(), 10)
     for client in clients:

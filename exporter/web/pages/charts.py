@@ -17,20 +17,19 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 8, 10, 26
 """Room around a chart for its axes."""
 
 Series = Sequence[tuple[float, float]]
-"""Times (Unix) and values, the oldest first; NaN where nothing was told."""
+"""Times (Unix) and values, the oldest first; NaN where nothing is known."""
 
 
 def sparkline(series: Series, begin: float, end: float, label: str) -> Markup:
-    """A small chart without axes of the time from `begin` to `end`; `label` says it in words."""
-    told = [(at, value) for at, value in series if at >= begin and not math.isnan(value)]
-    if len(told) < 2 or end <= begin:
+    """Return a small chart without axes, from `begin` to `end`; `label` says it in words."""
+    known = [value for at, value in series if at >= begin and not math.isnan(value)]
+    if len(known) < 2 or end <= begin:
         return Markup(
             '<svg class="spark" role="img" viewBox="0 0 {} {}"><title>{}</title></svg>'
         ).format(SPARK_WIDTH, SPARK_HEIGHT, label)
-    thin = _highest(series, begin, end, SPARK_POINTS)
-    top = max(value for _, value in told) or 1.0
+    top = max(known) or 1.0
     path = _path(
-        thin,
+        _highest(series, begin, end, SPARK_POINTS),
         lambda at: SPARK_WIDTH * (at - begin) / (end - begin),
         lambda value: SPARK_HEIGHT - 1 - (SPARK_HEIGHT - 2) * value / top,
     )
@@ -40,7 +39,7 @@ def sparkline(series: Series, begin: float, end: float, label: str) -> Markup:
 
 
 def _highest(series: Series, begin: float, end: float, most: int) -> list[tuple[float, float]]:
-    """At most `most` points: of each part of the time the highest, and gaps where all are NaN."""
+    """Return at most `most` points: the highest of each part; a gap where all are NaN."""
     width = (end - begin) / most
     buckets: dict[int, tuple[float, float]] = {}
     for at, value in series:
@@ -54,7 +53,7 @@ def _highest(series: Series, begin: float, end: float, most: int) -> list[tuple[
 
 
 def _path(series: Series, x: Callable[[float], float], y: Callable[[float], float]) -> str:
-    """SVG path data, broken where a value was not told; a point between two gaps is a dash."""
+    """Return SVG path data, broken where a value is unknown; a point between two gaps is a dash."""
     runs: list[list[str]] = [[]]
     for at, value in series:
         if math.isnan(value):
@@ -87,13 +86,13 @@ def chart(
     moment: Callable[[float], str],
     empty: str,
 ) -> Markup:
-    """A chart with axes; each point tells its values on hover, also without a script.
+    """Return a chart with axes; each point shows its values on hover, also without a script.
 
     Args:
         lines: what is drawn.
         begin: Unix time at the left end.
         end: Unix time at the right end.
-        title: what it shows, for who cannot see it.
+        title: what it shows, for readers who cannot see it.
         value: a value in words.
         tick: a value in few letters, beside the axis.
         axis: where the axis ends, for the highest value.
@@ -125,12 +124,12 @@ def chart(
 
 
 def count_axis(most: float) -> float:
-    """Where an axis of counts ends: at `most` or above, so that half of it is whole, too."""
+    """Return the end of an axis of counts: `most` or above, and half of it is whole, too."""
     return _scaled(most, least=2.0)
 
 
 def duration_axis(most: float) -> float:
-    """Where an axis of seconds ends: at `most` or above, and half of it is easily read, too."""
+    """Return the end of an axis of seconds: `most` or above, and half of it is easily read, too."""
     if most <= 1:
         return _scaled(most, least=0.01)
     for seconds in _DURATIONS:
@@ -146,7 +145,7 @@ _DURATIONS = (
 
 
 def _scaled(value: float, *, least: float) -> float:
-    """The first of 2, 4, 6 and 10 times a power of ten that is not below."""
+    """Return the first of 2, 4, 6 and 10 times a power of ten that is not below."""
     if not value > least:
         return least
     power = 10.0 ** math.floor(math.log10(value))
@@ -187,7 +186,7 @@ def _hovers(
     value: Callable[[float], str],
     moment: Callable[[float], str],
 ) -> Markup:
-    """Invisible columns, one for each moment, that tell what there was then."""
+    """Return invisible columns, one for each moment, that show its values."""
     at_time: dict[float, list[str]] = {}
     for line in lines:
         for at, amount in line.series:
@@ -218,7 +217,7 @@ def _hovers(
 def bars(
     values: Sequence[tuple[str, float]], *, title: str, value: Callable[[float], str]
 ) -> Markup:
-    """Labelled horizontal bars as a list: readable as text, too."""
+    """Return labelled horizontal bars as a list: readable as text, too."""
     top = max((amount for _, amount in values), default=0.0) or 1.0
     items = [
         Markup(

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from markupsafe import Markup
 
-from exporter.web.pages.change_feed import ChangeFeed, politely
+from exporter.web.pages.change_feed import ChangeFeed, cooperatively
 from exporter.web.pages.fleet_filter import SORTS, STATES, FleetFilter
 from exporter.web.pages.render import Renderer
 from exporter.web.pages.rows import Row, Totals, totals_of
@@ -17,7 +17,7 @@ from exporter.web.pages.translator import Translator
 NAMED = 5
 """Hosts named under the headline."""
 
-MOST_LABELS = 200
+MAX_LABELS = 200
 """Labels to choose from."""
 
 
@@ -30,11 +30,11 @@ class Headline:
 
 
 def headline_of(
-    totals: Totals, w: Translator, *, paused: bool, usable: bool = True, misses: bool = False
+    totals: Totals, tr: Translator, *, paused: bool, usable: bool = True, misses: bool = False
 ) -> Headline:
-    """All is well, or what is wrong, the worst first."""
+    """Return that all is well, or what is wrong, the worst first."""
     if not totals.hosts and usable:
-        return Headline(w.t("headline_none"), well=False)
+        return Headline(tr.text("headline_none"), well=False)
     state = totals.by_state
     counts = (
         ("headline_down", state.get("down", 0)),
@@ -45,14 +45,14 @@ def headline_of(
         ("headline_rules_stopped", totals.stopped_rules),
         ("headline_unknown", state.get("unknown", 0)),
     )
-    parts = [] if usable else [w.t("headline_unusable")]
+    parts = [] if usable else [tr.text("headline_unusable")]
     if misses:
-        parts.append(w.t("headline_misses"))
-    parts += [w.t(key, n=count) for key, count in counts if count]
+        parts.append(tr.text("headline_misses"))
+    parts += [tr.text(key, n=count) for key, count in counts if count]
     if paused:
-        parts.append(w.t("headline_paused"))
+        parts.append(tr.text("headline_paused"))
     if not parts:
-        return Headline(w.t("headline_well", n=totals.hosts), well=True)
+        return Headline(tr.text("headline_well", n=totals.hosts), well=True)
     text = ", ".join(parts)
     return Headline(text[0].upper() + text[1:], well=False)
 
@@ -62,7 +62,7 @@ class FleetView:
     """The fleet at one moment."""
 
     position: str
-    """Which changes it shows, as Board.position says it."""
+    """Which changes it shows, as ChangeFeed.position names it."""
     number: int
     """The number of the last of these."""
     rows: Sequence[Row]
@@ -73,23 +73,28 @@ class FleetView:
     paused: bool
     usable: bool
     """Whether the journal can be relied on."""
-    misses: bool = False
+    misses: bool
     """Whether polls were missed lately, since no more files may be open."""
 
     @classmethod
-    def of(cls, board: ChangeFeed) -> FleetView:
-        """The fleet as it is now."""
-        rows = board.rows()
-        sources = board.sources
+    def of(cls, feed: ChangeFeed) -> FleetView:
+        """Return the fleet as it is now."""
+        rows, data = feed.rows(), feed.data
         return cls(
-            board.position(),
-            board.number,
+            feed.position(),
+            feed.number,
             rows,
             totals_of(rows),
-            sources.clock(),
-            sources.projection.paused,
-            not sources.projection.problem(),
-            sources.misses(),
+            data.clock(),
+            data.projection.paused,
+            not data.projection.problem(),
+            data.misses(),
+        )
+
+    def headline(self, tr: Translator) -> Headline:
+        """Return the headline in the reader's language."""
+        return headline_of(
+            self.totals, tr, paused=self.paused, usable=self.usable, misses=self.misses
         )
 
     @cached_property
@@ -108,79 +113,75 @@ class FleetView:
     def labels(self) -> list[str]:
         """Every label, as name=value."""
         found = {f"{name}={value}" for row in self.rows for name, value in row.labels.items()}
-        return sorted(found)[:MOST_LABELS]
+        return sorted(found)[:MAX_LABELS]
 
 
 class Fleet:
-    """What the fleet page shows, made once for all who look."""
+    """What the fleet page shows, made once for all readers."""
 
-    def __init__(self, board: ChangeFeed, renderer: Renderer) -> None:
-        self._board = board
+    def __init__(self, feed: ChangeFeed, renderer: Renderer) -> None:
+        self._feed = feed
         self._renderer = renderer
         self._view: FleetView | None = None
         self._rows: dict[str, dict[str, tuple[Row, str]]] = {}
-        """By language and host: a row and what was made of it."""
+        """By language and host: a row and its HTML."""
         self._summaries: dict[str, tuple[FleetView, str]] = {}
+        """By language: a view and the HTML of its headline and totals."""
 
     async def view(self) -> FleetView:
-        """The fleet as it is now."""
-        await self._board.freshen()
-        view, now = self._view, self._board.sources.clock()
-        if view is None or view.position != self._board.position() or not 0 <= now - view.now < 1:
-            view = self._view = FleetView.of(self._board)
+        """Return the fleet as it is now."""
+        await self._feed.make_rows()
+        view, now = self._view, self._feed.data.clock()
+        if view is None or view.position != self._feed.position() or not 0 <= now - view.now < 1:
+            view = self._view = FleetView.of(self._feed)
             names = {row.name for row in view.rows}
-            for made in self._rows.values():
-                for gone in made.keys() - names:
-                    del made[gone]
+            for rendered in self._rows.values():
+                for gone in rendered.keys() - names:
+                    del rendered[gone]
         return view
 
-    async def page(self, choice: FleetFilter, w: Translator) -> str:
-        """The whole page."""
+    async def page(self, fleet_filter: FleetFilter, tr: Translator) -> str:
+        """Return the whole page."""
         view = await self.view()
-        rows = await self.markup(choice.of_rows(view.rows), w, view.now)
+        rows = await self.rows_html(fleet_filter.apply(view.rows), tr, view.now)
         return self._renderer.html(
             "fleet.html",
-            w,
+            tr,
             "./",
             here="nav_fleet",
             watched="fleet",
             seen=view.position,
-            headline=headline_of(
-                view.totals, w, paused=view.paused, usable=view.usable, misses=view.misses
-            ),
-            summary=self.summary(view, w),
+            headline=view.headline(tr),
+            summary=self.summary(view, tr),
             rows=[html for _, html in rows],
-            choice=choice,
+            filter=fleet_filter,
             labels=view.labels,
             states=STATES,
             sorts=SORTS,
             order=[row.name for row in view.by_rank],
         )
 
-    async def markup(
-        self, rows: Sequence[Row], w: Translator, now: float
+    async def rows_html(
+        self, rows: Sequence[Row], tr: Translator, now: float
     ) -> list[tuple[str, Markup]]:
-        """Hosts and their rows of the table."""
-        return [(row.name, self._row(row, w, now)) async for row in politely(rows)]
+        """Return hosts and their rows of the table."""
+        return [(row.name, self._row(row, tr, now)) async for row in cooperatively(rows)]
 
-    def _row(self, row: Row, w: Translator, now: float) -> Markup:
-        made = self._rows.setdefault(w.language, {})
-        known = made.get(row.name)
+    def _row(self, row: Row, tr: Translator, now: float) -> Markup:
+        rendered = self._rows.setdefault(tr.language, {})
+        known = rendered.get(row.name)
         if known is None or known[0] is not row:
-            html = self._renderer.macro("parts.html", "host_row", row, w, now, "./")
-            known = made[row.name] = row, html
+            html = self._renderer.macro("parts.html", "host_row", row, tr, now, "./")
+            known = rendered[row.name] = row, html
         # How long ago something was is all that changes of a row that does not change.
-        return Markup(w.filled_in(known[1], now))  # noqa: S704 - escaped by the template
+        return Markup(tr.filled_in(known[1], now))  # noqa: S704 - escaped by the template
 
-    def summary(self, view: FleetView, w: Translator) -> Markup:
-        """The headline and the totals of a view."""
-        known = self._summaries.get(w.language)
+    def summary(self, view: FleetView, tr: Translator) -> Markup:
+        """Return the headline and the totals of a view."""
+        known = self._summaries.get(tr.language)
         if known is None or known[0] is not view:
-            headline = headline_of(
-                view.totals, w, paused=view.paused, usable=view.usable, misses=view.misses
-            )
             html = self._renderer.macro(
-                "parts.html", "summary", headline, view.worst, view.totals, w, view.now
+                "parts.html", "summary", view.headline(tr), view.worst, view.totals, tr, view.now
             )
-            known = self._summaries[w.language] = view, html
+            known = self._summaries[tr.language] = view, html
         return Markup(known[1])  # noqa: S704 - escaped by the template

@@ -40,8 +40,8 @@ class FleetFilter:
     """One of SORTS."""
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> FleetFilter:
-        """What a URL's query says; what it says wrong is left out."""
+    def from_query(cls, query: Mapping[str, str]) -> FleetFilter:
+        """Return what a URL's query says; what it says wrong is left out."""
         state, sort = query.get("state", ""), query.get("sort", "worst")
         return cls(
             text=query.get("q", "")[:100].strip(),
@@ -50,7 +50,7 @@ class FleetFilter:
             sort=sort if sort in SORTS else "worst",
         )
 
-    def takes(self, row: Row) -> bool:
+    def matches(self, row: Row) -> bool:
         """Whether a host is shown."""
         labels = [f"{name}={value}" for name, value in row.labels.items()]
         text = self.text.lower()
@@ -64,6 +64,6 @@ class FleetFilter:
             )
         )
 
-    def of_rows(self, rows: Sequence[Row]) -> list[Row]:
-        """The hosts that are shown, in order."""
-        return sorted((row for row in rows if self.takes(row)), key=_SORTS[self.sort])
+    def apply(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the hosts that are shown, in order."""
+        return sorted((row for row in rows if self.matches(row)), key=_SORTS[self.sort])

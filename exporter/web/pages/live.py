@@ -1,4 +1,4 @@
-"""Server-sent events: rows of the fleet as they change, and a word to other pages."""
+"""Server-sent events: rows of the fleet as they change; other pages hear that they changed."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from aiohttp import web
 from isal import isal_zlib
 
 from exporter.web.pages.change_feed import ChangeFeed
-from exporter.web.pages.fleet import Fleet, FleetView, headline_of
-from exporter.web.pages.render import reader
+from exporter.web.pages.fleet import Fleet, FleetView
+from exporter.web.pages.render import translator_for
 from exporter.web.pages.translator import Translator
 from exporter.web.responses import accepts_gzip
 
 ALIVE_EVERY = 10.0
-"""Seconds after which a page is told that there is nothing new: else it takes us for gone."""
+"""Seconds after which a page hears that nothing is new: else it takes the exporter for gone."""
 
 LOOK_EVERY = 2.0
-"""Seconds after which a stream looks for what nobody tells the board of."""
+"""Seconds after which a stream looks for what is not reported to the feed."""
 
 SHORTEST_PAUSE = 1.0
-"""Seconds between two events to one page: what changes meanwhile comes together."""
+"""Seconds between two events to one page: what changes meanwhile comes in one."""
 
 FETCH_PAUSE = 5.0
 """The same for pages that are fetched again as a whole."""
 
-LONGEST_WRITE = 20.0
+WRITE_TIMEOUT = 20.0
 """Seconds that a page may take to read an event; then it is not waited for."""
 
-MOST_STREAMS = 200
+MAX_STREAMS = 200
 """Pages that are kept live at once; further ones try again later."""
 
 FLEET, ALL = "fleet", "all"
-"""Watched by the fleet page, and by those that any change may concern; else a host's name, with
-`host:` before it."""
+"""Watched by the fleet page, and by pages that any change may concern; a host's page watches its
+name with `host:` before it."""
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -51,17 +51,17 @@ _ALIVE = b"event: alive\ndata:\n\n"
 class Live:
     """The streams that are open."""
 
-    def __init__(self, board: ChangeFeed, fleet: Fleet) -> None:
-        self._board = board
+    def __init__(self, feed: ChangeFeed, fleet: Fleet) -> None:
+        self._feed = feed
         self._fleet = fleet
         self._streams: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The stream of one page, from where the page stands."""
-        if self._closed or len(self._streams) >= MOST_STREAMS:
+        if self._closed or len(self._streams) >= MAX_STREAMS:
             return web.Response(status=503, headers={"Retry-After": "30"})
-        # A browser that connects again by itself tells the last event that it has seen.
+        # A browser that connects again by itself names the last event that it has seen.
         position = request.headers.get("Last-Event-ID") or request.query.get("seen", "")
         stream = self._stream(request, request.query.get("watch", ""), position)
         response = web.StreamResponse(headers=_HEADERS)
@@ -90,14 +90,14 @@ class Live:
     ) -> None:
         if accepts_gzip(request.headers.get("Accept-Encoding", "")):
             response.headers["Content-Encoding"] = "gzip"
-            stream = _packed(stream)
+            stream = _gzipped(stream)
         try:
             await response.prepare(request)
             async for event in stream:
-                async with asyncio.timeout(LONGEST_WRITE):
+                async with asyncio.timeout(WRITE_TIMEOUT):
                     await response.write(event)
         except (TimeoutError, asyncio.CancelledError):
-            # What is not read yet would be waited for, here or by who ends the connections.
+            # What is not read yet would be waited for, here or where the connections end.
             if request.transport is not None:
                 request.transport.abort()
             raise
@@ -106,33 +106,34 @@ class Live:
         self, request: web.Request, watched: str, position: str
     ) -> AsyncIterator[bytes]:
         yield b"retry: 3000\n\n"
-        words, board = reader(request), self._board
-        seen = board.number_of(position) if position else board.number
-        epoch, order, loop = board.epoch, list[str](), asyncio.get_running_loop()
+        tr, feed = translator_for(request), self._feed
+        seen = feed.number_of(position) if position else feed.number
+        epoch, order, loop = feed.epoch, list[str](), asyncio.get_running_loop()
         if seen is None:
             yield self._begin_anew(watched)
             if watched == FLEET:
                 return
-            seen = board.number
+            seen = feed.number
         quiet_since = loop.time() - ALIVE_EVERY
         while True:
-            board.look()
-            if board.number > seen:
-                before, seen = seen, board.number
+            feed.refresh()
+            if feed.number > seen:
+                before, seen = seen, feed.number
                 if watched != FLEET:
-                    if watched == ALL or board.changed_since(watched.removeprefix("host:"), before):
-                        yield _event("changed", board.position(), "")
+                    if watched == ALL or watched.removeprefix("host:") in feed.since(before):
+                        yield _event("changed", feed.position(), "")
                         quiet_since = loop.time()
                         await asyncio.sleep(FETCH_PAUSE)
                         continue
-                elif board.epoch != epoch:
+                elif feed.epoch != epoch:
                     yield self._begin_anew(watched)
                     return
                 else:
                     view = await self._fleet.view()
                     seen = view.number
-                    news = await self._news(view, words, before, order)
-                    yield _event("fleet", view.position, news)
+                    yield _event(
+                        "fleet", view.position, await self._update(view, tr, before, order)
+                    )
                     quiet_since = loop.time()
                     await asyncio.sleep(SHORTEST_PAUSE)
                     continue
@@ -141,35 +142,35 @@ class Live:
                 quiet_since = loop.time()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
-                    await board.wait(seen)
+                    await feed.wait(seen)
 
     def _begin_anew(self, watched: str) -> bytes:
         """Hosts came or went, or the exporter is another one: a page must be fetched anew."""
-        position = self._board.position()
+        position = self._feed.position()
         if watched == FLEET:
             return _event("fleet", position, {"reload": True})
         return _event("changed", position, "")
 
-    async def _news(
-        self, view: FleetView, words: Translator, seen: int, order: list[str]
+    async def _update(
+        self, view: FleetView, tr: Translator, seen: int, order: list[str]
     ) -> dict[str, object]:
-        """What changed after change `seen`; `order` is what the page knows, and is kept up."""
-        changed = self._board.since(seen)
+        """Return what changed after change `seen`; `order`, which the page knows, is kept up."""
+        changed = self._feed.since(seen)
         rows = [row for row in view.rows if row.name in changed]
-        headline = headline_of(view.totals, words, paused=view.paused, usable=view.usable)
-        news: dict[str, object] = {
-            "rows": dict(await self._fleet.markup(rows, words, view.now)),
-            "summary": self._fleet.summary(view, words),
-            "headline": headline.text,
-            "title": f"{headline.text} · {words.t('site')}",
+        headline = view.headline(tr).text
+        update: dict[str, object] = {
+            "rows": dict(await self._fleet.rows_html(rows, tr, view.now)),
+            "summary": self._fleet.summary(view, tr),
+            "headline": headline,
+            "title": f"{headline} · {tr.text('site')}",
         }
         ranked = [row.name for row in view.by_rank]
         if ranked != order:
-            news["order"] = order[:] = ranked
-        return news
+            update["order"] = order[:] = ranked
+        return update
 
 
-async def _packed(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _gzipped(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Events as one gzip member, each of them whole as soon as it is read.
 
     A tenth or less of the bytes, for a small part of the time that making them takes; a stream's

@@ -1,4 +1,4 @@
-"""The messages of one queue, listed when somebody looks, and kept in memory for a minute."""
+"""The messages of one queue, listed for a reader, and kept in memory for a minute."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ KEPT_FOR = 60.0
 KEPT_HOSTS = 4
 """Hosts whose lists are kept at once."""
 
-MOST_MESSAGES = 5000
+MAX_MESSAGES = 5000
 """Messages of a list that are kept, the oldest ones."""
 
-MOST_ADDRESSES = 50_000
+MAX_ADDRESSES = 50_000
 """Recipients of all these together: the messages beyond are not kept. A pattern is tried with each
 of them on the event loop, some 2 µs each."""
 
 ListQueue = Callable[[str, Selector, int], Awaitable[Listing]]
-"""The queue of a host now: its name, which messages, and how many of them at most.
+"""Lists the queue of a host: its name, which messages, and how many of them at most.
 
 Raises:
     PanelError: the panel could not be asked, or its reply was not understood.
@@ -44,26 +44,26 @@ _TEXTS = ("older_than", "younger_than", "sender", "recipient", "larger_than")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A list and when it was had."""
+    """A list and when it was made."""
 
     listing: Listing
     at: float
     """Unix time."""
 
 
-class Lists:
-    """The lists that are kept."""
+class ListingCache:
+    """Lists queues, and keeps the lists of a few hosts for a while."""
 
     def __init__(self, list_queue: ListQueue, clock: Callable[[], float]) -> None:
         self._list_queue = list_queue
         self._clock = clock
         self._kept: OrderedDict[str, Listed] = OrderedDict()
-        self._asked: dict[str, asyncio.Task[Listed]] = {}
-        """Under way: whoever looks meanwhile waits for the same answer, good or bad."""
+        self._requests: dict[str, asyncio.Task[Listed]] = {}
+        """Under way, by host: further readers wait for the same list, or the same failure."""
         self._tasks: set[asyncio.Task[Listed]] = set()
 
     async def get(self, host: str) -> Listed:
-        """A host's messages, at most MOST_MESSAGES, no older than KEPT_FOR.
+        """Return a host's messages, at most MAX_MESSAGES, no older than KEPT_FOR.
 
         Raises:
             PanelError: the panel could not be asked.
@@ -72,34 +72,34 @@ class Lists:
         kept = self._kept.get(host)
         if kept is not None and 0 <= self._clock() - kept.at < KEPT_FOR:
             return kept
-        task = self._asked.get(host)
+        task = self._requests.get(host)
         if task is None:
-            task = self._asked[host] = asyncio.create_task(self._ask(host), name=f"list {host}")
+            task = self._requests[host] = asyncio.create_task(self._list(host), name=f"list {host}")
             self._tasks.add(task)
             task.add_done_callback(self._ended)
-        # Shielded: one who goes away does not take the answer from the others.
+        # Shielded: a reader who goes away does not take the list from the others.
         return await asyncio.shield(task)
 
-    async def _ask(self, host: str) -> Listed:
+    async def _list(self, host: str) -> Listed:
         task = asyncio.current_task()
         try:
-            listing = await self._list_queue(host, _EVERYTHING, MOST_MESSAGES)
+            listing = await self._list_queue(host, _EVERYTHING, MAX_MESSAGES)
             # Of a very large queue the ids alone would take tens of MiB.
             listing = replace(
                 listing, ids=frozenset(), frozen_ids=frozenset(), chosen=_kept(listing.chosen)
             )
             listed = Listed(listing, self._clock())
-            if self._asked.get(host) is task:
+            if self._requests.get(host) is task:
                 self._keep(host, listed)
             return listed
         finally:
-            if self._asked.get(host) is task:
-                del self._asked[host]
+            if self._requests.get(host) is task:
+                del self._requests[host]
 
     def _ended(self, task: asyncio.Task[Listed]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # taken note of, also when nobody waits any more
+            task.exception()  # retrieved, also when nobody waits any more
 
     def _keep(self, host: str, listed: Listed) -> None:
         self._kept[host] = listed
@@ -115,7 +115,7 @@ class Lists:
     def forget_all(self) -> None:
         """Forget every list, also those that are under way: their panels may be others now."""
         self._kept.clear()
-        self._asked.clear()
+        self._requests.clear()
 
     async def close(self) -> None:
         """End what is under way."""
@@ -126,14 +126,14 @@ class Lists:
 
 
 def _kept(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The first messages, as many as have MOST_ADDRESSES recipients together."""
+    """Return the first messages, as many as have MAX_ADDRESSES recipients together."""
     so_far = accumulate(len(message.recipients or ()) for message in messages)
-    return tuple(m for m, count in zip(messages, so_far, strict=True) if count <= MOST_ADDRESSES)
+    return tuple(m for m, count in zip(messages, so_far, strict=True) if count <= MAX_ADDRESSES)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a URL asks for."""
+class MessageQuery:
+    """The messages that a URL selects, and the page of them."""
 
     selector: Selector | None
     """None: every message."""
@@ -142,10 +142,10 @@ class Wanted:
     page: int = 1
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> Wanted:
-        """What a URL's query says, in the words of a rule's `select`."""
+    def from_query(cls, query: Mapping[str, str]) -> MessageQuery:
+        """Read a URL's query, in the words of a rule's `select`."""
         values: dict[str, object] = {
-            name: query[name].strip() for name in _TEXTS if query.get(name, "").strip()
+            n: query[n].strip() for n in _TEXTS if query.get(n, "").strip()
         }
         values |= {
             name: query[name] == "yes"
@@ -165,31 +165,31 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class MessagePage:
     """The messages of one page."""
 
     messages: tuple[Message, ...]
     total: int
-    """Messages that are meant, of those that are kept."""
+    """Messages that are selected, of those that are kept."""
     page: int
     pages: int
     guessed: tuple[str, ...] = ()
-    """The fields that are only guessed, of one of the messages at least."""
+    """The fields that are only guessed in at least one of the messages."""
 
 
-def shown(listed: Listed, wanted: Wanted, *, mask: bool) -> Shown:
-    """The page that is wanted, the oldest messages first.
+def message_page(listed: Listed, query: MessageQuery, *, mask: bool) -> MessagePage:
+    """Return the page that a query names, the oldest messages first.
 
     With `mask` their addresses are masked before they are selected by: patterns would otherwise
     find out, letter by letter, what is hidden.
     """
     chosen = list(listed.listing.chosen)
-    if wanted.selector is not None:
+    if query.selector is not None:
         seen = map(masked_message, chosen) if mask else chosen
-        chosen = select(seen, wanted.selector, guesses=True)
-    found = paged(chosen, wanted.page)
+        chosen = select(seen, query.selector, guesses=True)
+    found = paged(chosen, query.page)
     guessed = frozenset[str]().union(*{message.guessed for message in chosen})
-    return Shown(found.items, len(chosen), found.page, found.pages, in_order(guessed))
+    return MessagePage(found.items, len(chosen), found.page, found.pages, in_order(guessed))
 
 
 # --- addresses ---------------------------------------------------------------------------------
@@ -199,12 +199,12 @@ LONGEST = 200
 
 
 def shown_whole(address: str) -> str:
-    """An address, cut where it is absurdly long."""
+    """Return an address, cut where it is absurdly long."""
     return address if len(address) <= LONGEST else f"{address[:LONGEST]}…"
 
 
 def masked(address: str) -> str:
-    """`ann@example.com` as `a…@example.com`; what is no address is not shown at all."""
+    """Return `ann@example.com` as `a…@example.com`; what is no address is not shown at all."""
     local, at, domain = address.rpartition("@")
     if not at or not local:
         return "…"
@@ -212,12 +212,12 @@ def masked(address: str) -> str:
 
 
 def masking(*, mask: bool) -> Callable[[str], str]:
-    """How addresses are shown."""
+    """Return the function that shows addresses."""
     return masked if mask else shown_whole
 
 
 def masked_message(message: Message) -> Message:
-    """A message with its addresses masked; what it says of bounces and unknowns stays."""
+    """Return a message with its addresses masked; bounces and unknowns stay what they are."""
     recipients = message.recipients
     return replace(
         message,

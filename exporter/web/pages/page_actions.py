@@ -12,56 +12,48 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from exporter.journal import Actor, Journal, Kind
-from exporter.remediation.approvals import (
-    NothingAskedError,
-    decide,
-    pause,
-    resume,
-    resume_rule,
-)
+from exporter.remediation.approvals import NothingAskedError, decide, pause, resume, resume_rule
 from exporter.remediation.controller import RemediationController
 from exporter.web.server.access_control import USER
 
 LONGEST_REASON = 200
+"""Characters of the reason of a pause that are kept."""
 
 
 class RefusedError(Exception):
-    """A request to act is not followed; the text says why."""
+    """A request to act is refused; the text says why."""
 
 
 @dataclass(slots=True)
 class PageActions:
-    """Follows what people ask for."""
+    """Does what people ask for by the forms of the page."""
 
     controller: RemediationController
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     def user(self, request: web.Request) -> str:
-        """Who asks; "" when that is not known, and then nobody may act."""
-        # Of the gate alone: what a request says of itself is not checked while there are no users.
+        """Return the user of a request; "" when that is not known, and then nobody may act."""
+        # From the access control alone: a name in the request is not checked without users.
         user: str = request.get(USER, "")
         return user
 
     def token(self, user: str) -> str:
-        """What a form must hold to be one that this page made for this user."""
+        """Return what a form must hold to be one that this page made for this user."""
         return hmac.new(self._secret, user.encode(), hashlib.sha256).hexdigest()
 
     async def act(self, request: web.Request) -> None:
         """Do what a form asks for, and write it into the journal with the user's name.
 
         Raises:
-            RefusedError: it is not followed.
+            RefusedError: it is refused.
             JournalError: it could not be written down, so that it was not done.
         """
         user = self._demand_right_to_act(request)
         values = await _form(request)
         if not hmac.compare_digest(values.get("token", "").encode(), self.token(user).encode()):
             raise RefusedError("This form is not of this page, or older than the exporter's start.")
-        actor = f"{Actor.PERSON}:{user}"
         what = request.match_info["what"]
-        await self.controller.journal.do(
-            lambda journal: self._do(journal, what, values, actor, user)
-        )
+        await self.controller.journal.do(lambda journal: self._do(journal, what, values, user))
         await self.controller.read_journal()
 
     def _demand_right_to_act(self, request: web.Request) -> str:
@@ -73,10 +65,9 @@ class PageActions:
             raise RefusedError("This was sent by a page of another site.")
         return user
 
-    def _do(
-        self, journal: Journal, what: str, values: Mapping[str, str], actor: str, user: str
-    ) -> None:
+    def _do(self, journal: Journal, what: str, values: Mapping[str, str], user: str) -> None:
         host, rule_name = values.get("host", ""), values.get("rule", "")
+        actor = f"{Actor.PERSON}:{user}"
         if what == "pause":
             why = " ".join(values.get("reason", "").split())[:LONGEST_REASON]
             pause(journal, actor, user, why)
@@ -108,9 +99,9 @@ async def _form(request: web.Request) -> Mapping[str, str]:
 
 
 def _is_of_this_site(request: web.Request) -> bool:
-    """Whether a browser says that a page of this site sent a request, or no browser did."""
-    # Where a browser tells this it decides: a proxy may pass another Host on than it was asked
-    # for, which Origin names.
+    """Return whether a request is from a page of this site, or from no browser."""
+    # A browser that sends this header decides: a proxy may pass on another Host than the one it
+    # was asked for, which Origin names.
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"

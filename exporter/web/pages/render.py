@@ -1,4 +1,4 @@
-"""Renders the pages: jinja2 with escaping on, and headers that keep everything else out."""
+"""Rendering: jinja2 with escaping on, headers that keep everything else out, long lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from markupsafe import Markup
 from exporter import __version__
 from exporter.web.pages.charts import sparkline
 from exporter.web.pages.rows import SPARK_SECONDS, Row
-from exporter.web.pages.translator import Translator, language_of, words
+from exporter.web.pages.translator import Translator, language_of, translator
 from exporter.web.responses import accepts_gzip
 
 _POLICY = "; ".join(
@@ -49,70 +49,59 @@ _GZIP_FROM = 1400
 """Bytes: less fits into one packet as it is."""
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("exporter.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    environment.globals.update(version=__version__, spark=_spark)
-    return environment
+class Renderer:
+    """Makes HTML of the package's templates."""
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("exporter.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.globals.update(version=__version__, spark=_spark)
+
+    def html(self, template: str, tr: Translator, root: str, **values: object) -> str:
+        """Return a template's HTML.
+
+        Args:
+            template: its file.
+            tr: the reader's language.
+            root: the relative path to the fleet page, as ../
+            values: what it shows.
+        """
+        defaults = {"watched": "", "seen": "", "here": "", "now": time.time()}
+        return self._environment.get_template(template).render(
+            {**defaults, "tr": tr, "root": root, **values}
+        )
+
+    def macro(self, template: str, name: str, *values: object) -> str:
+        """Return the HTML of one macro of a template."""
+        module = self._environment.get_template(template).module
+        return str(getattr(module, name)(*values))
 
 
-def _spark(row: Row, w: Translator, now: float) -> Markup:
+def _spark(row: Row, tr: Translator, now: float) -> Markup:
     series = row.points
-    told = [value for _, value in series if not math.isnan(value)]
-    if not told:
-        label = w.t("spark_none", host=row.name)
+    known = [value for _, value in series if not math.isnan(value)]
+    if not known:
+        label = tr.text("spark_none", host=row.name)
     else:
-        low, high = w.number(min(told)), w.number(max(told))
-        label = w.t("spark", host=row.name, low=low, high=high, now=w.number(row.messages))
+        low, high = tr.number(min(known)), tr.number(max(known))
+        label = tr.text("spark", host=row.name, low=low, high=high, now=tr.number(row.messages))
     begin = max(now - SPARK_SECONDS, series[0][0] if series else now)
     return sparkline(series, begin, now, label)
 
 
-@dataclass(frozen=True, slots=True)
-class Renderer:
-    """Makes HTML of templates."""
-
-    environment: Environment
-
-    @classmethod
-    def made(cls) -> Renderer:
-        """One with the package's templates."""
-        return cls(_environment())
-
-    def html(self, template: str, w: Translator, root: str, **values: object) -> str:
-        """A template's HTML.
-
-        Args:
-            template: its file.
-            w: the reader's language.
-            root: the way to the status page from here, as ../
-            values: what it shows.
-        """
-        defaults: dict[str, object] = {"watched": "", "seen": "", "here": ""}
-        defaults["now"] = time.time()
-        return self.environment.get_template(template).render(
-            defaults | {"w": w, "root": root} | values
-        )
-
-    def macro(self, template: str, name: str, *values: object) -> str:
-        """What one macro of a template makes."""
-        module = self.environment.get_template(template).module
-        return str(getattr(module, name)(*values))
-
-
-def reader(request: web.Request) -> Translator:
-    """The language of who asks."""
-    return words(language_of(request.headers.get("Accept-Language", "")))
+def translator_for(request: web.Request) -> Translator:
+    """Return the translator into the language of whoever asks."""
+    return translator(language_of(request.headers.get("Accept-Language", "")))
 
 
 def page(request: web.Request, html: str, *, status: int = 200) -> web.Response:
-    """An answer with a page, gzipped where that is wanted."""
+    """Return a response with a page, gzipped where the client takes that."""
     body = html.encode("utf-8", "replace")
     headers = dict(HEADERS)
     if len(body) > _GZIP_FROM and accepts_gzip(request.headers.get("Accept-Encoding", "")):
@@ -141,13 +130,13 @@ class Paged(Generic[T]):
 
 
 def page_of(query: Mapping[str, str]) -> int:
-    """The page that a query asks for; the first when it says nothing of use."""
+    """Return the page that a query asks for; the first when it names none."""
     number = query.get("page", "1")
     return max(1, int(number)) if number.isascii() and number.isdigit() and len(number) < 7 else 1
 
 
 def paged(items: Sequence[T], wanted: int) -> Paged[T]:
-    """Page `wanted` of the items, or the last one there is."""
+    """Return page `wanted` of the items, or the last one there is."""
     pages = max(1, math.ceil(len(items) / PER_PAGE))
     page = min(wanted, pages)
     return Paged(tuple(items[(page - 1) * PER_PAGE : page * PER_PAGE]), page, pages)

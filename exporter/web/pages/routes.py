@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -19,22 +20,21 @@ from exporter.snapshot import HostGoneError, Message
 from exporter.web.pages.change_feed import ChangeFeed
 from exporter.web.pages.fleet import Fleet
 from exporter.web.pages.fleet_filter import FleetFilter
-from exporter.web.pages.host import host_html
+from exporter.web.pages.host import host_values
 from exporter.web.pages.live import Live
-from exporter.web.pages.messages import ListQueue, Lists, Wanted, masking, shown
+from exporter.web.pages.messages import ListingCache, ListQueue, MessageQuery, masking, message_page
 from exporter.web.pages.page_actions import PageActions, RefusedError
-from exporter.web.pages.render import Renderer, page, page_of, paged, reader
-from exporter.web.pages.translator import Translator
+from exporter.web.pages.render import Renderer, page, page_of, paged, translator_for
 
 STATIC = Path(__file__).parents[1] / "static"
 
 NEWEST = 20
 """Entries of the journal on a host's page."""
 
-MOST_ENTRIES = 5000
+MAX_ENTRIES = 5000
 """Entries that the journal's page looks through."""
 
-MOST_SHOWN = 1000
+MAX_SHOWN = 1000
 """Messages of a plan that are shown."""
 
 
@@ -43,28 +43,28 @@ class Pages:
 
     def __init__(
         self,
-        board: ChangeFeed,
+        feed: ChangeFeed,
         controller: RemediationController,
-        acts: PageActions,
+        actions: PageActions,
         list_queue: ListQueue,
     ) -> None:
         """What they show.
 
         Args:
-            board: the fleet.
+            feed: the fleet.
             controller: the rules, and the journal.
-            acts: follows what people ask for.
+            actions: follows what people ask for.
             list_queue: lists a queue now.
         """
-        self.board = board
+        self.feed = feed
         self.mask = False
         """Whether addresses are shown in part only."""
         self._controller = controller
-        self._acts = acts
-        self._renderer = Renderer.made()
-        self._fleet = Fleet(board, self._renderer)
-        self._live = Live(board, self._fleet)
-        self._lists = Lists(list_queue, board.sources.clock)
+        self._actions = actions
+        self._renderer = Renderer()
+        self._fleet = Fleet(feed, self._renderer)
+        self._live = Live(feed, self._fleet)
+        self._listings = ListingCache(list_queue, feed.data.clock)
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """The routes."""
@@ -84,208 +84,207 @@ class Pages:
     async def close(self) -> None:
         """End what is kept live."""
         await self._live.close()
-        await self._lists.close()
+        await self._listings.close()
 
-    def reconfigured(self, *, mask: bool) -> None:
-        """Follow a new config: hosts may have come, gone or changed."""
+    def apply_config(self, *, mask: bool) -> None:
+        """Apply a new config: hosts may have come, gone or changed."""
         self.mask = mask
-        self.board.reconfigured()
-        self._lists.forget_all()
+        self.feed.reconfigured()
+        self._listings.forget_all()
 
     async def fleet(self, request: web.Request) -> web.Response:
         """Every host."""
-        return page(request, await self._fleet.page(FleetFilter.of(request.query), reader(request)))
+        tr = translator_for(request)
+        return page(request, await self._fleet.page(FleetFilter.from_query(request.query), tr))
 
     async def host(self, request: web.Request) -> web.Response:
         """One host."""
-        w, name = reader(request), request.match_info["name"]
-        seen, trouble = self.board.position(), ""
+        name, trouble = request.match_info["name"], ""
+        seen = self.feed.position()  # before anything of the page is read
         try:
             entries = await self._controller.entries(host=name, newest=NEWEST)
         except JournalError as error:
             entries, trouble = [], str(error)
         # The config may have changed while the journal was read: the host is looked for now.
-        record = self.board.sources.store.get(name)
+        data = self.feed.data
+        record = data.store.get(name)
         if record is None:
-            return self._no_host(request, w, "../")
-        now = self.board.sources.clock()
+            return self._no_host(request, "../")
         states = [state for state in self._controller.states() if state[0] == name]
-        html = host_html(
-            self._renderer,
-            self.board,
-            record,
-            w,
-            rules=live_statuses(states, self.board.sources.projection, now),
-            entries=entries[::-1],
-            trouble=trouble,
+        return self._page(
+            request,
+            "host.html",
+            "../",
+            watched=f"host:{name}",
             seen=seen,
+            trouble=trouble,
+            rules=live_statuses(states, data.projection, data.clock()),
+            entries=entries[::-1],
+            **host_values(self.feed, record, translator_for(request)),
         )
-        return page(request, html)
 
     async def messages(self, request: web.Request) -> web.Response:
         """The messages of one queue."""
-        w, name = reader(request), request.match_info["name"]
-        if self.board.sources.store.get(name) is None:
-            return self._no_host(request, w, "../../")
-        wanted = Wanted.of(request.query)
-        values: dict[str, object] = {"host": name, "query": request.query, "failure": ""}
+        name = request.match_info["name"]
+        if self.feed.data.store.get(name) is None:
+            return self._no_host(request, "../../")
+        query = MessageQuery.from_query(request.query)
+        values: dict[str, Any] = {"host": name, "query": request.query, "failure": ""}
         try:
-            listed = await self._lists.get(name)
+            listed = await self._listings.get(name)
         except HostGoneError:
-            return self._no_host(request, w, "../../")
+            return self._no_host(request, "../../")
         except PanelError as error:
             values["failure"] = str(error)
         else:
-            found = shown(listed, wanted, mask=self.mask)
             listing = listed.listing
             values |= {
-                "wanted": wanted,
-                "shown": found,
+                "wanted": query,
+                "shown": message_page(listed, query, mask=self.mask),
                 "cut": listing.matching > len(listing.chosen),
                 "most": len(listing.chosen),
                 "unread": listing.unparsed,
                 "listed_at": listed.at,
-                "now": self.board.sources.clock(),
+                "now": self.feed.data.clock(),
                 "address": masking(mask=self.mask),
                 "link": _linker(request),
             }
-        return page(request, self._renderer.html("messages.html", w, "../../", **values))
+        return self._page(request, "messages.html", "../../", **values)
 
     async def alerts(self, request: web.Request) -> web.Response:
-        """Alerts that fire, may fire, and have resolved; and who is told."""
-        sources = self.board.sources
-        outcomes = sources.outcomes
-        failing = {name: str(error) for name, error in outcomes.failing.items()}
-        names = sorted({receiver for receiver, _ in outcomes.counts})
-        receivers = [(n, outcomes.last_ok.get(n), failing.get(n, "")) for n in names]
-        html = self._renderer.html(
+        """Alerts that fire, may fire, and have resolved; and their receivers."""
+        data = self.feed.data
+        stats, evaluator = data.outcomes, data.evaluator
+        failing = {name: str(error) for name, error in stats.failing.items()}
+        names = sorted({receiver for receiver, _ in stats.counts})
+        return self._page(
+            request,
             "alerts.html",
-            reader(request),
-            "./",
             here="nav_alerts",
             watched="all",
-            seen=self.board.position(),
-            now=sources.clock(),
-            firing=sorted(sources.evaluator.firing(), key=badness),
-            pending=sorted(sources.evaluator.pending(), key=lambda p: (p.remaining, p.host)),
-            recent=list(reversed(list(sources.evaluator.recent()))),
-            receivers=receivers,
+            seen=self.feed.position(),
+            now=data.clock(),
+            firing=sorted(evaluator.firing(), key=badness),
+            pending=sorted(evaluator.pending(), key=lambda p: (p.remaining, p.host)),
+            recent=list(reversed(list(evaluator.recent()))),
+            receivers=[(n, stats.last_ok.get(n), failing.get(n, "")) for n in names],
         )
-        return page(request, html)
 
     async def journal(self, request: web.Request) -> web.Response:
         """What was done: all of it page by page, or one run with its messages."""
-        seen, query, run = self.board.position(), request.query, request.query.get("run", "")
+        seen, query, run = self.feed.position(), request.query, request.query.get("run", "")
         trouble, entries, messages = "", list[Entry](), list[Message]()
         try:
             filters = {name: query[name] for name in ("host", "rule", "run") if query.get(name)}
-            entries = await self._controller.entries(newest=MOST_ENTRIES, **filters)
+            entries = await self._controller.entries(newest=MAX_ENTRIES, **filters)
             if run:
                 messages = await self._messages_of(entries)
         except JournalError as error:
             trouble = str(error)
         words = query.get("q", "").lower()
         found = [entry for entry in entries[::-1] if not words or words in _all_text(entry)]
-        shown_entries = paged(found, page_of(query))
-        html = self._renderer.html(
+        shown = paged(found, page_of(query))
+        return self._page(
+            request,
             "journal.html",
-            reader(request),
-            "./",
             here="nav_journal",
             watched="" if query else "all",
             seen=seen,
-            cut=len(entries) == MOST_ENTRIES,
-            most=MOST_ENTRIES,
-            now=self.board.sources.clock(),
+            cut=len(entries) == MAX_ENTRIES,
+            most=MAX_ENTRIES,
+            now=self.feed.data.clock(),
             run=run,
             query={name: value for name, value in query.items() if value},
             trouble=trouble,
-            entries=shown_entries.items,
-            page=shown_entries.page,
-            pages=shown_entries.pages,
+            entries=shown.items,
+            page=shown.page,
+            pages=shown.pages,
             link=_linker(request),
             messages=messages,
             address=masking(mask=self.mask),
         )
-        return page(request, html)
 
     async def _messages_of(self, entries: Iterable[Entry]) -> list[Message]:
         planned = [e.id for e in entries if e.kind in {Kind.INTENT, Kind.APPROVAL_REQUESTED}]
         if not planned:
             return []
         found = await self._controller.journal.do(lambda journal: journal.messages(planned[-1]))
-        return found[:MOST_SHOWN]
+        return found[:MAX_SHOWN]
 
     async def remediation(self, request: web.Request) -> web.Response:
-        """The rules and how they stand."""
-        return page(request, await self._remediation_html(request))
-
-    async def _remediation_html(self, request: web.Request) -> str:
-        sources, config, user = (
-            self.board.sources,
-            self._controller.config,
-            self._acts.user(request),
-        )
-        now = sources.clock()
-        paused, seen = "", self.board.position()
-        if config.rules:
-            paused = await self._controller.paused()
-            config = self._controller.config
-        stand = live_statuses(self._controller.states(), sources.projection, now)
-        hosts = len(sources.store)
-        return self._renderer.html(
+        """The rules and their status."""
+        data, controller = self.feed.data, self._controller
+        paused, seen, now = "", self.feed.position(), data.clock()
+        if controller.config.rules:
+            paused = await controller.paused()
+        config = controller.config
+        statuses = live_statuses(controller.states(), data.projection, now)
+        busy = [s for s in statuses if s.word != "calm" or s.last is not None]
+        user, hosts = self._actions.user(request), len(data.store)
+        return self._page(
+            request,
             "remediation.html",
-            reader(request),
-            "./",
             here="nav_remediation",
             watched="all",
             seen=seen,
             now=now,
             config=config,
             paused=paused,
-            wanting=self._controller.wanting(),
+            wanting=controller.wanting(),
             hosts=hosts,
             bound=int(storm_bound(config, hosts)),
             user=user,
-            token=self._acts.token(user) if user else "",
-            busy=[s for s in stand if s.word != "calm" or s.last is not None],
-            calm=sum(s.word == "calm" and s.last is None for s in stand),
-            runs=sources.projection.waiting_runs(now),
+            token=self._actions.token(user) if user else "",
+            busy=busy,
+            calm=len(statuses) - len(busy),
+            runs=data.projection.waiting_runs(now),
             describe=describe,
         )
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         """Do what a form asks for, then show the page anew."""
-        w = reader(request)
         try:
-            await self._acts.act(request)
+            await self._actions.act(request)
         except (RefusedError, JournalError) as error:
-            status = 403 if isinstance(error, RefusedError) else 503
-            html = self._renderer.html(
+            tr = translator_for(request)
+            return self._page(
+                request,
                 "note.html",
-                w,
                 "../",
-                title=w.t("act_failed"),
+                status=403 if isinstance(error, RefusedError) else 503,
+                title=tr.text("act_failed"),
                 text=str(error),
                 back="remediation",
-                link_text=w.t("act_back"),
+                link_text=tr.text("act_back"),
             )
-            return page(request, html, status=status)
-        self.board.look()
+        self.feed.refresh()
         # A reload must not send the form again.
         return web.Response(status=303, headers={"Location": "../remediation"})
 
-    def _no_host(self, request: web.Request, w: Translator, root: str) -> web.Response:
-        html = self._renderer.html(
+    def _no_host(self, request: web.Request, root: str) -> web.Response:
+        tr = translator_for(request)
+        return self._page(
+            request,
             "note.html",
-            w,
             root,
-            title=w.t("not_found"),
-            text=w.t("not_found_text"),
+            status=404,
+            title=tr.text("not_found"),
+            text=tr.text("not_found_text"),
             back="",
-            link_text=w.t("back_to_fleet"),
+            link_text=tr.text("back_to_fleet"),
         )
-        return page(request, html, status=404)
+
+    def _page(
+        self,
+        request: web.Request,
+        template: str,
+        root: str = "./",
+        *,
+        status: int = 200,
+        **values: object,
+    ) -> web.Response:
+        html = self._renderer.html(template, translator_for(request), root, **values)
+        return page(request, html, status=status)
 
 
 def _all_text(entry: Entry) -> str:

@@ -12,20 +12,27 @@ from exporter.fleet.history import History
 from exporter.fleet.store import HostRecord
 from exporter.fleet.view import state_of
 from exporter.journal.projection import JournalProjection
-from exporter.snapshot import (
-    QUEUE,
-    SERVICES,
-    QueueState,
-    ServiceState,
-)
+from exporter.snapshot import QUEUE, SERVICES, QueueState, ServiceState
 
 HOUR = 3600.0
 WHOLE_HOUR = 0.9 * HOUR
-"""Seconds of which a person may say an hour."""
+"""Seconds that a person may call an hour."""
 SPARK_SECONDS = 6 * HOUR
 
 _STATE_RANK = {"down": 0, "partial": 1, "trouble": 2, "unknown": 3, "up": 4}
 """Worst first."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostRemediation:
+    """What remediation has done on a host, and what it waits for."""
+
+    waiting: tuple[str, ...] = ()
+    """Rules that wait for a person."""
+    stopped: tuple[str, ...] = ()
+    """Rules that have stopped themselves."""
+    last: tuple[str, float, str] | None = None
+    """Rule, Unix time and outcome of the last action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +57,10 @@ class Row:
     """Unix time."""
     alerts: tuple[Alert, ...] = ()
     """Those that fire, the worst first."""
-    waiting: tuple[str, ...] = ()
-    """Rules that wait for a person."""
-    stopped: tuple[str, ...] = ()
-    """Rules that have stopped themselves."""
-    last_action: tuple[str, float, str] | None = None
-    """Rule, Unix time and outcome of the last action."""
+    remediation: HostRemediation = HostRemediation()
     points: tuple[tuple[float, float], ...] = field(default=(), repr=False)
-    """Times and messages of the last SPARK_SECONDS; NaN where not told."""
-    good_until: float = math.inf
+    """Times and messages of the last SPARK_SECONDS; NaN where unknown."""
+    fresh_until: float = math.inf
     """Unix time at which one of these values goes stale."""
 
     @property
@@ -68,18 +70,11 @@ class Row:
         return (_STATE_RANK[self.state], worst[:2], -len(self.alerts), self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Deeds:
-    """What remediation has done on a host, and what it waits for."""
-
-    waiting: tuple[str, ...] = ()
-    stopped: tuple[str, ...] = ()
-    last: tuple[str, float, str] | None = None
-
-
-def deeds_on(projection: JournalProjection, host: str, rules: Collection[str], now: float) -> Deeds:
-    """That of the rules that are for a host; others may have left the config unanswered."""
-    return Deeds(
+def remediation_on(
+    projection: JournalProjection, host: str, rules: Collection[str], now: float
+) -> HostRemediation:
+    """Return that of the rules that are for a host; others may have left the config unanswered."""
+    return HostRemediation(
         waiting=tuple(rule for rule in rules if projection.waits((host, rule), now) is not None),
         stopped=tuple(rule for rule in rules if projection.stopped((host, rule)) is not None),
         last=projection.last_on(host),
@@ -87,9 +82,13 @@ def deeds_on(projection: JournalProjection, host: str, rules: Collection[str], n
 
 
 def row_of(
-    record: HostRecord, history: History | None, alerts: Iterable[Alert], deeds: Deeds, now: float
+    record: HostRecord,
+    history: History | None,
+    alerts: Iterable[Alert],
+    remediation: HostRemediation,
+    now: float,
 ) -> Row:
-    """A host as of Unix time `now`."""
+    """Return a host as of Unix time `now`."""
     name = record.host.name
     queue = record.queue(now)
     stats = queue.stats if queue is not None else None
@@ -111,16 +110,14 @@ def row_of(
         services=services,
         polled_at=record.latest.at if record.latest is not None else None,
         alerts=fired,
-        waiting=deeds.waiting,
-        stopped=deeds.stopped,
-        last_action=deeds.last,
+        remediation=remediation,
         points=() if history is None else tuple(history.queue(now - SPARK_SECONDS)),
-        good_until=record.next_stale_at(now),
+        fresh_until=record.next_stale_at(now),
     )
 
 
 def _is_stopped(service: tuple[str, ServiceState | None]) -> bool:
-    """Whether a service that is installed does not run."""
+    """Return whether a service that is installed does not run."""
     state = service[1]
     return state is not None and state.installed and not state.running
 
@@ -128,9 +125,9 @@ def _is_stopped(service: tuple[str, ServiceState | None]) -> bool:
 def growth_of(
     record: HostRecord, history: History | None, now: float
 ) -> tuple[float, float] | None:
-    """By how much a queue has changed within an hour, and in how many seconds.
+    """Return by how much a queue has changed within an hour, and in how many seconds.
 
-    None when nothing earlier is known: one poll tells of no change, not even of none.
+    None when nothing earlier is known: one poll shows no change, not even that there is none.
     """
     result = record.fresh(QUEUE, now)
     if history is None or result is None or not isinstance(result.value, QueueState):
@@ -141,7 +138,7 @@ def growth_of(
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The fleet in figures; each covers the hosts that tell it."""
+    """The fleet in numbers; each covers the hosts on which it is known."""
 
     hosts: int
     by_state: Mapping[str, int]
@@ -162,7 +159,7 @@ class Totals:
 
 
 def totals_of(rows: Iterable[Row]) -> Totals:
-    """The figures of some hosts."""
+    """Return the totals of some hosts."""
     listed = list(rows)
     by_state: defaultdict[str, int] = defaultdict(int)
     for row in listed:
@@ -183,6 +180,6 @@ def totals_of(rows: Iterable[Row]) -> Totals:
         oldest_host=oldest[1],
         stopped_services=sum(_is_stopped(service) for row in listed for service in row.services),
         alerts=sum(len(row.alerts) for row in listed),
-        waiting=sum(len(row.waiting) for row in listed),
-        stopped_rules=sum(len(row.stopped) for row in listed),
+        waiting=sum(len(row.remediation.waiting) for row in listed),
+        stopped_rules=sum(len(row.remediation.stopped) for row in listed),
     )

@@ -18,24 +18,24 @@ from markupsafe import Markup
 from exporter.humanize import largest_units
 
 LANGUAGES = ("en", "ru")
-"""The first one is for who reads none of them."""
+"""The first one is for readers of none of them."""
 
 UNKNOWN = "–"
-"""Stands where a panel did not tell; never a zero."""
+"""Stands where nothing is known; never a zero."""
 
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB")
 
 
 @cache
 def texts() -> Mapping[str, Mapping[str, Any]]:
-    """Every text by key and language; a text with a count is a map of plural forms."""
+    """Return every text by key and language; a text with a count is a map of plural forms."""
     raw = files("exporter.web.pages").joinpath("texts.yaml").read_text(encoding="utf-8")
     loaded: Mapping[str, Mapping[str, Any]] = yaml.safe_load(raw)
     return loaded
 
 
 def language_of(accept_language: str) -> str:
-    """The best of LANGUAGES for an Accept-Language header."""
+    """Return the best of LANGUAGES for an Accept-Language header."""
     wanted: list[tuple[float, str]] = []
     for part in accept_language[:1000].split(","):
         tag, _, weight = part.strip().partition(";")
@@ -60,8 +60,8 @@ class Translator:
         symbols = self._locale.number_symbols["latn"]
         self._signs = str.maketrans({",": symbols["group"], ".": symbols["decimal"]})
 
-    def t(self, key: str, **values: object) -> str:
-        """The text of `key`, with `{names}` filled in; `n` chooses the plural form.
+    def text(self, key: str, **values: object) -> str:
+        """Return the text of `key`, with `{names}` filled in; `n` chooses the plural form.
 
         Raises:
             KeyError: there is no such text.
@@ -103,9 +103,9 @@ class Translator:
         if seconds is None or not math.isfinite(seconds):
             return UNKNOWN
         if 0 < seconds < 1:
-            return f"{max(1, round(1000 * seconds))}\u00a0{self.t('unit_ms')}"
+            return f"{max(1, round(1000 * seconds))}\u00a0{self.text('unit_ms')}"
         return "\u00a0".join(
-            f"{count}\u00a0{self.t(f'unit_{unit}')}" for count, unit in largest_units(seconds)
+            f"{count}\u00a0{self.text(f'unit_{unit}')}" for count, unit in largest_units(seconds)
         )
 
     def size(self, count: float | None) -> str:
@@ -120,10 +120,10 @@ class Translator:
         whole = unit == "B" or count >= 100
         shown = f"{count:,.0f}" if whole else f"{count:,.1f}".removesuffix(".0")
         shown = shown.translate(self._signs)
-        return f"{shown}\u00a0{self.t(f'unit_{unit}')}"
+        return f"{shown}\u00a0{self.text(f'unit_{unit}')}"
 
     def time(self, at: float | None) -> str:
-        """A moment: UTC in the text, which a script turns into the reader's own time."""
+        """Return a moment: UTC in the text, which a script turns into the reader's own time."""
         moment = _moment(at)
         if moment is None:
             return UNKNOWN
@@ -133,13 +133,8 @@ class Translator:
         )
 
     def ago(self, at: float | None, now: float) -> str:
-        """`12 s ago`, kept up by a script, with the exact moment on hover."""
-        moment = _moment(at)
-        if at is None or moment is None:
-            return UNKNOWN
-        return Markup('<time class="ago" datetime="{}" title="{}">{}</time>').format(
-            moment.isoformat(timespec="seconds"), utc_text(moment), self.since(at, now)
-        )
+        """Return `12 s ago`, kept up by a script, with the exact moment on hover."""
+        return Markup(self.filled_in(self.ago_later(at), now))  # noqa: S704 - escaped already
 
     def ago_later(self, at: float | None) -> str:
         """As `ago`, but the words are left for `filled_in`."""
@@ -151,12 +146,12 @@ class Translator:
         )
 
     def filled_in(self, html: str, now: float) -> str:
-        """HTML with the words that `ago_later` left out."""
+        """Return HTML with the words that `ago_later` left out."""
         return _LATER.sub(lambda found: self.since(float(found[1]), now), html)
 
     def since(self, at: float, now: float) -> str:
         """`12 s ago`."""
-        return self.t("ago", duration=self.duration(now - at))
+        return self.text("ago", duration=self.duration(now - at))
 
 
 def utc_text(moment: datetime) -> str:
@@ -168,7 +163,7 @@ _LATER = re.compile("\x01([-0-9.e+]+)\x02")
 
 
 def _moment(at: float | None) -> datetime | None:
-    """Unix time as a moment; None where it is not known, or lies beyond every calendar."""
+    """Return Unix time as a moment; None where it is not known, or lies beyond every calendar."""
     try:
         return None if at is None else datetime.fromtimestamp(at, UTC)
     except (ValueError, OverflowError, OSError):
@@ -176,6 +171,6 @@ def _moment(at: float | None) -> datetime | None:
 
 
 @cache
-def words(language: str) -> Translator:
-    """The words of a language, made once."""
+def translator(language: str) -> Translator:
+    """Return the translator into a language, made once."""
     return Translator(language)

@@ -1,4 +1,4 @@
-"""What every request passes before a route sees it: the web config's rules."""
+"""Access control: what every request passes, by the web config, before a route sees it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ BaseHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _CHALLENGE = 'Basic realm="brainycp-exporter", charset="UTF-8"'
 
 USER = web.RequestKey("user", str)
-"""Under it a request holds the name of who has given the right password."""
+"""The key of a request's user: the name that was given with the right password."""
 
 _NO_SUCH_NAME = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
-"""What the system says of a path that no file of ours can have."""
+"""Errors of the system for a path that no file of ours can have."""
 
 MAX_BODY_BYTES = 2**20
-"""No route wants a larger body than an Alertmanager's webhook; it is not waited for."""
+"""No route takes a larger body than an Alertmanager's webhook; it is not waited for."""
 
 
 class AccessControl:
-    """Lets requests through by the WebSettings in force, on every path."""
+    """Passes or refuses requests by the WebSettings in force, on every path."""
 
     def __init__(self) -> None:
         self._settings = WebSettings()
-        # Of those who have shown a right password, and of all others: a guesser who stands behind
-        # the same proxy as Prometheus uses up only the second one.
+        # For requests with a password known to be right, and for all others: guesses that come by
+        # the same proxy as Prometheus use up only the second one.
         self._known_bucket: TokenBucket | None = None
         self._bucket: TokenBucket | None = None
         self._checker: PasswordChecker | None = None
@@ -49,7 +49,7 @@ class AccessControl:
         self._bcrypt = ThreadPoolExecutor(1, thread_name_prefix="bcrypt")
 
     def guard(self, app: web.Application) -> None:
-        """Stand before every route of `app`, which is not started yet."""
+        """Check access before every route of `app`, which is not started yet."""
 
         @web.middleware
         async def check_access(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -59,12 +59,12 @@ class AccessControl:
         app.on_response_prepare.append(self._add_headers)
 
     def wrap(self, handle: BaseHandler) -> BaseHandler:
-        """The application's `handle`, without what it fails over before it asks who is there.
+        """Return the application's `handle`, refusing what makes aiohttp fail before the check.
 
         aiohttp answers such requests with 500 and writes a traceback for each into the log.
         """
 
-        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        async def handle_safely(request: web.BaseRequest) -> web.StreamResponse:
             expected = request.headers.get("Expect", "")
             if expected.strip().lower() not in {"", "100-continue"}:
                 return self._plain(HTTPStatus.EXPECTATION_FAILED, "Only 100-continue is known.")
@@ -79,20 +79,20 @@ class AccessControl:
                     raise
                 return self._plain(HTTPStatus.NOT_FOUND, "There is nothing of this name.")
 
-        return answer
+        return handle_safely
 
     def _plain(self, status: HTTPStatus, text: str) -> web.Response:
         headers = {"X-Content-Type-Options": "nosniff", **self._settings.headers}
         return _refuse(status, text, headers=headers, close=True)
 
     def apply_config(self, settings: WebSettings) -> None:
-        """Judge every request from now on by `settings`, also on connections already open.
+        """Check every request from now on by `settings`, also on connections already open.
 
-        What is known of a user's passwords is forgotten when that user changes, how many requests
-        came when the rate limit does.
+        The known results for a user's passwords are forgotten when that user changes, the number of
+        requests when the rate limit does.
         """
         if settings.users != self._settings.users or self._checker is None:
-            self._judge_by(settings.users)
+            self._check_passwords_of(settings.users)
         if settings.rate_limit != self._settings.rate_limit:
             limit = settings.rate_limit
             now = time.monotonic()
@@ -100,7 +100,7 @@ class AccessControl:
             self._known_bucket = None if limit is None else TokenBucket(limit, now)
         self._settings = settings
 
-    def _judge_by(self, users: Mapping[str, str]) -> None:
+    def _check_passwords_of(self, users: Mapping[str, str]) -> None:
         old, self._checker = self._checker, None
         if users:
             remembered = None if old is None else old.remembered
@@ -160,9 +160,9 @@ class AccessControl:
 
 
 def alternative_names(certificate: Mapping[str, object]) -> set[str]:
-    """The subject alternative names of a certificate as the ssl module shows it.
+    """Return the subject alternative names of a certificate as the ssl module shows it.
 
-    Addresses in their short form, as the toolkit compares them.
+    Addresses are in their short form, as the toolkit compares them.
     """
     names = set[str]()
     entries = certificate.get("subjectAltName")
@@ -196,7 +196,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float) -> bool:
-        """Whether a request at `now`, in seconds of a monotonic clock, is let in."""
+        """Return whether a request at `now`, in seconds of a monotonic clock, is let in."""
         gained = (now - self._at) / self._limit.interval
         self._tokens = min(self._limit.burst, self._tokens + gained)
         self._at = now

@@ -1,7 +1,7 @@
-"""Basic auth: who a request says it is from, and whether the password is right.
+"""Basic auth: the user that a request names, and whether the password is right.
 
-bcrypt is slow by design, so it runs in one thread beside the event loop, and its verdicts are
-kept. Only digests are kept, keyed by a secret of the process: no password stays in memory.
+bcrypt is slow by design, so it runs in one thread beside the event loop, and its results are kept.
+Only digests are kept, keyed by a secret of the process: no password stays in memory.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from functools import partial
 from exporter.web.server.passwords import MAX_PASSWORD_BYTES, hash_cost, matches
 
 MAX_REMEMBERED = 1024
-"""Verdicts kept, of right and of wrong passwords each."""
+"""Results kept, of right and of wrong passwords each."""
 
 MAX_WAITING = 4096
-"""Passwords that wait for their check at once: as many as connections may be open, so that who
-guesses on each of them is waited with, not instead of. One takes some 200 bytes."""
+"""Passwords that wait for their check at once: as many as connections may be open, so that guesses
+on each of them turn nobody away. One takes some 200 bytes."""
 
 Credentials = tuple[bytes, bytes]
 """User and password."""
@@ -35,7 +35,7 @@ class TooManyChecksError(Exception):
 
 
 def basic_credentials(header: str | None) -> Credentials | None:
-    """(user, password) of an Authorization header; None when it holds none."""
+    """Return (user, password) of an Authorization header; None when it holds none."""
     scheme, _, encoded = (header or "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -48,24 +48,24 @@ def basic_credentials(header: str | None) -> Credentials | None:
 
 @dataclass(slots=True, eq=False)
 class _Check:
-    """One password that waits to be checked, or is."""
+    """One password that waits for its check, or is in it."""
 
     key: bytes
     password: bytes
     hashed: bytes
-    verdict: asyncio.Future[bool]
+    result: asyncio.Future[bool]
     wanted: int = 0
-    """Requests that wait for the verdict."""
+    """Requests that wait for the result."""
 
 
 class PasswordChecker:
-    """Tells whether passwords are right for one set of users.
+    """Checks passwords of one set of users.
 
-    Nobody is turned away for what others guess: whether a password is right shows only when it
-    has had its check, so all of them get it, in turn. The turn goes round the addresses, and
-    within one round the users that are named: who guesses from one place, or at one name, delays
-    the others by one check. A verdict is kept also when nobody waits for it any more, so that a
-    right password passes at once at the next request.
+    Nobody is turned away for what others guess: whether a password is right shows only after its
+    check, so every password gets one, in turn. The turn goes round the addresses, and within one
+    address round the users that are named: guesses from one place, or at one name, delay the others
+    by one check. A result is kept also when nobody waits for it any more, so that a right password
+    passes at once at the next request.
     """
 
     def __init__(
@@ -73,56 +73,56 @@ class PasswordChecker:
         users: Mapping[str, str],
         executor: Executor,
         *,
-        remembered: Remembered | None = None,
+        remembered: RememberedResults | None = None,
     ) -> None:
-        """What it judges by.
+        """Check passwords of `users`.
 
         Args:
             users: valid bcrypt hashes by name, at least one.
             executor: runs bcrypt, one at a time.
-            remembered: what the checker that this one replaces knew of passwords; it holds as
-                long as a user has the same hash.
+            remembered: the results of the checker that this one replaces; one holds as long as
+                its user has the same hash.
         """
         self._hashes = {name.encode(): hashed.encode() for name, hashed in users.items()}
         self._decoys = [_decoy(hash_cost(hashed)) for hashed in users.values()]
         self._executor = executor
-        self.remembered = remembered or Remembered(secrets.token_bytes(32))
-        """What is known of passwords."""
+        self.remembered = remembered or RememberedResults(secrets.token_bytes(32))
+        """The results known."""
         self._checks: dict[bytes, _Check] = {}
-        self._turns = _Turns()
+        self._queue = _FairQueue()
         self._busy = False
         self._closed = False
 
     def is_known(self, user: bytes, password: bytes) -> bool:
-        """Whether this password is right and has been found so before; costs no check."""
+        """Return whether this password was found to be right before; costs no check."""
         key = self._digest(user, self._hash_for(user), password)
-        return self.remembered.right.holds(key) and user in self._hashes
+        return key in self.remembered.right and user in self._hashes
 
     async def check(self, user: bytes, password: bytes, client: str) -> bool:
-        """Whether `user` is known and `password` is theirs, asked for by the address `client`.
+        """Return whether `password` is that of a known `user`; `client` is the request's address.
 
         Raises:
-            TooManyChecksError: the verdict is not known yet, and too many checks wait.
+            TooManyChecksError: the result is not known yet, and too many checks wait.
         """
         known, hashed = user in self._hashes, self._hash_for(user)
         key = self._digest(user, hashed, password)
-        if self.remembered.right.holds(key):
+        if key in self.remembered.right:
             return known
-        if self.remembered.wrong.holds(key):
+        if key in self.remembered.wrong:
             return False
         check = self._checks.get(key) or self._begin(key, user, password, hashed, client)
         check.wanted += 1
-        self._next()
+        self._start_next()
         try:
             # Shielded: a client that hangs up does not cancel what others may wait for.
-            return await asyncio.shield(check.verdict) and known
+            return await asyncio.shield(check.result) and known
         finally:
             check.wanted -= 1
 
     def close(self) -> None:
-        """Take no more passwords, and let nobody wait: who does may ask again."""
+        """Take no more passwords; requests that wait get TooManyChecksError."""
         self._closed = True
-        while (check := self._turns.next()) is not None:
+        while (check := self._queue.next()) is not None:
             self._drop(check)
 
     def _begin(
@@ -131,19 +131,19 @@ class PasswordChecker:
         if self._closed:
             raise TooManyChecksError
         if len(self._checks) >= MAX_WAITING:
-            forgotten = self._turns.drop_unwanted()
+            forgotten = self._queue.drop_unwanted()
             if forgotten is None:
                 raise TooManyChecksError
             self._drop(forgotten)
-        verdict = asyncio.get_running_loop().create_future()
-        check = self._checks[key] = _Check(key, shortened(password), hashed, verdict)
-        self._turns.add(client, user, check)
+        result = asyncio.get_running_loop().create_future()
+        check = self._checks[key] = _Check(key, password[: MAX_PASSWORD_BYTES + 1], hashed, result)
+        self._queue.add(client, user, check)
         return check
 
-    def _next(self) -> None:
-        """Begin with the check whose turn it is, unless one runs."""
+    def _start_next(self) -> None:
+        """Start the next check, unless one runs."""
         loop = asyncio.get_running_loop()
-        while not self._busy and (check := self._turns.next()) is not None:
+        while not self._busy and (check := self._queue.next()) is not None:
             try:
                 running = loop.run_in_executor(
                     self._executor, matches, check.password, check.hashed
@@ -161,30 +161,28 @@ class PasswordChecker:
         else:
             del self._checks[check.key]
             (self.remembered.right if running.result() else self.remembered.wrong).add(check.key)
-            if not check.verdict.done():
-                check.verdict.set_result(running.result())
-        self._next()
+            if not check.result.done():
+                check.result.set_result(running.result())
+        self._start_next()
 
     def _drop(self, check: _Check) -> None:
         self._checks.pop(check.key, None)
-        if check.verdict.done():
+        if check.result.done():
             return
         if check.wanted:
-            check.verdict.set_exception(TooManyChecksError())
+            check.result.set_exception(TooManyChecksError())
         else:
-            check.verdict.cancel()
+            check.result.cancel()
 
     def _hash_for(self, user: bytes) -> bytes:
-        decoy = self._decoy_for(user)
-        return self._hashes.get(user, decoy)
+        """Return a user's hash; of an unknown user a decoy, always the same one.
 
-    def _decoy_for(self, user: bytes) -> bytes:
-        """The hash that an unknown user is checked against, always the same one.
-
-        Its cost is one of the known users', so that time tells nothing about who is known.
+        Its cost is that of one of the known users, so that the time does not show which users are
+        known.
         """
         digest = hmac.digest(self.remembered.secret, user, hashlib.sha256)
-        return self._decoys[int.from_bytes(digest[:8], "big") % len(self._decoys)]
+        decoy = self._decoys[int.from_bytes(digest[:8], "big") % len(self._decoys)]
+        return self._hashes.get(user, decoy)
 
     def _digest(self, user: bytes, hashed: bytes, password: bytes) -> bytes:
         # Neither a base64 hash nor a name of basic auth holds a colon.
@@ -194,16 +192,11 @@ class PasswordChecker:
 
 
 MAX_NAME = 100
-"""Bytes of a user's name by which those who wait are told apart."""
-
-
-def shortened(password: bytes) -> bytes:
-    """All of a password that a check looks at: that it is too long, if it is."""
-    return password[: MAX_PASSWORD_BYTES + 1]
+"""Bytes of a user's name by which waiting checks are kept apart."""
 
 
 def _decoy(cost: int) -> bytes:
-    """A well-formed bcrypt hash that no password is known for."""
+    """Return a well-formed bcrypt hash that no password is known for."""
     return b"$2b$%02d$" % cost + b"." * 53
 
 
@@ -211,23 +204,23 @@ class _Recent:
     """The most recently used keys, up to a number."""
 
     def __init__(self, capacity: int) -> None:
-        self._keys = OrderedDict[bytes, None]()
+        self.keys = OrderedDict[bytes, None]()
         self._capacity = capacity
 
-    def holds(self, key: bytes) -> bool:
-        if key not in self._keys:
-            return False
-        self._keys.move_to_end(key)
-        return True
+    def __contains__(self, key: bytes) -> bool:
+        known = key in self.keys
+        if known:
+            self.keys.move_to_end(key)
+        return known
 
     def add(self, key: bytes) -> None:
-        self._keys[key] = None
-        if len(self._keys) > self._capacity:
-            self._keys.popitem(last=False)
+        self.keys[key] = None
+        if len(self.keys) > self._capacity:
+            self.keys.popitem(last=False)
 
 
-class Remembered:
-    """Verdicts on passwords, by digests that nobody can make without the secret."""
+class RememberedResults:
+    """Results of checks, by digests that nobody can make without the secret."""
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
@@ -236,8 +229,8 @@ class Remembered:
         self.wrong = _Recent(MAX_REMEMBERED)
 
 
-class _Turns:
-    """What waits, by address and by the user that is named; each in its turn."""
+class _FairQueue:
+    """The checks that wait, by address and by the user that is named; each in its turn."""
 
     def __init__(self) -> None:
         self._clients: OrderedDict[str, OrderedDict[bytes, OrderedDict[_Check, None]]] = (
@@ -245,12 +238,12 @@ class _Turns:
         )
 
     def add(self, client: str, user: bytes, check: _Check) -> None:
-        """Let a check wait: last of its user, and a newcomer after those who wait already."""
+        """Add a check: last of its user; new addresses and users come after those that wait."""
         users = self._clients.setdefault(client, OrderedDict())
         users.setdefault(user[:MAX_NAME], OrderedDict())[check] = None
 
     def next(self) -> _Check | None:
-        """Take out whose turn it is; None when nobody waits."""
+        """Take out the check that is next; None when none waits."""
         if not self._clients:
             return None
         client, users = self._clients.popitem(last=False)
@@ -263,7 +256,7 @@ class _Turns:
         return check
 
     def drop_unwanted(self) -> _Check | None:
-        """Take out the oldest for which nobody waits any more, where the most of them wait."""
+        """Take out the first check that no request waits for any more; None when there is none."""
         for client, users in self._clients.items():
             for user, checks in users.items():
                 unwanted = next((check for check in checks if not check.wanted), None)

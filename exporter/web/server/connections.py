@@ -16,24 +16,24 @@ log = structlog.get_logger(__name__)
 
 
 class Connections:
-    """The connections that one policy let in by one address; they can be ended together."""
+    """The connections that came by one TLS policy; they can be ended together."""
 
     def __init__(self, server: web.Server) -> None:
-        """`server` speaks HTTP on them, and on no others."""
+        """Serve connections by `server`, which speaks HTTP on them and on no others."""
         self._server = server
-        self._arriving = set[asyncio.Task[None]]()
+        self._handshakes = set[asyncio.Task[None]]()
 
     def __len__(self) -> int:
-        """How many are open, or about to be."""
-        return len(self._arriving) + len(self._server.connections)
+        """Return how many are open, or about to be."""
+        return len(self._handshakes) + len(self._server.connections)
 
     def take(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         """Serve a connection that has just been accepted; with a context, after a handshake."""
-        task = asyncio.create_task(self._welcome(accepted, context), name="welcome a connection")
-        self._arriving.add(task)
-        task.add_done_callback(self._arriving.discard)
+        task = asyncio.create_task(self._connect(accepted, context), name="accept a connection")
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
 
-    async def _welcome(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
+    async def _connect(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._server,
@@ -42,7 +42,7 @@ class Connections:
                 ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT,
             )
         except OSError as error:  # ssl.SSLError is one
-            # The client's doing mostly: nothing that a log should fill up with.
+            # Mostly the client's fault: nothing to fill a log with.
             log.debug("no TLS handshake", cause=str(error))
 
     async def end(self, grace: float) -> None:
@@ -50,12 +50,12 @@ class Connections:
 
         Requests that are not answered after `grace` seconds are cancelled.
         """
-        # What was accepted a moment ago gets an owner, and what was read becomes a request.
+        # What was accepted a moment ago gets its protocol, and what was read becomes a request.
         await asyncio.sleep(0)
-        arriving = list(self._arriving)
-        for task in arriving:
+        handshakes = list(self._handshakes)
+        for task in handshakes:
             task.cancel()
-        await asyncio.gather(*arriving, return_exceptions=True)
+        await asyncio.gather(*handshakes, return_exceptions=True)
         self._server.pre_shutdown()
         # aiohttp waits twice for a request: before and after it takes its body away.
         await self._server.shutdown(grace / 2)

@@ -1,7 +1,8 @@
-"""Keeps pages of other sites from reading what an exporter on loopback shows without a password.
+"""The Host header check, against DNS rebinding on loopback without a password.
 
-Such a page can lead its own name to 127.0.0.1 and ask for mail addresses as if they were its own
-(DNS rebinding). Its browser tells that name as Host: only this machine's own are taken then.
+A page of another site can make its own name lead to 127.0.0.1 and read mail addresses as if they
+were its own. Its browser sends that name as Host: without a password only this machine's own names
+are accepted there.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from exporter.web.responses import text_answer
+from exporter.web.responses import text_response
 from exporter.web.server.access_control import USER, Handler
 
 _FOR_MACHINES = ("/metrics", "/probe", "/sd", "/-/")
-"""Scraped under whatever name, and without mail addresses."""
+"""Scraped by any name, and without mail addresses."""
 
 
 class HostHeaderCheck:
@@ -23,10 +24,10 @@ class HostHeaderCheck:
 
     def __init__(self) -> None:
         self.external_url = ""
-        """Where people reach the pages, by the config; a proxy may pass its name on."""
+        """Where people reach the pages, by the config: a proxy may pass its name on."""
 
     def guard(self, app: web.Application) -> None:
-        """Stand before the pages and the API of `app`, which is not started yet."""
+        """Check names before the pages and the API of `app`, which is not started yet."""
 
         @web.middleware
         async def check_name(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -36,13 +37,13 @@ class HostHeaderCheck:
                 f"Refused: this is not asked for as {request.headers['Host']!r:.200}. Take "
                 "localhost or an address of this machine, or set web.external_url.\n"
             )
-            return text_answer(403, text)
+            return text_response(403, text)
 
         app.middlewares.append(check_name)
 
     def _is_trusted(self, request: web.Request) -> bool:
         if request.secure or USER in request or request.path.startswith(_FOR_MACHINES):
-            return True  # a certificate or a password is of a name, and was asked for
+            return True  # the browser gives a certificate or a password for one name only
         name = host_name(request.headers.get("Host", ""))
         return name in {"", host_name(urlsplit(self.external_url).netloc)} or (
             is_of_this_machine(name) or not _came_over_loopback(request)
@@ -50,7 +51,7 @@ class HostHeaderCheck:
 
 
 def host_name(authority: str) -> str:
-    """The host of `HOST:PORT`, in lower case and without the brackets of an IPv6 address."""
+    """Return the host of `HOST:PORT`, in lower case and without the brackets of an IPv6 address."""
     try:
         return (urlsplit(f"//{authority}").hostname or "").rstrip(".")
     except ValueError:
@@ -58,7 +59,7 @@ def host_name(authority: str) -> str:
 
 
 def is_of_this_machine(name: str) -> bool:
-    """Whether no DNS server decides where a name leads: an address, or a localhost."""
+    """Return whether no DNS server decides where a name leads: an address, or a localhost."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -142,8 +142,8 @@ class Listeners:
 
     # --- accepting ------------------------------------------------------------------------------
     #
-    # Not by an asyncio.Server, whose ssl context is that of its start: a new TLS policy would need
-    # a new server, and one that is closed forgets connections that it accepted in the same turn of
+    # Not by an asyncio.Server: its ssl context is fixed, so a new TLS policy would need a new
+    # server, and one that is closed forgets connections that it accepted in the same turn of
     # the event loop.
 
     def _open(self, listening: socket.socket) -> None:

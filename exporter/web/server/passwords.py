@@ -7,17 +7,17 @@ import re
 import bcrypt
 
 MAX_PASSWORD_BYTES = 72
-"""bcrypt does not look at what follows."""
+"""bcrypt ignores what follows."""
 
 DEFAULT_COST = 12
 """A quarter of a second on a small server; each step more doubles it."""
 
 
 def hash_password(password: str, *, cost: int = DEFAULT_COST) -> str:
-    """The bcrypt hash of a password, for basic_auth_users.
+    """Return the bcrypt hash of a password, for basic_auth_users.
 
     Raises:
-        ValueError: the password is empty or longer than bcrypt can tell apart.
+        ValueError: the password is empty, or longer than MAX_PASSWORD_BYTES.
     """
     encoded = password.encode()
     if not encoded:
@@ -32,10 +32,10 @@ _HASH = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu]
 
 
 def hash_cost(hashed: str) -> int:
-    """The cost of a bcrypt hash.
+    """Return the cost of a bcrypt hash.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no bcrypt hash.
     """
     match = _HASH.fullmatch(hashed)
     if match is None:
@@ -44,9 +44,9 @@ def hash_cost(hashed: str) -> int:
 
 
 def matches(password: bytes, hashed: bytes) -> bool:
-    """Whether a password has this valid bcrypt hash; takes as long as the hash's cost asks.
+    """Return whether a password has this valid bcrypt hash; takes as long as the hash's cost asks.
 
-    A longer password than bcrypt can tell apart never matches, and takes as long as any other.
+    One longer than MAX_PASSWORD_BYTES never matches, and takes as long as any other.
     """
     same = bcrypt.checkpw(password[:MAX_PASSWORD_BYTES], hashed)
     return same and len(password) <= MAX_PASSWORD_BYTES

@@ -1,4 +1,4 @@
-"""The server side of TLS: what it is made of, and the ssl context made from it."""
+"""TLS of the server: its parameters, and the ssl context made of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 
 class TlsError(Exception):
-    """TLS cannot be served so; `field` is the field of TlsParameters at fault.
+    """TLS cannot be served by these parameters; `field` is the one of TlsParameters at fault.
 
     The message holds no part of a key.
     """
@@ -27,7 +27,7 @@ class TlsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TlsParameters:
-    """What a server's TLS is made of; two equal ones serve alike."""
+    """The parameters of a server's TLS; two equal ones serve alike."""
 
     certificate: bytes = field(repr=False)
     """PEM: the server's certificate, then those that lead to its authority."""
@@ -46,13 +46,13 @@ class TlsParameters:
 
     @property
     def policy(self) -> TlsParameters:
-        """Who may connect and how: everything but the certificate, which may be renewed."""
+        """All that decides which clients may connect, and how: the certificate may be renewed."""
         return replace(self, certificate=b"", key=b"")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """TLS that is ready to be served."""
+    """TLS ready to be served."""
 
     parameters: TlsParameters
     context: ssl.SSLContext = field(repr=False, compare=False)
@@ -88,7 +88,7 @@ def server_tls(parameters: TlsParameters) -> ServerTls:
 
 
 def _check_pair(parameters: TlsParameters) -> None:
-    """Tell apart what OpenSSL only calls a failure."""
+    """Name the mistake where OpenSSL only reports a failure."""
     try:
         certificate = x509.load_pem_x509_certificates(parameters.certificate)[0]
         certified_key = certificate.public_key()
@@ -116,10 +116,10 @@ def _load_pair(context: ssl.SSLContext, parameters: TlsParameters) -> None:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """The path of a file in memory: OpenSSL loads keys from files only.
+    """Yield the path of a file in memory: OpenSSL loads keys from files only.
 
-    An inline key never touches the disk so, and what is loaded is what was checked, even when
-    a renewal replaces the files in between.
+    So an inline key never touches the disk, and what is loaded is what was checked, even when a
+    renewal replaces the files in between.
     """
     with open(os.memfd_create("pem"), "wb") as stream:  # noqa: PTH123 - a descriptor, no path
         stream.write(content)

@@ -34,8 +34,6 @@ from exporter.web.server.tls import ServerTls, TlsError, TlsParameters, server_t
 MAX_BCRYPT_COST = 18
 """A check takes some 20 s then; a higher cost outlasts every scrape timeout."""
 
-MAX_PEM_BYTES = 2**20
-
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
@@ -49,19 +47,19 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """How the daemon listens: what one web config file says, checked and read."""
+    """One web config file, checked and read."""
 
     tls: ServerTls | None = None
     """None serves plain http."""
     client_sans: frozenset[str] = frozenset()
-    """Subject alternative names of which a client certificate must have one; empty: any."""
+    """A client certificate must have one of these subject alternative names; empty: any."""
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     """bcrypt hash by user name; empty: no basic auth."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Added to every response."""
     rate_limit: RateLimit | None = None
     files: tuple[Path, ...] = ()
-    """The web config file and those it names: a change of any calls for reading it anew."""
+    """The web config file and those it names: it is re-read when any of them changes."""
 
 
 def load_web_config(file: Path) -> WebSettings:
@@ -116,18 +114,14 @@ def _readable(path: Path, info: ValidationInfo) -> Path:
 
 
 def _read(file: Path) -> bytes:
-    """A PEM file's content.
+    """Return a PEM file's content.
 
     Raises:
-        ValueError: it is too large for one, or no regular file.
+        ValueError: it is no regular file.
     """
     if file.exists() and not file.is_file():  # a pipe would block
         raise ValueError(f"{file} is no regular file")
-    with file.open("rb") as stream:
-        content = stream.read(MAX_PEM_BYTES + 1)
-    if len(content) > MAX_PEM_BYTES:
-        raise ValueError(f"{file} is too large for a PEM file")
-    return content
+    return file.read_bytes()
 
 
 MaybeFile = Annotated[
@@ -180,7 +174,7 @@ _TLS12_SUITES = {
     "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
 }
-"""Go's names of the suites it deems secure, and OpenSSL's names of them."""
+"""By Go's name of each suite that it deems secure, OpenSSL's name."""
 
 
 def _suite(value: str) -> str:
@@ -231,12 +225,12 @@ class TlsServerConfig(Model):
 
     @property
     def given(self) -> bool:
-        """Whether TLS is wanted at all."""
+        """Whether any key is set: then TLS is served."""
         return any(getattr(self, name) not in (None, ()) for name in self.model_fields_set)
 
     @property
     def verify(self) -> ssl.VerifyMode:
-        """What is demanded of clients."""
+        """How the certificates of clients are verified."""
         return _CLIENT_AUTH[self.client_auth_type or "NoClientCert"]
 
     @property
@@ -306,11 +300,11 @@ class WebFile(Model):
     rate_limit: RateLimitConfig | None = None
 
 
-# --- what only shows when keys are seen together ----------------------------------------------
+# --- mistakes between keys ---------------------------------------------------------------------
 
 
 def contradictions(config: WebFile) -> Iterator[tuple[Path_, str]]:
-    """Where and what is wrong between keys that are right on their own."""
+    """Yield where and what is wrong between keys that are right on their own."""
     if config.tls_server_config is not None and config.tls_server_config.given:
         for key, message in _tls_contradictions(config.tls_server_config):
             yield ("tls_server_config", *key), message
@@ -357,10 +351,10 @@ _KEY_OF_FIELD = {"ciphers": "cipher_suites", "curve": "curve_preferences", "cert
 
 
 def _tls(section: TlsServerConfig, document: Document) -> ServerTls:
-    """Read what the section names and build the server's TLS from it.
+    """Read the files that the section names, and build the server's TLS.
 
     Raises:
-        ConfigError: for what only shows now.
+        ConfigError: a file has changed, or the parts do not fit together.
     """
 
     def error(key: str, message: str) -> ConfigError:

@@ -64,7 +64,7 @@ function age(root) {
 
 // --- The fleet: find, filter, sort ---------------------------------------------------------------
 
-const choice = document.getElementById("choice");
+const filterForm = document.getElementById("filter");
 const table = document.querySelector("#fleet tbody");
 let worst = new Map(); // places in the server's order, worst first
 
@@ -82,7 +82,7 @@ function order(a, b, key) {
 }
 
 function choose() {
-  const wanted = new FormData(choice);
+  const wanted = new FormData(filterForm);
   const text = (wanted.get("q") ?? "").trim().toLowerCase();
   const state = wanted.get("state") ?? "";
   const label = wanted.get("label") ?? "";
@@ -110,7 +110,7 @@ function choose() {
 
 function remember() {
   const query = new URLSearchParams();
-  for (const [name, value] of new FormData(choice)) {
+  for (const [name, value] of new FormData(filterForm)) {
     if (value && !(name === "sort" && value === "worst")) query.set(name, value);
   }
   history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
@@ -173,7 +173,7 @@ async function refresh() {
     online();
     if (focused?.matches("a")) focusAgain(main, focused);
   } catch {
-    again = true; // with the next sign of life; the stream tells when the exporter is gone
+    again = true; // with the next sign of life; the stream shows when the exporter is gone
     fetching = false;
     return;
   }
@@ -234,7 +234,7 @@ function open() {
     document.getElementById("summary").innerHTML = news.summary;
     localise(document.getElementById("summary"));
     document.title = news.title;
-    // Only what is new is read out, not each figure as it moves.
+    // Only what is new is read out, not each number as it moves.
     const said = document.getElementById("said");
     if (headline !== null && headline !== news.headline) said.textContent = news.headline;
     headline = news.headline;
@@ -267,13 +267,13 @@ function listen() {
 
 body.classList.add("live");
 localise(document);
-if (choice && table) {
+if (filterForm && table) {
   rank(table.parentNode.dataset.order.split(" "));
-  choice.addEventListener("input", () => {
+  filterForm.addEventListener("input", () => {
     choose();
     remember();
   });
-  choice.addEventListener("submit", (event) => {
+  filterForm.addEventListener("submit", (event) => {
     event.preventDefault();
     choose();
     remember();

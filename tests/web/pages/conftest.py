@@ -62,7 +62,7 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sit
 class Visit(Protocol):
     """Open a page in a window of its own; the options are those of a browser context.
 
-    At the end of the test no page may have told the console of an error, nor have asked another
+    At the end of the test no page may have logged an error to the console, nor have asked another
     site for anything. `but` is what a test provokes.
     """
 
@@ -106,4 +106,4 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
 LOGIN: dict[str, Any] = {
     "http_credentials": {"username": USER, "password": PASSWORD, "send": "always"}
 }
-"""The context options of somebody who is known."""
+"""The context options of a known user."""

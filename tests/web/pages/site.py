@@ -1,4 +1,4 @@
-"""A daemon over stand-in panels, for people to look at: it polls only when it is told to."""
+"""A daemon over stand-in panels, for people to look at: it polls only when it is asked to."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def many() -> list[QueuedMessage]:
 
 
 def hostile() -> list[QueuedMessage]:
-    """What somebody may send who would like to be noticed."""
+    """Mail of a sender who would like to be noticed."""
     return [
         mail(1, sender=SCRIPT),
         mail(2, sender=TURNED),

@@ -1,4 +1,4 @@
-"""What lets everyone use the pages, and nobody misuse them: axe, the keyboard, the policy."""
+"""Accessibility and the content security policy: axe, the keyboard, hostile markup."""
 
 from __future__ import annotations
 

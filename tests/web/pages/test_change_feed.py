@@ -58,8 +58,8 @@ def test_each_change_has_a_number_and_since_names_the_hosts() -> None:
     assert feed.since(begin) == {"mx1", "mx3"}
     assert feed.since(middle) == {"mx1"}
     assert feed.since(feed.number) == set()
-    assert feed.changed_since("mx3", begin)
-    assert not feed.changed_since("mx3", middle)
+    assert "mx3" in feed.since(begin)
+    assert "mx3" not in feed.since(middle)
 
 
 @pytest.mark.parametrize("odd", ["", "1", "x.y.z", "..", "9" * 40, "²", f"{'a' * 100_000}.0.1"])
@@ -89,7 +89,7 @@ def test_a_row_whose_values_went_stale_is_made_anew() -> None:
     assert [row.messages for row in fleet.feed.rows()] == [5, 5]
     seen = fleet.feed.number
     fleet.now += 100
-    fleet.feed.look()
+    fleet.feed.refresh()
     assert fleet.feed.since(seen) == {"mx1"}
     assert [row.messages for row in fleet.feed.rows()] == [None, 5]
     fleet.now += 100
@@ -105,18 +105,18 @@ def test_what_the_journal_says_changes_the_rows_that_it_is_of_and_no_others() ->
     rows = fleet.feed.rows()
     assert fleet.feed.since(seen) == {"mx2"}
     assert rows[0] is first[0]
-    assert rows[1].stopped == ("purge",)
+    assert rows[1].remediation.stopped == ("purge",)
     seen = fleet.feed.number
     fleet.projection.paused = True
-    fleet.feed.look()
+    fleet.feed.refresh()
     assert fleet.feed.number > seen
     assert fleet.feed.since(seen) == set()
     fleet.rules = ()  # the rule has left the config
     fleet.feed.reconfigured()
-    assert fleet.feed.rows()[1].stopped == ()
+    assert fleet.feed.rows()[1].remediation.stopped == ()
 
 
-def test_a_position_is_of_one_board_and_of_hosts_that_are_there() -> None:
+def test_a_position_is_of_one_feed_and_of_hosts_that_are_there() -> None:
     fleet = PolledFleet("mx1")
     fleet.poll("mx1")
     feed, here = fleet.feed, fleet.feed.position()
@@ -140,10 +140,10 @@ def test_a_position_is_of_one_board_and_of_hosts_that_are_there() -> None:
 async def test_rows_are_made_politely_and_by_what_is_configured_in_the_end() -> None:
     fleet = PolledFleet("mx1", "mx2")
     fleet.poll("mx1")
-    await fleet.feed.freshen()
+    await fleet.feed.make_rows()
     fleet.configure("mx2")
     fleet.feed.reconfigured()
-    await fleet.feed.freshen()
+    await fleet.feed.make_rows()
     assert [row.name for row in fleet.feed.rows()] == ["mx2"]
 
 

@@ -72,14 +72,14 @@ def test_an_axis_of_seconds_ends_where_people_count(most: float, top: float) -> 
     assert duration_axis(most) == pytest.approx(top)
 
 
-def test_each_moment_tells_every_line_that_told_something() -> None:
+def test_each_moment_shows_every_line_that_has_a_value() -> None:
     drawn = draw([(0, 1), (50, 2)], [(0, 5), (50, GAP)])
-    told = [rect[0].text for rect in drawn.iter("rect")]
-    assert told == ["at 0\nline0: 1\nline1: 5", "at 50\nline0: 2"]
+    shown = [rect[0].text for rect in drawn.iter("rect")]
+    assert shown == ["at 0\nline0: 1\nline1: 5", "at 50\nline0: 2"]
 
 
 @pytest.mark.parametrize("series", [[], [(0.0, GAP), (50.0, GAP)]])
-def test_nothing_told_is_said_in_words(series: Series) -> None:
+def test_an_empty_chart_says_so_in_words(series: Series) -> None:
     drawn = draw(series)
     assert drawn.tag == "p"
     assert drawn.text == "nothing & none"
@@ -91,7 +91,9 @@ def test_nothing_told_is_said_in_words(series: Series) -> None:
         max_size=30,
     ),
 )
-def test_whatever_is_told_is_drawn_inside_of_the_picture(points: list[tuple[float, float]]) -> None:
+def test_whatever_is_known_is_drawn_inside_of_the_picture(
+    points: list[tuple[float, float]],
+) -> None:
     drawn = draw(sorted(points, key=lambda point: point[0]))
     if drawn.tag == "p":
         return

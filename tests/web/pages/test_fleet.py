@@ -44,7 +44,7 @@ async def test_what_is_not_known_is_no_zero(site: Site, visit: Visit) -> None:
     await expect(page.locator(".totals")).to_contain_text("of 4 of 5 hosts")
 
 
-async def test_a_number_is_told_as_people_read_it(site: Site, visit: Visit) -> None:
+async def test_a_number_is_shown_as_people_read_it(site: Site, visit: Visit) -> None:
     page = await visit(site.url)
     row = page.locator("#host-mx2")
     await expect(row.get_by_role("cell", name="250", exact=True)).to_be_visible()
@@ -54,7 +54,7 @@ async def test_a_number_is_told_as_people_read_it(site: Site, visit: Visit) -> N
     await expect(polled).to_have_attribute("title", re.compile(r"\d{4}-\d\d-\d\d .* UTC"))
 
 
-async def test_the_choice_is_in_the_url_and_the_url_gives_it_back(site: Site, visit: Visit) -> None:
+async def test_the_filter_is_in_the_url_and_the_url_gives_it_back(site: Site, visit: Visit) -> None:
     page = await visit(site.url)
     await page.get_by_label("Find").fill("MSK")
     await page.get_by_label("State").select_option("bad")
@@ -91,7 +91,7 @@ async def test_the_form_works_without_scripts(site: Site, visit: Visit) -> None:
     await expect(page.locator("noscript meta")).to_have_count(1)
 
 
-async def test_a_choice_of_nothing_says_so(site: Site, visit: Visit) -> None:
+async def test_a_filter_of_nothing_says_so(site: Site, visit: Visit) -> None:
     page = await visit(site.url)
     await expect(page.locator("#nothing")).to_be_hidden()
     await page.get_by_label("Find").fill("no such host")

@@ -24,7 +24,7 @@ ROWS = [
 
 
 def names(**query: str) -> list[str]:
-    return [row.name for row in FleetFilter.of(query).of_rows(ROWS)]
+    return [row.name for row in FleetFilter.from_query(query).apply(ROWS)]
 
 
 def test_everything_the_worst_first() -> None:
@@ -65,10 +65,10 @@ def test_filters() -> None:
 @given(
     st.dictionaries(st.sampled_from(["q", "state", "label", "sort", "other"]), st.text(max_size=20))
 )
-def test_whatever_a_url_says_is_a_choice(query: dict[str, str]) -> None:
-    choice = FleetFilter.of(query)
-    assert choice.sort in SORTS
-    assert choice.state in {"", "bad", *STATES}
-    shown = choice.of_rows(ROWS)
+def test_whatever_a_url_says_is_a_filter(query: dict[str, str]) -> None:
+    found = FleetFilter.from_query(query)
+    assert found.sort in SORTS
+    assert found.state in {"", "bad", *STATES}
+    shown = found.apply(ROWS)
     assert {row.name for row in shown} <= {row.name for row in ROWS}
-    assert all(choice.takes(row) for row in shown)
+    assert all(found.matches(row) for row in shown)

@@ -32,10 +32,10 @@ async def test_charts_have_axes_and_tell_values_on_hover(site: Site, visit: Visi
         await expect(drawn.locator("path.line").first).to_have_attribute("d", re.compile("^M"))
         assert await drawn.locator("text.tick").count() == 6
     hovers = page.get_by_role("img", name="Queue", exact=True).locator("rect.hover")
-    told = await hovers.last.locator("title").text_content()
-    assert told is not None
+    text = await hovers.last.locator("title").text_content()
+    assert text is not None
     # The reader's own time, then every line of the chart.
-    when, *values = told.split("\n")
+    when, *values = text.split("\n")
     assert re.search(r"\d\d:\d\d:\d\d$", when)
     assert values == [f"messages: {len(waiting)}", f"frozen: {frozen}"]
 
@@ -125,7 +125,7 @@ async def test_hostile_mail_is_inert(site: Site, visit: Visit) -> None:
     assert await page.evaluate("window.hacked") is None
 
 
-async def test_a_panel_that_cannot_be_asked_is_told_of(site: Site, visit: Visit) -> None:
+async def test_a_panel_that_cannot_be_asked_is_named(site: Site, visit: Visit) -> None:
     page = await visit(f"{site.url}/hosts/mx4/messages")
     await expect(page.locator(".notice")).to_contain_text("The queue could not be listed.")
 

@@ -22,15 +22,14 @@ from yarl import URL
 from exporter.journal import Entry, Journal, Kind
 from exporter.panel.protocol import Operation
 from exporter.snapshot import Message
-from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import RecordedRequest
 from exporter.standin.queue import QueuedMessage
-from exporter.standin.traffic import EMPTY
 from exporter.web.pages import live
 from exporter.web.server.passwords import hash_password
 from tests.daemon.conftest import RunningDaemon, StartDaemon, eventually, host, start_daemon
 from tests.fixtures.standin import PanelServer, ServePanel
 from tests.remediation.conftest import panel_of
+from tests.web.pages.site import HeldQueue
 from tests.web.server.clients import get as raw_get
 
 __all__ = ["start_daemon"]
@@ -44,24 +43,6 @@ RULES = {
         "rules": [{"name": "purge", "when": [], "action": "purge_frozen"}],
     }
 }
-
-
-class GivenQueue(MemoryQueue):
-    """A queue of the messages that a test gives it."""
-
-    def __init__(self, *given: QueuedMessage) -> None:
-        super().__init__(EMPTY)
-        self.given = list(given)
-
-    @property
-    def revision(self) -> Any:
-        return None
-
-    async def count(self) -> int:
-        return len(self.given)
-
-    async def messages(self) -> list[QueuedMessage]:
-        return self.given
 
 
 def message(serial: int = 1, sender: str = "ann@example.com", **keys: Any) -> QueuedMessage:
@@ -100,12 +81,12 @@ def live_parts(text: str) -> list[str]:
 
 
 @pytest.fixture
-async def queue() -> GivenQueue:
-    return GivenQueue(message())
+async def queue() -> HeldQueue:
+    return HeldQueue([message()])
 
 
 @pytest.fixture
-async def panel(serve_panel: ServePanel, queue: GivenQueue) -> PanelServer:
+async def panel(serve_panel: ServePanel, queue: HeldQueue) -> PanelServer:
     return await serve_panel(queue)
 
 
@@ -154,9 +135,9 @@ async def post(
 
 
 async def test_hostile_data_is_inert_on_every_page(
-    start_daemon: StartDaemon, panel: PanelServer, queue: GivenQueue, tmp_path: Path
+    start_daemon: StartDaemon, panel: PanelServer, queue: HeldQueue, tmp_path: Path
 ) -> None:
-    queue.given = [
+    queue.held = [
         message(1, f"{'x' * 10000}@example.com"),
         message(2, '"<script>alert(1)</script>"@example.com'),
         message(3, "\u202eann\u2066@example.com"),
@@ -179,7 +160,7 @@ async def test_hostile_data_is_inert_on_every_page(
     with closing(Journal.open(tmp_path / "brainycp-exporter.db")) as journal:
         journal.add(Entry(Kind.ASKED, actor=f"alertmanager:{EVIL}", text=EVIL, **asked))
         journal.add(Entry(Kind.STOPPED, text=EVIL, **asked))
-        journal.add(Entry(Kind.APPROVAL_REQUESTED, **asked), map(plain, queue.given))
+        journal.add(Entry(Kind.APPROVAL_REQUESTED, **asked), map(plain, queue.held))
     await running.daemon.app.controller.read_journal()
     for path in (*PAGES, f"/journal?run={quote(EVIL)}"):
         text = await page(running, path)
@@ -248,7 +229,7 @@ async def test_a_count_never_shows_as_zero_where_nothing_is_known(
     assert "1 of 2 hosts" in text
 
 
-# --- who may act ------------------------------------------------------------------------------
+# --- permission to act ------------------------------------------------------------------------
 
 
 async def test_only_a_form_of_this_page_is_followed(
@@ -362,7 +343,7 @@ async def test_a_foreign_name_that_leads_to_loopback_reads_nothing(
         {**config, "web": {"listen": "127.0.0.1:0", "external_url": "https://Mail.Example/x"}}
     )
     await running.daemon.reload()
-    url = running.daemon.app.listeners.urls[0]
+    url = running.url
     async with running.session.get(url, headers={"Host": "mail.example"}) as answer:
         assert answer.status == 200
     async with running.session.get(url, headers={"Host": "evil.example"}) as answer:
@@ -402,7 +383,7 @@ async def test_every_link_holds_behind_any_path_of_a_proxy(
 
 @pytest.fixture
 def hold(panel: PanelServer) -> asyncio.Event:
-    """Lists wait until it is set."""
+    """Lists of the panel wait until it is set."""
     go = asyncio.Event()
 
     async def interfere(request: RecordedRequest, answer: Any) -> web.Response:
@@ -437,7 +418,7 @@ async def test_many_viewers_cost_the_panel_one_list_also_when_it_fails(
         return web.json_response({"error": 104, "message": "no"})
 
     panel.panel.interfere = fails
-    running.daemon.app.pages._lists.forget_all()
+    await running.daemon.reload()  # forgets the lists
     before = len(panel.panel.requests)
     texts = await asyncio.gather(*(page(running, "/hosts/mx1/messages") for _ in range(20)))
     assert all("could not be listed" in text for text in texts)
@@ -460,9 +441,7 @@ async def test_a_host_that_leaves_while_it_is_listed_is_not_found(
     hold.set()
     async with await viewer as answer:
         assert answer.status in {200, 404}  # as it was, or not any more; never a bug
-    async with running.session.get(
-        f"{running.daemon.app.listeners.urls[0]}/hosts/mx1/messages"
-    ) as answer:
+    async with running.session.get(f"{running.url}/hosts/mx1/messages") as answer:
         assert answer.status == 404
 
 
@@ -471,6 +450,11 @@ async def test_a_host_that_leaves_while_it_is_listed_is_not_found(
 
 async def _true(value: bool) -> bool:
     return value
+
+
+def streams() -> list[asyncio.Task[Any]]:
+    """The streams that are open."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "events"]
 
 
 @asynccontextmanager
@@ -495,13 +479,13 @@ def seen_by(text: str) -> str:
 
 
 async def test_a_stream_goes_on_from_where_the_page_stands(
-    start_daemon: StartDaemon, panel: PanelServer, queue: GivenQueue
+    start_daemon: StartDaemon, panel: PanelServer, queue: HeldQueue
 ) -> None:
     running = await start_daemon({"hosts": [host("mx1", panel.url), host("mx2", panel.url)]})
     await running.poll("mx1")
     await running.poll("mx2")
     seen = seen_by(await page(running, "/"))
-    queue.given = [message(serial) for serial in range(7)]
+    queue.held = [message(serial) for serial in range(7)]
     await running.poll("mx1")  # between the page and its stream
     async with stream(running, f"watch=fleet&seen={seen}") as content:
         fields = await event(content, "fleet")
@@ -537,10 +521,10 @@ async def test_a_stream_is_packed_for_who_takes_that_and_each_event_comes_at_onc
         assert packed.headers["Content-Encoding"] == "gzip"
         assert packed.headers["Vary"] == "Accept-Encoding"
         unpacker, text, sizes = zlib.decompressobj(31), b"", list[int]()
-        for told in (1, 2):
+        for expected in (1, 2):
             await running.poll("mx1")
             size = 0
-            while text.count(b"event: fleet") < told or not text.endswith(b"\n\n"):
+            while text.count(b"event: fleet") < expected or not text.endswith(b"\n\n"):
                 raw = await asyncio.wait_for(packed.content.readany(), 10)
                 size += len(raw)
                 text += unpacker.decompress(raw)
@@ -595,22 +579,21 @@ async def test_values_that_go_stale_leave_the_page_that_shows_them(
 async def test_a_client_that_does_not_read_is_let_go(
     start_daemon: StartDaemon, panel: PanelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "LONGEST_WRITE", 0.2)
+    monkeypatch.setattr(live, "WRITE_TIMEOUT", 0.2)
     monkeypatch.setattr(live, "SHORTEST_PAUSE", 0.0)
     hosts = [host(f"mx{n}", panel.url, labels={"x": "y" * 5000}) for n in range(40)]
     running = await start_daemon({"hosts": hosts})
-    streams = running.daemon.app.pages._live._streams
     address, _, port = running.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(address, int(port), limit=1024)
     writer.write(b"GET /events?watch=fleet HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await eventually(lambda: _true(bool(streams)))
+    await eventually(lambda: _true(bool(streams())))
     writer.transport.pause_reading()  # type: ignore[attr-defined]
-    board = running.daemon.app.pages.board
+    feed = running.daemon.app.pages.feed
 
     async def flooded() -> bool:
         for n in range(40):
-            board.changed(f"mx{n}")
-        return not streams
+            feed.changed(f"mx{n}")
+        return not streams()
 
     await eventually(flooded, 30)
     del reader
@@ -634,14 +617,13 @@ async def test_open_streams_hold_up_no_stop(start_daemon: StartDaemon, panel: Pa
 async def test_too_many_streams_are_refused_and_their_places_come_free(
     start_daemon: StartDaemon, panel: PanelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MOST_STREAMS", 2)
+    monkeypatch.setattr(live, "MAX_STREAMS", 2)
     running = await start_daemon({"hosts": [host("mx1", panel.url)]})
     async with stream(running, "watch=all"), stream(running, "watch=all"):
         await running.get("/events", 503)
-    running.daemon.app.pages.board.changed("mx1")
 
     async def free() -> bool:
-        running.daemon.app.pages.board.changed("mx1")
+        await running.poll("mx1")  # a change, by which a stream notices that its page has gone
         async with running.session.get(f"{running.url}/events?watch=all") as answer:
             return answer.status == 200
 

@@ -143,7 +143,7 @@ async def test_hosts_that_come_and_go_are_seen(site: Site, visit: Visit) -> None
 
 
 async def test_a_waiting_rule_is_seen_at_once(site: Site, visit: Visit) -> None:
-    """What the journal is told, by whichever process, is on the pages without another poll."""
+    """What any process writes into the journal is on the pages without another poll."""
     page = await visit(site.url)
     await expect(page.locator("#host-mx3 .waits")).to_be_visible()
     await site.by_command("reject", "start-clamav", "mx3")

@@ -13,14 +13,14 @@ from exporter.web.pages.messages import (
     KEPT_FOR,
     KEPT_HOSTS,
     LONGEST,
-    MOST_ADDRESSES,
-    MOST_MESSAGES,
+    MAX_ADDRESSES,
+    MAX_MESSAGES,
     Listed,
-    Lists,
-    Shown,
-    Wanted,
+    ListingCache,
+    MessagePage,
+    MessageQuery,
     masking,
-    shown,
+    message_page,
 )
 from exporter.web.pages.render import PER_PAGE
 from tests.builders import NOW, message
@@ -38,8 +38,8 @@ MESSAGES = [
 ]
 
 
-def view(**query: str) -> Shown:
-    return shown(Listed(listing(MESSAGES), NOW), Wanted.of(query), mask=False)
+def view(**query: str) -> MessagePage:
+    return message_page(Listed(listing(MESSAGES), NOW), MessageQuery.from_query(query), mask=False)
 
 
 def test_pages_hold_every_message_once() -> None:
@@ -63,7 +63,7 @@ def test_the_selectors_are_those_of_a_rule() -> None:
     assert view(younger_than="8d").total == 49
     assert view(older_than="9d", frozen="yes").total == 20
     assert view(sender="ANN@*").total == 250
-    assert view(bounce="yes") == Shown((), 0, 1, 1)
+    assert view(bounce="yes") == MessagePage((), 0, 1, 1)
     assert view(larger_than="1KiB").total == 250
     assert view(larger_than="1MiB").total == 0
 
@@ -87,15 +87,19 @@ def test_a_pattern_sees_no_more_of_a_masked_address_than_a_reader(pattern: str, 
         NOW,
     )
     for name in ("sender", "recipient"):
-        assert shown(hidden, Wanted.of({name: pattern}), mask=True).total == found
+        assert (
+            message_page(hidden, MessageQuery.from_query({name: pattern}), mask=True).total == found
+        )
 
 
 def test_masking_leaves_bounces_and_what_is_unknown_as_they_are() -> None:
     bounce, unknown = message(sender=""), message(sender=None, recipients=None)
     listed = Listed(listing([bounce, unknown]), NOW)
-    assert shown(listed, Wanted.of({"bounce": "yes"}), mask=True).total == 1
-    assert shown(listed, Wanted.of({"bounce": "no"}), mask=True).total == 0
-    assert shown(listed, Wanted.of({"recipient": "*…@*"}), mask=True).total == 1
+    assert message_page(listed, MessageQuery.from_query({"bounce": "yes"}), mask=True).total == 1
+    assert message_page(listed, MessageQuery.from_query({"bounce": "no"}), mask=True).total == 0
+    assert (
+        message_page(listed, MessageQuery.from_query({"recipient": "*…@*"}), mask=True).total == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,31 +113,33 @@ def test_masking_leaves_bounces_and_what_is_unknown_as_they_are() -> None:
 def test_a_selector_that_is_none_shows_everything_and_says_why(
     query: dict[str, str], says: str
 ) -> None:
-    wanted = Wanted.of(query)
+    wanted = MessageQuery.from_query(query)
     assert wanted.selector is None
     assert wanted.mistake.startswith(says)
     assert view(**query).total == 250
 
 
 def test_what_is_empty_or_unknown_in_a_query_selects_nothing_away() -> None:
-    assert Wanted.of({"sender": "  ", "frozen": "maybe", "other": "x"}) == Wanted(None)
+    assert MessageQuery.from_query(
+        {"sender": "  ", "frozen": "maybe", "other": "x"}
+    ) == MessageQuery(None)
 
 
 class Panel:
-    """Lists when it is asked to, and counts how often that was."""
+    """Lists a queue when it is asked to, and counts how often that was."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.go = asyncio.Event()
+        self.go.set()
         self.failing = False
         self.now = NOW
 
     async def list_queue(self, host: str, selector: Selector, most: int) -> Listing:
         assert selector.everything
-        assert most == MOST_MESSAGES
+        assert most == MAX_MESSAGES
         self.asked.append(host)
-        await self.gate.wait()
+        await self.go.wait()
         if self.failing:
             raise PanelError(Reason.TIMEOUT, "It took too long.")
         return listing(MESSAGES[:3])
@@ -145,11 +151,11 @@ def panel() -> Panel:
 
 
 @pytest.fixture
-def lists(panel: Panel) -> Lists:
-    return Lists(panel.list_queue, lambda: panel.now)
+def lists(panel: Panel) -> ListingCache:
+    return ListingCache(panel.list_queue, lambda: panel.now)
 
 
-async def test_a_list_is_kept_for_a_minute(panel: Panel, lists: Lists) -> None:
+async def test_a_list_is_kept_for_a_minute(panel: Panel, lists: ListingCache) -> None:
     first = await lists.get("mx1")
     panel.now += KEPT_FOR - 1
     assert await lists.get("mx1") is first
@@ -159,19 +165,19 @@ async def test_a_list_is_kept_for_a_minute(panel: Panel, lists: Lists) -> None:
     await lists.close()
 
 
-async def test_many_who_look_ask_once(panel: Panel, lists: Lists) -> None:
-    panel.gate.clear()
+async def test_many_who_look_ask_once(panel: Panel, lists: ListingCache) -> None:
+    panel.go.clear()
     looking = [asyncio.create_task(lists.get("mx1")) for _ in range(20)]
     await asyncio.sleep(0)
-    looking[0].cancel()  # who goes away takes nothing from the others
-    panel.gate.set()
+    looking[0].cancel()  # a reader who goes away takes nothing from the others
+    panel.go.set()
     found = await asyncio.gather(*looking, return_exceptions=True)
     assert len({id(each) for each in found[1:]}) == 1
     assert panel.asked == ["mx1"]
     await lists.close()
 
 
-async def test_a_failure_is_not_kept(panel: Panel, lists: Lists) -> None:
+async def test_a_failure_is_not_kept(panel: Panel, lists: ListingCache) -> None:
     panel.failing = True
     with pytest.raises(PanelError):
         await lists.get("mx1")
@@ -180,7 +186,7 @@ async def test_a_failure_is_not_kept(panel: Panel, lists: Lists) -> None:
     await lists.close()
 
 
-async def test_only_a_few_lists_are_kept(panel: Panel, lists: Lists) -> None:
+async def test_only_a_few_lists_are_kept(panel: Panel, lists: ListingCache) -> None:
     for number in range(KEPT_HOSTS + 1):
         await lists.get(f"mx{number}")
     await lists.get(f"mx{KEPT_HOSTS}")
@@ -191,20 +197,20 @@ async def test_only_a_few_lists_are_kept(panel: Panel, lists: Lists) -> None:
 
 
 async def test_no_more_recipients_are_kept_than_can_be_looked_through(panel: Panel) -> None:
-    many = tuple(f"r{number}@example.net" for number in range(MOST_ADDRESSES // 4))
+    many = tuple(f"r{number}@example.net" for number in range(MAX_ADDRESSES // 4))
     messages = [message(recipients=None), *(message(recipients=many) for _ in range(9))]
 
     async def list_queue(host: str, selector: Selector, most: int) -> Listing:
         return listing(messages)
 
-    lists = Lists(list_queue, lambda: NOW)
+    lists = ListingCache(list_queue, lambda: NOW)
     kept = (await lists.get("mx1")).listing
     assert list(kept.chosen) == messages[:5]
     assert kept.matching == 10, "the page tells that there are more"
     await lists.close()
 
 
-async def test_a_new_config_forgets_them(panel: Panel, lists: Lists) -> None:
+async def test_a_new_config_forgets_them(panel: Panel, lists: ListingCache) -> None:
     await lists.get("mx1")
     lists.forget_all()
     await lists.get("mx1")

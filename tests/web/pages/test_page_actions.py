@@ -1,4 +1,4 @@
-"""Approve, reject, pause, resume: by who is known, with a form of the page, and journalled."""
+"""Approve, reject, pause, resume: by a known user, with a form of the page, and journalled."""
 
 from __future__ import annotations
 

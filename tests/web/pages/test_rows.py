@@ -13,8 +13,8 @@ from exporter.snapshot import (
     ServiceState,
 )
 from exporter.web.pages.fleet import headline_of
-from exporter.web.pages.rows import Deeds, Row, row_of, totals_of
-from exporter.web.pages.translator import words
+from exporter.web.pages.rows import HostRemediation, Row, row_of, totals_of
+from exporter.web.pages.translator import translator
 from tests.builders import NOW, bad, good, host, queue, snapshot, stats
 
 MINUTE = 60.0
@@ -36,7 +36,7 @@ def alert(severity: str, name: str = "A") -> Alert:
 
 
 def row(*polls: HostSnapshot, now: float = NOW, alerts: tuple[Alert, ...] = (), **keys: Any) -> Row:
-    return row_of(*record(*polls), alerts, Deeds(**keys), now)
+    return row_of(*record(*polls), alerts, HostRemediation(**keys), now)
 
 
 def growing(*messages: int, step: float = 10 * MINUTE) -> Row:
@@ -52,8 +52,8 @@ def growing(*messages: int, step: float = 10 * MINUTE) -> Row:
 def test_before_the_first_poll_nothing_is_known() -> None:
     found = row()
     assert found.state == "unknown"
-    told = (found.messages, found.frozen, found.oldest, found.growth, found.polled_at)
-    assert told == (None,) * 5
+    values = (found.messages, found.frozen, found.oldest, found.growth, found.polled_at)
+    assert values == (None,) * 5
     assert {up for _, up in found.services} == {None}
 
 
@@ -66,8 +66,8 @@ def test_a_good_poll() -> None:
 
 
 def test_a_figure_that_the_panel_did_not_tell_is_unknown() -> None:
-    untold = queue(stats=stats(frozen=None, oldest_age=None))
-    found = row(snapshot(good("queue", untold)))
+    lacking = queue(stats=stats(frozen=None, oldest_age=None))
+    found = row(snapshot(good("queue", lacking)))
     assert (found.messages, found.frozen, found.oldest) == (5, None, None)
     counted = row(snapshot(good("queue", queue(stats=None))))
     assert (counted.messages, counted.frozen, counted.oldest) == (5, None, None)
@@ -75,8 +75,8 @@ def test_a_figure_that_the_panel_did_not_tell_is_unknown() -> None:
 
 def test_values_go_stale() -> None:
     found = row(snapshot())
-    assert found.good_until == NOW + 3 * MINUTE
-    later = row(snapshot(), now=found.good_until)
+    assert found.fresh_until == NOW + 3 * MINUTE
+    later = row(snapshot(), now=found.fresh_until)
     assert (later.messages, later.frozen, later.services[0][1]) == (None, None, None)
     assert later.growth is None
 
@@ -116,10 +116,10 @@ def test_the_worst_alert_comes_first_and_the_worst_host() -> None:
 
 
 def test_totals_cover_the_hosts_that_tell() -> None:
-    told = Row("a", {}, "up", messages=5, frozen=2, oldest=60.0)
+    known = Row("a", {}, "up", messages=5, frozen=2, oldest=60.0)
     stopped = (("clamav", ServiceState(running=False)),)
     worse = Row("b", {}, "trouble", messages=7, oldest=90.0, services=stopped)
-    totals = totals_of([told, worse, Row("c", {}, "down", services=(("clamav", None),))])
+    totals = totals_of([known, worse, Row("c", {}, "down", services=(("clamav", None),))])
     assert (totals.hosts, totals.messages, totals.messages_known) == (3, 12, 2)
     assert (totals.frozen, totals.frozen_known) == (2, 1)
     assert (totals.oldest, totals.oldest_host) == (90.0, "b")
@@ -128,7 +128,7 @@ def test_totals_cover_the_hosts_that_tell() -> None:
     assert (none.messages, none.oldest, none.oldest_host) == (0, None, "")
 
 
-EN = words("en")
+EN = translator("en")
 
 
 def headline(*rows: Row, paused: bool = False) -> tuple[str, bool]:
@@ -147,6 +147,9 @@ def test_the_headline_says_that_all_is_well_only_when_it_is() -> None:
     assert not missed.well
 
 
+WAITS, STOPPED = HostRemediation(waiting=("r",)), HostRemediation(stopped=("r",))
+
+
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
@@ -157,8 +160,14 @@ def test_the_headline_says_that_all_is_well_only_when_it_is() -> None:
             "1 service stopped",
         ),
         (Row("b", {}, "trouble", alerts=(alert("info"),)), "1 alert fires"),
-        (Row("b", {}, "up", waiting=("r",)), "1 action waits for approval"),
-        (Row("b", {}, "up", stopped=("r",)), "1 rule has stopped itself"),
+        (
+            Row("b", {}, "up", remediation=HostRemediation(waiting=("r",))),
+            "1 action waits for approval",
+        ),
+        (
+            Row("b", {}, "up", remediation=HostRemediation(stopped=("r",))),
+            "1 rule has stopped itself",
+        ),
     ],
 )
 def test_the_headline_names_each_kind_of_trouble(bad: Row, said: str) -> None:

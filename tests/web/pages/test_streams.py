@@ -20,11 +20,11 @@ from exporter.web.pages.render import Renderer
 
 
 async def test_a_stream_ends_with_its_request() -> None:
-    sources = PageData(
+    data = PageData(
         Store(), {}, AlertEvaluator(), DeliveryStats(), JournalProjection(), lambda _: (), time.time
     )
-    board = ChangeFeed(sources)
-    live = Live(board, Fleet(board, Renderer.made()))
+    feed = ChangeFeed(data)
+    live = Live(feed, Fleet(feed, Renderer()))
     requests: list[asyncio.Task[object]] = []
 
     async def events(request: web.Request) -> web.StreamResponse:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import exporter.web
-from exporter.web.pages.translator import LANGUAGES, UNKNOWN, language_of, texts, words
+from exporter.web.pages.translator import LANGUAGES, UNKNOWN, language_of, texts, translator
 
-EN, RU = words("en"), words("ru")
+EN, RU = translator("en"), translator("ru")
 
 WEB = Path(exporter.web.__file__).parent
 SOURCES = [*WEB.glob("pages/*.py"), *WEB.glob("templates/*.html")]
@@ -72,7 +72,7 @@ def test_every_text_that_is_used_exists() -> None:
     named = set[str]()
     for file in SOURCES:
         text = file.read_text(encoding="utf-8")
-        named |= set(re.findall(r"""\b(?:w|words|self)\.t\(\s*["'](\w+)["']""", text))
+        named |= set(re.findall(r"""\b(?:tr|self)\.text\(\s*["'](\w+)["']""", text))
     assert len(named) > 50
     assert {key for key in named if not key.endswith("_")} - set(texts()) == set()
 
@@ -111,7 +111,7 @@ def test_the_reader_chooses_the_language(header: str, language: str) -> None:
     ],
 )
 def test_counts_bend_the_words(count: int, said: str) -> None:
-    assert RU.t("headline_down", n=count) == said
+    assert RU.text("headline_down", n=count) == said
 
 
 @pytest.mark.parametrize(
@@ -211,6 +211,6 @@ def test_what_is_left_for_later_is_filled_in() -> None:
 
 
 def test_what_is_filled_in_is_escaped_beside_markup() -> None:
-    said = EN.t("page_of", page="<b>", pages=EN.time(0))
+    said = EN.text("page_of", page="<b>", pages=EN.time(0))
     assert "&lt;b&gt;" in said
     assert "<time" in said

@@ -73,11 +73,16 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bcrypt]:
 
 
 @pytest.fixture
-async def checker(runs: Bcrypt) -> AsyncIterator[PasswordChecker]:
+async def executor(runs: Bcrypt) -> AsyncIterator[ThreadPoolExecutor]:
     executor = ThreadPoolExecutor(1, thread_name_prefix="bcrypt")
-    yield PasswordChecker({"prometheus": GOOD, "ops": OTHER}, executor)
+    yield executor
     runs.go.set()
     await asyncio.to_thread(executor.shutdown)
+
+
+@pytest.fixture
+def checker(executor: ThreadPoolExecutor) -> PasswordChecker:
+    return PasswordChecker({"prometheus": GOOD, "ops": OTHER}, executor)
 
 
 async def test_right_and_wrong_passwords_cost_one_run_each(
@@ -261,16 +266,16 @@ async def test_wrong_passwords_neither_fill_memory_nor_push_out_right_ones(
     for n in range(MAX_REMEMBERED + 10):
         assert not await checker.check(b"prometheus", b"%d" % n, "c")
     assert await checker.check(b"prometheus", b"sesame", "c")
-    assert len(checker.remembered.wrong._keys) == MAX_REMEMBERED
+    assert len(checker.remembered.wrong.keys) == MAX_REMEMBERED
     assert not checker._checks
-    assert not checker._turns._clients
+    assert not checker._queue._clients
 
 
 async def test_no_password_stays_in_memory(checker: PasswordChecker) -> None:
     await checker.check(b"prometheus", b"sesame", "c")
     await checker.check(b"prometheus", b"wrongword", "c")
     remembered = checker.remembered
-    held = repr(vars(checker)) + repr(remembered.right._keys) + repr(remembered.wrong._keys)
+    held = repr(vars(checker)) + repr(remembered.right.keys) + repr(remembered.wrong.keys)
     assert "sesame" not in held
     assert "wrongword" not in held
 

@@ -18,15 +18,15 @@ def expected(case: Path, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_every_mistake_is_told_with_its_place(case: Path, weak: Path) -> None:
+def test_every_mistake_is_named_with_its_place(case: Path, weak: Path) -> None:
     file = weak / case.name
     shutil.copy(case, file)
     with pytest.raises(ConfigError) as caught:
         load_web_config(file)
-    told = [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
-    assert told == expected(case, weak)
+    named = [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
+    assert named == expected(case, weak)
 
 
-def test_an_absent_file_is_told(tmp_path: Path) -> None:
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"web\.yaml: cannot be read: No such file"):
         load_web_config(tmp_path / "web.yaml")

@@ -363,7 +363,7 @@ async def test_accepting_goes_on_after_a_failure(
 def four_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "ACCEPT_PAUSE", 0.02)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Told of a lower limit, not given it: this process has the clients' files open, too.
+    # The limit is only reported lower: this process has the clients' files open, too.
     monkeypatch.setattr(resource, "getrlimit", lambda _: (8, files[1]))
 
 

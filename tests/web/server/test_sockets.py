@@ -65,7 +65,7 @@ async def test_what_cannot_be_listened_on(address: str, cause: str) -> None:
     assert (caught.value.address, caught.value.cause) == (address, cause)
 
 
-async def test_a_port_in_use_is_told() -> None:
+async def test_a_port_in_use_is_named() -> None:
     with await listening_socket("127.0.0.1:0") as first:
         address = f"127.0.0.1:{port_of(first)}"
         with pytest.raises(ListenError, match="in use by another program"):

@@ -132,7 +132,7 @@ def test_settings_are_equal_until_a_file_changes(folder: Path, pki: Pki) -> None
     assert renewed.tls.parameters.policy == before.tls.parameters.policy
 
 
-def test_a_file_that_vanishes_after_its_check_is_told(
+def test_a_file_that_vanishes_after_its_check_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = folder / "server.key"
