@@ -1,4 +1,4 @@
-"""What every part of the config is made of: strict, frozen models, durations and sizes."""
+"""The types that every part of the config is made of, and its strict, frozen models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _positive(value: int) -> int:
 
 
 def _not_endless(value: float) -> float:
-    if not 0 < value <= 365 * 86400:  # timers of the event loop overflow somewhere above
+    if not 0 < value <= 365 * 86400:  # the event loop's timers overflow above that
         raise ValueError("must be more than 0 and at most 365d")
     return value
 
@@ -101,7 +101,7 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty_keys(cls, data: object) -> object:
-        # `labels:` with every line below it commented out is a key that is not given.
+        # `labels:` with every line below it commented out counts as a key that is not given.
         if not isinstance(data, dict):
             return data
         written = {field.alias or name for name, field in cls.model_fields.items()}

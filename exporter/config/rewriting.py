@@ -1,8 +1,8 @@
-"""Writes the `fields` of one host into the file in which it stands, and changes nothing else.
+"""Writes the `fields` of one host into its file, and changes nothing else.
 
-PyYAML tells where each value stands, and what is new is put in there: comments, order, quotes and
-blanks stay as they are, which no emitter of YAML promises. What comes out is parsed before it is
-written, and must be the old values with this change.
+The new text is put where PyYAML locates the values: comments, order, quotes and blanks stay as they
+are, which no emitter of YAML promises. The result is parsed before it is written, and must be the
+old values with this change.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Fields = Mapping[str, object]
 
 
 class RewriteError(Exception):
-    """It is not written; the text says why, and the file is as it was."""
+    """Nothing was written; the text says why, and the file is as it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """The file in which a host stands, as it was when it was read."""
+    """The file that defines a host, as it was when it was read."""
 
     file: Path
     path: Path_
@@ -45,10 +45,10 @@ class HostFile:
 
 
 def find_host(loaded: LoadedConfig, name: str) -> HostFile:
-    """The file in which a host stands: the config itself or one of its hosts files.
+    """Return the file that defines a host: the config itself or one of its hosts files.
 
     Raises:
-        RewriteError: it is none that may be written.
+        RewriteError: no file, or one that cannot be replaced.
     """
     for file in (loaded.file, *loaded.hosts_files):
         content, status = _read(file)
@@ -65,7 +65,7 @@ def find_host(loaded: LoadedConfig, name: str) -> HostFile:
 
 
 def _read(file: Path) -> tuple[bytes, os.stat_result]:
-    """A file's content; what a link leads to is another file, which is not replaced."""
+    """Return a file's content and status; a link is refused, since its target is another file."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -83,14 +83,13 @@ def _read(file: Path) -> tuple[bytes, os.stat_result]:
 
 
 def with_fields(content: bytes, path: Path_, inherited: Fields, new: Fields) -> bytes:
-    """A file's content with `new` in the `fields` of the host at `path`.
+    """Return a file's content with `new` in the `fields` of the host at `path`.
 
     Args:
         content: the file.
         path: where the host stands in it.
-        inherited: what `fields` holds by host_defaults, where the host has none of its own: what
-            the host says replaces all of that.
-        new: what is added.
+        inherited: the `fields` of host_defaults, which a host's own replace as a whole.
+        new: the fields that are added.
 
     Raises:
         RewriteError: there is no place where this would change nothing else.
@@ -112,7 +111,7 @@ def with_fields(content: bytes, path: Path_, inherited: Fields, new: Fields) -> 
 
 
 def _expected(data: Any, path: Path_, inherited: Fields, new: Fields) -> Any:
-    """The values of a file with that change; shared parts elsewhere stay as they are."""
+    """Return the values of a file with that change; shared parts elsewhere stay as they are."""
     if not path:
         own = data.get("fields")
         return data | {"fields": {**(own if isinstance(own, dict) else inherited), **new}}
@@ -141,7 +140,7 @@ def _spliced(text: str, path: Path_, inherited: Fields, new: Fields) -> str:
 
 
 def _node(text: str, path: Path_) -> yaml.MappingNode:
-    """The host, with the places where its keys and values stand."""
+    """Return the host as a node, with the places of its keys and values."""
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for part in path:
         if isinstance(part, int):
@@ -153,13 +152,13 @@ def _node(text: str, path: Path_) -> yaml.MappingNode:
 
 
 def _inside(text: str, mapping: yaml.MappingNode, pairs: str) -> str:
-    """The text with pairs right behind the last value of a mapping in braces."""
+    """Return the text with pairs right behind the last value of a mapping in braces."""
     end = mapping.value[-1][1].end_mark.index
     return f"{text[:end]}, {pairs}{text[end:]}"
 
 
 def _below(text: str, mapping: yaml.MappingNode, pairs: Sequence[str]) -> str:
-    """The text with lines among a mapping's own, behind a key whose value ends in its line.
+    """Return the text with lines added to a mapping, behind a key with a value on one line.
 
     Raises:
         RewriteError: there is no such key.
@@ -187,7 +186,7 @@ _NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "nu
 
 
 def _scalar(value: object) -> str:
-    """A value as YAML has it: JSON's quoted texts, numbers and lists are YAML, too."""
+    """Return a value as YAML: the quoted texts, numbers and lists of JSON are YAML too."""
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_PLAIN:
         return value
     if isinstance(value, list | tuple):
@@ -196,7 +195,7 @@ def _scalar(value: object) -> str:
 
 
 def as_yaml(fields: Fields) -> str:
-    """`fields: {id: 1, age: 0}`, to be pasted below a host."""
+    """Return `fields: {id: 1, age: 0}`, to be pasted below a host."""
     return f"fields: {_flow(fields)}"
 
 
@@ -204,11 +203,11 @@ def as_yaml(fields: Fields) -> str:
 
 
 def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) -> None:
-    """Put `new` into the `fields` of a host, in place of the file as it was found.
+    """Replace the file of a host by one with `new` in its `fields`.
 
     Raises:
-        RewriteError: the file is another by now, cannot be written, or the config would not load
-            with that change alone.
+        RewriteError: the file has changed, cannot be written, or the config would not load with
+            that change alone.
     """
     (host,) = (host for host in loaded.config.hosts if host.name == name)
     inherited = {
@@ -229,7 +228,7 @@ def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) 
 
 
 def _loads_with(loaded: LoadedConfig, name: str, new: Fields) -> str:
-    """Why the config is not what it was with that change; "" when it is."""
+    """Return why the config differs from the old one by more than that change; "" if not."""
     try:
         after = load_config(loaded.file).config
     except ConfigError as error:
@@ -245,12 +244,12 @@ def _loads_with(loaded: LoadedConfig, name: str, new: Fields) -> str:
 
 
 def _values(model: Model) -> dict[str, object]:
-    """What a model holds, without what it has worked out and kept."""
+    """Return the fields of a model, without its cached properties."""
     return {name: getattr(model, name) for name in type(model).model_fields}
 
 
 def _replace(place: HostFile, content: bytes) -> None:
-    """Another content for a file, at once, with its mode and owner, unless it has changed."""
+    """Replace a file's content atomically, keeping mode and owner, unless it has changed."""
     file, before = place.file, place.status
     if before.st_nlink > 1:
         raise RewriteError(f"{file}: it has another name (a hard link): write it by hand")

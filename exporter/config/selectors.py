@@ -34,7 +34,7 @@ _CRITERIA = ("frozen", "bounce", "older_than", "younger_than", "sender", "recipi
 
 
 def _glob(value: str) -> str:
-    # Addresses are compared without their angle brackets: such a pattern would match nothing.
+    # Addresses are compared without angle brackets: a pattern with them would match nothing.
     if not value.strip() or "<" in value or ">" in value:
         raise ValueError('must be a pattern, as "*@example.com"; for bounces write bounce: true')
     return value
@@ -67,14 +67,14 @@ class Selector(Model):
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
-        told = [name for name in _CRITERIA if getattr(self, name) is not None]
+        given = [name for name in _CRITERIA if getattr(self, name) is not None]
         narrow = [
             name
-            for name in told
+            for name in given
             if name not in {"sender", "recipient"} or not _EVERYTHING.fullmatch(getattr(self, name))
         ]
-        if self.everything and told:
-            raise ValueError(f"everything: true contradicts {', '.join(told)}: leave one out")
+        if self.everything and given:
+            raise ValueError(f"everything: true contradicts {', '.join(given)}: leave one out")
         if not self.everything and not narrow:
             raise ValueError(
                 "selects every message; say which, or write everything: true if that is meant"

@@ -16,7 +16,7 @@ DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _days(value: object) -> tuple[str, ...]:
-    """`[mon-fri, sun]` as single days."""
+    """Return `[mon-fri, sun]` as single days."""
     parts = value if isinstance(value, list | tuple) else [value]
     found: list[str] = []
     for part in parts:
