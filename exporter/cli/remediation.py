@@ -1,4 +1,4 @@
-"""`remediation`: the rules as a person sees, stops, allows and runs them."""
+"""`remediation`: show, stop, approve and run the rules."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def reject(rule_name: str, name: str, config_file: Path) -> None:
 
 
 def _the_request(journal: Journal, rule: RemediationRule, host: HostConfig) -> tuple[Entry, str]:
-    """What a rule asks a person for, and how that stands.
+    """Return the approval request of a rule, and its state.
 
     Raises:
         click.ClickException: it asks for nothing.
@@ -226,7 +226,7 @@ def _decide(
     config: Config, rule: RemediationRule, host: HostConfig, request: Entry, kind: Kind
 ) -> None:
     def write(journal: Journal) -> None:
-        # A person may think for long: what is decided must be what still stands.
+        # A person may take long to decide: the request must still be the same.
         approvals.decide(journal, host, rule, request.run, kind, signature(), who_asks())
 
     try:

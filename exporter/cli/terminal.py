@@ -16,21 +16,21 @@ from rich.table import Table
 from exporter.humanize import integer
 
 WIDTH = 80
-"""Columns of what is no terminal, and of a terminal at least."""
+"""Columns where the output is no terminal, and of a terminal at least."""
 
 
 def console() -> Console:
-    """Standard output; colours only on a terminal, 80 columns when it is none."""
+    """Return standard output; colours only on a terminal, 80 columns when it is none."""
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 80)
 
 
 def width_of(out: Console) -> int:
-    """Columns that a table may take."""
+    """Return the columns that a table may take."""
     return max(out.width, WIDTH) if out.is_terminal else WIDTH
 
 
 def say(text: str, out: Console | None = None) -> None:
-    """Print sentences within the width of the terminal; on standard output unless told where."""
+    """Print sentences within the width of the terminal; by default on standard output."""
     out = out or console()
     # A terminal that is narrower than a table would break lines in the middle of words.
     width = out.width if out.is_terminal else WIDTH
@@ -39,34 +39,34 @@ def say(text: str, out: Console | None = None) -> None:
 
 
 def printable(text: str) -> str:
-    """The text without what would steer the terminal: anybody may write an address."""
+    """Return the text without what would steer the terminal: anybody may write an address."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 message`, `1,240 messages`."""
+    """Return `1 message`, `1,240 messages`."""
     return f"{integer(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def local_time(at: float) -> str:
-    """Unix time by this machine's clock."""
+    """Return Unix time by this machine's clock."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def zone_note() -> str:
-    """Which clock `local_time` goes by."""
+    """Return the sentence that names the time zone of `local_time`."""
     now = time.localtime()
     offset = time.strftime("%z", now)
     return f"Times are local: {now.tm_zone}, {offset[:3]}:{offset[3:]}."
 
 
 def table(*, head: bool = True) -> Table:
-    """A table without lines between its cells."""
+    """Return a table without lines between its cells."""
     return Table(box=None, show_header=head, pad_edge=False, header_style="bold")
 
 
 def progress_bar(words: str, total: int) -> Progress:
-    """A bar on standard error that leaves nothing behind; none where that is no terminal."""
+    """Return a bar on standard error that vanishes at the end; not shown if that is no terminal."""
     bar = Progress(
         *(TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
         console=Console(stderr=True),
@@ -78,7 +78,7 @@ def progress_bar(words: str, total: int) -> Progress:
 
 
 def print_json(value: Any) -> None:
-    """`value` as indented JSON on standard output.
+    """Print `value` as indented JSON.
 
     What would steer the terminal, or cannot be encoded, is escaped: anybody may write an address.
     """

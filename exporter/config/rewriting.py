@@ -24,6 +24,7 @@ from exporter.config.base import Model
 from exporter.config.document import parse_document
 from exporter.config.errors import ConfigError, Path_
 from exporter.config.loading import LoadedConfig, load_config
+from exporter.config.models import HostConfig
 
 Fields = Mapping[str, object]
 """As `fields` of a host are written: names and positions, and lists of values."""
@@ -202,8 +203,8 @@ def as_yaml(fields: Fields) -> str:
 # --- the file -----------------------------------------------------------------------------------
 
 
-def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) -> None:
-    """Replace the file of a host by one with `new` in its `fields`.
+def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) -> HostConfig:
+    """Replace the file of a host by one with `new` in its `fields`; return the host with them.
 
     Raises:
         RewriteError: the file has changed, cannot be written, or the config would not load with
@@ -219,20 +220,25 @@ def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) 
     except RewriteError as error:
         raise RewriteError(f"{place.file}: {error}") from None
     _replace(place, content)
-    problem = _loads_with(loaded, name, new)
-    if problem:
+    try:
+        return _loaded_again(loaded, name, new)
+    except RewriteError as error:
         written, status = _read(place.file)
         if written == content:
             _replace(HostFile(place.file, place.path, written, status), place.content)
-        raise RewriteError(f"{place.file}: {problem}; the file is as it was")
+        raise RewriteError(f"{place.file}: {error}; the file is as it was") from None
 
 
-def _loads_with(loaded: LoadedConfig, name: str, new: Fields) -> str:
-    """Return why the config differs from the old one by more than that change; "" if not."""
+def _loaded_again(loaded: LoadedConfig, name: str, new: Fields) -> HostConfig:
+    """Return the host by the written config.
+
+    Raises:
+        RewriteError: the config differs from the old one by more than `new`.
+    """
     try:
         after = load_config(loaded.file).config
     except ConfigError as error:
-        return f"with it the config has mistakes: {error}"
+        raise RewriteError(f"with it the config has mistakes: {error}") from None
     hosts = tuple(
         host.model_copy(update={"fields": {**host.fields, **new}}) if host.name == name else host
         for host in loaded.config.hosts
@@ -240,7 +246,9 @@ def _loads_with(loaded: LoadedConfig, name: str, new: Fields) -> str:
     same = [*map(_values, after.hosts)] == [*map(_values, hosts)] and (
         _values(after) | {"hosts": ()} == _values(loaded.config) | {"hosts": ()}
     )
-    return "" if same else "the config has changed meanwhile"
+    if not same:
+        raise RewriteError("the config has changed meanwhile")
+    return next(host for host in after.hosts if host.name == name)
 
 
 def _values(model: Model) -> dict[str, object]:
