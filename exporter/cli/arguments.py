@@ -31,6 +31,10 @@ format_option = click.option(
     show_default=True,
     help="A table for people or JSON for scripts.",
 )
+yes_option = click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
+all_option = click.option(
+    "--all", "show_all", is_flag=True, help="Show every message of the plan, not just the first 20."
+)
 rule_argument = click.argument("rule_name", metavar="RULE")
 
 
@@ -63,6 +67,13 @@ def choose_hosts(config: Config, names: tuple[str, ...]) -> list[HostConfig]:
         known = ", ".join(list(by_name)[:10]) + (", …" if len(by_name) > 10 else "")
         raise click.BadParameter(f"no host {', '.join(unknown)} in the config; it has {known}")
     return [by_name[name] for name in dict.fromkeys(names)] if names else list(config.hosts)
+
+
+def the_host(config_file: Path, name: str) -> tuple[Config, HostConfig]:
+    """Return the config and the host of this name in it."""
+    config = load_or_exit(config_file).config
+    (host,) = choose_hosts(config, (name,))
+    return config, host
 
 
 def rules_on_hosts(config: Config) -> Iterator[tuple[RemediationRule, HostConfig]]:

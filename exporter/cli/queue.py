@@ -9,11 +9,18 @@ from typing import Any, TypeVar
 import click
 import uvloop
 
-from exporter.cli.arguments import config_option, format_option, host_argument
-from exporter.cli.manual_action import ManualAction, notes_on, run_errand, the_host
+from exporter.cli.arguments import (
+    all_option,
+    config_option,
+    format_option,
+    host_argument,
+    the_host,
+    yes_option,
+)
+from exporter.cli.manual_action import ManualAction, notes_on, run_errand
 from exporter.cli.message_table import echo_messages, totals
 from exporter.cli.selectors import Chosen, selector_options
-from exporter.cli.session import all_option, session, told, yes_option
+from exporter.cli.session import session, told
 from exporter.cli.terminal import console, print_json, say
 from exporter.config.selectors import Selector
 from exporter.humanize import guess_words, integer

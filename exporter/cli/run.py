@@ -21,11 +21,6 @@ def run(config_file: Path) -> None:
 
     SIGHUP or POST /-/reload reads the config anew. Logs go to standard error.
     """
-    serve(config_file)
-
-
-def serve(config_file: Path) -> None:
-    """Run a daemon over `config_file` to its end; exit code 2 when it cannot start."""
 
     async def daemon() -> None:
         # Imported modules stay for good, and polls leave few cycles behind: the collector

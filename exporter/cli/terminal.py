@@ -1,11 +1,14 @@
-"""The terminal: streams, widths, sentences, tables and JSON, whatever the values hold."""
+"""The terminal: streams, widths, sentences, tables, JSON, progress and questions."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import termios
 import textwrap
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -22,6 +25,11 @@ WIDTH = 80
 def console() -> Console:
     """Return standard output; colours only on a terminal, 80 columns when it is none."""
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 80)
+
+
+def errors() -> Console:
+    """Return standard error."""
+    return Console(stderr=True, highlight=False)
 
 
 def width_of(out: Console) -> int:
@@ -69,7 +77,7 @@ def progress_bar(words: str, total: int) -> Progress:
     """Return a bar on standard error that vanishes at the end; not shown if that is no terminal."""
     bar = Progress(
         *(TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
-        console=Console(stderr=True),
+        console=errors(),
         transient=True,
         disable=not sys.stderr.isatty(),
     )
@@ -91,3 +99,53 @@ def print_json(value: Any) -> None:
 def _escaped(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+# --- questions ----------------------------------------------------------------------------------
+
+
+def need_a_terminal(*, yes: bool) -> None:
+    """End the command when nobody can be asked and nobody has said yes beforehand.
+
+    Raises:
+        click.ClickException: so it is.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise click.ClickException(
+            "There is no terminal to ask on, so that nothing was done. "
+            "Say --yes to do it without being asked."
+        )
+
+
+def ask(question: str) -> bool:
+    """Ask on standard error; return whether the answer is yes."""
+    _put(question)
+    return _is_yes()
+
+
+async def ask_beside_tasks(question: str) -> bool:
+    """Ask as `ask` does, while tasks go on; to cancel it ends the question."""
+    loop = asyncio.get_running_loop()
+    _put(question)
+    ready = asyncio.Event()
+    # Not in a thread, which Ctrl-C could not end, nor here: connections would go stale unseen.
+    loop.add_reader(sys.stdin.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    return _is_yes()
+
+
+def _put(question: str) -> None:
+    with suppress(OSError, termios.error):  # it is no terminal
+        # A yes must come after what it is said to was seen.
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+    click.echo(f"{question} [y/N] ", nl=False, err=True)
+
+
+def _is_yes() -> bool:
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        click.echo(err=True)
+    return answer.strip().lower() in {"y", "yes"}

@@ -91,6 +91,17 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 """The IANA name of a time zone."""
 
 
+ONE_OR_MANY = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        ]
+    }
+)
+"""The schema of a text or a list of texts."""
+
+
 class Model(BaseModel):
     """A part of the config: immutable, and an unknown key is an error."""
 

@@ -25,7 +25,7 @@ from yarl import URL
 
 from exporter.config.access import BasicAuth, Credentials, TlsConfig, panel_url, plain_url
 from exporter.config.alerting import AlertingConfig
-from exporter.config.base import Count, Duration, LabelName, Model, Size, TimeZone
+from exporter.config.base import ONE_OR_MANY, Count, Duration, LabelName, Model, Size, TimeZone
 from exporter.config.errors import Mistake, raise_mistakes
 from exporter.config.panel_api import API_PATH, Dialect, Language
 from exporter.config.remediation import RemediationConfig
@@ -296,14 +296,7 @@ Addresses = Annotated[
     tuple[Annotated[str, AfterValidator(_address)], ...],
     BeforeValidator(_one_or_many),
     Field(min_length=1),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
-            ]
-        }
-    ),
+    ONE_OR_MANY,
 ]
 """One ADDRESS:PORT, or a list of them."""
 

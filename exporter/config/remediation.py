@@ -141,10 +141,7 @@ class RemediationRule(Model):
             yield ("force",), "is for purge_all alone"
         if self.hold is not None and not self.when:
             yield ("for",), "is of no use without `when`"
-        for key in ("names", "labels"):
-            # An empty list, as a template may write, must not mean the whole fleet.
-            if key in self.hosts.model_fields_set and not getattr(self.hosts, key):
-                yield ("hosts", key), "must not be empty: leave it out where all are meant"
+        yield from self.hosts.mistakes()
 
     def _wrong_select(self) -> str:
         if self.select is None:

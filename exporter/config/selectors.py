@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from exporter.config.base import Count, Duration, Model, Size
+from exporter.config.errors import Mistake
 
 
 class HostSelector(Model):
@@ -19,6 +20,12 @@ class HostSelector(Model):
     """Patterns of host names, as mx*; none: every name."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Labels that the host must have with these values."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Yield what is wrong: an empty list, as a template may write, must not mean all hosts."""
+        for key in ("names", "labels"):
+            if key in self.model_fields_set and not getattr(self, key):
+                yield ("hosts", key), "must not be empty: leave it out where all are meant"
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         """Return whether a host of this name and these labels is meant."""

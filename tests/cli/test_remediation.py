@@ -407,7 +407,7 @@ async def test_approve_asks(config: Path, path: Path) -> None:
     arguments = ("remediation", "approve", "purge", "mx1", "--config", config)
     for answer, code, approval in (("n\n", 1, "requested"), ("y\n", 0, "approved")):
         with AtTerminal(*arguments, whole=True) as person:
-            await person.until("Approve it? [y/N]: ")
+            await person.until("Approve it? [y/N] ")
             assert plan(2)[0].id in person.shown
             person.type(answer)
             assert await person.end() == code
@@ -418,7 +418,7 @@ async def test_what_is_asked_anew_meanwhile_is_not_approved(config: Path, path: 
     write(path, request(), messages=plan(2))
     arguments = ("remediation", "approve", "purge", "mx1", "--config", config)
     with AtTerminal(*arguments) as person:
-        await person.until("Approve it? [y/N]: ")
+        await person.until("Approve it? [y/N] ")
         write(path, request("ab" * 16), messages=plan(9), age=0)
         person.type("y\n")
         assert await person.end() == 1
