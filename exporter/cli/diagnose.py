@@ -230,17 +230,14 @@ def _show_finding(finding: Finding, secrets: Sequence[str], out: Console) -> Non
 def saved(diagnosis: Diagnosis) -> str:
     """Return the raw replies as YAML, with everything replaced that identifies a person."""
     secrets = (*diagnosis.host.secret_values, diagnosis.host.username)
-    replies = {
-        finding.operation.value: (
-            {"failure": finding.failure.reason.value} if finding.failure else {}
-        )
-        | (
-            {}
-            if finding.body is None
-            else {"body": anonymise_reply(finding.body, secrets), "bytes": len(finding.body)}
-        )
-        for finding in diagnosis.findings
-    }
+    replies: dict[str, dict[str, object]] = {}
+    for finding in diagnosis.findings:
+        reply = replies[finding.operation.value] = {}
+        if finding.failure:
+            reply["failure"] = finding.failure.reason.value
+        if finding.body is not None:
+            reply["body"] = anonymise_reply(finding.body, secrets)
+            reply["bytes"] = len(finding.body)
     document: dict[str, object] = {
         "version": __version__,
         "dialect": diagnosis.host.dialect,

@@ -279,11 +279,6 @@ _ADDRESS_FORM = "must be ADDRESS:PORT, as 127.0.0.1:9897 or [::1]:9897"
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]\s/]+)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>[0-9]{1,5})")
 
 
-def _address(text: str) -> str:
-    split_address(text)
-    return text
-
-
 def _one_or_many(value: object) -> object:
     if isinstance(value, list | tuple):
         return value
@@ -293,7 +288,7 @@ def _one_or_many(value: object) -> object:
 
 
 Addresses = Annotated[
-    tuple[Annotated[str, AfterValidator(_address)], ...],
+    tuple[Annotated[str, AfterValidator(lambda text: split_address(text) and text)], ...],
     BeforeValidator(_one_or_many),
     Field(min_length=1),
     ONE_OR_MANY,
