@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line."""
     # Imported only now: the process that decodes large lists imports this module too, as every
-    # spawned process does with its parent's main module, and shall not pay for all of it.
+    # spawned process does with its parent's main module, and must stay small.
     from exporter.cli import main as commands  # noqa: PLC0415
 
     try:
@@ -16,7 +16,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        # Python writes out once more at the end what there was no room for.
+        # Python flushes once more at exit what there was no room for.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.stderr.write(f"Error: The output cannot be written: {error.strerror}.\n")
         raise SystemExit(1) from None

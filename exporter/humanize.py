@@ -10,12 +10,12 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
 def duration(seconds: float) -> str:
-    """`3d 4h`, `5m 12s`, `0s`: the two largest units."""
+    """Return `3d 4h`, `5m 12s`, `0s`: the two largest units."""
     return " ".join(f"{count}{unit}" for count, unit in largest_units(seconds))
 
 
 def largest_units(seconds: float) -> list[tuple[int, str]]:
-    """Whole seconds in their two largest units, d, h, m and s, as (count, unit)."""
+    """Return whole seconds in their two largest units, d, h, m and s, as (count, unit)."""
     rest = max(0, round(seconds))
     parts: list[tuple[int, str]] = []
     for size, unit in _UNITS:
@@ -30,7 +30,7 @@ def largest_units(seconds: float) -> list[tuple[int, str]]:
 
 
 def size(count: float) -> str:
-    """Bytes as `512 B`, `2.9 KiB`, `1.4 MiB`."""
+    """Return bytes as `512 B`, `2.9 KiB`, `1.4 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024 or unit == "GiB":
             break
@@ -39,18 +39,18 @@ def size(count: float) -> str:
 
 
 def integer(count: int) -> str:
-    """`1,240`."""
+    """Return `1,240`."""
     return f"{count:,}"
 
 
 def quoted(fields: Collection[str]) -> str:
-    """`id`, `age` and `frozen`."""
+    """Return "`id`, `age` and `frozen`"."""
     names = [f"`{name}`" for name in in_order(fields)]
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def guess_words(host: str, fields: Collection[str]) -> str:
-    """Which fields of which host are only guessed, and how a person confirms them."""
+    """Return which fields of a host are only guessed, and how to confirm them."""
     are = "is" if len(in_order(fields)) == 1 else "are"
     them = "it" if are == "is" else "them"
     return (
@@ -60,7 +60,7 @@ def guess_words(host: str, fields: Collection[str]) -> str:
 
 
 def untold_words(host: str, untold: Mapping[str, int]) -> str:
-    """That messages may be meant of which the panel does not tell what is asked for."""
+    """Return that messages may be meant for which the panel does not report what is asked."""
     counts = " and ".join(
         f"{quoted([name])} of {integer(untold[name])}" for name in in_order(untold)
     )

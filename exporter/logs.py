@@ -45,9 +45,9 @@ def configure_logs(config: LogConfig) -> None:
 
 
 def _worth_a_traceback(record: logging.LogRecord) -> bool:
-    """Whether a record is of more than a client that does not speak HTTP.
+    """Return whether a record is about more than a client that does not speak HTTP.
 
-    Anybody can be that, as often as they like, and each time would be a traceback.
+    Anybody can send that, as often as they like, and each would be a traceback.
     """
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or not issubclass(kind, BadHttpMessage)

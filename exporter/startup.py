@@ -1,4 +1,4 @@
-"""Reads everything that a config names: what must be right before anything is started."""
+"""Reads everything that a config names: all that must be right before anything is started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exporter.web.server.web_config import WebSettings, load_web_config
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """A config with everything it names read and checked."""
+    """A config; everything that it names is read and checked."""
 
     loaded: LoadedConfig
     web: WebSettings
@@ -30,7 +30,7 @@ class Usable:
 
 
 def load_everything(file: Path) -> Usable:
-    """The config and its web config.
+    """Return the config and its web config.
 
     Raises:
         ConfigError: with every mistake of every file.
@@ -56,9 +56,9 @@ def load_everything(file: Path) -> Usable:
 
 
 def _unusable_urls(file: Path, receivers: Mapping[int, AppriseConfig]) -> Iterator[Problem]:
-    """Receivers whose URL Apprise does not know: only it can tell."""
+    """Receivers with a URL that Apprise does not know: only Apprise can check it."""
     if find_spec("apprise") is None:
-        return  # which is told already
+        return  # the section has that mistake already
     mistakes = {position: mistake_in(receiver) for position, receiver in receivers.items()}
     if any(mistakes.values()):
         main = read_document(file)

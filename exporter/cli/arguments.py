@@ -1,4 +1,4 @@
-"""Options and arguments that commands share, and what of the config they name."""
+"""Options and arguments that commands share, and the hosts and rules that they name."""
 
 from __future__ import annotations
 
@@ -31,11 +31,15 @@ format_option = click.option(
     show_default=True,
     help="A table for people or JSON for scripts.",
 )
+yes_option = click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
+all_option = click.option(
+    "--all", "show_all", is_flag=True, help="Show every message of the plan, not just the first 20."
+)
 rule_argument = click.argument("rule_name", metavar="RULE")
 
 
 def load_or_exit(file: Path) -> LoadedConfig:
-    """The config, or every mistake in it on standard error and exit code 2."""
+    """Return the config; if it has mistakes, print every one and end with exit code 2."""
     try:
         return load_config(file)
     except ConfigError as error:
@@ -43,7 +47,7 @@ def load_or_exit(file: Path) -> LoadedConfig:
 
 
 def exit_on_config_error(error: ConfigError) -> NoReturn:
-    """Print every problem, then end with exit code 2."""
+    """Print every problem to standard error, then end with exit code 2."""
     for problem in error.problems:
         click.echo(str(problem), err=True)
     count = len(error.problems)
@@ -52,7 +56,7 @@ def exit_on_config_error(error: ConfigError) -> NoReturn:
 
 
 def choose_hosts(config: Config, names: tuple[str, ...]) -> list[HostConfig]:
-    """The hosts called `names`, all when none is named.
+    """Return the hosts called `names`; all when there are none.
 
     Raises:
         click.BadParameter: for a name that is not in the config.
@@ -65,8 +69,15 @@ def choose_hosts(config: Config, names: tuple[str, ...]) -> list[HostConfig]:
     return [by_name[name] for name in dict.fromkeys(names)] if names else list(config.hosts)
 
 
+def the_host(config_file: Path, name: str) -> tuple[Config, HostConfig]:
+    """Return the config and the host of this name in it."""
+    config = load_or_exit(config_file).config
+    (host,) = choose_hosts(config, (name,))
+    return config, host
+
+
 def rules_on_hosts(config: Config) -> Iterator[tuple[RemediationRule, HostConfig]]:
-    """Every rule with every host that it is for."""
+    """Yield every rule with every host that it is for."""
     for rule in config.remediation.rules:
         for host in config.hosts:
             if rule.hosts.matches(host.name, host.labels):
@@ -74,7 +85,7 @@ def rules_on_hosts(config: Config) -> Iterator[tuple[RemediationRule, HostConfig
 
 
 def the_rule(config: Config, name: str) -> RemediationRule:
-    """The rule of this name.
+    """Return the rule of this name.
 
     Raises:
         click.BadParameter: there is none.
@@ -82,18 +93,18 @@ def the_rule(config: Config, name: str) -> RemediationRule:
     rule = config.remediation.rule(name)
     if rule is None:
         known = ", ".join(rule.name for rule in config.remediation.rules)
-        told = f"it has {known}" if known else "it has no remediation rules"
-        raise click.BadParameter(f"no rule {name} in the config; {told}")
+        others = f"it has {known}" if known else "it has no remediation rules"
+        raise click.BadParameter(f"no rule {name} in the config; {others}")
     return rule
 
 
 def rule_on_host(
     config: Config, rule_name: str, host_name: str
 ) -> tuple[RemediationRule, HostConfig]:
-    """The rule of this name, and the host of that one, which it is for.
+    """Return a rule and a host by their names.
 
     Raises:
-        click.BadParameter: there is no such rule or host, or the rule is not for it.
+        click.BadParameter: there is no such rule or host, or the rule is not for the host.
     """
     rule = the_rule(config, rule_name)
     (host,) = choose_hosts(config, (host_name,))

@@ -47,7 +47,7 @@ def check_config(file: Path | None, *, schema: bool) -> None:
 
 
 def _of_the_journal(config: Config) -> list[str]:
-    """What the journal holds that this config goes by no more; the journal is only read."""
+    """Return warnings about journal entries that no longer apply to a rule or host."""
     try:
         with closing(Journal.open_to_read(config.state.path)) as journal:
             return [printable(str(lost)) for lost in lost_facts(journal, config, time.time())]

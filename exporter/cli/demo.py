@@ -80,7 +80,7 @@ def _write_config(folder: Path, config: dict[str, Any]) -> Path:
 
 
 def demo_config(hosts: Sequence[DemoHost], listen: str) -> dict[str, Any]:
-    """The daemon's config for a fleet of stand-in panels."""
+    """Return the daemon's config for a fleet of stand-in panels."""
     return {
         "poll": {"interval": POLL_INTERVAL, "timeout": POLL_INTERVAL},
         "hosts": [host.config() for host in hosts],
@@ -128,13 +128,13 @@ _REMEDIATION: dict[str, Any] = {
 
 
 def _program() -> str:
-    """This command as it was called, so that what is printed can be run as it stands."""
+    """Return this command as it was called, so that printed commands can be copied."""
     called = Path(sys.argv[0])
     return f"{sys.executable} -m exporter" if called.suffix == ".py" else str(called)
 
 
 def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
-    """Say what there is to see; comes once the daemon listens."""
+    """Print the pages, the hosts and commands to try; called once the daemon listens."""
     out = console()
     base = urls[0]
     out.print(f"\n[bold]{len(hosts)} stand-in panels, polled every {POLL_INTERVAL}.[/bold] Open:\n")

@@ -75,7 +75,7 @@ def diagnose(name: str, config_file: Path, save: Path | None, *, write: bool) ->
     out = console()
     _show(diagnosis, out)
     if save is not None and descriptor is not None:
-        # Not by its name: by now another file may have it.
+        # Not by its name, which another file may have by now.
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(saved(diagnosis))
         note = f"\nThe replies are in {save}; read it before you send it to anyone."
@@ -87,9 +87,9 @@ def diagnose(name: str, config_file: Path, save: Path | None, *, write: bool) ->
 
 
 def _claim(file: Path) -> int:
-    """Make the file, for its owner alone, and keep it open; what is there already stays as it is.
+    """Create the file for its owner alone and return its descriptor; an existing one is refused.
 
-    A link that stands there, or is put there later, is not followed.
+    A link that is there, or is put there later, is not followed.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -102,11 +102,11 @@ def _claim(file: Path) -> int:
 
 
 _OPEN = (None, Certainty.GUESSED)
-"""Fields of which something is missing."""
+"""Certainties of a field that the user can do something about."""
 
 
 def _place(loaded: LoadedConfig, name: str) -> HostFile:
-    """Where the host stands, before anything is asked."""
+    """Find the file of the host, before anything is asked."""
     try:
         return find_host(loaded, name)
     except RewriteError as error:
@@ -122,7 +122,7 @@ def _write(loaded: LoadedConfig, place: HostFile, diagnosis: Diagnosis) -> None:
         say(f"Nothing was written: there is nothing to propose.{hand}")
         return
     try:
-        write_fields(loaded, host.name, place, fields)
+        confirmed = write_fields(loaded, host.name, place, fields)
     except RewriteError as error:
         click.echo(err=True)
         raise click.ClickException(f"Nothing was written. {error}.") from None
@@ -130,7 +130,6 @@ def _write(loaded: LoadedConfig, place: HostFile, diagnosis: Diagnosis) -> None:
     say(f"Written into {place.file}: {as_yaml(fields)}")
     list_reply = next(f.body for f in diagnosis.findings if f.operation is Operation.LIST)
     assert list_reply is not None  # noqa: S101 - what is proposed comes from it
-    (confirmed,) = choose_hosts(load_or_exit(loaded.file).config, (host.name,))
     rows = read_table(confirmed, list_reply)
     stats = queue_stats(rows)
     say(f"With it: {verdict(rows, stats, [*field_lines(confirmed, rows, stats)])}")
@@ -193,7 +192,7 @@ def _table(diagnosis: Diagnosis) -> Table:
 
 
 def _shown(value: object, secrets: Sequence[str]) -> str:
-    """A value as it came, whole but for absurd length, on one line; a panel may echo a secret."""
+    """Return a value as it came, on one line; a panel may echo a secret."""
     text = printable(json.dumps(_discreet(value, secrets), ensure_ascii=False, default=str))
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
@@ -208,7 +207,7 @@ _BEGINNING = 200
 
 
 def _beginning(body: bytes, secrets: Sequence[str]) -> str:
-    """How a reply that was not understood begins: masked, as it is saved."""
+    """Return the start of a reply that was not understood, masked as it is when saved."""
     text = printable(" ".join(anonymise_reply(body, secrets).split()))
     return text if len(text) <= _BEGINNING else f"{text[:_BEGINNING]}…"
 
@@ -229,19 +228,16 @@ def _show_finding(finding: Finding, secrets: Sequence[str], out: Console) -> Non
 
 
 def saved(diagnosis: Diagnosis) -> str:
-    """The raw replies as YAML, with whatever could tell whose mail it is replaced."""
+    """Return the raw replies as YAML, with everything replaced that identifies a person."""
     secrets = (*diagnosis.host.secret_values, diagnosis.host.username)
-    replies = {
-        finding.operation.value: (
-            {"failure": finding.failure.reason.value} if finding.failure else {}
-        )
-        | (
-            {}
-            if finding.body is None
-            else {"body": anonymise_reply(finding.body, secrets), "bytes": len(finding.body)}
-        )
-        for finding in diagnosis.findings
-    }
+    replies: dict[str, dict[str, object]] = {}
+    for finding in diagnosis.findings:
+        reply = replies[finding.operation.value] = {}
+        if finding.failure:
+            reply["failure"] = finding.failure.reason.value
+        if finding.body is not None:
+            reply["body"] = anonymise_reply(finding.body, secrets)
+            reply["bytes"] = len(finding.body)
     document: dict[str, object] = {
         "version": __version__,
         "dialect": diagnosis.host.dialect,

@@ -31,11 +31,11 @@ LONGEST_REPLY = 150
 """Characters of a reply that are shown among other entries; --run shows all."""
 
 WITH_MESSAGES = (Kind.INTENT, Kind.APPROVAL_REQUESTED)
-"""Kinds that messages stand with."""
+"""Kinds of entries with a list of messages."""
 
 
 def since_seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    """`24h` as seconds."""
+    """Return `24h` as seconds."""
     try:
         return None if value is None else parse_duration(value)
     except ValueError as error:
@@ -101,13 +101,13 @@ def journal(
 
 
 def whole_run(book: Journal, beginning: str) -> str:
-    """The run whose number begins so.
+    """Return the run with a number that begins so.
 
     Raises:
         click.ClickException: there is none, or more than one.
         JournalError: the journal cannot be read.
     """
-    # Every run has one of these; replies are many.
+    # Every run has one of these; there are many more replies.
     entries = book.entries(kinds=[Kind.INTENT, Kind.APPROVAL_REQUESTED])
     found = list(dict.fromkeys(e.run for e in entries if beginning and e.run.startswith(beginning)))
     if not found:
@@ -128,7 +128,7 @@ def _view(entry: Entry, plans: dict[int, Any]) -> dict[str, Any]:
 def _nothing(
     book: Journal, config: Config, host: str | None, rule: str | None, since: float | None
 ) -> str:
-    """What to say when there is no entry, and where there are some."""
+    """Return what to print when there is no entry: with the age of an earlier one."""
     if host is not None and not book.entries(host=host, newest=1):
         choose_hosts(config, (host,))  # a name that was never anywhere is a mistake
     of = "".join(f" of {what} {name}" for what, name in (("host", host), ("rule", rule)) if name)
@@ -148,10 +148,10 @@ def _nothing(
 def _print(entries: Sequence[Entry], plans: dict[int, Any], out: Console, *, fold: bool) -> None:
     width = width_of(out)
     rows = list(_folded(entries)) if fold else list(entries)
-    hosts, doers = (max(len(of(entry)) for entry in rows) for of in (_host, _doer))
+    hosts, actors = (max(len(of(entry)) for entry in rows) for of in (_host, _actor))
     click.echo(f"{zone_note()}\n")
     for entry in rows:
-        head = f"{local_time(entry.at)}  {_host(entry):{hosts}}  {_doer(entry):{doers}}"
+        head = f"{local_time(entry.at)}  {_host(entry):{hosts}}  {_actor(entry):{actors}}"
         for line in _wrapped(f"{head}  {_what(entry)}", width, indent=""):
             click.echo(line)
         for line in _wrapped(_text(entry), width, indent="    "):
@@ -161,7 +161,7 @@ def _print(entries: Sequence[Entry], plans: dict[int, Any], out: Console, *, fol
 
 
 def _folded(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """The replies of a run as one entry, at the place of the first of them."""
+    """Yield the entries, with the replies of a run as one, in the place of the first of them."""
     replies: dict[str, list[Entry]] = {}
     rows: list[Entry] = []
     for entry in entries:
@@ -174,15 +174,15 @@ def _folded(entries: Iterable[Entry]) -> Iterator[Entry]:
     for entry in rows:
         of_run = replies[entry.run] if entry.kind is Kind.REPLY else []
         if len(of_run) == 1:
-            # To one request for all the console tells each message.
+            # The reply to one request for all messages names each of them.
             yield replace(entry, text=textwrap.shorten(entry.text, LONGEST_REPLY, placeholder="…"))
             continue
         if not of_run:
             yield entry
             continue
         counts = Counter(reply.outcome for reply in of_run)
-        told = ", ".join(f"{integer(count)} {what}" for what, count in counts.most_common())
-        text = f"{integer(len(of_run))} replies: {told}."
+        summary = ", ".join(f"{integer(count)} {what}" for what, count in counts.most_common())
+        text = f"{integer(len(of_run))} replies: {summary}."
         yield replace(entry, outcome="", text=text, detail={}, at=of_run[-1].at)
 
 
@@ -190,8 +190,8 @@ def _host(entry: Entry) -> str:
     return entry.host or "(all)"
 
 
-def _doer(entry: Entry) -> str:
-    """The rule, and who else had a hand in it."""
+def _actor(entry: Entry) -> str:
+    """Return the rule and its requester, or the person who acted by hand."""
     if not entry.rule:
         return printable(entry.actor) or "-"
     return entry.rule if entry.actor in {"", "rule"} else f"{entry.rule} ({printable(entry.actor)})"

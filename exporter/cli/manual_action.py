@@ -5,24 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from exporter.cli.arguments import choose_hosts, load_or_exit
 from exporter.cli.message_table import SHOWN, echo_messages
-from exporter.cli.session import (
-    INTERRUPTED,
-    Progressing,
-    agreed,
-    at_work,
+from exporter.cli.session import INTERRUPTED, Progressing, at_work, session, who_asks
+from exporter.cli.terminal import (
+    ask_beside_tasks,
+    console,
+    errors,
     need_a_terminal,
-    session,
-    who_asks,
+    plural,
+    print_json,
+    printable,
+    say,
 )
-from exporter.cli.terminal import console, plural, print_json, printable, say
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import ON_SERVICE
 from exporter.humanize import integer, untold_words
@@ -53,13 +52,6 @@ class ManualAction:
     show_all: bool = False
     """Every message of the plan is shown."""
     output_format: str = "table"
-
-
-def the_host(config_file: Path, name: str) -> tuple[Config, HostConfig]:
-    """The config, and the host of this name in it."""
-    config = load_or_exit(config_file).config
-    (host,) = choose_hosts(config, (name,))
-    return config, host
 
 
 def run_errand(config: Config, host: HostConfig, manual_action: ManualAction) -> None:
@@ -96,7 +88,7 @@ async def _carry_out(
             show_plan(plan, out, show_all=manual_action.show_all)
             for note in (*notes_on(prospect, host.name), sentence(spec, plan, host.name)):
                 say(note, out)
-        return manual_action.yes or await agreed("Go on?")
+        return manual_action.yes or await ask_beside_tasks("Go on?")
 
     async with session(config, host, progress.ends) as shop:
         await shop.close_orphans()
@@ -115,7 +107,7 @@ async def _carry_out(
 def place_of_plan(*, as_json: bool, asks: bool) -> Console:
     """Where a plan is shown: beside JSON on standard error, and where the person sees it."""
     unseen = asks and not sys.stdout.isatty()
-    return Console(stderr=True, highlight=False) if as_json or unseen else console()
+    return errors() if as_json or unseen else console()
 
 
 # --- before -------------------------------------------------------------------------------------

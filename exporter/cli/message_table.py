@@ -1,4 +1,4 @@
-"""Messages of a queue on the terminal: one line each, whatever their addresses hold."""
+"""Messages of a queue as lines for the terminal: one each, whatever their addresses hold."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Row = tuple[str, str, str, str, str, str, str]
 
 
 def message_lines(messages: Sequence[Message], width: int) -> Iterator[str]:
-    """A heading and a line for each message; none for no messages.
+    """Yield a heading and a line for each message; nothing for no messages.
 
-    The heading of a column that is only guessed, of one message at least, ends with `?`.
+    A column that is only guessed for any message has a heading that ends with `?`.
 
-    Not by rich, which takes a minute for a queue of 100,000.
+    Not with rich, which takes a minute for a queue of 100,000.
     """
     if not messages:
         return
@@ -38,7 +38,7 @@ def message_lines(messages: Sequence[Message], width: int) -> Iterator[str]:
     rows: list[Row] = [(*head, ""), *map(_row, messages)]  # type: ignore[list-item]  # six titles
     ids, ages, sizes, marks = (max(len(row[column]) for row in rows) for column in range(4))
     rest = width - (ids + ages + sizes + marks + len("          "))
-    # What one of the two does not need the other may have.
+    # Each of the two columns gets what the other does not need.
     recipients = max(cell_len(row[5]) + len(row[6]) for row in rows)
     senders = min(max(cell_len(row[4]) for row in rows), max(rest // 2, rest - recipients))
     for id_, age, size_, mark, sender, recipient, more in rows:
@@ -78,7 +78,7 @@ def echo_messages(
 
 
 def totals(messages: Sequence[Message]) -> str:
-    """`12 messages, 3 frozen, 5 bounces, 40.2 KiB, the oldest 3d 4h`."""
+    """Return `12 messages, 3 frozen, 5 bounces, 40.2 KiB, the oldest 3d 4h`."""
     parts = [plural(len(messages), "message")]
     parts += _counted((message.frozen for message in messages), "frozen", "frozen")
     parts += _counted((message.bounce for message in messages), "bounce", "bounces")
@@ -92,10 +92,10 @@ def totals(messages: Sequence[Message]) -> str:
 
 
 def _counted(values: Iterable[bool | None], one: str, many: str) -> list[str]:
-    told = list(values)
-    unknown = told.count(None)
-    if unknown == len(told):
+    known = list(values)
+    unknown = known.count(None)
+    if unknown == len(known):
         return []
-    count = told.count(True)
+    count = known.count(True)
     note = f" (unknown of {integer(unknown)})" if unknown else ""
     return [f"{integer(count)} {one if count == 1 else many}{note}"]

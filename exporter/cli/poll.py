@@ -45,7 +45,7 @@ def poll(names: tuple[str, ...], config_file: Path, output_format: str) -> None:
 
 
 def _polled_at(record: HostRecord) -> float:
-    """What one poll found does not go stale while another host keeps us waiting."""
+    """Return the time of a host's poll: it does not go stale while another host is slow."""
     return record.latest.at if record.latest else 0.0
 
 
@@ -70,7 +70,7 @@ def _row(record: HostRecord, now: float) -> list[str | Text]:
     state = state_of(record)
     queue = record.queue(now)
     stats = queue.stats if queue else None
-    figures = [
+    values = [
         "-" if queue is None else integer(queue.messages),
         "-" if stats is None or stats.frozen is None else integer(stats.frozen),
         "-" if stats is None or stats.oldest_age is None else duration(stats.oldest_age),
@@ -78,7 +78,7 @@ def _row(record: HostRecord, now: float) -> list[str | Text]:
     return [
         record.host.name,
         Text(state, style=_STYLES.get(state, "")),
-        *figures,
+        *values,
         *(_service(record.service(name, now)) for name in SERVICES),
     ]
 

@@ -9,11 +9,18 @@ from typing import Any, TypeVar
 import click
 import uvloop
 
-from exporter.cli.arguments import config_option, format_option, host_argument
-from exporter.cli.manual_action import ManualAction, notes_on, run_errand, the_host
+from exporter.cli.arguments import (
+    all_option,
+    config_option,
+    format_option,
+    host_argument,
+    the_host,
+    yes_option,
+)
+from exporter.cli.manual_action import ManualAction, notes_on, run_errand
 from exporter.cli.message_table import echo_messages, totals
 from exporter.cli.selectors import Chosen, selector_options
-from exporter.cli.session import all_option, session, told, yes_option
+from exporter.cli.session import session, told
 from exporter.cli.terminal import console, print_json, say
 from exporter.config.selectors import Selector
 from exporter.humanize import guess_words, integer
@@ -109,13 +116,13 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
 
     async def ask_list() -> Preview:
         async with session(config, host) as shop:
-            # Which deed makes no odds: this one takes any selector.
+            # The action makes no difference: this one takes any selector.
             spec = ActionSpec("retry", chosen.selector)
             return await prospect_of(shop.bench, spec, chosen.only, guesses=True)
 
     with told(host.name):
-        prospect = uvloop.run(ask_list())
-    listing, messages = prospect.listing, prospect.plan.messages
+        preview = uvloop.run(ask_list())
+    listing, messages = preview.listing, preview.plan.messages
     guessed = frozenset[str]().union(*{message.guessed for message in messages})
     assert listing is not None  # noqa: S101 - made for messages
     if output_format == "json":
@@ -127,8 +134,8 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
                 "listed": listing.listed,
                 "not_understood": listing.unparsed,
                 "messages": messages_view(messages),
-                "ids_not_in_the_queue": sorted(prospect.absent),
-                "ids_not_meant": sorted(prospect.unmeant),
+                "ids_not_in_the_queue": sorted(preview.absent),
+                "ids_not_meant": sorted(preview.unmeant),
                 **doubt,
             }
         )
@@ -139,7 +146,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     everything = chosen == Chosen(EVERYTHING)
     of_all = "" if everything else f" Of {integer(listing.listed)} in the queue."
     click.echo(f"{totals(messages)}.{of_all}" if messages or of_all else "The queue is empty.")
-    for note in notes_on(prospect, host.name):
+    for note in notes_on(preview, host.name):
         say(note)
     if guessed:
         say(guess_words(host.name, guessed))

@@ -1,4 +1,4 @@
-"""`remediation`: the rules as a person sees, stops, allows and runs them."""
+"""`remediation`: show, stop, approve and run the rules."""
 
 from __future__ import annotations
 
@@ -10,24 +10,20 @@ from typing import TypeVar
 import click
 
 from exporter.cli.arguments import (
+    all_option,
     config_option,
     exit_on_config_error,
     host_argument,
     load_or_exit,
     rule_argument,
     rule_on_host,
+    yes_option,
 )
 from exporter.cli.manual_action import show_plan
 from exporter.cli.remediation_run import run
 from exporter.cli.remediation_status import status
-from exporter.cli.session import (
-    all_option,
-    forget_what_was_typed,
-    need_a_terminal,
-    who_asks,
-    yes_option,
-)
-from exporter.cli.terminal import console, local_time, say
+from exporter.cli.session import who_asks
+from exporter.cli.terminal import ask, console, local_time, need_a_terminal, say
 from exporter.config.errors import ConfigError
 from exporter.config.files import file_exists
 from exporter.config.loading import journal_path
@@ -170,8 +166,7 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
     before = " It was rejected before." if standing == "rejected" else ""
     say(f"{name}: {rule.name} asked at {local_time(request.at)}: {request.text}{before}")
     need_a_terminal(yes=yes)
-    forget_what_was_typed()
-    if not yes and not click.confirm("Approve it?", err=True):
+    if not yes and not ask("Approve it?"):
         click.echo("Nothing was approved.", err=True)
         raise SystemExit(1)
     _decide(config, rule, host, request, Kind.APPROVED)
@@ -202,7 +197,7 @@ def reject(rule_name: str, name: str, config_file: Path) -> None:
 
 
 def _the_request(journal: Journal, rule: RemediationRule, host: HostConfig) -> tuple[Entry, str]:
-    """What a rule asks a person for, and how that stands.
+    """Return the approval request of a rule, and its state.
 
     Raises:
         click.ClickException: it asks for nothing.
@@ -226,7 +221,7 @@ def _decide(
     config: Config, rule: RemediationRule, host: HostConfig, request: Entry, kind: Kind
 ) -> None:
     def write(journal: Journal) -> None:
-        # A person may think for long: what is decided must be what still stands.
+        # A person may take long to decide: the request must still be the same.
         approvals.decide(journal, host, rule, request.run, kind, signature(), who_asks())
 
     try:

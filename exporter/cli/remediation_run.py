@@ -11,12 +11,14 @@ from typing import Any
 import click
 
 from exporter.cli.arguments import (
+    all_option,
     config_option,
     format_option,
     host_argument,
     load_or_exit,
     rule_argument,
     rule_on_host,
+    yes_option,
 )
 from exporter.cli.manual_action import (
     block_view,
@@ -28,19 +30,15 @@ from exporter.cli.manual_action import (
     tell_failures,
     tell_outcome,
 )
-from exporter.cli.session import (
-    INTERRUPTED,
-    Progressing,
-    Session,
-    agreed,
-    all_option,
-    at_work,
+from exporter.cli.session import INTERRUPTED, Progressing, Session, at_work, session, who_asks
+from exporter.cli.terminal import (
+    ask_beside_tasks,
+    local_time,
     need_a_terminal,
-    session,
-    who_asks,
-    yes_option,
+    print_json,
+    printable,
+    say,
 )
-from exporter.cli.terminal import local_time, print_json, printable, say
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import WELL, Actor, JournalError
@@ -124,7 +122,7 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
             show_plan(plan, out, show_all=wish.show_all)
             words = sentence(spec, plan, wish.host.name)
             say(f"{words} It is a dry run: nothing is done." if wish.dry_run else words, out)
-        return not asks or await agreed("Go on?")
+        return not asks or await ask_beside_tasks("Go on?")
 
     async with session(wish.config, wish.host, progress.ends) as shop:
 

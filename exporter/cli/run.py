@@ -21,15 +21,10 @@ def run(config_file: Path) -> None:
 
     SIGHUP or POST /-/reload reads the config anew. Logs go to standard error.
     """
-    serve(config_file)
-
-
-def serve(config_file: Path) -> None:
-    """Run a daemon over `config_file` to its end; exit code 2 when it cannot start."""
 
     async def daemon() -> None:
-        # What was imported stays for good, and polls leave few cycles behind: the collector
-        # need not look at the one and can come less often for the other.
+        # Imported modules stay for good, and polls leave few cycles behind: the collector
+        # skips the former and can run less often for the latter.
         gc.freeze()
         gc.set_threshold(10_000, 20, 20)
         await Daemon(config_file).run()

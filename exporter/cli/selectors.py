@@ -1,4 +1,4 @@
-"""Selectors on the command line: the config's own, word for word."""
+"""Selectors on the command line: an option for each key of the config's selectors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OPTIONS = {key: f"--{key.replace('_', '-')}" for key in Selector.model_fields}
 
 
 def _once(name: str, **attributes: Any) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """An option that may not be given again: the last of two would count, unseen."""
+    """Return an option that may be given once: click would silently take the last of two."""
     return click.option(name, multiple=True, callback=_only_one, **attributes)
 
 
@@ -66,17 +66,17 @@ _DECORATORS = (
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which messages a command is about."""
+    """The messages that a command is about."""
 
     selector: Selector
     only: frozenset[str] | None = None
-    """Of these the ones with these ids alone; None: all of them."""
+    """Only those with these ids; None: all."""
 
 
 def selector_options(*, none_is_all: bool) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Give a command every option of a selector; it gets them as one argument `chosen`.
 
-    `none_is_all`: without any option every message is meant; else that is a mistake.
+    `none_is_all`: no option at all selects every message; otherwise that is a mistake.
     """
 
     def decorate(command: Callable[..., R]) -> Callable[..., R]:
@@ -98,17 +98,17 @@ def selector_options(*, none_is_all: bool) -> Callable[[Callable[..., R]], Calla
 
 
 def _either(name: str, yes: bool, no: bool) -> bool | None:  # noqa: FBT001
-    """What a flag and its opposite say together; None when neither is given."""
+    """Return the value of a flag and its opposite; None when neither is given."""
     if yes and no:
         raise click.UsageError(f"--not-{name} contradicts --{name}: leave one out")
     return yes if yes or no else None
 
 
 def choose(given: Mapping[str, Any], ids: tuple[str, ...], *, none_is_all: bool) -> Chosen:
-    """What the options mean together.
+    """Return the messages that the options select together.
 
     Raises:
-        click.UsageError: they contradict each other, or one is none; the text names it.
+        click.UsageError: they contradict each other, or one is invalid; the text names it.
     """
     keys = {name: value for name, value in given.items() if value is not None}
     if not keys.get("everything"):
@@ -140,7 +140,7 @@ def _read_ids(ids: tuple[str, ...]) -> frozenset[str] | None:
 
 
 def _worded(error: ValidationError, keys: Mapping[str, Any]) -> str:
-    """The config's words for the mistakes, with options in the place of keys."""
+    """Return the config's messages for the mistakes, with options in place of keys."""
     options = _OPTIONS | {
         name: f"--not-{name}" for name in ("frozen", "bounce") if keys.get(name) is False
     }

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import uvloop
 
-from exporter.cli.arguments import config_option, format_option, host_argument
-from exporter.cli.manual_action import ManualAction, run_errand, the_host
+from exporter.cli.arguments import config_option, format_option, host_argument, the_host
+from exporter.cli.manual_action import ManualAction, run_errand
 from exporter.cli.session import session, told
 from exporter.cli.terminal import print_json
 from exporter.remediation.actions import service_state

@@ -6,8 +6,6 @@ import asyncio
 import os
 import pwd
 import signal
-import sys
-import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,10 +15,10 @@ from typing import Self, TypeVar
 import click
 import uvloop
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from exporter.alertmanager.client import AlertmanagerClient
-from exporter.cli.terminal import printable, say
+from exporter.cli.terminal import errors, printable, progress_bar, say
 from exporter.config.models import Config, HostConfig
 from exporter.humanize import integer
 from exporter.journal import JournalError
@@ -45,11 +43,6 @@ INTERRUPTED = 130
 
 MANY = 10
 """Messages above which a progress bar is shown."""
-
-yes_option = click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
-all_option = click.option(
-    "--all", "show_all", is_flag=True, help="Show every message of the plan, not just the first 20."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,43 +110,6 @@ def who_asks() -> str:
     return f"uid {os.getuid()}"
 
 
-def need_a_terminal(*, yes: bool) -> None:
-    """End the command when nobody can be asked and nobody has said yes beforehand.
-
-    Raises:
-        click.ClickException: so it is.
-    """
-    if not yes and not sys.stdin.isatty():
-        raise click.ClickException(
-            "There is no terminal to ask on, so that nothing was done. "
-            "Say --yes to do it without being asked."
-        )
-
-
-def forget_what_was_typed() -> None:
-    """A yes must come after what it is said to was seen."""
-    with suppress(OSError, termios.error):  # it is no terminal
-        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-
-
-async def agreed(question: str) -> bool:
-    """Ask on standard error; whether the answer is yes. Ctrl-C ends it as anything else."""
-    forget_what_was_typed()
-    loop = asyncio.get_running_loop()
-    click.echo(f"{question} [y/N] ", nl=False, err=True)
-    ready = asyncio.Event()
-    # Not in a thread, which Ctrl-C could not end, nor here: connections would go stale unseen.
-    loop.add_reader(sys.stdin.fileno(), ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(sys.stdin.fileno())
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):
-        click.echo(err=True)
-    return answer.strip().lower() in {"y", "yes"}
-
-
 # --- Ctrl-C -------------------------------------------------------------------------------------
 
 
@@ -173,7 +129,7 @@ class Progressing:
     interrupted: bool = False
     ends: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once nothing more may be sent."""
-    _errors: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    _errors: Console = field(default_factory=errors)
     _bar: Progress | None = None
     _task: asyncio.Task[object] | None = None
 
@@ -182,12 +138,7 @@ class Progressing:
         self.acting = True
         self.total = 0 if plan.as_a_whole else len(plan.messages)
         if self.total > MANY and self._errors.is_terminal:
-            self._bar = Progress(
-                *(TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
-                console=self._errors,
-                transient=True,
-            )
-            self._bar.add_task("", total=self.total)
+            self._bar = progress_bar("asking", self.total)
             self._bar.start()
 
     async def on_answer(self, answer: RequestResult) -> bool:
@@ -263,7 +214,7 @@ def at_work(host: str, progress: Progressing, work: Callable[[], Awaitable[T]]) 
             result = uvloop.run(run())
     except asyncio.CancelledError:
         click.echo(err=True)
-        say(f"{host}: {progress.cut_off(host)}", Console(stderr=True))
+        say(f"{host}: {progress.cut_off(host)}", errors())
         raise SystemExit(INTERRUPTED) from None
     return result
 

@@ -1,11 +1,14 @@
-"""The terminal: streams, widths, sentences, tables and JSON, whatever the values hold."""
+"""The terminal: streams, widths, sentences, tables, JSON, progress and questions."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import termios
 import textwrap
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -16,21 +19,26 @@ from rich.table import Table
 from exporter.humanize import integer
 
 WIDTH = 80
-"""Columns of what is no terminal, and of a terminal at least."""
+"""Columns where the output is no terminal, and of a terminal at least."""
 
 
 def console() -> Console:
-    """Standard output; colours only on a terminal, 80 columns when it is none."""
+    """Return standard output; colours only on a terminal, 80 columns when it is none."""
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 80)
 
 
+def errors() -> Console:
+    """Return standard error."""
+    return Console(stderr=True, highlight=False)
+
+
 def width_of(out: Console) -> int:
-    """Columns that a table may take."""
+    """Return the columns that a table may take."""
     return max(out.width, WIDTH) if out.is_terminal else WIDTH
 
 
 def say(text: str, out: Console | None = None) -> None:
-    """Print sentences within the width of the terminal; on standard output unless told where."""
+    """Print sentences within the width of the terminal; by default on standard output."""
     out = out or console()
     # A terminal that is narrower than a table would break lines in the middle of words.
     width = out.width if out.is_terminal else WIDTH
@@ -39,37 +47,37 @@ def say(text: str, out: Console | None = None) -> None:
 
 
 def printable(text: str) -> str:
-    """The text without what would steer the terminal: anybody may write an address."""
+    """Return the text without what would steer the terminal: anybody may write an address."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 message`, `1,240 messages`."""
+    """Return `1 message`, `1,240 messages`."""
     return f"{integer(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def local_time(at: float) -> str:
-    """Unix time by this machine's clock."""
+    """Return Unix time by this machine's clock."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def zone_note() -> str:
-    """Which clock `local_time` goes by."""
+    """Return the sentence that names the time zone of `local_time`."""
     now = time.localtime()
     offset = time.strftime("%z", now)
     return f"Times are local: {now.tm_zone}, {offset[:3]}:{offset[3:]}."
 
 
 def table(*, head: bool = True) -> Table:
-    """A table without lines between its cells."""
+    """Return a table without lines between its cells."""
     return Table(box=None, show_header=head, pad_edge=False, header_style="bold")
 
 
 def progress_bar(words: str, total: int) -> Progress:
-    """A bar on standard error that leaves nothing behind; none where that is no terminal."""
+    """Return a bar on standard error that vanishes at the end; not shown if that is no terminal."""
     bar = Progress(
         *(TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
-        console=Console(stderr=True),
+        console=errors(),
         transient=True,
         disable=not sys.stderr.isatty(),
     )
@@ -78,7 +86,7 @@ def progress_bar(words: str, total: int) -> Progress:
 
 
 def print_json(value: Any) -> None:
-    """`value` as indented JSON on standard output.
+    """Print `value` as indented JSON.
 
     What would steer the terminal, or cannot be encoded, is escaped: anybody may write an address.
     """
@@ -91,3 +99,53 @@ def print_json(value: Any) -> None:
 def _escaped(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+# --- questions ----------------------------------------------------------------------------------
+
+
+def need_a_terminal(*, yes: bool) -> None:
+    """End the command when nobody can be asked and nobody has said yes beforehand.
+
+    Raises:
+        click.ClickException: so it is.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise click.ClickException(
+            "There is no terminal to ask on, so that nothing was done. "
+            "Say --yes to do it without being asked."
+        )
+
+
+def ask(question: str) -> bool:
+    """Ask on standard error; return whether the answer is yes."""
+    _put(question)
+    return _is_yes()
+
+
+async def ask_beside_tasks(question: str) -> bool:
+    """Ask as `ask` does, while tasks go on; to cancel it ends the question."""
+    loop = asyncio.get_running_loop()
+    _put(question)
+    ready = asyncio.Event()
+    # Not in a thread, which Ctrl-C could not end, nor here: connections would go stale unseen.
+    loop.add_reader(sys.stdin.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    return _is_yes()
+
+
+def _put(question: str) -> None:
+    with suppress(OSError, termios.error):  # it is no terminal
+        # A yes must come after what it is said to was seen.
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+    click.echo(f"{question} [y/N] ", nl=False, err=True)
+
+
+def _is_yes() -> bool:
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        click.echo(err=True)
+    return answer.strip().lower() in {"y", "yes"}

@@ -1,1 +1,1 @@
-"""The config: YAML to frozen, validated models, every mistake told at once."""
+"""The config: YAML to frozen, validated models; every mistake is reported at once."""

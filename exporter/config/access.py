@@ -1,4 +1,4 @@
-"""How a server is reached over HTTP: who logs in, and how its certificate is checked."""
+"""How a server is reached over HTTP: the login, and how its certificate is checked."""
 
 from __future__ import annotations
 
@@ -78,17 +78,17 @@ class TlsConfig(Model):
 
 
 def plain_url(value: str) -> str:
-    """`value` when it is an http or https URL that holds no secret in a usual place.
+    """Return `value` if it is an http or https URL without a secret in one of the usual places.
 
     Raises:
-        ValueError: it is none. The value is never quoted back: it may hold a password.
+        ValueError: if not. The text never quotes the value: it may hold a password.
     """
     try:
         url = URL(value)
         port = url.port
     except ValueError:
         raise ValueError(_URL_FORM) from None
-    # yarl takes a host with a blank in it.
+    # yarl accepts a host with a blank in it.
     if url.scheme not in {"http", "https"} or not url.host or port == 0 or len(value.split()) > 1:
         raise ValueError(_URL_FORM)
     if url.user is not None or url.password is not None:
@@ -99,17 +99,17 @@ def plain_url(value: str) -> str:
 
 
 def panel_url(url: str) -> str:
-    """The URL by which a panel is known, however it was written.
+    """Return the URL that identifies a panel, however it was written.
 
-    Case and a dot at the end of the host, the scheme's own port and slashes that mean nothing
-    tell no panel from another. Names are not looked up: two that lead to one address differ.
+    Without the case and a final dot of the host, the scheme's own port, and repeated or final
+    slashes. Names are not looked up: two that lead to one address differ.
     """
-    told = URL(url)
-    host = (told.raw_host or "").rstrip(".").lower()
+    written = URL(url)
+    host = (written.raw_host or "").rstrip(".").lower()
     host = f"[{host}]" if ":" in host else host
-    port = "" if told.is_default_port() else f":{told.port}"
-    path = re.sub("/+", "/", told.raw_path).rstrip("/")
-    return f"{told.scheme}://{host}{port}{path}"
+    port = "" if written.is_default_port() else f":{written.port}"
+    path = re.sub("/+", "/", written.raw_path).rstrip("/")
+    return f"{written.scheme}://{host}{port}{path}"
 
 
 _URL_FORM = "must be http://HOST:PORT or https://HOST:PORT"

@@ -212,10 +212,7 @@ class AlertRule(Model):
         for name in self.labels:
             if name in _SET_BY_US:
                 yield ("labels", name), "is a label that the exporter sets: choose another name"
-        for key in ("names", "labels"):
-            # An empty list from a template must not mean the whole fleet.
-            if key in self.hosts.model_fields_set and not getattr(self.hosts, key):
-                yield ("hosts", key), "must not be empty: leave it out where all are meant"
+        yield from self.hosts.mistakes()
 
     def mistaken_conditions(self) -> Iterator[Mistake]:
         """Why `when` and `clear` do not go together."""

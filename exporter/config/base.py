@@ -1,4 +1,4 @@
-"""What every part of the config is made of: strict, frozen models, durations and sizes."""
+"""The types that every part of the config is made of, and its strict, frozen models."""
 
 from __future__ import annotations
 
@@ -20,29 +20,22 @@ from exporter.config.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration
 
 
 def _duration(value: object) -> float:
-    return parse_duration(value if isinstance(value, str) else "")
+    seconds = parse_duration(value if isinstance(value, str) else "")
+    if not 0 < seconds <= 365 * 86400:  # the event loop's timers overflow above that
+        raise ValueError("must be more than 0 and at most 365d")
+    return seconds
 
 
 def _size(value: object) -> int:
-    return parse_size(value if isinstance(value, str) else "")
-
-
-def _positive(value: int) -> int:
-    if value <= 0:
+    size = parse_size(value if isinstance(value, str) else "")
+    if size <= 0:
         raise ValueError("must be more than 0")
-    return value
-
-
-def _not_endless(value: float) -> float:
-    if not 0 < value <= 365 * 86400:  # timers of the event loop overflow somewhere above
-        raise ValueError("must be more than 0 and at most 365d")
-    return value
+    return size
 
 
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
-    AfterValidator(_not_endless),
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
 ]
 """Seconds, written as `30s 5m 1h 3d`."""
@@ -50,7 +43,6 @@ Duration = Annotated[
 Size = Annotated[
     int,
     BeforeValidator(_size),
-    AfterValidator(_positive),
     WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN}),
 ]
 """Bytes, written as `64MiB`."""
@@ -91,6 +83,17 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 """The IANA name of a time zone."""
 
 
+ONE_OR_MANY = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        ]
+    }
+)
+"""The schema of a text or a list of texts."""
+
+
 class Model(BaseModel):
     """A part of the config: immutable, and an unknown key is an error."""
 
@@ -101,7 +104,7 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty_keys(cls, data: object) -> object:
-        # `labels:` with every line below it commented out is a key that is not given.
+        # `labels:` with every line below it commented out counts as a key that is not given.
         if not isinstance(data, dict):
             return data
         written = {field.alias or name for name, field in cls.model_fields.items()}

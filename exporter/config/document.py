@@ -1,4 +1,4 @@
-"""A YAML file together with the line of each of its keys, and the mistakes found in it."""
+"""YAML files as plain values, with the line of each key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Document:
     lines: Mapping[Path_, int] = field(default_factory=dict, repr=False)
 
     def line_of(self, path: Path_) -> int:
-        """The line of `path`, or of its nearest ancestor that stands in the file."""
+        """Return the line of `path`, or of its nearest ancestor that the file has; else 0."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 0)
@@ -59,7 +59,7 @@ class Document:
                 yield position, value
 
     def problem(self, path: Path_, message: str) -> Problem:
-        """A mistake at `path` of this document."""
+        """Return a mistake at `path` of this document."""
         return Problem(str(self.file), self.line_of(path), dotted(path), message)
 
 
@@ -78,7 +78,7 @@ def read_document(file: Path) -> Document:
 
 
 def parse_document(content: bytes, file: Path) -> Document:
-    """Parse YAML; `file` is only named in mistakes.
+    """Parse YAML; `file` only names the mistakes.
 
     Raises:
         ConfigError: as read_document.
@@ -110,7 +110,7 @@ _NOT_IN_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 
 
 def _syntax_error(file: Path, error: yaml.MarkedYAMLError) -> ConfigError:
-    # The words that PyYAML quotes from the file are left out: one may be a secret.
+    # Without the words that PyYAML quotes from the file: one may be a secret.
     what = re.sub(r" '[^']*\w[^']*'", "", error.problem or "")
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 0
@@ -131,13 +131,13 @@ def _line(event: yaml.Event) -> int:
 
 
 class _Builder:
-    """Builds plain values from YAML events and notes where each key stands.
+    """Builds plain values from YAML events, and records the line of each key.
 
-    Not from PyYAML's tree of nodes: to compose it takes ten times as long, and the composer
-    recurses in C without bound, so that a deeply nested file ends the process.
+    Not from PyYAML's tree of nodes: composing it takes ten times as long, and the composer
+    recurses in C without bound, so a deeply nested file would end the process.
 
-    An alias shares the value of its anchor; its keys have no line of their own, so that a
-    mistake in them is told where the alias stands.
+    An alias shares the value of its anchor. Its keys have no lines of their own: a mistake in
+    them is reported at the alias.
     """
 
     def __init__(self, file: Path, events: Iterator[yaml.Event]) -> None:
@@ -148,7 +148,7 @@ class _Builder:
         self._anchors: dict[str, object] = {}
 
     def document(self) -> object:
-        """The value of the only document; None when there is none."""
+        """Return the value of the only document; None when there is none."""
         data: object = None
         seen = False
         for event in self._events:
@@ -218,13 +218,13 @@ class _Builder:
         return merged | own
 
     def _key(self, event: yaml.Event) -> tuple[str, bool]:
-        """The key, and whether it is the merge key."""
+        """Return the key, and whether it is the merge key."""
         if not isinstance(event, yaml.ScalarEvent) or self._scalar(event) is None:
             self._fail(event, "a key must be a plain word; is a value meant? put it in quotes")
         return event.value, event.value == _MERGE_KEY and event.implicit[0]
 
     def _merge(self, event: yaml.Event, path: Path_) -> dict[str, object]:
-        """The keys that `<<: *anchor` or `<<: [*first, *second]` adds to the map at `path`."""
+        """Return what `<<: *anchor` or `<<: [*first, *second]` adds to the map at `path`."""
         value = self._value(event, (*path, _MERGE_KEY))
         sources = value if isinstance(value, list) else [value]
         result: dict[str, object] = {}
@@ -253,11 +253,10 @@ _FLOAT = re.compile(
 
 
 def plain_scalar(text: str) -> bool | int | float | str | None:
-    """The value of an unquoted scalar.
+    """Return the value of an unquoted scalar, by the core schema of YAML 1.2.
 
-    As editors and most tools read it today, not as YAML 1.1 did: `no` and `on` are text, and
-    so are dates and times of day. Hexadecimal and octal numbers are text too: no key of the
-    config takes one, while a password may look like one.
+    Unlike in YAML 1.1, `no`, `on`, dates and times of day are text. Hexadecimal and octal
+    numbers are text too: no key of the config takes one, and a password may look like one.
     """
     if text in _WORDS:
         return _WORDS[text]

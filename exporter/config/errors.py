@@ -1,4 +1,4 @@
-"""Mistakes in a config: where each is, and in words for the person who wrote it."""
+"""Mistakes in a config: where each one is, in words for the author of the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One mistake in a config, for the person who wrote it. Never holds a secret's value."""
+    """One mistake in a config. Never holds a secret's value."""
 
     file: str
     line: int
@@ -35,7 +35,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A config cannot be used; `problems` holds every mistake found, in file order."""
+    """The config cannot be used; `problems` holds every mistake found, in file order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(set(problems)))
@@ -46,7 +46,7 @@ _PLAIN_KEY = re.compile(r"[\w-]{1,80}")
 
 
 def dotted(path: Path_) -> str:
-    """`("hosts", 2, "url")` as `hosts[2].url`; a key that is no plain word is quoted."""
+    """Return `("hosts", 2, "url")` as `hosts[2].url`; a key that is no plain word is quoted."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -62,17 +62,17 @@ def dotted(path: Path_) -> str:
 
 
 Mistake = tuple[tuple[str | int, ...], str]
-"""Where below a model, and what."""
+"""The path below a model, and the message."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The question with the known word that is most like this one; "" when none is."""
+    """Return a question with the known word most like this one; "" when none is close."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {close[0]}?" if close else ""
 
 
 def raise_mistakes(title: str, mistakes: Iterable[Mistake]) -> None:
-    """Raise the mistakes, each at its key: a model's own error would not say where it is.
+    """Raise the mistakes, each at its key: an error raised in a model names only the model.
 
     Raises:
         ValidationError: when there is one.
@@ -112,10 +112,10 @@ def validated(
         found = error.errors(include_url=False, include_input=False)
         places = {item["loc"] for item in found}
         for item in found:
-            # pydantic marks a mistake in a key, not in its value, by one more part.
+            # pydantic marks a mistake in a key, rather than its value, by one more part.
             loc = tuple(part for part in item["loc"] if part != "[key]")
             if item["type"] == "too_short" and any(p[:-1] == loc for p in places):
-                continue  # empty only because its items were wrong, which is told already
+                continue  # empty only because its items were wrong, which is reported already
             problems.append(problem_at(loc, explain(model, item)))
         return None
 
@@ -148,7 +148,7 @@ _BOUNDS = {
 
 
 def explain(model: type[BaseModel], item: ErrorDetails) -> str:
-    """A validation error of `model` in words.
+    """Return a validation error of `model` in words.
 
     Never quotes the value: it may be a secret in the wrong place.
     """
@@ -170,7 +170,7 @@ def explain(model: type[BaseModel], item: ErrorDetails) -> str:
 
 
 def _keys_at(model: type[BaseModel], loc: Path_) -> list[str]:
-    """The keys that the model allows at `loc`."""
+    """Return the keys that the model allows at `loc`."""
     for part in loc:
         if isinstance(part, int):  # an item of a list of models has the keys of its model
             continue
@@ -187,7 +187,7 @@ def _keys_at(model: type[BaseModel], loc: Path_) -> list[str]:
 
 
 def _by_key(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields by the names that a config has for them: `for` cannot be a name in Python."""
+    """Return the fields by their keys in the config: `for` cannot be a name in Python."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 

@@ -1,4 +1,4 @@
-"""Looks at files."""
+"""What can be known about a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def file_exists(file: Path | None) -> bool | None:
-    """Whether a file is there, be it a link that leads nowhere; None when that cannot be known."""
+    """Return whether a file exists, or a link that leads nowhere; None when it is unknown."""
     if file is None:
         return False
     try:

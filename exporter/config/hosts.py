@@ -34,13 +34,13 @@ class HostEntry:
         return merged(self.defaults.values, self.values)
 
     def place(self, loc: Path_) -> tuple[Document, Path_]:
-        """Where `loc` of the complete host was written: at the host or in the defaults."""
+        """Return where `loc` of the complete host was written: at the host or in the defaults."""
         if self._is_default(loc):
             return self.defaults.document, ("host_defaults", *loc)
         return self.document, (*self.path, *loc)
 
     def problem(self, loc: Path_, message: str) -> Problem:
-        """A mistake at `loc` of the complete host; one in a default is the same for all hosts."""
+        """Return a mistake at `loc` of the complete host; in a default it is the same for all."""
         document, path = self.place(loc)
         return document.problem(path, message)
 
@@ -57,7 +57,7 @@ _PASSWORD_FORMS = ("password", "password_file", "password_env")
 
 
 def merged(defaults: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
-    """A host's keys over the defaults: `labels` are joined, everything else is replaced.
+    """Return a host's keys over the defaults: `labels` are joined, everything else is replaced.
 
     A password given in one form replaces a default given in another form.
     """
@@ -98,7 +98,7 @@ def read_defaults(document: Document, problems: list[Problem]) -> HostDefaults:
 def host_entries(
     document: Document, path: Path_, hosts: object, defaults: HostDefaults, problems: list[Problem]
 ) -> Iterator[HostEntry]:
-    """The items of one list of hosts; `path` is where the list stands."""
+    """Yield the items of one list of hosts; `path` is where the list stands."""
     if hosts is None:
         return
     if not isinstance(hosts, list):
@@ -115,7 +115,7 @@ def host_entries(
 def validate_hosts(
     entries: Sequence[HostEntry], base_dir: Path, problems: list[Problem]
 ) -> list[tuple[HostEntry, HostConfig]]:
-    """The hosts that are right; every mistake of the others is added to `problems`."""
+    """Return the valid hosts; every mistake of the others is added to `problems`."""
     hosts: list[tuple[HostEntry, HostConfig]] = []
     first_of_name: dict[str, Problem] = {}
     for entry in entries:
@@ -135,10 +135,10 @@ def validate_hosts(
 def _panels_alike(
     hosts: Sequence[tuple[HostEntry, HostConfig]], names: Collection[str]
 ) -> Iterator[Problem]:
-    """Hosts of one panel that do not say so, and hosts that say so and are not.
+    """Hosts that share a panel without saying so, and hosts that say so but do not share one.
 
-    A rule would take both for panels of their own: twice the limits, and alerts and figures of
-    one queue twice. `names` holds those of hosts that are wrong elsewhere, too.
+    Rules would treat the two as separate panels: twice the limits, and alerts and measurements of
+    one queue twice. `names` also holds the names of hosts with other mistakes.
     """
     by_name = {host.name: host for _, host in reversed(hosts)}
     first_of: dict[str, Problem] = {}
@@ -159,7 +159,7 @@ def _panels_alike(
 
 
 def _not_shared(host: HostConfig, other: HostConfig | None, *, known: bool) -> str:
-    """Why a host does not share the panel of the one that it names; "" when it does."""
+    """Return why a host does not share the panel of the one it names; "" when it does."""
     if other is None:
         return "" if known else "names no host of this config"
     if other is host or other.name == host.name:

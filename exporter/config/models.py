@@ -1,4 +1,4 @@
-"""The config as frozen models; `contract` names, defaults in one place."""
+"""The config as frozen models, with the default of every key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from yarl import URL
 
 from exporter.config.access import BasicAuth, Credentials, TlsConfig, panel_url, plain_url
 from exporter.config.alerting import AlertingConfig
-from exporter.config.base import Count, Duration, LabelName, Model, Size, TimeZone
+from exporter.config.base import ONE_OR_MANY, Count, Duration, LabelName, Model, Size, TimeZone
 from exporter.config.errors import Mistake, raise_mistakes
 from exporter.config.panel_api import API_PATH, Dialect, Language
 from exporter.config.remediation import RemediationConfig
@@ -129,12 +129,12 @@ class Fields(TypedDict, total=False):
 
 
 def _compared(value: str) -> str:
-    """A state as the decoder compares it."""
+    """Return a state as the decoder compares it."""
     return " ".join(value.replace("*", " ").lower().split())
 
 
 def mistaken_fields(fields: Fields) -> Iterator[Mistake]:
-    """What is wrong with them together."""
+    """Return what is wrong with the fields together."""
     lists = [name for name in ("frozen_values", "not_frozen_values") if name in fields]
     if lists and "frozen" not in fields:
         for name in lists:
@@ -207,18 +207,18 @@ class HostConfig(Credentials):
 
     @cached_property
     def panel(self) -> PanelId:
-        """Which panel this is, whatever it is called."""
+        """The identity of the panel, whatever the host is called."""
         return PanelId(panel_url(self.url), self.tls.fingerprint_sha256 or "")
 
     def is_asked_like(self, other: HostConfig) -> bool:
-        """Whether the two are asked the same in the same way: the client of one does for both."""
+        """Return whether both are asked the same in the same way, so that one client can do it."""
         return self._is_like(other, _NOT_ASKED_WITH)
 
     def is_seen_like(self, other: HostConfig) -> bool:
-        """Whether the figures of one say the same of the other.
+        """Return whether the measurements of one are valid for the other.
 
-        It is the same panel, and the same is collected and read in the same way. A password
-        that was changed shows no other queue; another user may.
+        They are of the same panel, and the same is collected and read in the same way. A changed
+        password shows the same queue; another user may see a different one.
         """
         return self._is_like(other, _NOT_ASKED_WITH | _PASSWORDS)
 
@@ -230,23 +230,23 @@ class HostConfig(Credentials):
 
     @property
     def zone(self) -> ZoneInfo | None:
-        """The panel's time zone when it is known."""
+        """The panel's time zone, where it is known."""
         return ZoneInfo(self.time_zone) if self.time_zone else None
 
     @cached_property
-    def told_fields(self) -> dict[str, str | int]:
-        """Where each field is, by `fields`."""
+    def field_keys(self) -> dict[str, str | int]:
+        """The name or position of each field that `fields` gives."""
         return {name: key for name, key in self.fields.items() if isinstance(key, str | int)}
 
     @cached_property
     def frozen_values(self) -> dict[str, bool]:
-        """Which values of the field `frozen` mean frozen, and which not, by `fields`."""
-        told = dict.fromkeys(self.fields.get("not_frozen_values", ()), False)
-        return told | dict.fromkeys(self.fields.get("frozen_values", ()), True)
+        """Which values of the field `frozen` mean frozen, and which do not, by `fields`."""
+        values = dict.fromkeys(self.fields.get("not_frozen_values", ()), False)
+        return values | dict.fromkeys(self.fields.get("frozen_values", ()), True)
 
     @cached_property
     def secret_values(self) -> tuple[str, ...]:
-        """Every secret of this host, for what must be kept out of a saved reply.
+        """Every secret of this host, to be kept out of saved replies.
 
         With basic auth also user and password together, as its header holds them.
         """
@@ -264,10 +264,10 @@ _PASSWORDS = frozenset({"password", "password_file", "password_env", "basic_auth
 
 
 def split_address(text: str) -> tuple[str | None, int]:
-    """(host, port) of `127.0.0.1:9897`, `[::1]:9897` or `:9897` (None: every address).
+    """Return (host, port) of `127.0.0.1:9897`, `[::1]:9897` or `:9897` (None: every address).
 
     Raises:
-        ValueError: when it is none of these.
+        ValueError: it is none of these.
     """
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > 65535:
@@ -279,11 +279,6 @@ _ADDRESS_FORM = "must be ADDRESS:PORT, as 127.0.0.1:9897 or [::1]:9897"
 _ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]\s/]+)\]|(?P<host>[^:\[\]\s/]*)):(?P<port>[0-9]{1,5})")
 
 
-def _address(text: str) -> str:
-    split_address(text)
-    return text
-
-
 def _one_or_many(value: object) -> object:
     if isinstance(value, list | tuple):
         return value
@@ -293,17 +288,10 @@ def _one_or_many(value: object) -> object:
 
 
 Addresses = Annotated[
-    tuple[Annotated[str, AfterValidator(_address)], ...],
+    tuple[Annotated[str, AfterValidator(lambda text: split_address(text) and text)], ...],
     BeforeValidator(_one_or_many),
     Field(min_length=1),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
-            ]
-        }
-    ),
+    ONE_OR_MANY,
 ]
 """One ADDRESS:PORT, or a list of them."""
 
@@ -378,5 +366,5 @@ class Config(Model):
                 yield at, "needs alerting.alertmanagers: somebody must know the silences"
 
     def interval_of(self, host: HostConfig) -> float:
-        """Seconds between two polls of `host`."""
+        """Return the seconds between two polls of `host`."""
         return host.interval if host.interval is not None else self.poll.interval

@@ -1,4 +1,4 @@
-"""Whether conditions may all hold at once: pure."""
+"""Whether conditions can all hold at once. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from exporter.config.conditions import FIGURES, Condition
 
 
 def may_both_hold(when: Collection[Condition], clear: Collection[Condition]) -> bool:
-    """Whether some figures surely satisfy `when` and `clear` both.
+    """Return whether some measurements certainly satisfy both `when` and `clear`.
 
-    Not where `clear` compares a figure that `when` does not: whether the two can be so at once is
-    not for us to know.
+    Not where `clear` compares a metric that `when` does not: whether both can hold at once is
+    unknown then.
     """
     compared = {_figure(condition) for condition in when}
     if not clear or not {_figure(condition) for condition in clear} <= compared:
@@ -27,12 +27,12 @@ def _figure(condition: Condition) -> tuple[str, str]:
 
 
 def _satisfiable(conditions: Collection[Condition]) -> bool:
-    """Whether one value satisfies conditions on one figure."""
+    """Return whether one value satisfies all conditions on one metric."""
     return any(all(c.holds(value) for c in conditions) for value in _candidates(conditions))
 
 
 def _candidates(conditions: Collection[Condition]) -> Iterator[float]:
-    """Values of one figure of which some will do if any does: each threshold and its sides."""
+    """Values that decide for all values of one metric: each threshold and its sides."""
     thresholds = sorted({condition.value for condition in conditions})
     match FIGURES[next(iter(conditions)).figure]:
         case "flag":

@@ -1,4 +1,4 @@
-"""What a config says of the panel's API: where it is, and the names its requests use."""
+"""What a config says about the panel's API: its path, and the names that requests use."""
 
 from __future__ import annotations
 

@@ -141,10 +141,7 @@ class RemediationRule(Model):
             yield ("force",), "is for purge_all alone"
         if self.hold is not None and not self.when:
             yield ("for",), "is of no use without `when`"
-        for key in ("names", "labels"):
-            # An empty list from a template must not mean the whole fleet.
-            if key in self.hosts.model_fields_set and not getattr(self.hosts, key):
-                yield ("hosts", key), "must not be empty: leave it out where all are meant"
+        yield from self.hosts.mistakes()
 
     def _wrong_select(self) -> str:
         if self.select is None:
@@ -160,7 +157,7 @@ class RemediationRule(Model):
 
     @property
     def selector(self) -> Selector:
-        """Which messages it is about; made for purge_frozen and purge_all when none is given."""
+        """The messages it is about; for purge_frozen and purge_all there is a default."""
         if self.select is not None:
             return self.select
         return _ALL if self.action == "purge_all" else _FROZEN
@@ -193,7 +190,7 @@ class RemediationConfig(Model):
 
     def _mistakes(self) -> Iterator[Mistake]:
         for position, rule in enumerate(self.rules):
-            # What the journal has forgotten holds nobody back.
+            # A cooldown that the journal has forgotten no longer applies.
             if rule.cooldown > self.journal_keep >= SHORTEST_JOURNAL:
                 words = f"must not be shorter than the cooldown of rules[{position}]"
                 yield ("journal_keep",), words
@@ -201,5 +198,5 @@ class RemediationConfig(Model):
             yield ("journal_keep",), "must be at least 2d: the limits are counted from the journal"
 
     def rule(self, name: str) -> RemediationRule | None:
-        """The rule of this name; None when there is none."""
+        """Return the rule of this name; None when there is none."""
         return next((rule for rule in self.rules if rule.name == name), None)

@@ -1,8 +1,8 @@
-"""Writes the `fields` of one host into the file in which it stands, and changes nothing else.
+"""Writes the `fields` of one host into its file, and changes nothing else.
 
-PyYAML tells where each value stands, and what is new is put in there: comments, order, quotes and
-blanks stay as they are, which no emitter of YAML promises. What comes out is parsed before it is
-written, and must be the old values with this change.
+The new text is put where PyYAML locates the values: comments, order, quotes and blanks stay as they
+are, which no emitter of YAML promises. The result is parsed before it is written, and must be the
+old values with this change.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from exporter.config.base import Model
 from exporter.config.document import parse_document
 from exporter.config.errors import ConfigError, Path_
 from exporter.config.loading import LoadedConfig, load_config
+from exporter.config.models import HostConfig
 
 Fields = Mapping[str, object]
 """As `fields` of a host are written: names and positions, and lists of values."""
 
 
 class RewriteError(Exception):
-    """It is not written; the text says why, and the file is as it was."""
+    """Nothing was written; the text says why, and the file is as it was."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """The file in which a host stands, as it was when it was read."""
+    """The file that defines a host, as it was when it was read."""
 
     file: Path
     path: Path_
@@ -45,10 +46,10 @@ class HostFile:
 
 
 def find_host(loaded: LoadedConfig, name: str) -> HostFile:
-    """The file in which a host stands: the config itself or one of its hosts files.
+    """Return the file that defines a host: the config itself or one of its hosts files.
 
     Raises:
-        RewriteError: it is none that may be written.
+        RewriteError: no file, or one that cannot be replaced.
     """
     for file in (loaded.file, *loaded.hosts_files):
         content, status = _read(file)
@@ -65,7 +66,7 @@ def find_host(loaded: LoadedConfig, name: str) -> HostFile:
 
 
 def _read(file: Path) -> tuple[bytes, os.stat_result]:
-    """A file's content; what a link leads to is another file, which is not replaced."""
+    """Return a file's content and status; a link is refused, since its target is another file."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -83,14 +84,13 @@ def _read(file: Path) -> tuple[bytes, os.stat_result]:
 
 
 def with_fields(content: bytes, path: Path_, inherited: Fields, new: Fields) -> bytes:
-    """A file's content with `new` in the `fields` of the host at `path`.
+    """Return a file's content with `new` in the `fields` of the host at `path`.
 
     Args:
         content: the file.
         path: where the host stands in it.
-        inherited: what `fields` holds by host_defaults, where the host has none of its own: what
-            the host says replaces all of that.
-        new: what is added.
+        inherited: the `fields` of host_defaults, which a host's own replace as a whole.
+        new: the fields that are added.
 
     Raises:
         RewriteError: there is no place where this would change nothing else.
@@ -112,7 +112,7 @@ def with_fields(content: bytes, path: Path_, inherited: Fields, new: Fields) -> 
 
 
 def _expected(data: Any, path: Path_, inherited: Fields, new: Fields) -> Any:
-    """The values of a file with that change; shared parts elsewhere stay as they are."""
+    """Return the values of a file with that change; shared parts elsewhere stay as they are."""
     if not path:
         own = data.get("fields")
         return data | {"fields": {**(own if isinstance(own, dict) else inherited), **new}}
@@ -141,7 +141,7 @@ def _spliced(text: str, path: Path_, inherited: Fields, new: Fields) -> str:
 
 
 def _node(text: str, path: Path_) -> yaml.MappingNode:
-    """The host, with the places where its keys and values stand."""
+    """Return the host as a node, with the places of its keys and values."""
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for part in path:
         if isinstance(part, int):
@@ -153,13 +153,13 @@ def _node(text: str, path: Path_) -> yaml.MappingNode:
 
 
 def _inside(text: str, mapping: yaml.MappingNode, pairs: str) -> str:
-    """The text with pairs right behind the last value of a mapping in braces."""
+    """Return the text with pairs right behind the last value of a mapping in braces."""
     end = mapping.value[-1][1].end_mark.index
     return f"{text[:end]}, {pairs}{text[end:]}"
 
 
 def _below(text: str, mapping: yaml.MappingNode, pairs: Sequence[str]) -> str:
-    """The text with lines among a mapping's own, behind a key whose value ends in its line.
+    """Return the text with lines added to a mapping, behind a key with a value on one line.
 
     Raises:
         RewriteError: there is no such key.
@@ -187,7 +187,7 @@ _NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "nu
 
 
 def _scalar(value: object) -> str:
-    """A value as YAML has it: JSON's quoted texts, numbers and lists are YAML, too."""
+    """Return a value as YAML: the quoted texts, numbers and lists of JSON are YAML too."""
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_PLAIN:
         return value
     if isinstance(value, list | tuple):
@@ -196,19 +196,19 @@ def _scalar(value: object) -> str:
 
 
 def as_yaml(fields: Fields) -> str:
-    """`fields: {id: 1, age: 0}`, to be pasted below a host."""
+    """Return `fields: {id: 1, age: 0}`, to be pasted below a host."""
     return f"fields: {_flow(fields)}"
 
 
 # --- the file -----------------------------------------------------------------------------------
 
 
-def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) -> None:
-    """Put `new` into the `fields` of a host, in place of the file as it was found.
+def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) -> HostConfig:
+    """Replace the file of a host by one with `new` in its `fields`; return the host with them.
 
     Raises:
-        RewriteError: the file is another by now, cannot be written, or the config would not load
-            with that change alone.
+        RewriteError: the file has changed, cannot be written, or the config would not load with
+            that change alone.
     """
     (host,) = (host for host in loaded.config.hosts if host.name == name)
     inherited = {
@@ -220,20 +220,25 @@ def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) 
     except RewriteError as error:
         raise RewriteError(f"{place.file}: {error}") from None
     _replace(place, content)
-    problem = _loads_with(loaded, name, new)
-    if problem:
+    try:
+        return _loaded_again(loaded, name, new)
+    except RewriteError as error:
         written, status = _read(place.file)
         if written == content:
             _replace(HostFile(place.file, place.path, written, status), place.content)
-        raise RewriteError(f"{place.file}: {problem}; the file is as it was")
+        raise RewriteError(f"{place.file}: {error}; the file is as it was") from None
 
 
-def _loads_with(loaded: LoadedConfig, name: str, new: Fields) -> str:
-    """Why the config is not what it was with that change; "" when it is."""
+def _loaded_again(loaded: LoadedConfig, name: str, new: Fields) -> HostConfig:
+    """Return the host by the written config.
+
+    Raises:
+        RewriteError: the config differs from the old one by more than `new`.
+    """
     try:
         after = load_config(loaded.file).config
     except ConfigError as error:
-        return f"with it the config has mistakes: {error}"
+        raise RewriteError(f"with it the config has mistakes: {error}") from None
     hosts = tuple(
         host.model_copy(update={"fields": {**host.fields, **new}}) if host.name == name else host
         for host in loaded.config.hosts
@@ -241,16 +246,18 @@ def _loads_with(loaded: LoadedConfig, name: str, new: Fields) -> str:
     same = [*map(_values, after.hosts)] == [*map(_values, hosts)] and (
         _values(after) | {"hosts": ()} == _values(loaded.config) | {"hosts": ()}
     )
-    return "" if same else "the config has changed meanwhile"
+    if not same:
+        raise RewriteError("the config has changed meanwhile")
+    return next(host for host in after.hosts if host.name == name)
 
 
 def _values(model: Model) -> dict[str, object]:
-    """What a model holds, without what it has worked out and kept."""
+    """Return the fields of a model, without its cached properties."""
     return {name: getattr(model, name) for name in type(model).model_fields}
 
 
 def _replace(place: HostFile, content: bytes) -> None:
-    """Another content for a file, at once, with its mode and owner, unless it has changed."""
+    """Replace a file's content atomically, keeping mode and owner, unless it has changed."""
     file, before = place.file, place.status
     if before.st_nlink > 1:
         raise RewriteError(f"{file}: it has another name (a hard link): write it by hand")

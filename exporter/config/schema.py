@@ -1,8 +1,8 @@
-"""The JSON Schema of a config, for editors: completion, and mistakes shown while one types.
+"""The JSON Schema of a config, for editors: completion, and mistakes shown while typing.
 
 `python -m exporter.config.schema` writes it; config.schema.json is that output. It is a little
-more lenient than load_config, which has the last word: what depends on other keys, on files or
-on the environment is not in it.
+more lenient than load_config, which decides: the schema does not cover what depends on other
+keys, on files or on the environment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOT_IN_DEFAULTS = ("name", "url")
 
 
 def config_schema() -> dict[str, Any]:
-    """The schema of a whole config file."""
+    """Return the schema of a whole config file."""
     schema = Config.model_json_schema()
     definitions = schema["$defs"]
     # What a host lacks may stand in host_defaults.
@@ -42,7 +42,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The schema as it is committed."""
+    """Return the schema as it is committed."""
     return json.dumps(config_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -56,7 +56,7 @@ def _defaults_of(host: _Schema) -> _Schema:
 
 
 def _tidied(schema: Any) -> Any:
-    """`schema` as a person would write it: no titles, no nulls, defaults as one writes them."""
+    """Return `schema` without titles and nulls, with defaults as a config writes them."""
     if isinstance(schema, list):
         return [_tidied(item) for item in schema]
     if not isinstance(schema, dict):

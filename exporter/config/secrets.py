@@ -1,6 +1,6 @@
 """Secrets in a config: any `x` may be given as `x`, `x_file` or `x_env`.
 
-No message here quotes what was given: a password is easily written under the wrong key.
+No message here quotes the value: a password is easily written under the wrong key.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pydantic import AfterValidator, SecretStr, ValidationInfo, WithJsonSchema
 
 
 def absolute(path: Path, info: ValidationInfo) -> Path:
-    """`path` as seen from the folder of the config file, which the context names.
+    """Return `path` relative to the folder of the config file, which the context names.
 
     Raises:
-        ValueError: when it starts with the home folder of a user who has none.
+        ValueError: it starts with ~ for a user without a home folder.
     """
     context: object = info.context
     base_dir = context["base_dir"] if isinstance(context, dict) else Path()
@@ -27,7 +27,7 @@ def absolute(path: Path, info: ValidationInfo) -> Path:
 
 
 LocalPath = Annotated[Path, AfterValidator(absolute)]
-"""A path that is relative to the config file; whether anything is there is not looked at."""
+"""A path that is relative to the config file; it need not exist."""
 
 
 def _existing(path: Path, info: ValidationInfo) -> Path:
@@ -112,9 +112,9 @@ EnvName = Annotated[str, AfterValidator(_secret_variable)]
 
 
 def resolve_secret(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-    """Validator of a secret field `x`: takes the value from `x_file` or `x_env` where given.
+    """Validate a secret field `x`: its value may come from `x_file` or `x_env`.
 
-    The two must stand before `x` in the model, so that they are validated first.
+    Both must be declared before `x` in the model, so that they are validated first.
     """
     name = str(info.field_name)
     file, env = info.data.get(f"{name}_file"), info.data.get(f"{name}_env")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from exporter.config.base import Count, Duration, Model, Size
+from exporter.config.errors import Mistake
 
 
 class HostSelector(Model):
@@ -19,6 +20,12 @@ class HostSelector(Model):
     """Patterns of host names, as mx*; none: every name."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Labels that the host must have with these values."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Yield what is wrong: an empty list, as a template may write, must not mean all hosts."""
+        for key in ("names", "labels"):
+            if key in self.model_fields_set and not getattr(self, key):
+                yield ("hosts", key), "must not be empty: leave it out where all are meant"
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         """Return whether a host of this name and these labels is meant."""
@@ -34,7 +41,7 @@ _CRITERIA = ("frozen", "bounce", "older_than", "younger_than", "sender", "recipi
 
 
 def _glob(value: str) -> str:
-    # Addresses are compared without their angle brackets: such a pattern would match nothing.
+    # Addresses are compared without angle brackets: a pattern with them would match nothing.
     if not value.strip() or "<" in value or ">" in value:
         raise ValueError('must be a pattern, as "*@example.com"; for bounces write bounce: true')
     return value
@@ -67,14 +74,14 @@ class Selector(Model):
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
-        told = [name for name in _CRITERIA if getattr(self, name) is not None]
+        given = [name for name in _CRITERIA if getattr(self, name) is not None]
         narrow = [
             name
-            for name in told
+            for name in given
             if name not in {"sender", "recipient"} or not _EVERYTHING.fullmatch(getattr(self, name))
         ]
-        if self.everything and told:
-            raise ValueError(f"everything: true contradicts {', '.join(told)}: leave one out")
+        if self.everything and given:
+            raise ValueError(f"everything: true contradicts {', '.join(given)}: leave one out")
         if not self.everything and not narrow:
             raise ValueError(
                 "selects every message; say which, or write everything: true if that is meant"

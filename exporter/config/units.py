@@ -18,7 +18,7 @@ SIZE_PATTERN = f"^{_SIZE.pattern}$"
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from `30s`, `5m`, `1h30m`, `3d`.
+    """Return the seconds of `30s`, `5m`, `1h30m`, `3d`.
 
     Raises:
         ValueError: for anything else, a number without a unit included.
@@ -29,7 +29,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_size(text: str) -> int:
-    """Bytes from `64MiB`, `10MB`, `512B`.
+    """Return the bytes of `64MiB`, `10MB`, `512B`.
 
     Raises:
         ValueError: for anything else, a number without a unit included.
@@ -41,12 +41,12 @@ def parse_size(text: str) -> int:
 
 
 def format_duration(seconds: float) -> str:
-    """`seconds` as a config writes them: `30s`, `0.5s`."""
+    """Return seconds as a config writes them: `30s`, `0.5s`."""
     return f"{seconds:.6f}".rstrip("0").removesuffix(".") + "s"
 
 
 def format_size(size: int) -> str:
-    """`size` in bytes as a config writes it, in the largest unit that leaves no fraction."""
+    """Return bytes as a config writes them, in the largest unit without a fraction."""
     for unit in ("GiB", "MiB", "KiB"):
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"

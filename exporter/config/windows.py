@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from exporter.config.base import Model, TimeZone
+from exporter.config.base import ONE_OR_MANY, Model, TimeZone
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -16,7 +16,7 @@ DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _days(value: object) -> tuple[str, ...]:
-    """`[mon-fri, sun]` as single days."""
+    """Return `[mon-fri, sun]` as single days."""
     parts = value if isinstance(value, list | tuple) else [value]
     found: list[str] = []
     for part in parts:
@@ -35,14 +35,7 @@ Days = Annotated[
     tuple[Day, ...],
     BeforeValidator(_days),
     Field(min_length=1),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
-            ]
-        }
-    ),
+    ONE_OR_MANY,
 ]
 """Days of the week, as `[mon-fri, sun]`."""
 

@@ -173,7 +173,7 @@ async def _read_list(context: PollContext, body: bytes) -> QueueUpdate:
         update = await context.decoder.decode(
             body,
             now=time.time(),
-            fields=host.told_fields,
+            fields=host.field_keys,
             frozen_values=host.frozen_values,
             time_zone=host.zone,
             previous_ids=memory.ids,

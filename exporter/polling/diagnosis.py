@@ -195,7 +195,7 @@ def read_table(host: HostConfig, body: bytes) -> MessageTable:
     return decode_queue(
         body,
         now=time.time(),
-        fields=host.told_fields,
+        fields=host.field_keys,
         time_zone=host.zone,
         frozen_values=host.frozen_values,
     )
@@ -249,7 +249,7 @@ def _missing(
     candidates: tuple[Key, ...],
 ) -> str:
     """What would have to be known of a field to be sure of it."""
-    told = host.told_fields.get(reading.field)
+    told = host.field_keys.get(reading.field)
     if told is not None and told in candidates:
         rest = " and ".join(show_key(key) for key in candidates if key != told)
         return f"{rest} beside {show_key(told)} holds addresses, too: not all may be in one place"
@@ -267,7 +267,7 @@ def _missing(
 def _missing_values(host: HostConfig, reading: FieldReading, lacking: int, understood: int) -> str:
     """What would have to be known of a field that only some messages tell."""
     name = reading.field
-    if name == "frozen" and name in host.told_fields:
+    if name == "frozen" and name in host.field_keys:
         return (
             f"{integer(lacking)} values tell nothing: say what they mean in `frozen_values` and "
             "`not_frozen_values`"
@@ -292,7 +292,7 @@ def proposals(
     found = {
         name: key
         for name, key in table.proposed_fields.items()
-        if name not in several | sure | host.told_fields.keys()
+        if name not in several | sure | host.field_keys.keys()
     }
     certain = {line.name for line in lines if line.certainty is Certainty.STRUCTURAL}
     found = {name: found[name] for name in LIST_FIELDS if name in found}

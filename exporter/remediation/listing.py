@@ -165,7 +165,7 @@ async def ask_listing(
         selector=selector,
         most=most,
         now=at,
-        fields=host.told_fields,
+        fields=host.field_keys,
         time_zone=host.zone,
         watch=watch,
         frozen_values=host.frozen_values,
@@ -209,9 +209,7 @@ async def ask_count(client: PanelClient) -> int:
 
     async def read_listed(body: bytes) -> int:
         try:
-            table = decode_queue(
-                body, now=time.time(), fields=host.told_fields, time_zone=host.zone
-            )
+            table = decode_queue(body, now=time.time(), fields=host.field_keys, time_zone=host.zone)
         except PanelError as error:
             raise known_beside_a_count(error) from None
         return table.listed

@@ -25,8 +25,8 @@ def skewed(panel: PanelServer, seconds: float | None) -> None:
 
     async def interfere(request: RecordedRequest, answer: Answer) -> web.Response:
         response = await answer()
-        told = "" if seconds is None else formatdate(time.time() + seconds, usegmt=True)
-        response.headers["Date"] = told
+        reported = "" if seconds is None else formatdate(time.time() + seconds, usegmt=True)
+        response.headers["Date"] = reported
         return response
 
     panel.panel.interfere = interfere
@@ -52,16 +52,16 @@ async def test_nothing_is_chosen_by_age_where_the_clocks_disagree(
     skewed(panel, skew)
     file = write_config(tmp_path, host("mx1", panel.url))
     code, out, err = await run("queue", *arguments, "--yes", "--config", file)
-    told = " ".join((out + err).split())
+    reported = " ".join((out + err).split())
     assert code == 1
-    assert "held back by clock" in told
+    assert "held back by clock" in reported
     words = "tell no Date" if skew is None else "The panel's clock is"
-    assert words in told
+    assert words in reported
     if skew is not None:
         side = "ahead of" if skew > 0 else "behind"
-        assert f"{side} this machine's" in told
-        assert "timedatectl" in told
-    assert arguments[-2].removeprefix("--").replace("-", "_") in told
+        assert f"{side} this machine's" in reported
+        assert "timedatectl" in reported
+    assert arguments[-2].removeprefix("--").replace("-", "_") in reported
     assert changing(panel) == []
     assert await queue.count() == 8
     (entry,) = read_journal(tmp_path / "journal.db")

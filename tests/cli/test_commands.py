@@ -108,21 +108,21 @@ async def test_diagnose_proposes_fields_for_a_shape_it_does_not_know(
     file = write(tmp_path, host("mx1", panel.url))
     code, out, _ = await run("diagnose", "mx1", "--config", file)
     assert code == 1
-    assert "time_zone" in out, "dates without a zone are told"
+    assert "time_zone" in out, "dates without a zone are reported"
 
 
-async def test_poll_tells_what_to_write_for_half_of_the_api_path(
+async def test_poll_shows_what_to_write_for_half_of_the_api_path(
     tmp_path: Path, serve_panel: ServePanel
 ) -> None:
     panel = await serve_panel(MemoryQueue(CALM), PanelOptions(password=SECRET))
     file = write(tmp_path, host("mx1", panel.url.removesuffix("api.php")))
     code, out, _ = await run("poll", "--config", file)
     assert code == 1
-    told = " ".join(out.split())
-    assert "no API at the path /api/; leave it out of `url` for /api/api.php." in told
+    reported = " ".join(out.split())
+    assert "no API at the path /api/; leave it out of `url` for /api/api.php." in reported
 
 
-async def test_check_config_tells_every_mistake(tmp_path: Path) -> None:
+async def test_check_config_shows_every_mistake(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("poll: {interval: 60}\nhosts:\n  - name: mx1\n    urll: x\n")
     code, out, err = await run("check-config", file)
@@ -173,7 +173,7 @@ LOST = (
 )
 
 
-async def test_what_a_rename_loses_is_told(tmp_path: Path) -> None:
+async def test_what_a_rename_loses_is_reported(tmp_path: Path) -> None:
     rule = {"name": "purge", "when": "queue_messages > 5", "action": "purge_frozen"}
     narrow = {**rule, "name": "narrow", "hosts": {"names": ["mx*"]}}
     file = tmp_path / "config.yaml"
@@ -191,8 +191,8 @@ async def test_what_a_rename_loses_is_told(tmp_path: Path) -> None:
     code, out, err = await run("check-config", file)
     assert (code, out) == (0, f"{file}: good, 2 hosts.\n")
     err = re.sub(r"acted \d+s ago", "acted a moment ago", err)
-    told = [line.partition(": to what was renamed")[0] for line in err.splitlines()]
-    assert told == [f"warning: {file}: {words}" for words in LOST]
+    reported = [line.partition(": to what was renamed")[0] for line in err.splitlines()]
+    assert reported == [f"warning: {file}: {words}" for words in LOST]
 
     code, out, _ = await run("remediation", "status", "--config", file)
     out = re.sub(r"acted \d+s ago", "acted a moment ago", " ".join(out.split()))
@@ -220,7 +220,7 @@ async def test_check_config_reads_the_web_config_too(config: Path) -> None:
     assert "web.yaml:1: basic_auth_users.ops" in err
 
 
-async def test_check_config_tells_of_every_file_and_url_in_one_round(tmp_path: Path) -> None:
+async def test_check_config_reports_every_file_and_url_in_one_round(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(
         "poll: {interval: 60}\n"

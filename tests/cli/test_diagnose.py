@@ -55,9 +55,9 @@ async def test_write_adds_it_and_a_second_diagnose_says_certain(config: Path) ->
     before = config.read_text()
     code, out, err = await run("diagnose", "mx1", "--config", config, "--write")
     assert code == 0, err
-    told = one_line(out)
-    assert f"Written into {config}" in told
-    assert f"With it: {CERTAIN}" in told
+    reported = one_line(out)
+    assert f"Written into {config}" in reported
+    assert f"With it: {CERTAIN}" in reported
     fields = {"id": 1, "age": 0, "size": 4, "sender": 2, "recipients": 3, "frozen": 5}
     assert load_config(config).config.hosts[0].fields == fields
     added = [line for line in config.read_text().splitlines() if line not in before.splitlines()]
@@ -231,6 +231,6 @@ async def test_a_shape_that_cannot_be_read_ends_with_the_next_step(
     config = write_config(tmp_path, host("mx1", server.url, password=SECRET))
     code, out, _ = await run("diagnose", "mx1", "--config", config)
     assert code == 1
-    told = one_line(out)
-    assert "Next: `diagnose mx1 --save FILE`" in told
-    assert "send it to the project" in told
+    reported = one_line(out)
+    assert "Next: `diagnose mx1 --save FILE`" in reported
+    assert "send it to the project" in reported

@@ -72,7 +72,7 @@ STORY = (
 )
 
 
-def test_it_tells_a_story_in_80_columns(config: Path, journal: Path) -> None:
+def test_it_is_readable_in_80_columns(config: Path, journal: Path) -> None:
     write(journal, *STORY)
     long = "Nothing is so long that it could not be said in more than one line. " * 3
     by_hand = replace(STORY[0], run="ab" * 16, rule="", actor="person:ann", text=long)
@@ -83,8 +83,8 @@ def test_it_tells_a_story_in_80_columns(config: Path, journal: Path) -> None:
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0] == "Times are local: IST, +05:30."
-    told = [re.sub(r"^[-0-9]{10} [:0-9]{8}", "T", line) for line in lines[2:]]
-    assert told == [
+    reported = [re.sub(r"^[-0-9]{10} [:0-9]{8}", "T", line) for line in lines[2:]]
+    assert reported == [
         "T  mx1    purge       intent  3fa9b2c1",
         "    About to delete 3 messages (frozen): it was asked for.",
         "T  mx1    purge       reply  3fa9b2c1",
@@ -129,7 +129,7 @@ def test_one_run_is_found_however_old_it_is(config: Path, journal: Path) -> None
     assert "outcome verify_failed" in show(config, "--run", RUN[:8]).stdout
 
 
-def test_runs_that_are_not_there_or_not_told_apart(config: Path, journal: Path) -> None:
+def test_runs_that_are_unknown_or_ambiguous(config: Path, journal: Path) -> None:
     write(journal, *STORY, intent(OTHER))
     result = show(config, "--run", "77")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -163,14 +163,14 @@ def test_it_can_be_narrowed_down(config: Path, journal: Path) -> None:
     write(journal, replace(STORY[0], host="mx2"), age=3 * DAY)
     write(journal, STORY[0], replace(STORY[0], rule="other"))
 
-    def told(*arguments: str) -> list[tuple[str, str]]:
+    def reported(*arguments: str) -> list[tuple[str, str]]:
         views = json.loads(show(config, *arguments, "--format", "json").stdout)
         return [(view["host"], view["rule"]) for view in views]
 
-    assert told() == [("mx1", "purge"), ("mx1", "other")]
-    assert told("--since", "4d") == [("mx2", "purge"), ("mx1", "purge"), ("mx1", "other")]
-    assert told("--since", "4d", "--host", "mx2") == [("mx2", "purge")]
-    assert told("--rule", "other") == [("mx1", "other")]
+    assert reported() == [("mx1", "purge"), ("mx1", "other")]
+    assert reported("--since", "4d") == [("mx2", "purge"), ("mx1", "purge"), ("mx1", "other")]
+    assert reported("--since", "4d", "--host", "mx2") == [("mx2", "purge")]
+    assert reported("--rule", "other") == [("mx1", "other")]
 
 
 def test_it_says_where_there_is_more(config: Path, journal: Path) -> None:
@@ -205,7 +205,7 @@ def test_without_a_journal_nothing_was_done(config: Path, journal: Path) -> None
 
 
 @pytest.mark.parametrize("damage", ["nonsense", "cut"])
-def test_a_damaged_journal_is_told(config: Path, journal: Path, damage: str) -> None:
+def test_a_damaged_journal_is_reported(config: Path, journal: Path, damage: str) -> None:
     write(journal, *STORY, messages=plan(99))
     if damage == "cut":
         os.truncate(journal, 4096 + 9)

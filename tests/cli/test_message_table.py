@@ -1,4 +1,4 @@
-"""Messages as lines: what is told, what is not, and what does not fit."""
+"""Messages as lines: what is reported, what is not, and what does not fit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOME = "(unknown of 1)"
 WIDE = message("1sAbCd-000003-2X", sender="почта@пример.рф", recipients=("受信者" * 20,))
 
 
-def test_what_the_panel_does_not_tell_is_a_dash() -> None:
+def test_what_the_panel_does_not_report_is_a_dash() -> None:
     (_, line) = message_lines([UNTOLD], 80)
     assert line.split() == [UNTOLD.id, "-", "-", "?", "-", "-"]
 

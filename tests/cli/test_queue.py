@@ -168,7 +168,7 @@ async def test_list_takes_the_selectors_of_rules(site: Site) -> None:
     assert out.endswith("1 message, 1 frozen, 1 bounce, 900 B, the oldest 2d. Of 3 in the queue.\n")
 
 
-async def test_list_as_json_holds_what_the_panel_told(site: Site) -> None:
+async def test_list_as_json_holds_what_the_panel_reported(site: Site) -> None:
     code, out, _ = await site.queue("list", "mx1", "--not-bounce", "--format", "json")
     assert code == 0
     view = json.loads(out)
@@ -193,7 +193,7 @@ async def test_list_as_json_holds_what_the_panel_told(site: Site) -> None:
     }
 
 
-async def test_list_of_named_ids_tells_which_are_not_there(site: Site) -> None:
+async def test_list_of_named_ids_shows_which_are_not_there(site: Site) -> None:
     ids = ("--id", message_id(3), "--id", message_id(9), "--id", message_id(1))
     code, out, _ = await site.queue("list", "mx1", "--not-bounce", *ids)
     assert code == 0
@@ -339,7 +339,7 @@ async def test_nothing_to_do_says_what_was_looked_for(site: Site) -> None:
     assert (code, out) == (0, "mx1: nothing to do, no message of 3 is larger than 1.0 MiB.\n")
 
 
-async def test_a_locked_message_is_told_and_stays(
+async def test_a_locked_message_is_reported_and_stays(
     make_site: MakeSite, exim_queue: NewEximQueue
 ) -> None:
     queue = await exim_queue()
@@ -362,7 +362,7 @@ async def test_a_panel_that_says_done_and_does_nothing_is_found_out(site: Site) 
     assert "mx1: 0 of 2 messages are gone. [verify_failed]" in out
 
 
-async def test_an_answer_that_is_none_is_told_message_by_message(site: Site) -> None:
+async def test_an_answer_that_is_none_is_reported_message_by_message(site: Site) -> None:
     site.panel.interfere = shows_login_page(of(Operation.CONTROL))
     code, out, _ = await site.queue("delete", "mx1", "--frozen", "--yes")
     assert code == 1
@@ -709,7 +709,7 @@ async def test_a_host_on_which_somebody_is_at_work_is_left_alone(site: Site) -> 
     assert (await site.queue("delete", "mx1", "--frozen", "--yes"))[0] == 0
 
 
-async def test_of_two_commands_at_once_one_acts_and_the_other_is_told(site: Site) -> None:
+async def test_of_two_commands_at_once_one_acts_and_the_other_is_refused(site: Site) -> None:
     hold = site.panel.interfere = Hold(of(Operation.LIST))
     first = asyncio.create_task(site.queue("delete", "mx1", "--frozen", "--yes"))
     await hold.wait()
@@ -725,7 +725,7 @@ async def test_of_two_commands_at_once_one_acts_and_the_other_is_told(site: Site
 # --- troubles -----------------------------------------------------------------------------------
 
 
-async def test_a_host_that_is_down_is_told(tmp_path: Path, unused_url: str) -> None:
+async def test_a_host_that_is_down_is_reported(tmp_path: Path, unused_url: str) -> None:
     config = write_config(tmp_path, host("mx1", unused_url, password=SECRET))
     for arguments in (["count"], ["list"], ["delete", "--everything", "--yes"]):
         name, *options = arguments
@@ -744,7 +744,7 @@ async def test_a_journal_that_is_damaged_lets_nothing_be_done(site: Site) -> Non
     assert (await site.queue("list", "mx1"))[0] == 0, "to look needs no journal"
 
 
-async def test_a_journal_that_fails_in_the_middle_is_told(site: Site) -> None:
+async def test_a_journal_that_fails_in_the_middle_is_reported(site: Site) -> None:
     """What was asked for may have been done: it must not sound as if nothing had been."""
 
     async def take_away() -> None:

@@ -206,7 +206,7 @@ def test_status_of_a_rule_without_a_host(tmp_path: Path) -> None:
     assert said.endswith("\n\npurge: is for no host of the config.\n")
 
 
-def test_status_tells_how_each_rule_stands(config: Path, path: Path) -> None:
+def test_status_shows_how_each_rule_stands(config: Path, path: Path) -> None:
     write(path, intent(), outcome(how=Outcome.OK), age=120)
     write(path, request())
     on_mx2 = {"host": "mx2"}
@@ -250,7 +250,7 @@ def test_status_tells_how_each_rule_stands(config: Path, path: Path) -> None:
     assert (start2["unsettled"], purge1["unsettled"]) == (True, False)
 
 
-def test_status_tells_what_held_a_rule_back(config: Path, path: Path) -> None:
+def test_status_shows_what_held_a_rule_back(config: Path, path: Path) -> None:
     def block(guard: str, text: str, **keys: Any) -> Entry:
         return entry(Kind.BLOCKED, "", outcome=guard, text=text, **keys)
 
@@ -263,23 +263,23 @@ def test_status_tells_what_held_a_rule_back(config: Path, path: Path) -> None:
     write(path, block("listing", "The queue could not be listed.", host="mx2"), age=25 * HOUR)
     assert held_back() == [None] * 3
     write(path, block("max_messages", "The plan holds 9 messages; max_messages is 3."), age=30)
-    told = {"guard": "max_messages", "reason": "The plan holds 9 messages; max_messages is 3."}
+    held = {"guard": "max_messages", "reason": "The plan holds 9 messages; max_messages is 3."}
     first, *others = held_back()
     assert first is not None
-    assert (first | {"at": None}, others) == (told | {"at": None}, [None, None])
+    assert (first | {"at": None}, others) == (held | {"at": None}, [None, None])
     words = remediation(config, "status").stdout.split()
     assert {"Held", "back", "30s", "max_messages:"} <= set(words)
     write(path, intent(), outcome(how=Outcome.OK), age=10)
     assert held_back() == [None] * 3
 
 
-def test_status_tells_what_a_person_left(config: Path, path: Path) -> None:
+def test_status_shows_what_a_person_left(config: Path, path: Path) -> None:
     write(path, intent(rule="", actor="person:ann"))
     said = " ".join(remediation(config, "status").stdout.split())
     assert "mx1: delete by person:ann has no outcome yet: it is under way, or was cut off" in said
 
 
-def test_status_tells_why_nothing_acts(tmp_path: Path) -> None:
+def test_status_shows_why_nothing_acts(tmp_path: Path) -> None:
     windows = [{"from": "00:00", "to": "00:00", "days": [day]} for day in ("mon", "tue")]
     config = offline(tmp_path, pause_file="pause", mode="dry_run", windows=windows)
     (tmp_path / "pause").touch()
@@ -302,7 +302,7 @@ def test_status_without_rules(tmp_path: Path) -> None:
     [["status"], ["pause"], ["resume"], ["resume", "purge", "mx1"],
      ["approve", "purge", "mx1", "--yes"], ["reject", "purge", "mx1"]],
 )  # fmt: skip
-def test_a_damaged_journal_is_told(config: Path, path: Path, arguments: list[str]) -> None:
+def test_a_damaged_journal_is_reported(config: Path, path: Path, arguments: list[str]) -> None:
     path.write_bytes(b"nonsense" * 999)
     result = remediation(config, *arguments)
     assert (result.exit_code, result.stdout) == (1, "")
@@ -344,7 +344,7 @@ def test_a_pause_needs_no_config_that_is_right(config: Path, path: Path) -> None
     assert "state.path: must be the path of a file" in result.stderr
 
 
-def test_resume_tells_that_a_pause_file_is_still_there(tmp_path: Path) -> None:
+def test_resume_shows_that_a_pause_file_is_still_there(tmp_path: Path) -> None:
     config = offline(tmp_path, pause_file="pause")
     (tmp_path / "pause").touch()
     said = " ".join(remediation(config, "resume").stdout.split())
@@ -407,7 +407,7 @@ async def test_approve_asks(config: Path, path: Path) -> None:
     arguments = ("remediation", "approve", "purge", "mx1", "--config", config)
     for answer, code, approval in (("n\n", 1, "requested"), ("y\n", 0, "approved")):
         with AtTerminal(*arguments, whole=True) as person:
-            await person.until("Approve it? [y/N]: ")
+            await person.until("Approve it? [y/N] ")
             assert plan(2)[0].id in person.shown
             person.type(answer)
             assert await person.end() == code
@@ -418,7 +418,7 @@ async def test_what_is_asked_anew_meanwhile_is_not_approved(config: Path, path: 
     write(path, request(), messages=plan(2))
     arguments = ("remediation", "approve", "purge", "mx1", "--config", config)
     with AtTerminal(*arguments) as person:
-        await person.until("Approve it? [y/N]: ")
+        await person.until("Approve it? [y/N] ")
         write(path, request("ab" * 16), messages=plan(9), age=0)
         person.type("y\n")
         assert await person.end() == 1
@@ -644,7 +644,7 @@ async def test_a_pause_holds_it_back(site: Site) -> None:
     assert operations(site.panel) == []
 
 
-async def test_the_cooldown_tells_when_it_ends(site: Site) -> None:
+async def test_the_cooldown_shows_when_it_ends(site: Site) -> None:
     freeze(site.queue, 8)
     write(site.path, intent(), outcome())
     code, out, _ = await site.run("--yes")
@@ -674,7 +674,7 @@ async def test_a_damaged_journal_lets_nothing_be_done(site: Site) -> None:
     assert operations(site.panel) == []
 
 
-async def test_a_journal_that_fails_in_the_middle_is_told(site: Site) -> None:
+async def test_a_journal_that_fails_in_the_middle_is_reported(site: Site) -> None:
     freeze(site.queue, 8)
 
     async def take_away() -> None:
@@ -699,7 +699,7 @@ async def test_an_approval_of_some_messages_is_kept_to(site: Site) -> None:
     assert sorted(ids_asked(site.panel)) == sorted(bounces[:3])
 
 
-async def test_what_did_not_work_is_told(site: Site) -> None:
+async def test_what_did_not_work_is_reported(site: Site) -> None:
     freeze(site.queue, 8)
     site.panel.panel.interfere = does_nothing
     code, out, _ = await site.run("--yes")

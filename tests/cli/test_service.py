@@ -41,11 +41,11 @@ def entries(config: Path) -> list[Entry]:
         return journal.entries()
 
 
-async def test_status_tells_whether_it_runs(config: Path) -> None:
-    told = await run("service", "status", "mx1", "spamassassin", "--config", config)
-    assert told == (0, "mx1: spamassassin runs.\n", "")
-    told = await run("service", "status", "mx1", "clamav", "--config", config)
-    assert told == (1, "mx1: clamav is stopped.\n", "")
+async def test_status_shows_whether_it_runs(config: Path) -> None:
+    reported = await run("service", "status", "mx1", "spamassassin", "--config", config)
+    assert reported == (0, "mx1: spamassassin runs.\n", "")
+    reported = await run("service", "status", "mx1", "clamav", "--config", config)
+    assert reported == (1, "mx1: clamav is stopped.\n", "")
     code, out, _ = await run(
         "service", "status", "mx1", "clamav", "--config", config, "--format", "json"
     )
@@ -60,8 +60,8 @@ async def test_a_service_that_is_not_installed_is_said_to_be_so(
     services = MemoryServices(absent=["clamav"])
     panel = await serve_panel(MemoryQueue(EMPTY), services=services)
     config = write_config(tmp_path, host("mx1", panel.url))
-    told = await run("service", "status", "mx1", "clamav", "--config", config)
-    assert told == (1, "mx1: clamav is not installed.\n", "")
+    reported = await run("service", "status", "mx1", "clamav", "--config", config)
+    assert reported == (1, "mx1: clamav is not installed.\n", "")
     _, out, _ = await run(
         "service", "status", "mx1", "clamav", "--config", config, "--format", "json"
     )
@@ -120,7 +120,7 @@ class Broken(MemoryServices):
         return await super().switch(service, on=on and service != "clamav")
 
 
-async def test_a_service_that_does_not_start_is_told(
+async def test_a_service_that_does_not_start_is_reported(
     tmp_path: Path, serve_panel: ServePanel
 ) -> None:
     services = Broken(stopped=["clamav"])
@@ -132,7 +132,9 @@ async def test_a_service_that_does_not_start_is_told(
     assert "[verify_failed]" in out
 
 
-async def test_a_panel_without_the_right_is_told(tmp_path: Path, serve_panel: ServePanel) -> None:
+async def test_a_panel_without_the_right_is_reported(
+    tmp_path: Path, serve_panel: ServePanel
+) -> None:
     options = PanelOptions(password=SECRET, rights=frozenset())
     panel = await serve_panel(MemoryQueue(EMPTY), options)
     config = write_config(tmp_path, host("mx1", panel.url, password=SECRET))

@@ -1,4 +1,4 @@
-"""One file per rule in `bad/`; its `# expect:` lines are everything that must be told."""
+"""One file per rule in `bad/`; its `# expect:` lines are everything that must be reported."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case.relative_to(BAD)))
-def test_every_mistake_is_told_and_nothing_else(case: Path) -> None:
+def test_every_mistake_is_reported_and_nothing_else(case: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(case)
-    told = [str(problem).replace(f"{case.parent}/", "") for problem in caught.value.problems]
-    assert told == expected(case)
-    assert told
+    reported = [str(problem).replace(f"{case.parent}/", "") for problem in caught.value.problems]
+    assert reported == expected(case)
+    assert reported
     assert "s3cret" not in str(caught.value)
 
 

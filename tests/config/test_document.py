@@ -79,33 +79,33 @@ def test_a_byte_order_mark_is_skipped() -> None:
     ("content", "line"),
     [(b"a: 1\nb: caf\xe9\n", 2), ("a: 1\n".encode("utf-16"), 1), (b"\n\n\xff", 3)],
 )
-def test_text_that_is_not_utf8_is_told_with_its_line(content: bytes, line: int) -> None:
+def test_text_that_is_not_utf8_is_reported_with_its_line(content: bytes, line: int) -> None:
     assert mistakes(content) == [f"c.yaml:{line}: is not UTF-8 text"]
 
 
-def test_a_control_character_is_told_with_its_line() -> None:
+def test_a_control_character_is_reported_with_its_line() -> None:
     assert mistakes("ж: 1\nb: \x00\n") == [
         "c.yaml:2: is not valid YAML: a control character is not allowed"
     ]
 
 
-def test_a_tab_as_indentation_is_told() -> None:
-    (told,) = mistakes("a:\n\tb: 1\n")
-    assert told.startswith("c.yaml:2: is not valid YAML: ")
-    assert "spaces, no tabs" in told
+def test_a_tab_as_indentation_is_reported() -> None:
+    (reported,) = mistakes("a:\n\tb: 1\n")
+    assert reported.startswith("c.yaml:2: is not valid YAML: ")
+    assert "spaces, no tabs" in reported
 
 
-def test_what_was_left_open_is_told_with_where_it_begins() -> None:
-    (told,) = mistakes('a: 1\nb: "x\nc: 2\n')
-    assert told.startswith("c.yaml:4: ")
-    assert "begins in line 2" in told
+def test_what_was_left_open_is_reported_with_where_it_begins() -> None:
+    (reported,) = mistakes('a: 1\nb: "x\nc: 2\n')
+    assert reported.startswith("c.yaml:4: ")
+    assert "begins in line 2" in reported
 
 
 def test_keys_that_look_like_numbers_or_truth_are_text() -> None:
     assert parse("1: a\ntrue: b\n1.5: c\n").data == {"1": "a", "true": "b", "1.5": "c"}
 
 
-def test_every_key_given_twice_is_told() -> None:
+def test_every_key_given_twice_is_reported() -> None:
     assert mistakes("a: 1\nb: {c: 1, c: 2}\na: 2\na: 3\n") == [
         "c.yaml:2: b.c: is given twice (first in line 2)",
         "c.yaml:3: a: is given twice (first in line 1)",
@@ -113,7 +113,7 @@ def test_every_key_given_twice_is_told() -> None:
     ]
 
 
-def test_keys_given_twice_are_told_together_with_what_stops_the_reading() -> None:
+def test_keys_given_twice_are_reported_together_with_what_stops_the_reading() -> None:
     assert mistakes("a: 1\na: 2\nb: !x y\n") == [
         "c.yaml:2: a: is given twice (first in line 1)",
         "c.yaml:3: tags are not supported; put text that starts with ! in quotes",
@@ -184,8 +184,10 @@ def test_an_alias_needs_a_finished_anchor(text: str) -> None:
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
 def test_deep_nesting_is_refused_before_it_can_hurt(opening: str) -> None:
-    (told,) = mistakes(opening * 100_000)
-    assert "is nested too deeply" in told or "plain word" in told or "valid YAML" in told
+    (reported,) = mistakes(opening * 100_000)
+    assert (
+        "is nested too deeply" in reported or "plain word" in reported or "valid YAML" in reported
+    )
 
 
 def test_nesting_up_to_the_bound_is_read() -> None:
@@ -194,7 +196,7 @@ def test_nesting_up_to_the_bound_is_read() -> None:
     assert mistakes("[" * (depth + 2) + "]" * (depth + 2)) == ["c.yaml:1: is nested too deeply"]
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read: No such file"):
         read_document(tmp_path / "absent.yaml")
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
@@ -253,7 +255,7 @@ def test_paths_are_dotted_and_safe_to_print(path: Path_, text: str) -> None:
     assert dotted(path) == text
 
 
-def test_problems_are_sorted_and_told_once() -> None:
+def test_problems_are_sorted_and_reported_once() -> None:
     second, first = Problem("a", 9, "", "x"), Problem("a", 2, "p", "y")
     error = ConfigError([second, first, second])
     assert error.problems == (first, second)

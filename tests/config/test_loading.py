@@ -448,7 +448,7 @@ def test_an_unchecked_certificate_is_a_warning_where_it_is_given(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "reported"),
     [
         ("http://mx1.example.com", True),
         ("http://10.0.0.1", True),
@@ -461,26 +461,26 @@ def test_an_unchecked_certificate_is_a_warning_where_it_is_given(tmp_path: Path)
     ],
 )
 def test_plain_http_is_a_warning_unless_it_stays_here(
-    tmp_path: Path, url: str, *, told: bool
+    tmp_path: Path, url: str, *, reported: bool
 ) -> None:
     loaded = load(tmp_path, hosts=[host(url=url)])
     message = "hosts[0].url: over plain http the password travels in clear; use https"
-    assert warnings(loaded) == ([message] if told else [])
+    assert warnings(loaded) == ([message] if reported else [])
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "reported"),
     [("", False), ("/", False), ("/api/api.php", False), ("/mx1", False), ("/api", True),
      ("/api/", True)],
 )  # fmt: skip
-def test_half_of_the_api_path_is_a_warning(tmp_path: Path, path: str, *, told: bool) -> None:
+def test_half_of_the_api_path_is_a_warning(tmp_path: Path, path: str, *, reported: bool) -> None:
     loaded = load(tmp_path, hosts=[host(url=f"https://mx1.example.com:8002{path}")])
     message = f"hosts[0].url: has the path {path}, so /api/api.php is not added: leave the path out"
-    assert warnings(loaded) == ([message] if told else [])
+    assert warnings(loaded) == ([message] if reported else [])
 
 
 @pytest.mark.parametrize(
-    ("poll", "own", "told"),
+    ("poll", "own", "reported"),
     [
         ({}, ..., []),
         ({"interval": "30s"}, ..., []),
@@ -493,11 +493,11 @@ def test_half_of_the_api_path_is_a_warning(tmp_path: Path, path: str, *, told: b
     ],
 )
 def test_intervals_too_short_to_keep_are_a_warning(
-    tmp_path: Path, poll: object, own: object, told: list[str]
+    tmp_path: Path, poll: object, own: object, reported: list[str]
 ) -> None:
     found = warnings(load(tmp_path, poll=poll, hosts=[host(interval=own)]))
-    assert len(found) == len(told)
-    for warning, start in zip(found, told, strict=True):
+    assert len(found) == len(reported)
+    for warning, start in zip(found, reported, strict=True):
         assert warning.startswith(start)
 
 
@@ -573,7 +573,7 @@ def test_a_panel_is_its_pin_too(tmp_path: Path) -> None:
         ({"language": "ru"}, False, False),
     ],
 )
-def test_what_of_a_host_matters_to_who_asks_and_who_counts(
+def test_what_of_a_host_matters_for_asking_and_for_counting(
     tmp_path: Path, keys: dict[str, Any], asked: bool, seen: bool
 ) -> None:
     (before,) = load(tmp_path, hosts=[host()]).config.hosts
@@ -630,7 +630,7 @@ def test_a_config_with_passwords_that_everybody_can_read_is_one_warning(
     assert load_config(file).warnings == ()
 
 
-def test_a_default_password_that_everybody_can_read_is_told_at_the_default(
+def test_a_default_password_that_everybody_can_read_is_reported_at_the_default(
     open_folder: Path,
 ) -> None:
     file = write(open_folder, host_defaults={"password": "x"}, hosts=[host(password=...)])
@@ -645,7 +645,7 @@ def test_warnings_do_not_hide_mistakes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hosts", "told"),
+    ("hosts", "reported"),
     [
         ({"names": ["mx*"]}, []),
         ({"names": ["mx*", "web*", "db"]}, ["hosts.names[1]", "hosts.names[2]"]),
@@ -656,12 +656,14 @@ def test_warnings_do_not_hide_mistakes(tmp_path: Path) -> None:
     ],
 )
 def test_a_rule_for_hosts_that_do_not_exist_is_a_warning(
-    tmp_path: Path, hosts: object, told: list[str]
+    tmp_path: Path, hosts: object, reported: list[str]
 ) -> None:
     config = {"mode": "off", "rules": [RULE, {**RULE, "name": "b", "hosts": hosts}]}
     fleet = [host("mx1", labels={"dc": "a"}), host("mx2", labels={"dc": "b"})]
     loaded = load(tmp_path, hosts=fleet, remediation=config)
-    assert [w.path for w in loaded.warnings] == [f"remediation.rules[1].{path}" for path in told]
+    assert [w.path for w in loaded.warnings] == [
+        f"remediation.rules[1].{path}" for path in reported
+    ]
     assert all(w.message.startswith("matches no host") for w in loaded.warnings)
 
 
@@ -672,7 +674,7 @@ def test_rules_for_hosts_that_are_still_to_come_are_no_warning(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("mode", "approval", "told"),
+    ("mode", "approval", "reported"),
     [
         ("enforce", "none", True),
         ("enforce", "required", False),
@@ -681,7 +683,7 @@ def test_rules_for_hosts_that_are_still_to_come_are_no_warning(tmp_path: Path) -
     ],
 )
 def test_purging_all_without_a_person_is_a_warning(
-    tmp_path: Path, mode: str, approval: str, *, told: bool
+    tmp_path: Path, mode: str, approval: str, *, reported: bool
 ) -> None:
     rule = {"name": "a", "action": "purge_all", "approval": approval}
     loaded = load(
@@ -691,11 +693,11 @@ def test_purging_all_without_a_person_is_a_warning(
         "remediation.rules[1].action: purge_all deletes the mail of real senders too, and nobody "
         "is asked; add approval: required, or choose the messages with delete and `select`"
     )
-    assert warnings(loaded) == ([message] if told else [])
+    assert warnings(loaded) == ([message] if reported else [])
 
 
 @pytest.mark.parametrize(
-    ("cooldown", "hosts", "told"),
+    ("cooldown", "hosts", "reported"),
     [
         ("59s", {}, True),
         ("60s", {}, False),
@@ -707,14 +709,14 @@ def test_purging_all_without_a_person_is_a_warning(
     ],
 )
 def test_a_cooldown_shorter_than_the_interval_is_a_warning(
-    tmp_path: Path, cooldown: object, hosts: dict[str, object], *, told: bool
+    tmp_path: Path, cooldown: object, hosts: dict[str, object], *, reported: bool
 ) -> None:
     rule = {**RULE, "hosts": {"names": ["mx1"]}} | (
         {} if cooldown is ... else {"cooldown": cooldown}
     )
     fleet = [host("mx1", **hosts), host("mx2", interval="10h")]
     loaded = load(tmp_path, hosts=fleet, remediation={"mode": "off", "rules": [rule]})
-    assert [w.path for w in loaded.warnings] == ["remediation.rules[0].cooldown"] * told
+    assert [w.path for w in loaded.warnings] == ["remediation.rules[0].cooldown"] * reported
 
 
 def test_the_warning_of_a_short_cooldown_names_both_times(tmp_path: Path) -> None:
@@ -726,15 +728,17 @@ def test_the_warning_of_a_short_cooldown_names_both_times(tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize(("limit", "told"), [(1000, False), (1001, True)])
-def test_a_limit_above_max_messages_is_a_warning(tmp_path: Path, limit: int, *, told: bool) -> None:
+@pytest.mark.parametrize(("limit", "reported"), [(1000, False), (1001, True)])
+def test_a_limit_above_max_messages_is_a_warning(
+    tmp_path: Path, limit: int, *, reported: bool
+) -> None:
     rule = {**RULE, "select": {"frozen": True, "limit": limit}}
     loaded = load(tmp_path, hosts=[host()], remediation={"mode": "off", "rules": [rule]})
     message = (
         "remediation.rules[0].select.limit: is more than max_messages (1000), so that nothing is "
         "done just when there is most to do; lower it, or raise max_messages"
     )
-    assert warnings(loaded) == ([message] if told else [])
+    assert warnings(loaded) == ([message] if reported else [])
 
 
 # --- what may go wrong with secrets -------------------------------------------------------------
@@ -785,10 +789,10 @@ def test_an_environment_variable_that_is_not_text(
         load(tmp_path, hosts=[host(password=..., password_env="SECRET")])
 
 
-# --- what is told though something else is wrong, too -------------------------------------------
+# --- what is reported though something else is wrong, too ---------------------------------------
 
 
-def test_that_the_extra_is_missing_is_told_once(
+def test_that_the_extra_is_missing_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)

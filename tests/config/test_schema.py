@@ -137,6 +137,6 @@ def test_every_key_has_a_description_and_a_default_of_its_own_type() -> None:
             assert re.fullmatch(detail["pattern"], detail["default"]), name
 
 
-def test_no_default_tells_the_machine_it_was_made_on() -> None:
+def test_no_default_shows_the_machine_it_was_made_on() -> None:
     assert str(Path.cwd()) not in schema_text()
     assert "null" not in schema_text()

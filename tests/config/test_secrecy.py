@@ -1,4 +1,4 @@
-"""A secret may stand in any place of a config, right or wrong: it is never told."""
+"""A secret may stand in any place of a config, right or wrong: it is never reported."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def sections(tree: Any) -> list[Path_]:
     return sorted(found, key=str)
 
 
-def told(file: Path) -> str:
+def reported(file: Path) -> str:
     """Everything that loading the file tells."""
     try:
         loaded = load_config(file)
@@ -143,10 +143,10 @@ def told(file: Path) -> str:
     ],
     ids=["text", "list", "map", "url", "address", "figure", "number", "label"],
 )
-def test_a_secret_in_any_place_is_not_told(tmp_path: Path, path: Path_, value: object) -> None:
+def test_a_secret_in_any_place_is_not_reported(tmp_path: Path, path: Path_, value: object) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(with_value(FULL, path, value)))
-    assert CANARY not in told(file)
+    assert CANARY not in reported(file)
 
 
 def test_a_secret_in_a_usable_config_is_not_in_its_warnings(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_secret_in_a_usable_config_is_not_in_its_warnings(tmp_path: Path) -> N
     }
     file.write_text(yaml.safe_dump({**config, "poll": {"concurrency": 1}}))
     assert len(load_config(file).warnings) >= 9
-    assert CANARY not in told(file)
+    assert CANARY not in reported(file)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_secret_in_a_usable_config_is_not_in_its_warnings(tmp_path: Path) -> N
     ],
 )
 @pytest.mark.parametrize("loader", [yaml.CSafeLoader, yaml.SafeLoader])
-def test_a_secret_that_yaml_misreads_is_not_told(
+def test_a_secret_that_yaml_misreads_is_not_reported(
     tmp_path: Path, written: str, loader: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With libyaml and without it: the two quote differently."""
@@ -210,15 +210,17 @@ def test_a_secret_that_yaml_misreads_is_not_told(
     file.write_text(
         f"hosts:\n- name: mx1\n  url: https://mx1\n  username: u\n  password: {written}\n"
     )
-    assert CANARY not in told(file)
+    assert CANARY not in reported(file)
 
 
 @given(st.text("!*&@%`\"'[]{}|>:,?#- \t\\ab", max_size=6), st.text("!'\"]}:# \\", max_size=3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_a_secret_between_any_signs_is_not_told(tmp_path: Path, before: str, after: str) -> None:
+def test_a_secret_between_any_signs_is_not_reported(
+    tmp_path: Path, before: str, after: str
+) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"log: {{level: info}}\nhosts:\n- name: a\n  password: {before}{CANARY}{after}")
-    shown = told(file)
+    shown = reported(file)
     as_key = f"password.{CANARY}", f"['{CANARY}"  # a map's key is a key, not a value
     assert CANARY not in shown or any(key in shown for key in as_key)
 

@@ -1,4 +1,4 @@
-"""A value of the wrong kind, wherever it stands, is told in a sentence and is never a traceback."""
+"""A value of the wrong kind, wherever it stands, is a sentence and never a traceback."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ MAIN: Any = parse_document(uncommented(EXAMPLE.read_text()).encode(), EXAMPLE).d
 
 
 def told_or_taken(load: Callable[[Path], object], file: Path, config: Any) -> None:
-    """The config is used, or every mistake is told; anything else is raised."""
+    """The config is used, or every mistake is reported; anything else is raised."""
     file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML, and quicker to read
-    told = ["a good config"]
+    reported = ["a good config"]
     try:
         load(file)
     except ConfigError as error:
-        told = [problem.message for problem in error.problems]
-    assert told
-    assert all(len(message.split()) > 1 for message in told), told
+        reported = [problem.message for problem in error.problems]
+    assert reported
+    assert all(len(message.split()) > 1 for message in reported), reported
 
 
 def alone(path: tuple[str | int, ...], config: Any) -> Any:
