@@ -157,9 +157,9 @@ class Daemon:
                 self._end_actions = self._controller.end
                 self._own.registry.register(
                     AlertingCollector(
-                        self._alerting_service.fired,
-                        self._alerting_service.outcomes.counts,
-                        self._alerting_service.outcomes.last_ok,
+                        self._alerting_service.firing_labels,
+                        self._alerting_service.delivery_stats.counts,
+                        self._alerting_service.delivery_stats.last_ok,
                     )
                 )
                 app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -169,7 +169,7 @@ class Daemon:
                     self._store,
                     self._histories,
                     self._alerting_service.evaluator,
-                    self._alerting_service.outcomes,
+                    self._alerting_service.delivery_stats,
                     self._projection,
                     self._controller.rules_for,
                     time.time,
@@ -321,7 +321,7 @@ class Daemon:
             )
         self._controller.configure(config)
         external_url = config.web.external_url or self._listeners.urls[0]
-        await self._alerting_service.configure(config, external_url)
+        await self._alerting_service.apply_config(config, external_url)
         self._pages.reconfigured(mask=config.web.mask_addresses)
         self._names.external_url = config.web.external_url or ""
         self._may_act = _refusal_to_act(usable)
@@ -365,7 +365,7 @@ class Daemon:
         record.add(snapshot)
         self._page.refresh(record)
         self._controller.observe(snapshot)
-        self._alerting_service.observe(record, snapshot)
+        self._alerting_service.on_snapshot(record, snapshot)
         self._histories[host.name].add(snapshot)
         self._pages.board.changed(host.name)
         for event in self._transitions[host.name].follow(snapshot):

@@ -235,7 +235,7 @@ class AlertRule(Model):
 def _any_label(condition: Condition) -> str:
     if condition.label != ANY:
         return ""
-    return "service" if condition.figure == "service_up" else "collector"
+    return "service" if condition.metric == "service_up" else "collector"
 
 
 class AlertingConfig(Model):

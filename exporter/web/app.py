@@ -168,7 +168,7 @@ class _Routes:
         alerting_service = self._served.alerting
         if alerting_service is None:
             return json_answer({"alerts": [], "receivers": []})
-        receivers = receivers_view(alerting_service.receivers, alerting_service.outcomes)
+        receivers = receivers_view(alerting_service.receiver_names, alerting_service.delivery_stats)
         return json_answer(
             {"alerts": alerts_view(alerting_service.evaluator), "receivers": receivers}
         )

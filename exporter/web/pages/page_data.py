@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.delivery import DeliveryStats
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.fleet.history import History
 from exporter.fleet.store import Store
