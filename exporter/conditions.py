@@ -74,30 +74,21 @@ _NO_ALERT_ONLY: AlertOnly = {}
 
 
 class Measurements:
-    """The values of one poll that conditions compare, each computed once.
+    """The values of one poll that conditions compare.
 
     Only this poll counts: an older value that /metrics still shows may be wrong by now.
     """
 
-    __slots__ = (
-        *("_alert_only", "_guessed", "_incomplete", "_intervals", "_queue", "_results"),
-        *("_snapshot", "_stats"),
-    )
+    __slots__ = ("_alert_only", "_guessed", "_queue", "_results", "_snapshot", "_stats")
 
     def __init__(self, snapshot: HostSnapshot, alert_only: AlertOnly = _NO_ALERT_ONLY) -> None:
         self._snapshot = snapshot
         self._alert_only = alert_only
-        self._intervals: dict[tuple[str, str], Interval | None] = {}
         self._results = {result.collector: result for result in snapshot.results}
         result = self._results.get(QUEUE)
         queue = result.value if result is not None else None
         self._queue = queue = queue if isinstance(queue, QueueState) else None
         self._stats = stats = queue.stats if queue is not None else None
-        self._incomplete = (
-            queue is not None
-            and stats is not None
-            and bool(stats.unparsed or stats.lacking or queue.unlisted)
-        )
         self._guessed = frozenset[str]() if stats is None else stats.guessed
 
     def interval(self, condition: Condition) -> Interval | None:
@@ -106,16 +97,12 @@ class Measurements:
         Rows that were not understood or lack a field may add to it, and so may messages missing
         from a list that was cut.
         """
-        if condition.key in self._intervals:
-            return self._intervals[condition.key]
-        interval = None
         if condition.metric in ALERT_ONLY_METRICS:
-            interval = self._alert_only.get(condition.metric)
-        elif (value := self.reported(condition)) is not None:
-            most = value + self._unreported(condition.metric) if self._incomplete else value
-            interval = Interval(value, most)
-        self._intervals[condition.key] = interval
-        return interval
+            return self._alert_only.get(condition.metric)
+        value = self.reported(condition)
+        if value is None:
+            return None
+        return Interval(value, value + self._unreported(condition.metric))
 
     def reported(self, condition: Condition) -> float | None:
         """Return a condition's value by the rows that report it."""
@@ -175,14 +162,7 @@ class Measurements:
                 unsure = True
                 continue
             interval = self.interval(condition)
-            if interval is None:
-                unsure = True
-                continue
-            least, most = interval
-            if least == most:  # as nearly always
-                holds: bool | None = condition.compare(least, condition.value)
-            else:
-                holds = _holds_within(interval, condition)
+            holds = None if interval is None else _holds_within(interval, condition)
             if holds is False:
                 return False
             unsure = unsure or holds is None
@@ -192,10 +172,11 @@ class Measurements:
 def _holds_within(interval: Interval, condition: Condition) -> bool | None:
     """Return whether a condition holds for each value of an interval; None when for some."""
     least, most = interval
-    if condition.operator in {"==", "!="}:
-        within = least <= condition.value <= most
-        return None if within else condition.holds(least)
     holds = condition.holds(least)
+    if least == most:
+        return holds
+    if condition.operator in {"==", "!="}:
+        return None if least <= condition.value <= most else holds
     return holds if condition.holds(most) is holds else None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 from exporter.alerting.delivery import DeliveryStats, deliver
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alertmanager.alert import Alert
+from exporter.alertmanager.client import AlertmanagerClient
 from exporter.http.errors import DeliveryError
 
 RESEND_DELAY = 60.0
@@ -27,30 +27,12 @@ GIVE_UP_AFTER = 86400.0
 """Seconds after which a resolution that an Alertmanager never accepted is not sent any more."""
 
 
-class Alertmanager(Protocol):
-    """An Alertmanager, as far as alerts are sent to it."""
-
-    @property
-    def name(self) -> str:
-        """The label `receiver`."""
-
-    async def send(self, alerts: Sequence[Alert], *, ends_at: float) -> None:
-        """Send alerts; firing ones end at Unix time `ends_at` unless they are sent again.
-
-        Raises:
-            DeliveryError: not all of them were accepted.
-        """
-
-    async def close(self) -> None:
-        """Close connections."""
-
-
 class AlertmanagerSender:
     """One Alertmanager, and what it was sent and when."""
 
     def __init__(
         self,
-        alertmanager: Alertmanager,
+        alertmanager: AlertmanagerClient,
         evaluator: AlertEvaluator,
         stats: DeliveryStats,
         clock: Callable[[], float],

@@ -214,7 +214,6 @@ class AlertingService:
             receiver.sender.alertmanager
             for receiver in self._receivers.values()
             if isinstance(receiver.sender, AlertmanagerSender)
-            and isinstance(receiver.sender.alertmanager, AlertmanagerClient)
         ]
 
     # --- polls and deliveries ------------------------------------------------------------------

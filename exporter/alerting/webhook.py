@@ -7,14 +7,7 @@ from collections.abc import Mapping, Sequence
 from yarl import URL
 
 from exporter.alertmanager.alert import Alert, Notification
-from exporter.alertmanager.payload import (
-    NEVER,
-    encodable,
-    encodable_labels,
-    encode,
-    generator_url,
-    rfc3339,
-)
+from exporter.alertmanager.payload import alert_payload, encodable, encodable_labels, encode
 from exporter.config.alerting import WebhookConfig
 from exporter.http.endpoint import TIMEOUT, HttpEndpoint
 
@@ -79,17 +72,9 @@ def payload(
 
 
 def _alert(alert: Alert) -> dict[str, object]:
-    ended = alert.resolved_at
-    began = alert.fired_at if ended is None else min(alert.fired_at, ended)
-    return {
-        "status": "firing" if ended is None else "resolved",
-        "labels": encodable_labels(alert.labels),
-        "annotations": encodable(alert.annotations),
-        "startsAt": rfc3339(began),
-        "endsAt": NEVER if ended is None else rfc3339(ended),
-        "generatorURL": generator_url(alert),
-        "fingerprint": alert.fingerprint,
-    }
+    status = "firing" if alert.firing else "resolved"
+    common = alert_payload(alert, alert.resolved_at)
+    return {"status": status, **common, "fingerprint": alert.fingerprint}
 
 
 def _common(all_values: Sequence[Mapping[str, str]]) -> dict[str, str]:

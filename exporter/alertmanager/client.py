@@ -10,13 +10,7 @@ import msgspec
 from yarl import URL
 
 from exporter.alertmanager.alert import Alert
-from exporter.alertmanager.payload import (
-    encodable,
-    encodable_labels,
-    encode,
-    generator_url,
-    rfc3339,
-)
+from exporter.alertmanager.payload import alert_payload, encode
 from exporter.alertmanager.sanitize import one_line
 from exporter.alertmanager.silences import Silence, UnclearSilenceError, matching
 from exporter.config.alerting import AlertmanagerConfig
@@ -68,7 +62,8 @@ class AlertmanagerClient:
         """
         refused: DeliveryError | None = None
         for start in range(0, len(alerts), BATCH):
-            body = encode([_payload(alert, ends_at) for alert in alerts[start : start + BATCH]])
+            batch = alerts[start : start + BATCH]
+            body = encode([alert_payload(alert, alert.resolved_at or ends_at) for alert in batch])
             try:
                 await self._endpoint.post(self._api / "alerts", body)
             except DeliveryError as error:
@@ -140,17 +135,3 @@ class AlertmanagerClient:
             hint="Check its url: it is where Alertmanager's own page is, without /api.",
             retryable=False,
         )
-
-
-def _payload(alert: Alert, ends_at: float) -> dict[str, object]:
-    ends = ends_at if alert.resolved_at is None else alert.resolved_at
-    payload: dict[str, object] = {
-        "labels": encodable_labels(alert.labels),
-        "annotations": encodable(alert.annotations),
-        # One that ended before it began would be refused: the clock may have been set back.
-        "startsAt": rfc3339(min(alert.fired_at, ends)),
-        "endsAt": rfc3339(ends),
-    }
-    if url := generator_url(alert):
-        payload["generatorURL"] = url
-    return payload

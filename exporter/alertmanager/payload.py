@@ -31,15 +31,21 @@ def encodable_labels(values: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in encodable(values).items() if value}
 
 
-def generator_url(alert: Alert) -> str:
-    """Return an alert's URL, escaped; "" when it has none.
-
-    Alertmanager refuses all alerts of a request in which one has no proper URL.
-    """
+def alert_payload(alert: Alert, ends_at: float | None) -> dict[str, object]:
+    """Return what the API and the webhook have in common; `ends_at` is None for "not yet"."""
+    began = alert.fired_at if ends_at is None else min(alert.fired_at, ends_at)
     try:
-        return str(URL(alert.url))
+        url = str(URL(alert.url))
     except ValueError:
-        return ""
+        url = ""  # Alertmanager refuses all alerts of a request in which one has no proper URL
+    return {
+        "labels": encodable_labels(alert.labels),
+        "annotations": encodable(alert.annotations),
+        # One that ends before it begins is refused: the clock may have been set back.
+        "startsAt": rfc3339(began),
+        "endsAt": NEVER if ends_at is None else rfc3339(ends_at),
+        "generatorURL": url,
+    }
 
 
 def encode(value: object) -> bytes:

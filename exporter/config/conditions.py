@@ -9,7 +9,7 @@ import difflib
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
@@ -103,18 +103,10 @@ class Condition:
     """The collector or the service of a metric that has one, or ANY; else ""."""
     text: str = ""
     """As written, with single blanks."""
-    key: tuple[str, str] = field(init=False, repr=False, compare=False)
-    """Metric and label."""
-    compare: Callable[[float, float], bool] = field(init=False, repr=False, compare=False)
-    """The operator's function, at hand: conditions are evaluated for every host at every poll."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", (self.metric, self.label))
-        object.__setattr__(self, "compare", _OPERATORS[self.operator])
 
     def holds(self, value: float) -> bool:
         """Return whether it holds for this value of the metric."""
-        return self.compare(value, self.value)
+        return _OPERATORS[self.operator](value, self.value)
 
     def __str__(self) -> str:
         return self.text

@@ -102,7 +102,12 @@ class AnyHistory(RuleBasedStateMachine):
         arguments = (self.site.evaluator, DeliveryStats())
         timing, clock = self.site.config.alerting, self.site.clock
         self.notifier = Notifier(self.receiver, arguments[0], timing, arguments[1], clock, log)
-        self.sender = AlertmanagerSender(self.alertmanager, *arguments, clock, resolved_sent)
+        self.sender = AlertmanagerSender(
+            self.alertmanager,  # type: ignore[arg-type]  # in place of a client
+            *arguments,
+            clock,
+            resolved_sent,
+        )
 
     def firing(self) -> dict[str, Alert]:
         return {alert.host: alert for alert in self.site.evaluator.firing()}

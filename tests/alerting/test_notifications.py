@@ -293,7 +293,11 @@ class Sent:
 
     def made(self, resolved_sent: Sequence[str] = ()) -> AlertmanagerSender:
         return AlertmanagerSender(
-            self.alertmanager, self.site.evaluator, self.stats, lambda: self.site.now, resolved_sent
+            self.alertmanager,  # type: ignore[arg-type]  # in place of a client
+            self.site.evaluator,
+            self.stats,
+            lambda: self.site.now,
+            resolved_sent,
         )
 
     async def after(self, seconds: float) -> list[str]:
