@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 
 from bench.samples import fleet, snapshot
 from bench.timing import RUNS, Result, milliseconds
-from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.delivery import DeliveryStats
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.fleet.history import History
 from exporter.journal.projection import JournalProjection

@@ -111,10 +111,10 @@ class App:
             lambda: fleet_skew(self.store, time.time()),
             lambda: known_skews(self.store, time.time()),
         )
-        deliveries = self.alerting.outcomes
+        deliveries = self.alerting.delivery_stats
         self.own_metrics.registry.register(RemediationCollector(projection))
         self.own_metrics.registry.register(
-            AlertingCollector(self.alerting.fired, deliveries.counts, deliveries.last_ok)
+            AlertingCollector(self.alerting.firing_labels, deliveries.counts, deliveries.last_ok)
         )
         self.pages = Pages(
             ChangeFeed(
@@ -157,7 +157,7 @@ class App:
             Consumer("store", HostRecord.add),
             Consumer("metrics", lambda record, _: self._metrics_page.refresh(record)),
             Consumer("remediation", lambda _, snapshot: self.controller.observe(snapshot)),
-            Consumer("alerting", self.alerting.observe),
+            Consumer("alerting", self.alerting.on_snapshot),
             Consumer("history", lambda _, snapshot: self._histories[snapshot.host].add(snapshot)),
             Consumer("pages", lambda _, snapshot: self.pages.feed.changed(snapshot.host)),
             Consumer("log", self._log_transitions),
@@ -234,7 +234,7 @@ class App:
             )
         self.controller.configure(config)
         external_url = config.web.external_url or self.listeners.urls[0]
-        await self.alerting.configure(config, external_url)
+        await self.alerting.apply_config(config, external_url)
         self.pages.apply_config(mask=config.web.mask_addresses)
         self._host_header.external_url = config.web.external_url or ""
         self._acting_refused = _why_acting_is_refused(self.listeners)

@@ -1,1 +1,1 @@
-"""The daemon's own alerts: when they fire, and who is told."""
+"""The daemon's own alerts: when they fire, and which receivers are notified."""

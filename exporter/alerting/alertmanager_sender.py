@@ -1,85 +1,67 @@
-"""Tells one Alertmanager of every alert, again and again: it forgets what it is not told."""
+"""Sends one Alertmanager every alert, again and again: it forgets what is not sent anew."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
-from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.delivery import DeliveryStats, deliver
 from exporter.alerting.evaluator import AlertEvaluator
-from exporter.alerting.retry import deliver
 from exporter.alertmanager.alert import Alert
+from exporter.alertmanager.client import AlertmanagerClient
 from exporter.http.errors import DeliveryError
 
-RESEND = 60.0
+RESEND_DELAY = 60.0
 """Seconds after which an alert is sent again."""
 
-ENDS_AFTER = 4 * RESEND
-"""Seconds after which an Alertmanager takes an alert for resolved that it is not told of again."""
+ENDS_AFTER = 4 * RESEND_DELAY
+"""Seconds after which an Alertmanager takes an alert for resolved that is not sent again."""
 
-RESOLVED_FOR = 300.0
+RESOLVED_RETENTION = 300.0
 """Seconds for which a resolved alert is sent again: the first one may have got lost behind the
 Alertmanager, as when it was restarted."""
 
-TRY_AGAIN = 10.0
-"""Seconds after which a delivery is tried anew that was given up."""
+RETRY_AFTER = 10.0
+"""Seconds after which a delivery that was given up is tried again."""
 
 GIVE_UP_AFTER = 86400.0
-"""Seconds after which an Alertmanager is not told any more that an alert resolved long ago."""
-
-
-class Alertmanager(Protocol):
-    """An Alertmanager, as far as it is told of alerts."""
-
-    @property
-    def name(self) -> str:
-        """The label `receiver`."""
-
-    async def send(self, alerts: Sequence[Alert], *, ends_at: float) -> None:
-        """Tell alerts; those that fire end at Unix time `ends_at` unless they are told again.
-
-        Raises:
-            DeliveryError: they were not all taken.
-        """
-
-    async def close(self) -> None:
-        """Let go of connections."""
+"""Seconds after which a resolution that an Alertmanager never accepted is not sent any more."""
 
 
 class AlertmanagerSender:
-    """One Alertmanager, and when it was told of what."""
+    """One Alertmanager, and what it was sent and when."""
 
     def __init__(
         self,
-        alertmanager: Alertmanager,
+        alertmanager: AlertmanagerClient,
         evaluator: AlertEvaluator,
-        outcomes: DeliveryStats,
+        stats: DeliveryStats,
         clock: Callable[[], float],
-        ended: Iterable[str] = (),
+        resolved_sent: Iterable[str] = (),
         *,
-        on_told: Callable[[], None] = lambda: None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """What it works with.
+        """Start with what an earlier process has sent.
 
         Args:
-            alertmanager: who is told.
-            evaluator: what there is to tell.
-            outcomes: counts deliveries.
-            clock: tells the Unix time.
-            ended: the incidents whose end it was told before the start.
-            on_told: called whenever it knows of another end.
+            alertmanager: where alerts go.
+            evaluator: its alerts.
+            stats: counts deliveries.
+            clock: returns the Unix time.
+            resolved_sent: the incidents whose resolution it has accepted.
+            on_change: called whenever it has accepted another resolution.
         """
         self.alertmanager = alertmanager
         self._evaluator = evaluator
-        self._outcomes = outcomes
+        self._stats = stats
         self._clock = clock
-        self._on_told = on_told
+        self._on_change = on_change
         self._sent: dict[tuple[str, bool], float] = dict.fromkeys(
-            ((incident, False) for incident in ended), 0.0
+            ((incident, False) for incident in resolved_sent), 0.0
         )
-        """By incident and whether it fires, Unix time at which that was last taken."""
-        self._put_off = 0.0
-        outcomes.expect(alertmanager.name)
+        """By incident and whether it fires, Unix time at which that was last accepted."""
+        self._not_before = 0.0
+        """Unix time before which a failed delivery is not tried again."""
+        stats.register(alertmanager.name)
 
     @property
     def name(self) -> str:
@@ -87,63 +69,55 @@ class AlertmanagerSender:
         return self.alertmanager.name
 
     @property
-    def ended(self) -> list[str]:
-        """The incidents whose end it was told."""
+    def resolved_sent(self) -> list[str]:
+        """The incidents whose resolution it has accepted."""
         return [incident for incident, firing in self._sent if not firing]
 
-    async def step(self) -> float | None:
-        """Tell what is due; when the next is, as Unix time, or None when nothing will be."""
+    async def send_due(self) -> float | None:
+        """Send what is due; return the Unix time of the next delivery, None without one."""
         now = self._clock()
-        self._follow_back(now)
-        if now >= self._put_off and self._due(now):
+        # A clock that was set back must not make anything wait longer than its interval.
+        self._not_before = min(self._not_before, now + RETRY_AFTER)
+        self._sent = {key: min(at, now) for key, at in self._sent.items()}
+        if now >= self._not_before and self._due(now):
             try:
                 await deliver(self._send)
             except DeliveryError:
-                self._put_off = self._clock() + TRY_AGAIN
-        return self._next(self._clock())
+                self._not_before = self._clock() + RETRY_AFTER
+        wanted = self._wanted(self._clock())
+        if not wanted:
+            return None
+        return max(min(map(self._sent_at, wanted)) + RESEND_DELAY, self._not_before)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         await self.alertmanager.close()
 
-    def _follow_back(self, now: float) -> None:
-        """Wait for no time that a clock showed which was set back."""
-        self._put_off = min(self._put_off, now + TRY_AGAIN)
-        self._sent = {key: min(at, now) for key, at in self._sent.items()}
-
     def _wanted(self, now: float) -> list[Alert]:
-        """What the Alertmanager should know: what fires, and what has just resolved."""
+        """Return what the Alertmanager should know: what fires, and what has just resolved."""
         firing = list(self._evaluator.firing())
-        again = {alert.fingerprint for alert in firing}
+        firing_again = {alert.fingerprint for alert in firing}
         resolved = [
             alert
             for alert in self._evaluator.recent()
             # One that fires again has the same labels: its end would end the new one.
-            if alert.fingerprint not in again and self._resolution_wanted(alert, now)
+            if alert.fingerprint not in firing_again and self._is_resolution_wanted(alert, now)
         ]
         return firing + resolved
 
-    def _resolution_wanted(self, alert: Alert, now: float) -> bool:
+    def _is_resolution_wanted(self, alert: Alert, now: float) -> bool:
         age = now - (alert.resolved_at or now)
         if (alert.incident, False) in self._sent:
-            return age < RESOLVED_FOR
-        # It may have passed on that it fires, and not have run since: then nothing but this
-        # makes it pass on the end. One that knows the end would pass it on once more.
+            return age < RESOLVED_RETENTION
+        # It may have notified of the firing alert, and not have run since: then nothing but this
+        # makes it notify of the end. One that knows the end would notify of it once more.
         return age < GIVE_UP_AFTER
 
-    def _due(self, now: float) -> list[Alert]:
-        return [
-            alert
-            for alert in self._wanted(now)
-            if now >= self._sent.get((alert.incident, alert.firing), 0.0) + RESEND
-        ]
+    def _sent_at(self, alert: Alert) -> float:
+        return self._sent.get((alert.incident, alert.firing), 0.0)
 
-    def _next(self, now: float) -> float | None:
-        wanted = self._wanted(now)
-        if not wanted:
-            return None
-        sent = (self._sent.get((alert.incident, alert.firing), 0.0) for alert in wanted)
-        return max(min(sent) + RESEND, self._put_off)
+    def _due(self, now: float) -> list[Alert]:
+        return [a for a in self._wanted(now) if now >= self._sent_at(a) + RESEND_DELAY]
 
     async def _send(self) -> None:
         now = self._clock()
@@ -153,13 +127,15 @@ class AlertmanagerSender:
         try:
             await self.alertmanager.send(due, ends_at=now + ENDS_AFTER)
         except DeliveryError as error:
-            self._outcomes.failed(self.name, error)
+            self._stats.failed(self.name, error)
             raise
-        self._outcomes.ok(self.name, self._clock())
+        self._stats.succeeded(self.name, self._clock())
         known = {(alert.incident, True) for alert in self._evaluator.firing()}
         known |= {(alert.incident, False) for alert in self._evaluator.recent()}
         self._sent = {key: at for key, at in self._sent.items() if key in known}
-        news = any((alert.incident, False) not in self._sent for alert in due if not alert.firing)
+        is_news = any(
+            (alert.incident, False) not in self._sent for alert in due if not alert.firing
+        )
         self._sent |= {(alert.incident, alert.firing): now for alert in due}
-        if news:
-            self._on_told()
+        if is_news:
+            self._on_change()

@@ -1,8 +1,8 @@
 """A receiver that Apprise knows: a chat, a mailbox, and many others.
 
-Apprise blocks, hangs as long as its services do, and takes 20 MB. So each notification is told by
-a process of its own: it can be ended at any moment, leaves nothing behind, and whatever it writes
-goes nowhere, for it may hold the URL.
+Apprise blocks, hangs as long as its services do, and takes 20 MB. So each notification is sent by a
+process of its own: it can be ended at any moment, leaves nothing behind, and its output is
+discarded, for it may hold the URL.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TIMEOUT = 30.0
 """Seconds for one notification: a mail server may take its time."""
 
 OUTCOME = "failed"
-"""What Apprise tells of a failure is that there was one."""
+"""The only outcome of a failure: Apprise does not say why."""
 
 _COMMAND = (sys.executable, "-P", child.__file__)
 _MISTAKES = {
@@ -59,10 +59,10 @@ class AppriseReceiver:
         return self._config.receiver
 
     async def send(self, notification: Notification) -> None:
-        """Tell one notification.
+        """Send one notification.
 
         Raises:
-            DeliveryError: it was not taken, or not in time.
+            DeliveryError: it was not accepted, or not in time.
         """
         order = {
             "url": self._config.address,
@@ -88,10 +88,10 @@ class AppriseReceiver:
         )
 
     async def close(self) -> None:
-        """Nothing: a process ends with the call that needs it."""
+        """Do nothing: a process ends with the call that needs it."""
 
     async def _run(self, order: bytes) -> int:
-        """Let the child tell it; its exit code."""
+        """Have a child process send it; return its exit code."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *_COMMAND,
@@ -132,7 +132,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _type(notification: Notification) -> str:
-    """Apprise's word for how bad it is: services show it as a colour or a sign."""
+    """Return Apprise's type of a notification, which services show as a colour or a sign."""
     firing = notification.firing
     if not firing:
         return "success"
@@ -140,9 +140,9 @@ def _type(notification: Notification) -> str:
 
 
 def mistake_in(config: AppriseConfig) -> str:
-    """Why this receiver can never be told anything; "" when that is not known.
+    """Return why this receiver can never be notified; "" when that is not known.
 
-    Takes half a second, and blocks: for when a config is read.
+    Takes half a second, and blocks: to be called when a config is read.
     """
     if find_spec("apprise") is None:
         code = child.NO_APPRISE

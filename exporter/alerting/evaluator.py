@@ -1,4 +1,4 @@
-"""Which alerts pend, fire and have resolved, over the fleet. No I/O: `now` is an argument."""
+"""Which alerts of the fleet are pending, firing and resolved. No I/O: `now` is an argument."""
 
 from __future__ import annotations
 
@@ -7,39 +7,46 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from exporter.alerting.annotations import AnnotationContext, annotations_of
-from exporter.alerting.persistence import LAST_TIME, alert_from, alert_value
-from exporter.alerting.rule_instances import RuleInstance, watches_of
-from exporter.alertmanager.alert import Alert
-from exporter.conditions import Beyond, HoldTimer, Interval, Measurements
+from exporter.alerting.persistence import dump_alert, load_alert
+from exporter.alerting.rule_instances import RuleInstance, instances_of
+from exporter.alertmanager.alert import LAST_TIME, Alert
+from exporter.conditions import AlertOnly, HoldTimer, Interval, Measurements
 from exporter.config.conditions import Condition
 from exporter.config.models import Config, HostConfig
 from exporter.snapshot import HostSnapshot
 
-RECENT = 7 * 86400.0
+RESOLVED_RETENTION = 7 * 86400.0
 """Seconds for which a resolved alert is remembered."""
 
-MOST_RECENT = 2000
-"""Resolved alerts that are remembered at most: those of a thousand hosts that came back together,
-and others. Of what is forgotten no Alertmanager is told; it takes it for resolved minutes later."""
+MAX_RESOLVED = 2000
+"""Resolved alerts that are remembered: those of a thousand hosts that came back together, and
+others. No Alertmanager is sent what is forgotten; it takes it for resolved minutes later."""
 
 Key = tuple[str, str]
-"""A host, and a watch's key."""
+"""A host, and the key of a rule instance."""
 
 
 @dataclass(slots=True)
 class AlertInstance:
-    """How one watch stands on one host."""
+    """The state of one rule instance on one host."""
 
-    watch: RuleInstance
+    rule: RuleInstance
     labels: Mapping[str, str]
-    clock: HoldTimer
+    timer: HoldTimer
     since: float | None = None
     """Unix time from which the conditions have held; None while they do not."""
     alert: Alert | None = None
     """While it fires."""
 
+    @classmethod
+    def new(
+        cls, rule: RuleInstance, labels: Mapping[str, str], max_gap: float = 0.0
+    ) -> AlertInstance:
+        """Return one whose conditions have not held yet."""
+        return cls(rule, labels, HoldTimer(rule.hold_duration, max_gap))
 
-_NO_COURSES: dict[str, AlertInstance] = {}
+
+_NONE: dict[str, AlertInstance] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,12 @@ class Pending:
     """Conditions that hold, but not for long enough yet."""
 
     host: str
-    watch: RuleInstance
+    rule: RuleInstance
     labels: Mapping[str, str]
     since: float
+    """Unix time."""
     remaining: float
-    """Seconds for which they must go on to hold."""
+    """Seconds for which they must still hold."""
 
 
 class AlertEvaluator:
@@ -63,241 +71,235 @@ class AlertEvaluator:
         self._hosts: dict[str, dict[str, AlertInstance]] = {}
         self._firing: dict[Key, AlertInstance] = {}
         self._recent: dict[str, Alert] = {}
-        """Resolved ones by incident, in the order in which they resolved."""
-        self._saved: dict[Key, dict[str, Any]] = {}
-        """Of the time before the start, until the config tells which of it is still watched."""
+        """Resolved alerts by incident, in the order in which they resolved."""
+        self._restored: dict[Key, Mapping[str, Any]] = {}
+        """Saved by an earlier process, until the first config shows which rules still exist."""
 
     # --- the config ----------------------------------------------------------------------------
 
-    def configure(self, config: Config, now: float) -> None:
-        """Follow a config; what is watched no longer resolves."""
-        watches = [watch for rule in config.alerting.in_force for watch in watches_of(rule)]
+    def apply_config(self, config: Config, now: float) -> None:
+        """Apply a config; alerts without a rule or host resolve."""
+        rules = [instance for rule in config.alerting.in_force for instance in instances_of(rule)]
         before, self._hosts = self._hosts, {}
         for host in config.hosts:
-            longest = config.poll.stale_after * config.interval_of(host)
-            old = before.pop(host.name, {})
-            courses = self._hosts[host.name] = {}
-            for watch in watches:
-                if watch.rule.hosts.matches(host.name, host.labels):
-                    course = old.pop(watch.key, None) or self._restored(host.name, watch)
-                    moved, ended = _moved(course, watch, host, longest, now)
-                    courses[watch.key] = moved
-                    if ended is not None:
-                        self._end(ended)
-                        if moved.alert is not None:
-                            self._on_change(moved.alert)
-            before[host.name] = old
+            max_gap = config.poll.stale_after * config.interval_of(host)
+            old = before.setdefault(host.name, {})
+            instances = self._hosts[host.name] = {}
+            for rule in rules:
+                if rule.config.hosts.matches(host.name, host.labels):
+                    instance = old.pop(rule.key, None) or self._restore(host.name, rule)
+                    instances[rule.key] = self._reconfigured(instance, rule, host, max_gap, now)
         self._firing = {
-            (host, key): course
-            for host, courses in self._hosts.items()
-            for key, course in courses.items()
-            if course.alert is not None
+            (host, key): instance
+            for host, instances in self._hosts.items()
+            for key, instance in instances.items()
+            if instance.alert is not None
         }
-        left = [course.alert for courses in before.values() for course in courses.values()]
-        left += [alert_from(saved.get("alert")) for saved in self._saved.values()]
-        self._saved = {}
-        for alert in left:
+        gone = [instance.alert for old in before.values() for instance in old.values()]
+        gone += [load_alert(saved.get("alert")) for saved in self._restored.values()]
+        self._restored = {}
+        for alert in gone:
             if alert is not None:
-                self._end(_resolved(alert, now))
+                self._resolve(alert, now)
 
-    def _restored(self, host: str, watch: RuleInstance) -> AlertInstance | None:
-        saved = self._saved.pop((host, watch.key), None)
+    def _reconfigured(
+        self,
+        instance: AlertInstance | None,
+        rule: RuleInstance,
+        host: HostConfig,
+        max_gap: float,
+        now: float,
+    ) -> AlertInstance:
+        """Return an instance as the config wants it; resolve its alert where that is another one.
+
+        Receivers know an alert by its labels: with others it is another one.
+        """
+        labels = rule.labels_on(host)
+        if instance is None:
+            return AlertInstance.new(rule, labels, max_gap)
+        alert = instance.alert
+        if instance.rule.when != rule.when:
+            # The condition that held is not the one that is evaluated now.
+            if alert is not None:
+                self._resolve(alert, now)
+            return AlertInstance.new(rule, labels, max_gap)
+        if alert is not None and dict(alert.labels) != labels:
+            self._resolve(alert, now)
+            alert = replace(alert, labels=labels, fired_at=now)
+            self._on_change(alert)
+        timer = replace(instance.timer, hold_duration=rule.hold_duration, max_gap=max_gap)
+        return replace(instance, rule=rule, labels=labels, timer=timer, alert=alert)
+
+    def _restore(self, host: str, rule: RuleInstance) -> AlertInstance | None:
+        saved = self._restored.pop((host, rule.key), None)
         if saved is None:
             return None
-        alert = alert_from(saved.get("alert"))
-        if saved.get("when") != watch.condition:
-            watch = replace(watch, when=())  # as at a reload: it was of other conditions
-        clock = HoldTimer(watch.rule.hold or 0.0, 0.0, held=_number(saved.get("held")) or 0.0)
-        clock.last = _number(saved.get("last"))
-        labels = alert.labels if alert is not None else {}
-        return AlertInstance(watch, labels, clock, _number(saved.get("since")), alert)
+        alert = load_alert(saved.get("alert"))
+        if saved.get("when") != rule.condition:
+            rule = replace(rule, when=())  # as at a reload: the saved state is of other conditions
+        instance = AlertInstance.new(rule, alert.labels if alert is not None else {})
+        instance.timer.held = _time(saved.get("held")) or 0.0
+        instance.timer.last = _time(saved.get("last"))
+        instance.since, instance.alert = _time(saved.get("since")), alert
+        return instance
 
-    def _end(self, alert: Alert) -> None:
-        self._remember(alert)
-        self._on_change(alert)
+    def _resolve(self, alert: Alert, now: float) -> None:
+        resolved = replace(alert, resolved_at=now)
+        self._remember(resolved)
+        self._on_change(resolved)
 
-    def _remember(self, alert: Alert) -> None:
-        self._recent.pop(alert.incident, None)
-        self._recent[alert.incident] = alert
-        while len(self._recent) > MOST_RECENT:
+    def _remember(self, resolved: Alert) -> None:
+        self._recent.pop(resolved.incident, None)
+        self._recent[resolved.incident] = resolved
+        while len(self._recent) > MAX_RESOLVED:
             del self._recent[next(iter(self._recent))]
 
-    # --- what happens --------------------------------------------------------------------------
+    # --- polls ---------------------------------------------------------------------------------
 
-    def follow(
+    def on_snapshot(
         self,
         snapshot: HostSnapshot,
-        beyond: Beyond,
+        alert_only: AlertOnly,
         now: float,
-        facts: Callable[[], AnnotationContext],
+        context: Callable[[], AnnotationContext],
     ) -> bool:
-        """Take in a poll.
+        """Evaluate the rules of a host; return whether an alert became or ceased to be active.
 
         Args:
             snapshot: the poll.
-            beyond: the figures that no poll tells.
+            alert_only: the values that no poll reports.
             now: Unix time.
-            facts: tells what is known of the host; asked only for alerts that fire.
-
-        Returns:
-            Whether an alert began or ended to pend or fire.
+            context: returns what annotations need; called only for alerts that fire.
         """
         changed = False
-        figures = Measurements(snapshot, beyond)
-        for key, course in self._hosts.get(snapshot.host, _NO_COURSES).items():
-            verdict = figures.hold(course.watch.when)
-            if course.alert is not None:
-                if self._is_over(course, figures, now, verdict=verdict):
+        measurements = Measurements(snapshot, alert_only)
+        for key, instance in self._hosts.get(snapshot.host, _NONE).items():
+            holds = measurements.hold(instance.rule.when)
+            if instance.alert is not None:
+                if self._clears(instance, measurements, now, holds=holds):
                     del self._firing[snapshot.host, key]
                     changed = True
-            elif verdict is not False or course.since is not None:
-                changed = _pend(course, now, verdict=verdict) or changed
-            if course.alert is not None:
-                course.alert = _as_now(course, course.alert, figures, facts())
+            elif holds is not False or instance.since is not None:
+                changed = _pend(instance, now, holds=holds) or changed
+            if instance.alert is not None:
+                instance.alert = _annotated(instance, instance.alert, measurements, context())
                 if (snapshot.host, key) not in self._firing:
-                    self._firing[snapshot.host, key] = course
-                    self._on_change(course.alert)
+                    self._firing[snapshot.host, key] = instance
+                    self._on_change(instance.alert)
         return changed
 
-    def _is_over(
-        self, course: AlertInstance, figures: Measurements, now: float, *, verdict: bool | None
+    def _clears(
+        self, instance: AlertInstance, measurements: Measurements, now: float, *, holds: bool | None
     ) -> bool:
-        """An alert that fires resolves when it is sure that it may."""
-        if course.alert is None or verdict is True:
-            return False  # whatever `clear` says, which may be of other figures
-        if course.watch.clear:
-            clear = figures.hold(course.watch.clear)
+        """Resolve an alert that surely may; return whether it did."""
+        if instance.alert is None or holds is True:
+            return False  # whatever `clear` says, which may compare other metrics
+        if instance.rule.clear:
+            clears = measurements.hold(instance.rule.clear) is True
         else:
-            clear = None if verdict is None else not verdict
-        if clear is not True:
-            return False
-        self._end(_resolved(course.alert, now))
-        course.alert, course.since = None, None
-        course.clock = HoldTimer(course.clock.needed, course.clock.longest)
-        return True
+            clears = holds is False
+        if clears:
+            self._resolve(instance.alert, now)
+            instance.alert, instance.since = None, None
+            instance.timer = HoldTimer(instance.timer.hold_duration, instance.timer.max_gap)
+        return clears
 
     def forget_old(self, now: float) -> None:
-        """Forget what resolved too long ago to matter."""
-        old = [
-            key for key, alert in self._recent.items() if (alert.resolved_at or 0) < now - RECENT
-        ]
-        for key in old:
-            del self._recent[key]
+        """Forget alerts that resolved longer ago than RESOLVED_RETENTION."""
+        self._recent = {
+            incident: alert
+            for incident, alert in self._recent.items()
+            if (alert.resolved_at or 0) >= now - RESOLVED_RETENTION
+        }
 
-    # --- what is known -------------------------------------------------------------------------
+    # --- the state -----------------------------------------------------------------------------
 
     def firing(self) -> Iterator[Alert]:
-        """Every alert that fires."""
-        for course in self._firing.values():
-            if course.alert is not None:
-                yield course.alert
+        """Yield every alert that fires."""
+        for instance in self._firing.values():
+            if instance.alert is not None:
+                yield instance.alert
 
     def recent(self) -> Iterable[Alert]:
-        """The resolved ones, the last ones last."""
+        """Return the resolved alerts, the last ones last."""
         return self._recent.values()
 
     def pending(self) -> Iterator[Pending]:
-        """What may fire soon."""
-        for host, courses in self._hosts.items():
-            for course in courses.values():
-                if course.alert is None and course.since is not None:
-                    rest = course.clock.remaining()
-                    yield Pending(host, course.watch, course.labels, course.since, rest)
+        """Yield what may fire soon."""
+        for host, instances in self._hosts.items():
+            for instance in instances.values():
+                if instance.alert is None and instance.since is not None:
+                    remaining = instance.timer.remaining()
+                    yield Pending(host, instance.rule, instance.labels, instance.since, remaining)
 
     # --- over a restart ------------------------------------------------------------------------
 
-    def saved(self) -> dict[str, dict[str, Any]]:
-        """What is to be kept, by key: what pends or fires, and what has resolved."""
-        courses = {
+    def dump(self) -> dict[str, dict[str, Any]]:
+        """Return the state to save, by key: what is pending or firing, and what has resolved."""
+        active = {
             f"{host}/{key}": {
                 "host": host,
                 "watch": key,
-                "when": course.watch.condition,
-                "since": course.since,
-                "held": course.clock.held,
-                "last": course.clock.last,
-                "alert": None if course.alert is None else alert_value(course.alert),
+                "when": instance.rule.condition,
+                "since": instance.since,
+                "held": instance.timer.held,
+                "last": instance.timer.last,
+                "alert": None if instance.alert is None else dump_alert(instance.alert),
             }
-            for host, watched in self._hosts.items()
-            for key, course in watched.items()
-            if course.since is not None or course.alert is not None
+            for host, instances in self._hosts.items()
+            for key, instance in instances.items()
+            if instance.since is not None or instance.alert is not None
         }
-        return courses | {key: {"resolved": alert_value(a)} for key, a in self._recent.items()}
+        return active | {key: {"resolved": dump_alert(a)} for key, a in self._recent.items()}
 
     def restore(self, saved: Iterable[Mapping[str, Any]]) -> None:
-        """Take in what was kept; to be called before the first `configure`."""
-        ended = []
+        """Take saved state; to be called before the first `apply_config`."""
+        resolved = []
         for value in saved:
             if "resolved" in value:
-                ended.append(alert_from(value["resolved"]))
+                resolved.append(load_alert(value["resolved"]))
             elif isinstance(value.get("host"), str) and isinstance(value.get("watch"), str):
-                self._saved[value["host"], value["watch"]] = dict(value)
-        for alert in sorted((a for a in ended if a is not None), key=lambda a: a.resolved_at or 0):
+                self._restored[value["host"], value["watch"]] = value
+        for alert in sorted(filter(None, resolved), key=lambda a: a.resolved_at or 0):
             self._remember(alert)
 
 
-def _moved(
-    course: AlertInstance | None, watch: RuleInstance, host: HostConfig, longest: float, now: float
-) -> tuple[AlertInstance, Alert | None]:
-    """A course as the config wants it, and the alert that ends thereby.
-
-    Receivers know an alert by its labels: with others it is another one.
-    """
-    labels = watch.labels_on(host)
-    if course is None:
-        return AlertInstance(watch, labels, HoldTimer(watch.rule.hold or 0.0, longest)), None
-    if course.watch.when != watch.when:
-        # The condition that held is not the one that is asked for now.
-        ended = None if course.alert is None else _resolved(course.alert, now)
-        return AlertInstance(watch, labels, HoldTimer(watch.rule.hold or 0.0, longest)), ended
-    ended = None
-    alert = course.alert
-    if alert is not None and dict(alert.labels) != labels:
-        ended = _resolved(alert, now)
-        alert = replace(alert, labels=labels, fired_at=now)
-    clock = replace(course.clock, needed=watch.rule.hold or 0.0, longest=longest)
-    return replace(course, watch=watch, labels=labels, clock=clock, alert=alert), ended
-
-
-def _as_now(
-    course: AlertInstance, alert: Alert, figures: Measurements, facts: AnnotationContext
-) -> Alert:
-    """An alert with its texts as a poll makes them."""
-    known = figures.reading(course.watch.when[0])
-    if known is None:
-        return alert  # what was told last stands until something is known again
-    since = course.since if course.since is not None else alert.since
-    texts = annotations_of(course.watch, course.labels, known, since, facts)
-    weight = _weight(course.watch.when[0], known)
-    return replace(alert, annotations=texts, weight=weight, url=facts.url)
-
-
-def _pend(course: AlertInstance, now: float, *, verdict: bool | None) -> bool:
-    """Whether conditions began or ended to hold, or have held for long enough."""
-    pended = course.since is not None
-    course.clock.follow(now, verdict=verdict)
-    if verdict is False:
-        course.since = None
-    elif verdict is True and (course.since is None or not course.clock.held):
-        course.since = now  # a gap that is too long makes the time begin anew
-    if verdict is True and course.clock.tripped:
-        course.alert = Alert(course.labels, {}, course.since or now, now)
+def _pend(instance: AlertInstance, now: float, *, holds: bool | None) -> bool:
+    """Count a poll; return whether an alert began or ceased to be pending, or began to fire."""
+    was_pending = instance.since is not None
+    trips = instance.timer.advance(now, holds=holds)
+    if holds is False:
+        instance.since = None
+    elif holds is True and (instance.since is None or not instance.timer.held):
+        instance.since = now  # after a gap that is too long the time begins anew
+    if trips:
+        instance.alert = Alert(instance.labels, {}, instance.since or now, now)
         return True
-    return pended != (course.since is not None)
+    return was_pending != (instance.since is not None)
 
 
-def _resolved(alert: Alert, now: float) -> Alert:
-    return replace(alert, resolved_at=now)
+def _annotated(
+    instance: AlertInstance, alert: Alert, measurements: Measurements, context: AnnotationContext
+) -> Alert:
+    """Return an alert with the annotations of a poll."""
+    condition = instance.rule.when[0]
+    interval = measurements.interval(condition)
+    if interval is None:
+        return alert  # the last annotations stand until something is known again
+    since = instance.since if instance.since is not None else alert.since
+    annotations = annotations_of(instance.rule, instance.labels, interval, since, context)
+    weight = _weight(condition, interval)
+    return replace(alert, annotations=annotations, weight=weight, url=context.url)
 
 
-def _weight(condition: Condition, known: Interval) -> float:
-    """How far beyond its threshold a figure is, as a multiple."""
+def _weight(condition: Condition, interval: Interval) -> float:
+    """Return how far beyond its threshold a value is, as a multiple."""
     scale = max(abs(condition.value), 1.0)
-    distance = known.least - condition.value
+    distance = interval.least - condition.value
     return (-distance if condition.operator.startswith("<") else distance) / scale
 
 
-def _number(value: object) -> float | None:
+def _time(value: object) -> float | None:
     if isinstance(value, int | float) and 0 <= value <= LAST_TIME:
         return float(value)
     return None

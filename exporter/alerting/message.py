@@ -1,4 +1,4 @@
-"""A notification in words, for people who read it on a phone: pure."""
+"""A notification as plain text, for people who read it on a phone. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from exporter.alertmanager.alert import Alert, Notification
 from exporter.alertmanager.sanitize import cut, one_line
 from exporter.humanize import duration
 
-MOST_ALERTS = 20
-"""Alerts told in full."""
+MAX_ALERTS = 20
+"""Alerts shown in full."""
 
-LONGEST_BODY = 3500
+MAX_BODY = 3500
 """UTF-16 units, as Telegram counts its 4,096; a title and what goes around it must fit too."""
 
 _LONGEST_HOSTS = 120
@@ -19,13 +19,13 @@ _LONGEST_SUMMARY = 300
 _LONGEST_DESCRIPTION = 900
 _LONGEST_LINK = 300
 _ROOM_FOR_MORE = 200
-"""For the line that tells of those that are left out."""
+"""For the line about those that are left out."""
 _ROOM_FOR_RESOLVED = 600
-"""Where others fire still."""
+"""Where others still fire."""
 
 
 def title(notification: Notification) -> str:
-    """`[FIRING:3] MailQueueFrozen: mx1, mx7, mx9`, or `[RESOLVED] …` when none fires any more."""
+    """Return `[FIRING:3] MailQueueFrozen: mx1, mx7, mx9`, or `[RESOLVED] …` when none fires."""
     firing = notification.firing
     mark = f"[FIRING:{len(firing)}]" if firing else "[RESOLVED]"
     hosts = _hosts(firing or notification.resolved)
@@ -34,23 +34,25 @@ def title(notification: Notification) -> str:
 
 
 def body(notification: Notification) -> str:
-    """What is known of each alert, in the order in which they come; plain text.
+    """Return each alert with its annotations, in their order, as plain text.
 
     Those that do not fit are counted and named as far as possible.
     """
     firing, resolved = notification.firing, notification.resolved
-    ended = _listed(resolved, _ended, _ROOM_FOR_RESOLVED if firing else LONGEST_BODY, "\n")
-    room = LONGEST_BODY - _units(ended) - 2
-    parts = (_listed(firing, _in_full, room, "\n\n"), ended)
-    return _fitting("\n\n".join(filter(None, parts)), LONGEST_BODY)
+    resolved_part = _listed(resolved, _resolved, _ROOM_FOR_RESOLVED if firing else MAX_BODY, "\n")
+    room = MAX_BODY - _units(resolved_part) - 2
+    parts = (_listed(firing, _in_full, room, "\n\n"), resolved_part)
+    return _fitting("\n\n".join(filter(None, parts)), MAX_BODY)
 
 
-def _listed(alerts: Sequence[Alert], told: Callable[[Alert], str], room: int, between: str) -> str:
-    """As many alerts as `room` takes, one at least, and a word about the others."""
+def _listed(
+    alerts: Sequence[Alert], render: Callable[[Alert], str], room: int, between: str
+) -> str:
+    """Return as many alerts as `room` takes, one at least, and a line about the others."""
     texts: list[str] = []
     room -= _ROOM_FOR_MORE
-    for alert in alerts[:MOST_ALERTS]:
-        text = told(alert)
+    for alert in alerts[:MAX_ALERTS]:
+        text = render(alert)
         room -= _units(text) + len(between)
         if texts and room < 0:
             break
@@ -73,13 +75,13 @@ def _in_full(alert: Alert) -> str:
     return "\n".join(filter(None, parts))
 
 
-def _ended(alert: Alert) -> str:
+def _resolved(alert: Alert) -> str:
     lasted = (alert.resolved_at or alert.fired_at) - alert.since
     return f"Resolved after {duration(lasted)}: {_summary(alert)}"
 
 
 def _summary(alert: Alert) -> str:
-    """Its summary, which names the host."""
+    """Return an alert's summary, with its host."""
     host = one_line(alert.host, 127)
     summary = one_line(alert.annotations.get("summary", ""), _LONGEST_SUMMARY)
     if not summary or not host:
@@ -88,16 +90,16 @@ def _summary(alert: Alert) -> str:
 
 
 def _hosts(alerts: Iterable[Alert]) -> str:
-    """The names of hosts, each once, as far as a line takes them."""
+    """Return the names of hosts, each once, as far as a line takes them."""
     names = list(dict.fromkeys(one_line(alert.host, 127) for alert in alerts if alert.host))
-    told: list[str] = []
+    shown: list[str] = []
     room = _LONGEST_HOSTS
     for name in names:
         room -= len(name) + 2
-        if told and room < 0:
-            return f"{', '.join(told)} and {len(names) - len(told)} more"
-        told.append(name)
-    return ", ".join(told)
+        if shown and room < 0:
+            return f"{', '.join(shown)} and {len(names) - len(shown)} more"
+        shown.append(name)
+    return ", ".join(shown)
 
 
 def _units(text: str) -> int:
@@ -105,7 +107,7 @@ def _units(text: str) -> int:
 
 
 def _fitting(text: str, limit: int) -> str:
-    """`text`, cut to `limit` UTF-16 units."""
+    """Return `text`, cut to `limit` UTF-16 units."""
     if _units(text) <= limit:
         return text
     return text.encode("utf-16-le")[: 2 * (limit - 1)].decode("utf-16-le", "ignore") + "…"

@@ -1,4 +1,4 @@
-"""What is watched: each rule, or each service or collector of a rule that says "*"."""
+"""Instances of alerting rules: one for each rule, or for each service or collector of its "*"."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _VALUES = {"service": SERVICES, "collector": COLLECTORS}
 
 @dataclass(frozen=True, slots=True)
 class RuleInstance:
-    """One rule with one service or collector in the place of "*", where it has one."""
+    """A rule with one service or collector in place of "*", where it has one."""
 
-    rule: AlertRule
+    config: AlertRule
     when: tuple[Condition, ...]
     clear: tuple[Condition, ...]
     """Empty: it resolves when `when` surely does not hold."""
@@ -25,26 +25,36 @@ class RuleInstance:
     value: str = ""
 
     @property
+    def name(self) -> str:
+        """The rule's name."""
+        return self.config.name
+
+    @property
+    def hold_duration(self) -> float:
+        """Seconds for which `when` must hold."""
+        return self.config.hold or 0.0
+
+    @property
     def key(self) -> str:
-        """Unique among the watches of a host."""
-        return f"{self.rule.name}/{self.value}" if self.label else self.rule.name
+        """Unique among the instances on a host."""
+        return f"{self.name}/{self.value}" if self.label else self.name
 
     @property
     def condition(self) -> str:
-        """When it fires, in words."""
+        """`when` as text."""
         return " and ".join(map(str, self.when))
 
     def labels_on(self, host: HostConfig) -> dict[str, str]:
-        """All labels of its alerts on a host; what the exporter sets comes last."""
-        labels = {**host.labels, **self.rule.labels}
+        """Return all labels of its alerts on a host; those that the exporter sets win."""
+        labels = {**host.labels, **self.config.labels}
         if self.label:
             labels[self.label] = self.value
-        fixed = {"alertname": self.rule.name, "host": host.name, "severity": self.rule.severity}
+        fixed = {"alertname": self.name, "host": host.name, "severity": self.config.severity}
         return labels | fixed
 
 
-def watches_of(rule: AlertRule) -> tuple[RuleInstance, ...]:
-    """The watches that a rule makes."""
+def instances_of(rule: AlertRule) -> tuple[RuleInstance, ...]:
+    """Return the instances of a rule."""
     label = rule.any_label
     if not label:
         return (RuleInstance(rule, rule.when, rule.clear),)

@@ -1,4 +1,4 @@
-"""The daemon's side of alerting: follows every poll, and keeps receivers told."""
+"""The daemon's side of alerting: evaluates every poll, and keeps receivers notified."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ import structlog
 
 from exporter.alerting.alertmanager_sender import AlertmanagerSender
 from exporter.alerting.annotations import AnnotationContext
-from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.delivery import DeliveryStats, make_receiver
 from exporter.alerting.evaluator import AlertEvaluator
-from exporter.alerting.notification_log import LogEntry
+from exporter.alerting.notification_log import NotificationLogEntry
 from exporter.alerting.notifier import Notifier
-from exporter.alerting.persistence import ends_from, ends_value, told_from, told_value
-from exporter.alerting.receivers import make_receiver
-from exporter.alerting.trend import Trend
+from exporter.alerting.persistence import (
+    dump_log_entry,
+    dump_resolved_sent,
+    load_log_entry,
+    load_resolved_sent,
+)
+from exporter.alerting.queue_growth import QueueGrowth
 from exporter.alertmanager.alert import Alert
 from exporter.alertmanager.client import AlertmanagerClient
-from exporter.conditions import Beyond, Interval
+from exporter.conditions import AlertOnly, Interval
 from exporter.config.alerting import AlertmanagerConfig, ReceiverConfig, WebhookConfig
 from exporter.config.files import file_exists
 from exporter.config.models import Config
@@ -36,38 +40,43 @@ from exporter.snapshot import QUEUE, HostSnapshot, QueueState
 log = structlog.get_logger(__name__)
 
 SHORTEST_PAUSE = 1.0
-"""Seconds between two looks at what a receiver is to be told: alerts that begin one after the
-other, as when a network goes down, are told together."""
+"""Seconds between two deliveries to a receiver: alerts that begin one after the other, as when a
+network goes down, are sent together."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds after which it is looked at in any case, whatever the clock was set to meanwhile."""
+"""Seconds after which a receiver is looked at in any case, whatever the clock was set to."""
 
-KEEP_EVERY = 60.0
+SAVE_INTERVAL = 60.0
 """Seconds between two writings of states that only time has changed."""
 
-KEEP_SOON = 1.0
+SAVE_DELAY = 1.0
 """Seconds within which what polls have changed is written, together: with thousands of states that
-takes tens of milliseconds, and when a network goes down many polls a second change some. What
-somebody was told is written at once: else a crash would have it told twice."""
+takes tens of milliseconds, and when a network goes down many polls a second change some. That a
+notification was accepted is written at once: else a crash would have it sent twice."""
 
-ALERTS, TOLD = "alert", "told"
+ALERTS, NOTIFICATION_LOG = "alert", "told"
 """Kinds of states in the state file."""
 
 
 @dataclass(slots=True)
-class _Teller:
-    """The task that keeps one receiver told."""
+class _ReceiverTask:
+    """The task that keeps one receiver notified."""
 
     config: ReceiverConfig
-    work: AlertmanagerSender | Notifier
+    sender: AlertmanagerSender | Notifier
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while nothing is being sent, and nothing new is known to be sent."""
     task: asyncio.Task[None] | None = None
 
+    async def stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+
 
 class AlertingService:
-    """Every alert, everyone who is told, and what is kept of both over a restart."""
+    """Every alert, every receiver, and what is saved of both over a restart."""
 
     def __init__(
         self,
@@ -76,58 +85,56 @@ class AlertingService:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """What it works with.
+        """Start without a config.
 
         Args:
-            journal: where states are kept.
+            journal: where states are saved.
             projection: what rules of remediation have done.
-            clock: tells the Unix time.
+            clock: returns the Unix time.
         """
         self.evaluator = AlertEvaluator(_log_change)
-        self.outcomes = DeliveryStats()
+        self.delivery_stats = DeliveryStats()
         self._journal = journal
         self._projection = projection
         self._clock = clock
         self._external_url = ""
-        self._trends: dict[tuple[str, str], Trend] = {}
+        self._growths: dict[tuple[str, str], QueueGrowth] = {}
         """By host and URL: the queue of another panel is another queue."""
-        self._tellers: dict[str, _Teller] = {}
-        self._told: dict[str, dict[str, LogEntry]] = {}
-        """By receiver and group: what is kept for receivers that are not told just now."""
-        self._kept: dict[str, dict[str, Any]] = {ALERTS: {}, TOLD: {}}
-        """What stands in the state file."""
-        self._ends: dict[str, list[str]] = {}
-        """The same of Alertmanagers: the incidents whose end they were told."""
-        self._known: set[str] = set()
-        """The names of the config's receivers."""
-        self._to_keep = asyncio.Event()
-        self._keep_soon: asyncio.TimerHandle | None = None
-        self._trouble = ""
+        self._receivers: dict[str, _ReceiverTask] = {}
+        self._notification_logs: dict[str, dict[str, NotificationLogEntry]] = {}
+        """By receiver and group: the logs of receivers that have no task now."""
+        self._resolved_sent: dict[str, list[str]] = {}
+        """The same of Alertmanagers: the incidents whose resolution they have accepted."""
+        self._saved: dict[str, dict[str, Any]] = {ALERTS: {}, NOTIFICATION_LOG: {}}
+        """The content of the state file."""
+        self._save_requested = asyncio.Event()
+        self._save_timer: asyncio.TimerHandle | None = None
+        self._save_problem = ""
 
     # --- the config ----------------------------------------------------------------------------
 
     async def restore(self) -> None:
-        """Take in what an earlier process kept; to be called before the first `configure`."""
+        """Load what an earlier process saved; to be called before the first `apply_config`."""
         if await asyncio.to_thread(file_exists, self._journal.path) is False:
             return
         try:
-            alerts, told = await self._journal.do(
-                lambda journal: (journal.states(ALERTS), journal.states(TOLD))
+            alerts, entries = await self._journal.do(
+                lambda journal: (journal.states(ALERTS), journal.states(NOTIFICATION_LOG))
             )
         except JournalError as error:
-            self._tell_trouble(str(error))
+            self._log_save_problem(str(error))
             return
-        self._kept = {ALERTS: alerts, TOLD: told}
+        self._saved = {ALERTS: alerts, NOTIFICATION_LOG: entries}
         self.evaluator.restore(value for value in alerts.values() if isinstance(value, dict))
-        for value in told.values():
-            if (known := told_from(value)) is not None:
-                receiver, group, state = known
-                self._told.setdefault(receiver, {})[group] = state
-            elif (ends := ends_from(value)) is not None:
-                self._ends[ends[0]] = ends[1]
+        for value in entries.values():
+            if (loaded := load_log_entry(value)) is not None:
+                receiver, group, entry = loaded
+                self._notification_logs.setdefault(receiver, {})[group] = entry
+            elif (resolved := load_resolved_sent(value)) is not None:
+                self._resolved_sent[resolved[0]] = resolved[1]
 
-    async def configure(self, config: Config, external_url: str) -> None:
-        """Follow a config; receivers that are as they were go on undisturbed.
+    async def apply_config(self, config: Config, external_url: str) -> None:
+        """Apply a config; unchanged receivers go on undisturbed.
 
         Args:
             config: hosts, rules and receivers.
@@ -135,133 +142,126 @@ class AlertingService:
         """
         moved = external_url != self._external_url
         self._external_url = external_url
-        self.evaluator.configure(config, self._clock())
+        self.evaluator.apply_config(config, self._clock())
         queues = [(host.name, host.url) for host in config.hosts]
-        self._trends = {queue: self._trends.get(queue, Trend()) for queue in queues}
-        alerting = config.alerting
-        wanted = {receiver.receiver: receiver for receiver in alerting.receivers}
+        self._growths = {queue: self._growths.get(queue, QueueGrowth()) for queue in queues}
+        wanted = {receiver.receiver: receiver for receiver in config.alerting.receivers}
+        known = self._receivers.keys() | self._notification_logs.keys() | self._resolved_sent.keys()
         await asyncio.gather(
             *(
-                self._dismiss(name, teller)
-                for name, teller in list(self._tellers.items())
+                self._remove(name, receiver)
+                for name, receiver in list(self._receivers.items())
                 # A notification of a webhook names the external URL.
-                if wanted.get(name) != teller.config
-                or (moved and isinstance(teller.config, WebhookConfig))
+                if wanted.get(name) != receiver.config
+                or (moved and isinstance(receiver.config, WebhookConfig))
             )
         )
-        for teller in self._tellers.values():
-            if isinstance(teller.work, Notifier):
-                teller.work.timing = alerting
-        for name in (self._known | self._told.keys() | self._ends.keys()) - wanted.keys():
-            self._told.pop(name, None)
-            self._ends.pop(name, None)
-            self.outcomes.forget(name)
-        self._known = set(wanted)
-        for name, receiver in wanted.items():
-            if name not in self._tellers:
-                self._tellers[name] = self._employ(receiver, config)
-        self._announce()
-        self._to_keep.set()
+        for name in known - wanted.keys():
+            self._notification_logs.pop(name, None)
+            self._resolved_sent.pop(name, None)
+            self.delivery_stats.forget(name)
+        for receiver in self._receivers.values():
+            if isinstance(receiver.sender, Notifier):
+                receiver.sender.timing = config.alerting
+        for name, receiver_config in wanted.items():
+            if name not in self._receivers:
+                self._receivers[name] = self._add(receiver_config, config)
+        self._wake_receivers()
+        self._save_requested.set()
 
-    def _employ(self, receiver: ReceiverConfig, config: Config) -> _Teller:
-        work: AlertmanagerSender | Notifier
+    def _add(self, receiver: ReceiverConfig, config: Config) -> _ReceiverTask:
+        sender: AlertmanagerSender | Notifier
         if isinstance(receiver, AlertmanagerConfig):
-            client = AlertmanagerClient(receiver)
-            work = AlertmanagerSender(
-                client,
+            sender = AlertmanagerSender(
+                AlertmanagerClient(receiver),
                 self.evaluator,
-                self.outcomes,
+                self.delivery_stats,
                 self._clock,
-                self._ends.pop(receiver.receiver, ()),
-                on_told=self._to_keep.set,
+                self._resolved_sent.pop(receiver.receiver, ()),
+                on_change=self._save_requested.set,
             )
         else:
-            told = self._told.pop(receiver.receiver, {})
-            work = Notifier(
+            sender = Notifier(
                 make_receiver(receiver, self._external_url),
                 self.evaluator,
                 config.alerting,
-                self.outcomes,
+                self.delivery_stats,
                 self._clock,
-                told,
-                on_told=self._to_keep.set,
+                self._notification_logs.pop(receiver.receiver, None),
+                on_change=self._save_requested.set,
             )
-        teller = _Teller(receiver, work)
-        teller.task = asyncio.create_task(self._keep_told(teller), name=f"tell {work.name}")
-        return teller
+        added = _ReceiverTask(receiver, sender)
+        added.task = asyncio.create_task(self._keep_notified(added), name=f"notify {sender.name}")
+        return added
 
-    async def _dismiss(self, name: str, teller: _Teller) -> None:
-        if isinstance(teller.work, Notifier):
-            # A changed address is still the same receiver to people.
-            self._told[name] = teller.work.told
+    async def _remove(self, name: str, receiver: _ReceiverTask) -> None:
+        del self._receivers[name]
+        # With another address it is still the same receiver to people. The log is the sender's own:
+        # a last attempt may still add to it.
+        if isinstance(receiver.sender, Notifier):
+            self._notification_logs[name] = receiver.sender.notification_log
         else:
-            self._ends[name] = teller.work.ended
-        del self._tellers[name]
-        if teller.task is not None:
-            teller.task.cancel()
-            await asyncio.gather(teller.task, return_exceptions=True)
-        await teller.work.close()
+            self._resolved_sent[name] = receiver.sender.resolved_sent
+        await receiver.stop()
+        await receiver.sender.close()
 
     @property
-    def receivers(self) -> list[str]:
-        """The names of those who are told."""
-        return list(self._tellers)
+    def receiver_names(self) -> list[str]:
+        """The names of the config's receivers."""
+        return list(self._receivers)
 
     def alertmanagers(self) -> list[AlertmanagerClient]:
-        """Those that can be asked about silences."""
-        works = [teller.work for teller in self._tellers.values()]
+        """Return the Alertmanagers that may have silences."""
         return [
-            work.alertmanager
-            for work in works
-            if isinstance(work, AlertmanagerSender)
-            and isinstance(work.alertmanager, AlertmanagerClient)
+            receiver.sender.alertmanager
+            for receiver in self._receivers.values()
+            if isinstance(receiver.sender, AlertmanagerSender)
         ]
 
-    # --- what happens --------------------------------------------------------------------------
+    # --- polls and deliveries ------------------------------------------------------------------
 
-    def observe(self, record: HostRecord, snapshot: HostSnapshot) -> None:
-        """Take in a poll's outcome."""
+    def on_snapshot(self, record: HostRecord, snapshot: HostSnapshot) -> None:
+        """Evaluate a poll, and wake receivers when an alert has changed."""
         now = self._clock()
 
-        def facts() -> AnnotationContext:
+        def context() -> AnnotationContext:
             url = f"{self._external_url}/hosts/{quote(snapshot.host)}"
-            return AnnotationContext(
-                record, snapshot, now, self._last_remediation(snapshot.host, now), url
-            )
+            remediation = self._last_remediation(snapshot.host, now)
+            return AnnotationContext(record, snapshot, now, remediation, url)
 
-        if self.evaluator.follow(snapshot, self._beyond(record, snapshot), now, facts):
-            self._announce()
-            if self._keep_soon is None:
+        alert_only = self._alert_only(record, snapshot)
+        if self.evaluator.on_snapshot(snapshot, alert_only, now, context):
+            self._wake_receivers()
+            if self._save_timer is None:
                 loop = asyncio.get_running_loop()
-                self._keep_soon = loop.call_later(KEEP_SOON, self._to_keep.set)
+                self._save_timer = loop.call_later(SAVE_DELAY, self._save_requested.set)
 
     @property
     def idle(self) -> bool:
         """Whether nothing is being sent to any receiver."""
-        return all(teller.idle.is_set() for teller in self._tellers.values())
+        return all(receiver.idle.is_set() for receiver in self._receivers.values())
 
     async def wait_idle(self) -> None:
         """Wait until nothing is being sent to any receiver."""
-        for teller in [*self._tellers.values()]:
-            await teller.idle.wait()
+        for receiver in [*self._receivers.values()]:
+            await receiver.idle.wait()
 
-    def fired(self) -> Iterable[tuple[str, str, str]]:
-        """Host, name and severity of each alert that fires."""
+    def firing_labels(self) -> Iterable[tuple[str, str, str]]:
+        """Return host, name and severity of each alert that fires."""
         return ((alert.host, alert.name, alert.severity) for alert in self.evaluator.firing())
 
-    def _beyond(self, record: HostRecord, snapshot: HostSnapshot) -> Beyond:
-        trend = self._trends.get((record.host.name, record.host.url))
+    def _alert_only(self, record: HostRecord, snapshot: HostSnapshot) -> AlertOnly:
+        growth = self._growths.get((record.host.name, record.host.url))
         queue = snapshot.result(QUEUE)
-        known: dict[str, Interval | None] = {}
-        if trend is not None and queue is not None and isinstance(queue.value, QueueState):
-            known["queue_growth_messages"] = trend.add(queue.at, queue.value.messages)
+        values: dict[str, Interval | None] = {}
+        if growth is not None and queue is not None and isinstance(queue.value, QueueState):
+            values["queue_growth_messages"] = growth.add(queue.at, queue.value.messages)
         if self._projection.known:
-            now = self._clock()
-            failed = float(self._projection.failed_lately(snapshot.host, now))
+            failed = float(self._projection.failed_lately(snapshot.host, self._clock()))
             stopped = float(self._projection.stopped_on(snapshot.host))
-            known["remediation_failed"] = Interval(failed, failed)
-            known["remediation_stopped"] = Interval(stopped, stopped)
-        return known
+            values["remediation_failed"] = Interval(failed, failed)
+            values["remediation_stopped"] = Interval(stopped, stopped)
+        return values
 
     def _last_remediation(self, host: str, now: float) -> str:
         last = self._projection.last_on(host)
@@ -270,102 +270,98 @@ class AlertingService:
         rule, at, outcome = last
         return f"{rule}: {outcome}, {duration(now - at)} ago"
 
-    def _announce(self) -> None:
-        for teller in self._tellers.values():
-            teller.idle.clear()
-            teller.changed.set()
+    def _wake_receivers(self) -> None:
+        for receiver in self._receivers.values():
+            receiver.idle.clear()
+            receiver.changed.set()
 
-    async def _keep_told(self, teller: _Teller) -> None:
+    async def _keep_notified(self, receiver: _ReceiverTask) -> None:
         while True:
-            teller.changed.clear()
+            receiver.changed.clear()
             try:
-                due = await teller.work.step()
+                due = await receiver.sender.send_due()
             except Exception:
-                # One receiver's bug must end neither the daemon nor what others are told.
+                # A bug with one receiver must end neither the daemon nor other notifications.
                 log.exception(
-                    "a bug in the exporter ended a notification", receiver=teller.work.name
+                    "a bug in the exporter ended a notification", receiver=receiver.sender.name
                 )
-                due = self._clock() + LONGEST_PAUSE
-            if not teller.changed.is_set():
-                teller.idle.set()
+                due = None
+            if not receiver.changed.is_set():
+                receiver.idle.set()
             await asyncio.sleep(SHORTEST_PAUSE)
             pause = LONGEST_PAUSE if due is None else due - self._clock()
-            await _event_or_timeout(teller.changed, min(max(0.0, pause), LONGEST_PAUSE))
+            await _event_or_timeout(receiver.changed, min(max(0.0, pause), LONGEST_PAUSE))
 
     # --- over a restart ------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the states of alerts as they change; ends only by being cancelled."""
+        """Save states as they change; ends only by being cancelled."""
         while True:
-            await _event_or_timeout(self._to_keep, KEEP_EVERY)
-            self._to_keep.clear()
-            self._forget_to_keep_soon()
+            await _event_or_timeout(self._save_requested, SAVE_INTERVAL)
+            self._save_requested.clear()
+            self._cancel_save_timer()
             self.evaluator.forget_old(self._clock())
-            await self.keep()
+            await self.save()
 
-    def _forget_to_keep_soon(self) -> None:
-        if self._keep_soon is not None:
-            self._keep_soon.cancel()
-            self._keep_soon = None
+    def _cancel_save_timer(self) -> None:
+        if self._save_timer is not None:
+            self._save_timer.cancel()
+            self._save_timer = None
 
-    async def keep(self) -> None:
-        """Write down what has changed; trouble is logged and costs only the memory."""
-        wanted = {ALERTS: self.evaluator.saved(), TOLD: dict(self._told_values())}
-        changes = {kind: _difference(self._kept[kind], wanted[kind]) for kind in wanted}
+    async def save(self) -> None:
+        """Write what has changed; a problem is logged and costs only the memory."""
+        wanted = {ALERTS: self.evaluator.dump(), NOTIFICATION_LOG: dict(self._dump_receivers())}
+        changes = {kind: _difference(self._saved[kind], wanted[kind]) for kind in wanted}
         if not any(changes.values()):
             return
         # Until it is known, and when this is cancelled, any of it may be written or not.
-        self._kept = {kind: self._kept[kind] | dict.fromkeys(changes[kind]) for kind in changes}
+        self._saved = {kind: self._saved[kind] | dict.fromkeys(changes[kind]) for kind in changes}
         try:
             await self._journal.do(lambda journal: journal.keep_states(changes))
         except JournalError as error:
-            self._tell_trouble(str(error))
+            self._log_save_problem(str(error))
         else:
-            self._kept = wanted
-            self._trouble = ""
+            self._saved = wanted
+            self._save_problem = ""
 
-    def _told_values(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        works = {name: teller.work for name, teller in self._tellers.items()}
-        known = {name: work.told for name, work in works.items() if isinstance(work, Notifier)}
-        for name, groups in (self._told | known).items():
-            for group, told in groups.items():
-                yield f"{name}/{group}", told_value(name, group, told)
-        ends = {
-            name: work.ended for name, work in works.items() if isinstance(work, AlertmanagerSender)
-        }
-        for name, ended in (self._ends | ends).items():
-            yield name, ends_value(name, ended)
+    def _dump_receivers(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        logs, resolved_sent = dict(self._notification_logs), dict(self._resolved_sent)
+        for name, receiver in self._receivers.items():
+            if isinstance(receiver.sender, Notifier):
+                logs[name] = receiver.sender.notification_log
+            else:
+                resolved_sent[name] = receiver.sender.resolved_sent
+        for name, entries in logs.items():
+            for group, entry in entries.items():
+                yield f"{name}/{group}", dump_log_entry(name, group, entry)
+        for name, incidents in resolved_sent.items():
+            yield name, dump_resolved_sent(name, incidents)
 
-    def _tell_trouble(self, problem: str) -> None:
-        if problem != self._trouble:
-            self._trouble = problem
+    def _log_save_problem(self, problem: str) -> None:
+        if problem != self._save_problem:
+            self._save_problem = problem
             log.warning("the states of alerts are not kept over a restart", problem=problem)
 
     async def stop(self) -> None:
-        """Tell nobody any more, and keep the states as they are."""
-        for teller in self._tellers.values():
-            if teller.task is not None:
-                teller.task.cancel()
-        tasks = [teller.task for teller in self._tellers.values() if teller.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._forget_to_keep_soon()
-        await self.keep()
-        for teller in self._tellers.values():
-            await teller.work.close()
+        """Stop notifying, and save the states as they are."""
+        await asyncio.gather(*(receiver.stop() for receiver in self._receivers.values()))
+        self._cancel_save_timer()
+        await self.save()
+        for receiver in self._receivers.values():
+            await receiver.sender.close()
 
 
 def _log_change(alert: Alert) -> None:
     labels = {name: alert.labels[name] for name in ("service", "collector") if name in alert.labels}
-    told = {"alert": alert.name, "host": alert.host, **labels}
+    values = {"alert": alert.name, "host": alert.host, **labels, "severity": alert.severity}
     if alert.firing:
-        summary = alert.annotations.get("summary", "")
-        log.warning("an alert fires", **told, severity=alert.severity, summary=summary)
+        log.warning("an alert fires", **values, summary=alert.annotations.get("summary", ""))
     else:
-        log.info("an alert has resolved", **told, severity=alert.severity)
+        log.info("an alert has resolved", **values)
 
 
 def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What makes `after` of `before`: values that are new or changed, None for what is gone."""
+    """Return what turns `before` into `after`: new and changed values, None for what is gone."""
     changed = {key: value for key, value in after.items() if before.get(key) != value}
     return changed | {key: None for key in before if key not in after}
 

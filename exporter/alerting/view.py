@@ -1,19 +1,19 @@
-"""Alerts as plain values: the same for the JSON API and the command."""
+"""Alerts as plain values, for the JSON API and the command."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from exporter.alerting.delivery_stats import OK, DeliveryStats
+from exporter.alerting.delivery import OK, DeliveryStats
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alertmanager.alert import Alert, badness
 from exporter.humanize import duration
 
 
 def alerts_view(evaluator: AlertEvaluator) -> list[dict[str, Any]]:
-    """Every alert as plain values: what fires, the worst first, what pends, what has resolved."""
+    """Return firing alerts, the worst first, then pending and resolved ones, as plain values."""
     firing = sorted(evaluator.firing(), key=badness)
     pending = sorted(evaluator.pending(), key=lambda p: (p.remaining, p.host))
     resolved = reversed(list(evaluator.recent()))
@@ -25,7 +25,7 @@ def alerts_view(evaluator: AlertEvaluator) -> list[dict[str, Any]]:
                 "labels": dict(p.labels),
                 "annotations": {"summary": f"fires in {duration(p.remaining)} if that goes on"},
                 "since": _iso(p.since),
-                "condition": p.watch.condition,
+                "condition": p.rule.condition,
             }
             for p in pending
         ),
@@ -34,7 +34,7 @@ def alerts_view(evaluator: AlertEvaluator) -> list[dict[str, Any]]:
 
 
 def alert_view(alert: Alert) -> dict[str, Any]:
-    """One alert that fires or did."""
+    """Return a firing or resolved alert as plain values."""
     view: dict[str, Any] = {
         "state": "firing" if alert.firing else "resolved",
         "labels": dict(alert.labels),
@@ -49,20 +49,21 @@ def alert_view(alert: Alert) -> dict[str, Any]:
     return view
 
 
-def receivers_view(names: Iterable[str], outcomes: DeliveryStats) -> list[dict[str, Any]]:
-    """Who is told, and whether that works."""
-    return [_receiver_view(name, outcomes) for name in names]
+def receivers_view(names: Iterable[str], stats: DeliveryStats) -> list[dict[str, Any]]:
+    """Return receivers and how deliveries to them fare, as plain values."""
+    return [_receiver_view(name, stats) for name in names]
 
 
-def _receiver_view(name: str, outcomes: DeliveryStats) -> dict[str, Any]:
-    failing = outcomes.failing.get(name)
-    last = outcomes.last_ok.get(name)
-    counts: Mapping[tuple[str, str], int] = outcomes.counts
+def _receiver_view(name: str, stats: DeliveryStats) -> dict[str, Any]:
+    failing = stats.failing.get(name)
+    last = stats.last_ok.get(name)
     return {
         "receiver": name,
-        "ok": counts.get((name, OK), 0),
+        "ok": stats.counts.get((name, OK), 0),
         "failed": sum(
-            n for (receiver, what), n in counts.items() if receiver == name and what != OK
+            n
+            for (receiver, outcome), n in stats.counts.items()
+            if receiver == name and outcome != OK
         ),
         "last_success": None if last is None else _iso(last),
         "failure": None if failing is None else str(failing),

@@ -1,18 +1,27 @@
-"""An alert as receivers are told of it: plain, frozen values."""
+"""An alert and a notification: plain, frozen values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Annotated
+
+import msgspec
 
 from exporter.config.alerting import SEVERITIES
+
+LAST_TIME = 253402300799
+"""The end of the year 9999 as Unix time: a later one has no date."""
+
+UnixTime = Annotated[float, msgspec.Meta(ge=0, le=LAST_TIME)]
+"""Seconds; the bounds are those of a saved one."""
 
 _FNV_OFFSET, _FNV_PRIME, _64_BITS = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
 
 
 def fingerprint_of(labels: Mapping[str, str]) -> str:
-    """What Alertmanager calls an alert of these labels: FNV-1a over the sorted labels.
+    """Return Alertmanager's fingerprint of an alert: FNV-1a over the sorted labels.
 
     Source: `labelSetToFingerprint` of prometheus/common, model/signature.go.
     """
@@ -22,7 +31,7 @@ def fingerprint_of(labels: Mapping[str, str]) -> str:
 # An alert that fires is made anew at each poll, and its labels stay.
 @lru_cache(maxsize=10_000)
 def _fingerprint(labels: tuple[tuple[str, str], ...]) -> str:
-    """That of sorted labels without empty ones, which are none."""
+    """Return that of sorted labels without empty ones, which count as absent."""
     value = _FNV_OFFSET
     for name, text in labels:
         for byte in (*name.encode(), 0xFF, *text.encode("utf-8", "replace"), 0xFF):
@@ -35,21 +44,21 @@ class Alert:
     """One incident: it fires once and resolves once."""
 
     labels: Mapping[str, str]
-    """All of them: alertname, host, severity and whatever else the config adds."""
+    """All of them: alertname, host, severity and what the config adds."""
     annotations: Mapping[str, str]
-    """summary, description and those of the rule, as last known."""
-    since: float
+    """summary, description and those of the rule, as last rendered."""
+    since: UnixTime
     """Unix time from which its conditions have held."""
-    fired_at: float
+    fired_at: UnixTime
     """Unix time at which it began to fire."""
-    resolved_at: float | None = None
+    resolved_at: UnixTime | None = None
     """Unix time at which it resolved; None while it fires."""
     url: str = ""
     """The host's page."""
     weight: float = 0.0
     """How far beyond its threshold it is: of two with the same severity the heavier is worse."""
-    fingerprint: str = field(default="", compare=False)
-    """Given by the labels."""
+    fingerprint: str = field(default="", init=False, compare=False)
+    """Of the labels."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", fingerprint_of(self.labels))
@@ -71,36 +80,36 @@ class Alert:
 
     @property
     def firing(self) -> bool:
-        """Whether it fires still."""
+        """Whether it still fires."""
         return self.resolved_at is None
 
     @property
     def incident(self) -> str:
-        """What tells this incident from earlier ones with the same labels."""
+        """A key that no other incident with the same labels has."""
         return f"{self.fingerprint}@{self.fired_at:.3f}"
 
 
 def badness(alert: Alert) -> tuple[object, ...]:
-    """A sort key: what fires before what is resolved, the worst first, then by host."""
+    """Return a sort key: firing before resolved, the worst first, then by host."""
     rank = SEVERITIES.index(alert.severity) if alert.severity in SEVERITIES else len(SEVERITIES)
     return (not alert.firing, rank, -alert.weight, alert.host, alert.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One message to a person's receiver: what is to be told of one rule's alerts."""
+    """One message to a receiver: the alerts of one group."""
 
     group: str
-    """The rule's name: alerts of one rule are told together."""
+    """The rule's name: alerts of one rule are grouped."""
     alerts: tuple[Alert, ...]
     """The worst first; never empty."""
 
     @property
     def firing(self) -> tuple[Alert, ...]:
-        """Those that fire."""
+        """The alerts that fire."""
         return tuple(alert for alert in self.alerts if alert.firing)
 
     @property
     def resolved(self) -> tuple[Alert, ...]:
-        """Those that do no longer."""
+        """The alerts that have resolved."""
         return tuple(alert for alert in self.alerts if not alert.firing)

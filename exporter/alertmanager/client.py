@@ -1,4 +1,4 @@
-"""An Alertmanager, over its API version 2: told of alerts, asked about silences."""
+"""A client of Alertmanager's API version 2: sends alerts, reads silences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from yarl import URL
 
 from exporter.alertmanager.alert import Alert
-from exporter.alertmanager.payload import encode, label_texts, link, rfc3339, texts
+from exporter.alertmanager.payload import alert_payload, encode
 from exporter.alertmanager.sanitize import one_line
 from exporter.alertmanager.silences import Silence, UnclearSilenceError, matching
 from exporter.config.alerting import AlertmanagerConfig
@@ -23,7 +23,7 @@ T = TypeVar("T")
 BATCH = 256
 """Alerts in one request: some 200 KiB."""
 
-_LARGEST_ANSWER = 16 * 2**20
+_MAX_REPLY = 16 * 2**20
 """Bytes. Expired silences are listed for five days, half a kilobyte each."""
 
 
@@ -50,19 +50,20 @@ class AlertmanagerClient:
         return self._endpoint.name
 
     async def send(self, alerts: Sequence[Alert], *, ends_at: float) -> None:
-        """Tell it of alerts, in batches.
+        """Send alerts in batches.
 
         Args:
             alerts: firing ones and resolved ones.
-            ends_at: Unix time at which it shall take a firing alert for resolved when it hears
-                nothing more of it.
+            ends_at: Unix time at which it shall take a firing alert for resolved unless that is
+                sent again.
 
         Raises:
-            DeliveryError: not all of them were taken.
+            DeliveryError: not all of them were accepted.
         """
         refused: DeliveryError | None = None
         for start in range(0, len(alerts), BATCH):
-            body = encode([_told(alert, ends_at) for alert in alerts[start : start + BATCH]])
+            batch = alerts[start : start + BATCH]
+            body = encode([alert_payload(alert, alert.resolved_at or ends_at) for alert in batch])
             try:
                 await self._endpoint.post(self._api / "alerts", body)
             except DeliveryError as error:
@@ -73,14 +74,14 @@ class AlertmanagerClient:
             raise refused
 
     async def silenced(self, host: str, labels: Mapping[str, str]) -> str:
-        """Why nothing shall be done to a host: what silences it here; "" when nothing does.
+        """Return why a host is silenced here, as a sentence; "" when it is not.
 
         Args:
-            host: an alert of this host that is silenced counts.
-            labels: a silence that matches these counts, whether there is an alert or not.
+            host: it is silenced when any of its alerts is.
+            labels: it is silenced when a silence matches these, whether there is an alert or not.
 
         Raises:
-            DeliveryError: it cannot be told.
+            DeliveryError: it cannot be decided.
         """
         alerts = await self._alerts_of(host)
         silences = await self._get(self._api / "silences", list[Silence])
@@ -103,7 +104,7 @@ class AlertmanagerClient:
         return "" if match is None else f"{host} is silenced at {self.name}: {match}."
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         await self._endpoint.close()
 
     async def _alerts_of(self, host: str) -> list[_ListedAlert]:
@@ -121,7 +122,7 @@ class AlertmanagerClient:
         return [alert for alert in alerts if alert.labels.get("host") == host]
 
     async def _get(self, url: URL, kind: type[T]) -> T:
-        body = await self._endpoint.get(url, _LARGEST_ANSWER)
+        body = await self._endpoint.get(url, _MAX_REPLY)
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError:
@@ -134,17 +135,3 @@ class AlertmanagerClient:
             hint="Check its url: it is where Alertmanager's own page is, without /api.",
             retryable=False,
         )
-
-
-def _told(alert: Alert, ends_at: float) -> dict[str, object]:
-    ends = ends_at if alert.resolved_at is None else alert.resolved_at
-    told: dict[str, object] = {
-        "labels": label_texts(alert.labels),
-        "annotations": texts(alert.annotations),
-        # One that ended before it began would be refused: the clock may have been set back.
-        "startsAt": rfc3339(min(alert.fired_at, ends)),
-        "endsAt": rfc3339(ends),
-    }
-    if page := link(alert):
-        told["generatorURL"] = page
-    return told

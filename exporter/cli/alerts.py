@@ -1,4 +1,4 @@
-"""`alerts`: what fires, what may soon, and what has resolved."""
+"""`alerts`: firing, pending and resolved alerts."""
 
 from __future__ import annotations
 
@@ -41,35 +41,35 @@ def alerts(config_file: Path, host: str | None, output_format: str) -> None:
     if host is not None:
         choose_hosts(config, (host,))
     try:
-        kept = read_alerts(config)
+        known = read_alerts(config)
     except JournalError as error:
         raise click.ClickException(str(error)) from None
-    shown = [a for a in kept or () if host in {None, a["labels"].get("host")}]
+    shown = [a for a in known or () if host in {None, a["labels"].get("host")}]
     if output_format == "json":
         print_json(shown)
-    elif kept is None:
+    elif known is None:
         click.echo(f"No daemon has kept any alert in {config.state.path} yet.")
     else:
         _print(shown, console())
 
 
 def read_alerts(config: Config) -> list[dict[str, Any]] | None:
-    """What the state file knows of the config's alerts; None when there is no such file.
+    """Return the config's alerts by the state file; None when there is no such file.
 
     Raises:
         JournalError: it cannot be read.
     """
     try:
-        book = Journal.open_to_read(config.state.path)
+        journal = Journal.open_to_read(config.state.path)
     except JournalMissingError:
         return None
     try:
-        kept = book.states(ALERTS)
+        saved = journal.states(ALERTS)
     finally:
-        book.close()
+        journal.close()
     evaluator = AlertEvaluator()
-    evaluator.restore(value for value in kept.values() if isinstance(value, dict))
-    evaluator.configure(config, time.time())
+    evaluator.restore(value for value in saved.values() if isinstance(value, dict))
+    evaluator.apply_config(config, time.time())
     return alerts_view(evaluator)
 
 
@@ -107,11 +107,11 @@ def _print_one(alert: dict[str, Any], out: Console) -> None:
 
 
 def _echo(text: str, out: Console, indent: str = "") -> None:
-    """Within the width of the terminal, however narrow: there are no columns to keep."""
+    """Print within the width of the terminal, however narrow: there are no columns to keep."""
     for line in textwrap.wrap(text, max(20, out.width - len(indent)), break_on_hyphens=False):
         click.echo(indent + line)
 
 
 def _local(iso: str) -> str:
-    """A time by this machine's clock."""
+    """Return a time in this machine's time zone."""
     return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -1,4 +1,4 @@
-"""`test-notification`: tells one receiver something that is marked as a test."""
+"""`test-notification`: sends one receiver an alert that is marked as a test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from exporter.alerting.receivers import make_receiver
+from exporter.alerting.delivery import make_receiver
 from exporter.alertmanager.alert import Alert, Notification
 from exporter.alertmanager.client import AlertmanagerClient
 from exporter.cli.arguments import config_option, load_or_exit
@@ -44,7 +44,7 @@ def test_notification(receiver: str, config_file: Path) -> None:
 
 
 def example(now: float) -> Alert:
-    """An alert that nobody takes for a real one."""
+    """Return an alert that nobody takes for a real one."""
     labels = {"alertname": "TestNotification", "host": "test", "severity": "info"}
     texts = {
         "summary": "This is a test of brainycp-exporter; nothing is wrong.",

@@ -1,4 +1,4 @@
-"""The section `alerting`: the daemon's own alerts, and who is told of them."""
+"""The section `alerting`: the daemon's own alerts, and their receivers."""
 
 from __future__ import annotations
 
@@ -105,15 +105,15 @@ class AlertmanagerConfig(HttpReceiver):
 
     @cached_property
     def receiver(self) -> str:
-        """Its name."""
+        """The name that the config gives, or one made from the address."""
         return self.name or alertmanager_name(self.url)
 
 
 def alertmanager_name(url: str) -> str:
-    """How an Alertmanager is called that was given no name.
+    """Return the name of an Alertmanager without one in the config.
 
     Raises:
-        ValueError: that is no URL.
+        ValueError: `url` is no URL.
     """
     parsed = URL(url)
     return f"alertmanager-{parsed.host}:{parsed.port}"
@@ -141,12 +141,12 @@ class SecretUrl(Model):
 
     @property
     def receiver(self) -> str:
-        """Its name."""
+        """The name that the config gives, or one made from the address."""
         return self.name
 
     @property
     def address(self) -> str:
-        """The URL; not for logs."""
+        """The URL, which may hold a secret: not for logs."""
         return self.url.get_secret_value() if self.url is not None else ""
 
 
@@ -215,7 +215,7 @@ class AlertRule(Model):
         yield from self.hosts.mistakes()
 
     def mistaken_conditions(self) -> Iterator[Mistake]:
-        """Why `when` and `clear` do not go together."""
+        """Yield why `when` and `clear` do not go together."""
         labels = {_any_label(condition) for condition in (*self.when, *self.clear)} - {""}
         if len(labels) > 1:
             yield ("when",), f'may say "{ANY}" of one label only'
@@ -231,7 +231,7 @@ class AlertRule(Model):
 def _any_label(condition: Condition) -> str:
     if condition.label != ANY:
         return ""
-    return "service" if condition.figure == "service_up" else "collector"
+    return "service" if condition.metric == "service_up" else "collector"
 
 
 class AlertingConfig(Model):
@@ -261,7 +261,7 @@ class AlertingConfig(Model):
 
     @property
     def receivers(self) -> tuple[ReceiverConfig, ...]:
-        """Everyone who is told."""
+        """Every receiver."""
         return (*self.alertmanagers, *self.webhooks, *self.apprise)
 
     def _mistakes(self) -> Iterator[Mistake]:
@@ -269,7 +269,7 @@ class AlertingConfig(Model):
 
     @cached_property
     def in_force(self) -> tuple[AlertRule, ...]:
-        """Every rule that may fire, the built-in ones first, as changed by the config."""
+        """Every rule that may fire, the built-in ones, as changed by the config, first."""
         own = {rule.name: rule for rule in self.rules}
         builtin = _builtin() if self.builtin_rules else ()
         changed = [_changed(rule, own.pop(rule.name, None)) for rule in builtin]
@@ -277,7 +277,7 @@ class AlertingConfig(Model):
 
 
 def mistaken_rules(rules: Mapping[int, AlertRule], *, builtin_rules: bool) -> Iterator[Mistake]:
-    """What is wrong with rules, by their positions, beside the built-in ones."""
+    """Yield what is wrong with rules, by their positions, beside the built-in ones."""
     shipped = {rule.name: rule for rule in _builtin()}
     known = shipped if builtin_rules else {}
     for position, rule in rules.items():
@@ -297,7 +297,7 @@ def _without_when(
     known: Mapping[str, AlertRule],
     shipped: Mapping[str, AlertRule],
 ) -> Iterator[Mistake]:
-    """What is wrong with a rule that has no conditions of its own."""
+    """Yield what is wrong with a rule that has no conditions of its own."""
     if rule.enabled and rule.name not in known:
         yield ("rules", position, "when"), "is missing, and no built-in rule has this name"
     elif rule.enabled and "when" in rule.model_fields_set:
@@ -310,7 +310,7 @@ def _without_when(
 
 
 def _changed(rule: AlertRule, by: AlertRule | None) -> AlertRule:
-    """A built-in rule with the keys that the config gives."""
+    """Return a built-in rule with the keys that the config gives."""
     if by is None:
         return rule
     given = {name: getattr(by, name) for name in by.model_fields_set}

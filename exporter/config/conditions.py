@@ -1,6 +1,6 @@
 """Conditions of rules: `queue_frozen_messages > 500`, `service_up{service="clamav"} == 0`.
 
-The figures are the contract's metrics of a host, without `brainycp_`.
+The metrics are those of a host on /metrics, without `brainycp_`, and a few more.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import difflib
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
@@ -19,7 +19,7 @@ from exporter.snapshot import COLLECTORS, SERVICES
 
 Unit = Literal["count", "seconds", "bytes", "flag"]
 
-FIGURES: dict[str, Unit] = {
+METRIC_UNITS: dict[str, Unit] = {
     "up": "flag",
     "panel_up": "flag",
     "collector_up": "flag",
@@ -36,22 +36,24 @@ FIGURES: dict[str, Unit] = {
     "remediation_failed": "flag",
     "remediation_stopped": "flag",
 }
-"""Every figure that a condition can compare, with its unit.
+"""Every metric that a condition can compare, with its unit.
 
-Beside the contract's metrics: `panel_up`, 1 when any collector's last poll was good;
-`queue_growth_messages`, by how many messages a queue is above its lowest within the last hour;
+Beside those of /metrics: `panel_up`, 1 when any collector's last poll was good;
+`queue_growth_messages`, how many messages a queue is above its lowest within the last hour;
 `panel_certificate_expires_in_seconds`; `remediation_failed`, 1 when the last action of a rule on
 the host ended other than well; `remediation_stopped`, 1 while a rule has stopped itself there.
 """
 
-FOR_ALERTS_ALONE = frozenset({"queue_growth_messages", "remediation_failed", "remediation_stopped"})
-"""Figures that are not of one poll, which an action must rest on."""
+ALERT_ONLY_METRICS = frozenset(
+    {"queue_growth_messages", "remediation_failed", "remediation_stopped"}
+)
+"""Metrics that no single poll reports: an action must rest on one poll."""
 
 ANY = "*"
-"""In a rule for alerts: one alert for each collector or service."""
+"""In an alerting rule: one alert for each collector or service."""
 
 _LABELS = {"collector_up": ("collector", COLLECTORS), "service_up": ("service", SERVICES)}
-"""Figures of which a host has several, the label that tells them apart, and its values."""
+"""Metrics with several series for a host, their label and its values."""
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -62,11 +64,10 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 
-# Of a text without blanks around it. Nothing is tried twice: a config may hold megabytes.
 _FORM = re.compile(
-    r"([a-z_]++)\s*+(?:\{\s*+([a-z_]++)\s*+=\s*+([\"'])([^\"']*+)\3\s*+\}\s*+)?"
-    r"([<>=!≤≥]++)\s*+(\S.*+)"
+    r"([a-z_]+)\s*(?:\{\s*([a-z_]+)\s*=\s*([\"'])([^\"']*)\3\s*\}\s*)?([<>=!≤≥]++)\s*(\S.*)"
 )
+"""Of a text without blanks around it."""
 _NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
 _SEVERAL = re.compile(r"[<>=!&|]|\b(?:and|or)\b", re.IGNORECASE)
 _EXAMPLE = 'must be a comparison, as "queue_frozen_messages > 500"'
@@ -84,76 +85,68 @@ _MEANT = {
     "≤": "<=",
     "<<": "<",
 }
-"""Comparisons of other languages, slips of the finger, and what to write instead."""
+"""Operators of other languages and typing errors, with the operator to write instead."""
 
 CONDITION_PATTERN = r"^\s*[a-z_]+\s*(\{[^{}]*\}\s*)?(>=|<=|==|!=|>|<)\s*\S.*$"
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One comparison of a host's figure with a number."""
+    """One comparison of a host's metric with a number."""
 
-    figure: str
-    """A key of FIGURES."""
+    metric: str
+    """A key of METRIC_UNITS."""
     operator: str
     value: float
-    """Seconds or bytes where the figure is one of these."""
+    """Seconds or bytes where that is the metric's unit."""
     label: str = ""
-    """The collector or the service, for figures that have one, or ANY; else ""."""
+    """The collector or the service of a metric that has one, or ANY; else ""."""
     text: str = ""
-    """As it was written, blanks made even."""
-    key: tuple[str, str] = field(init=False, repr=False, compare=False)
-    """Figure and label: what it compares."""
-    compare: Callable[[float, float], bool] = field(init=False, repr=False, compare=False)
-    """Its operator; conditions are looked at for every host at every poll."""
+    """As written, with single blanks."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", (self.figure, self.label))
-        object.__setattr__(self, "compare", _OPERATORS[self.operator])
-
-    def holds(self, told: float) -> bool:
-        """Whether it holds for a figure of this value."""
-        return self.compare(told, self.value)
+    def holds(self, value: float) -> bool:
+        """Return whether it holds for this value of the metric."""
+        return _OPERATORS[self.operator](value, self.value)
 
     def __str__(self) -> str:
         return self.text
 
 
 def parse_condition(text: str) -> Condition:
-    """The condition that `text` says.
+    """Parse a condition.
 
     Raises:
-        ValueError: it is none; the text says why.
+        ValueError: `text` is none; the error says why.
     """
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise ValueError(_LABEL_EXAMPLE if "{" in text else _EXAMPLE)
     name, key, _, label, sign, value = match.groups()
-    figure = name.removeprefix("brainycp_")
-    if figure not in FIGURES:
-        close = difflib.get_close_matches(figure, FIGURES, n=1)
-        close += [name for name in FIGURES if figure in name]
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(FIGURES)}"
+    metric = name.removeprefix("brainycp_")
+    if metric not in METRIC_UNITS:
+        close = difflib.get_close_matches(metric, METRIC_UNITS, n=1)
+        close += [name for name in METRIC_UNITS if metric in name]
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(METRIC_UNITS)}"
         raise ValueError(f"compares an unknown figure; {hint}")
-    _check_label(figure, key, label)
+    _check_label(metric, key, label)
     if sign not in _OPERATORS:
         instead = _MEANT.get(sign, f"one of {' '.join(_OPERATORS)}")
         raise ValueError(f"knows no comparison {sign[:4]}: write {instead}")
     if _SEVERAL.search(value):
         raise ValueError("must be one comparison: write several as a list, and all must hold")
-    number = _value(FIGURES[figure], value)
+    number = _value(METRIC_UNITS[metric], value)
     selector = f'{{{key}="{label}"}}' if key else ""
-    return Condition(figure, sign, number, label or "", f"{figure}{selector} {sign} {value}")
+    return Condition(metric, sign, number, label or "", f"{metric}{selector} {sign} {value}")
 
 
-def _check_label(figure: str, key: str | None, label: str | None) -> None:
-    if figure not in _LABELS:
+def _check_label(metric: str, key: str | None, label: str | None) -> None:
+    if metric not in _LABELS:
         if key is not None:
-            raise ValueError(f"{figure} takes no label")
+            raise ValueError(f"{metric} takes no label")
         return
-    wanted, values = _LABELS[figure]
+    wanted, values = _LABELS[metric]
     if key != wanted or label not in (*values, ANY):
-        forms = " or ".join(f'{figure}{{{wanted}="{value}"}}' for value in values)
+        forms = " or ".join(f'{metric}{{{wanted}="{value}"}}' for value in values)
         raise ValueError(f"must say which: {forms}")
 
 
@@ -179,10 +172,10 @@ def _condition(value: object) -> Condition:
 
 
 def _for_actions(condition: Condition) -> Condition:
-    if condition.figure in FOR_ALERTS_ALONE:
-        raise ValueError(f"{condition.figure} is for alerting rules alone")
+    if condition.metric in ALERT_ONLY_METRICS:
+        raise ValueError(f"{condition.metric} is for alerting rules alone")
     if condition.label == ANY:
-        _check_label(condition.figure, None, None)
+        _check_label(condition.metric, None, None)
     return condition
 
 
@@ -192,7 +185,7 @@ AlertCondition = Annotated[Condition, BeforeValidator(_condition), WithJsonSchem
 """A condition of an alert, as a config writes it."""
 
 ActionCondition = Annotated[AlertCondition, AfterValidator(_for_actions)]
-"""A condition on which something is done."""
+"""A condition of a rule that acts."""
 
 
 def _one_or_many(value: object) -> object:
@@ -208,7 +201,7 @@ _LIST_SCHEMA = {"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": _TEXT_SCHEMA}
 Conditions = Annotated[
     tuple[ActionCondition, ...], BeforeValidator(_one_or_many), WithJsonSchema(_LIST_SCHEMA)
 ]
-"""One condition on which something is done, or a list of them that must all hold."""
+"""One condition of a rule that acts, or a list of them that must all hold."""
 
 AlertConditions = Annotated[
     tuple[AlertCondition, ...], BeforeValidator(_one_or_many), WithJsonSchema(_LIST_SCHEMA)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterator
 from itertools import pairwise
 
-from exporter.config.conditions import FIGURES, Condition
+from exporter.config.conditions import METRIC_UNITS, Condition
 
 
 def may_both_hold(when: Collection[Condition], clear: Collection[Condition]) -> bool:
@@ -23,7 +23,7 @@ def may_both_hold(when: Collection[Condition], clear: Collection[Condition]) -> 
 
 
 def _figure(condition: Condition) -> tuple[str, str]:
-    return condition.figure, condition.label
+    return condition.metric, condition.label
 
 
 def _satisfiable(conditions: Collection[Condition]) -> bool:
@@ -34,7 +34,7 @@ def _satisfiable(conditions: Collection[Condition]) -> bool:
 def _candidates(conditions: Collection[Condition]) -> Iterator[float]:
     """Values that decide for all values of one metric: each threshold and its sides."""
     thresholds = sorted({condition.value for condition in conditions})
-    match FIGURES[next(iter(conditions)).figure]:
+    match METRIC_UNITS[next(iter(conditions)).metric]:
         case "flag":
             yield from (0.0, 1.0)
         case "count":  # whole, and not negative

@@ -1,4 +1,4 @@
-"""The metrics of alerting, made at each scrape: few series."""
+"""The metrics of alerting, made at each scrape."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ from prometheus_client.registry import Collector
 
 from exporter.metrics.samples import filled
 
-Fired = tuple[str, str, str]
+FiringLabels = tuple[str, str, str]
 """Host, alert and severity."""
 
 
 class AlertingCollector(Collector):
-    """Shows alerts and deliveries to prometheus-client."""
+    """Collects alerts and deliveries for prometheus-client."""
 
     def __init__(
         self,
-        firing: Callable[[], Iterable[Fired]],
+        firing: Callable[[], Iterable[FiringLabels]],
         deliveries: Mapping[tuple[str, str], int],
         last_ok: Mapping[str, float],
     ) -> None:
-        """Where the values are: by receiver and outcome, and by receiver the Unix time."""
+        """Collect from live values.
+
+        Args:
+            firing: returns the labels of each alert that fires.
+            deliveries: by receiver and outcome.
+            last_ok: by receiver, Unix time of the last good delivery.
+        """
         self._firing = firing
         self._deliveries = deliveries
         self._last_ok = last_ok
 
     def collect(self) -> Iterator[Metric]:
-        """Every family, also those without a sample yet."""
+        """Yield every family, also those without a sample yet."""
         yield filled(
             GaugeMetricFamily(
                 "brainycp_alerts_firing",

@@ -137,7 +137,7 @@ def clock_block(
         for name in ("older_than", "younger_than", "limit")
         if getattr(selector, name) is not None
     ]
-    named += [str(condition) for condition in when if condition.figure == AGE_FIGURE]
+    named += [str(condition) for condition in when if condition.metric == AGE_FIGURE]
     if not named or (skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN):
         return None
     by = ", ".join(named)

@@ -59,7 +59,7 @@ class RuleState:
 
     def __post_init__(self) -> None:
         """Let both clocks start alike."""
-        self.guesses = HoldTimer(self.clock.needed, self.clock.longest)
+        self.guesses = HoldTimer(self.clock.hold_duration, self.clock.max_gap)
 
     @property
     def next_request(self) -> Request | None:
@@ -75,9 +75,9 @@ class RuleState:
         """Take in a poll at monotonic time `now`; who wants the rule to act, None when nobody."""
         figures = Measurements(snapshot)
         verdict = figures.hold(rule.when, rule.service, certain=True) if rule.when else False
-        tripped = self.clock.follow(now, verdict=verdict)
+        tripped = self.clock.advance(now, holds=verdict)
         guess = figures.hold(rule.when) if verdict is None else verdict
-        guessed = self.guesses.follow(now, verdict=guess) and verdict is None
+        guessed = self.guesses.advance(now, holds=guess) and verdict is None
         self.doubt = figures.guessed(rule.when) if guessed else ()
         calm = verdict is False and not self.asked
         self.unwanted = calm and (bool(rule.when) or self.withdrawn)
@@ -153,7 +153,7 @@ def follow_config(
             if state is None:
                 state = RuleState(HoldTimer(rule.hold or 0.0, longest))
                 known.heard = False
-            state.clock.longest = state.guesses.longest = longest
+            state.clock.max_gap = state.guesses.max_gap = longest
             states[rule.name] = state
         known.rules = states
         hosts[host.name] = known

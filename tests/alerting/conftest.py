@@ -108,30 +108,30 @@ class Fleet:
     clock: Clock
 
     async def freeze(self, **counts: int) -> None:
-        """So many messages are frozen on these hosts; they are polled."""
+        """Freeze so many messages on these hosts, and poll them."""
         for name, count in counts.items():
             self.mail[name].frozen = count
         for name in counts:
             await self.running.poll(name)
 
     async def down(self, name: str, *, down: bool = True) -> None:
-        """A panel refuses everything, or does no longer; it is polled."""
+        """Close a panel, or open it again, and poll it."""
         self.panels[name].panel.options = PanelOptions(closed=down)
         await self.running.poll(name)
 
     async def pass_time(self, seconds: float) -> None:
-        """Set the clock; a reload has the receivers looked at anew."""
+        """Advance the clock; a reload wakes the receivers."""
         self.clock.ahead += seconds
         await self.running.post("/-/reload")
 
     async def reload(self, **alerting: Any) -> None:
-        """Follow another section `alerting`."""
+        """Apply another section `alerting`."""
         self.config["alerting"] = self.config["alerting"] | alerting
         self.running.write(self.config)
         await self.running.post("/-/reload")
 
-    async def taken(self, receiver: str, times: int) -> None:
-        """Wait until a receiver is known to have taken so many notifications."""
+    async def accepted(self, receiver: str, times: int) -> None:
+        """Wait until a receiver has accepted so many notifications."""
 
         async def known() -> bool:
             return (await self.outcomes(receiver)).get("ok") == times
@@ -145,8 +145,8 @@ class Fleet:
 
     async def alerts(self) -> list[tuple[str, str, str]]:
         """State, name and host of each by the JSON API."""
-        told = json.loads(await self.running.get("/api/v1/alerts"))["alerts"]
-        return [(a["state"], a["labels"]["alertname"], a["labels"]["host"]) for a in told]
+        alerts = json.loads(await self.running.get("/api/v1/alerts"))["alerts"]
+        return [(a["state"], a["labels"]["alertname"], a["labels"]["host"]) for a in alerts]
 
     async def outcomes(self, receiver: str) -> dict[str, float]:
         """Deliveries to a receiver by outcome, by /metrics."""
@@ -224,11 +224,11 @@ def short(request: Received) -> list[str]:
     ]
 
 
-def tells(*hosts: str) -> Callable[[Received], bool]:
-    """Whether a request tells exactly of these, in any order."""
+def lists(*hosts: str) -> Callable[[Received], bool]:
+    """Whether a request lists exactly these, in any order."""
     return lambda request: sorted(short(request)) == sorted(hosts)
 
 
-def all_told(receiver: HttpReceiver) -> list[list[str]]:
+def all_sent(receiver: HttpReceiver) -> list[list[str]]:
     """What a webhook was sent so far."""
     return [short(request) for request in receiver.requests]

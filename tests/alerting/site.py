@@ -1,4 +1,4 @@
-"""A fleet whose alerts are followed with a clock of the test's."""
+"""A fleet whose alerts are evaluated by a clock of the test's."""
 
 from __future__ import annotations
 
@@ -37,36 +37,36 @@ class Site:
         self.now = NOW
         self.changes: list[Alert] = []
         self.evaluator = AlertEvaluator(self.changes.append)
-        self.configure(*rules, hosts=hosts, builtin=builtin, **keys)
+        self.apply_config(*rules, hosts=hosts, builtin=builtin, **keys)
 
-    def configure(
+    def apply_config(
         self,
         *rules: Mapping[str, Any],
         hosts: Sequence[str] = ("mx1",),
         builtin: bool = False,
         **keys: Any,
     ) -> None:
-        """Follow other rules or hosts."""
+        """Apply other rules or hosts."""
         alerting = {"rules": list(rules), "builtin_rules": builtin, **keys}
         self.config = Config.model_validate({"alerting": alerting}).model_copy(
             update={"hosts": tuple(host(name, labels={"dc": "msk1"}) for name in hosts)}
         )
         self.records = {h.name: HostRecord(h, 60.0, 3.0) for h in self.config.hosts}
-        self.evaluator.configure(self.config, self.now)
+        self.evaluator.apply_config(self.config, self.now)
 
     def poll(
-        self, *results: CollectorResult, name: str = "mx1", beyond: Any = None, **keys: Any
+        self, *results: CollectorResult, name: str = "mx1", alert_only: Any = None, **keys: Any
     ) -> bool:
         """A minute later the host is polled."""
         self.now += MINUTE
         poll = snapshot(*results, at=self.now, name=name, **keys)
         record = self.records[name]
         record.add(poll)
-        facts = AnnotationContext(
+        context = AnnotationContext(
             record, poll, self.now, "purge: ok, 2h ago", f"https://page/{name}"
         )
-        known = {k: Interval(v, v) for k, v in (beyond or {}).items()}
-        return self.evaluator.follow(poll, known, self.now, lambda: facts)
+        values = {k: Interval(v, v) for k, v in (alert_only or {}).items()}
+        return self.evaluator.on_snapshot(poll, values, self.now, lambda: context)
 
     def clock(self) -> float:
         return self.now
@@ -76,16 +76,16 @@ class Site:
         return sorted(f"{alert.host} {alert.name}" for alert in self.evaluator.firing())
 
     def restarted(self) -> Site:
-        """The same site after a restart: only what is kept is known."""
+        """The same site after a restart: only what is saved is known."""
         import json
 
-        saved = json.loads(json.dumps(self.evaluator.saved()))
+        saved = json.loads(json.dumps(self.evaluator.dump()))
         other = Site.__new__(Site)
         other.now, other.config, other.records = self.now, self.config, self.records
         other.changes = []
         other.evaluator = AlertEvaluator(other.changes.append)
         other.evaluator.restore(saved.values())
-        other.evaluator.configure(self.config, self.now)
+        other.evaluator.apply_config(self.config, self.now)
         return other
 
 
@@ -98,18 +98,18 @@ FROZEN: dict[str, Any] = {
 AT_ONCE: dict[str, Any] = {"name": "Frozen", "when": "queue_frozen_messages > 200"}
 
 
-class Listener:
-    """A receiver that takes what it is told, or fails as the test wants."""
+class FakeReceiver:
+    """A receiver that accepts notifications, or fails as the test wants."""
 
     def __init__(self, name: str = "ops") -> None:
         self.name = name
-        self.told: list[Notification] = []
+        self.notifications: list[Notification] = []
         self.sent: list[tuple[list[Alert], float]] = []
         self.failures: list[DeliveryError] = []
 
     async def send(self, notification: Notification) -> None:
         self._fail()
-        self.told.append(notification)
+        self.notifications.append(notification)
 
     async def close(self) -> None: ...
 
@@ -118,7 +118,7 @@ class Listener:
             raise self.failures.pop(0)
 
 
-class Manager(Listener):
+class FakeAlertmanager(FakeReceiver):
     """An Alertmanager that does so."""
 
     async def send(self, alerts: Sequence[Alert], *, ends_at: float) -> None:  # type: ignore[override]  # another protocol
@@ -127,5 +127,5 @@ class Manager(Listener):
 
 
 def refused(*, retryable: bool = False) -> DeliveryError:
-    """A delivery that was not taken."""
+    """A delivery that was not accepted."""
     return DeliveryError("http_status", "It says no.", retryable=retryable)

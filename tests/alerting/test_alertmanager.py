@@ -38,7 +38,7 @@ def soon() -> float:
     return time.time() + 300
 
 
-async def test_alerts_appear_with_the_fingerprint_that_was_told(
+async def test_alerts_appear_with_our_fingerprint(
     alertmanager: NewAlertmanager, client: NewClient
 ) -> None:
     am = await alertmanager()
@@ -58,23 +58,23 @@ async def test_alerts_appear_with_the_fingerprint_that_was_told(
     assert len(listed) == 3
 
 
-async def test_what_is_told_again_lasts_longer_and_what_is_resolved_goes(
+async def test_what_is_sent_again_lasts_longer_and_what_is_resolved_goes(
     alertmanager: NewAlertmanager, client: NewClient
 ) -> None:
     am = await alertmanager()
-    teller = client(am.url)
+    sender = client(am.url)
     firing, other = alert(), alert("mx2")
-    await teller.send([firing, other], ends_at=time.time() + 60)
+    await sender.send([firing, other], ends_at=time.time() + 60)
     before = {one["fingerprint"]: one["endsAt"] for one in await am.alerts()}
-    await teller.send([firing], ends_at=time.time() + 600)
+    await sender.send([firing], ends_at=time.time() + 600)
     after = {one["fingerprint"]: one["endsAt"] for one in await am.alerts()}
     assert after[firing.fingerprint] > before[firing.fingerprint]
     assert after[other.fingerprint] == before[other.fingerprint]
-    await teller.send([alert(resolved=True, fired_at=firing.fired_at)], ends_at=soon())
+    await sender.send([alert(resolved=True, fired_at=firing.fired_at)], ends_at=soon())
     assert [one["fingerprint"] for one in await am.alerts()] == [other.fingerprint]
 
 
-async def test_an_alert_that_would_end_before_it_fired_is_taken(
+async def test_an_alert_that_would_end_before_it_fired_is_accepted(
     alertmanager: NewAlertmanager, client: NewClient
 ) -> None:
     am = await alertmanager()
@@ -84,7 +84,7 @@ async def test_an_alert_that_would_end_before_it_fired_is_taken(
     assert [one["fingerprint"] for one in await am.alerts()] == [firing.fingerprint]
 
 
-async def test_many_are_told_in_batches(receive: Receive, client: NewClient) -> None:
+async def test_many_are_sent_in_batches(receive: Receive, client: NewClient) -> None:
     receiver = await receive()
     alerts = [alert(f"mx{i}") for i in range(BATCH + 3)]
     await client(f"{receiver.url}/am/").send(alerts, ends_at=soon())
@@ -135,29 +135,29 @@ async def test_nothing_is_silenced_at_first(
     alertmanager: NewAlertmanager, client: NewClient
 ) -> None:
     am = await alertmanager()
-    teller = client(am.url)
-    assert await teller.silenced("mx1", LABELS) == ""
-    await teller.send([alert()], ends_at=soon())
-    assert await teller.silenced("mx1", LABELS) == ""
+    sender = client(am.url)
+    assert await sender.silenced("mx1", LABELS) == ""
+    await sender.send([alert()], ends_at=soon())
+    assert await sender.silenced("mx1", LABELS) == ""
 
 
 async def test_a_silenced_alert_of_the_host_counts(
     alertmanager: NewAlertmanager, client: NewClient
 ) -> None:
     am = await alertmanager()
-    teller = client(am.url)
-    await teller.send([alert(), alert("mx2", "HostDown")], ends_at=soon())
+    sender = client(am.url)
+    await sender.send([alert(), alert("mx2", "HostDown")], ends_at=soon())
     # It does not match what is asked for, which has another alertname.
     silence = await am.silence(
         matcher("alertname", "MailQueueFrozen"), matcher("host", "mx1"), comment="moving\nmx1"
     )
-    assert await teller.silenced("mx1", LABELS) == (
+    assert await sender.silenced("mx1", LABELS) == (
         f"The alert MailQueueFrozen of mx1 is silenced at main: silence {silence} by ann: "
         "moving mx1."
     )
-    assert await teller.silenced("mx2", {"host": "mx2"}) == ""
+    assert await sender.silenced("mx2", {"host": "mx2"}) == ""
     await am.expire(silence)
-    assert await teller.silenced("mx1", LABELS) == ""
+    assert await sender.silenced("mx1", LABELS) == ""
 
 
 INHIBITING: dict[str, Any] = {
@@ -171,14 +171,14 @@ async def test_an_alert_that_is_inhibited_counts_only_when_it_is_silenced_too(
     alertmanager: NewAlertmanager, client: NewClient
 ) -> None:
     am = await alertmanager(config=INHIBITING)
-    teller = client(am.url)
+    sender = client(am.url)
     down = alert("mx9", "HostDown", labels={"severity": "critical"})
-    await teller.send([down, alert()], ends_at=soon())
-    assert await teller.silenced("mx1", LABELS) == ""
+    await sender.send([down, alert()], ends_at=soon())
+    assert await sender.silenced("mx1", LABELS) == ""
     states = {one["labels"]["host"]: one["status"] for one in await am.alerts()}
     assert states["mx1"]["inhibitedBy"]
     silence = await am.silence(matcher("alertname", "MailQueueFrozen"))
-    assert silence in await teller.silenced("mx1", LABELS)
+    assert silence in await sender.silenced("mx1", LABELS)
 
 
 MATCHING = [
@@ -207,51 +207,51 @@ async def test_a_silence_that_matches_counts_though_there_is_no_alert(
     alertmanager: NewAlertmanager, client: NewClient
 ) -> None:
     am = await alertmanager()
-    teller = client(am.url)
+    sender = client(am.url)
     for matchers in NOT_MATCHING:
         await am.silence(*matchers)
-        assert await teller.silenced("mx1", LABELS) == "", matchers
+        assert await sender.silenced("mx1", LABELS) == "", matchers
     await am.silence(*MATCHING[0], begins_in=600)
-    assert await teller.silenced("mx1", LABELS) == ""  # pending
+    assert await sender.silenced("mx1", LABELS) == ""  # pending
     for matchers in MATCHING:
         silence = await am.silence(*matchers, author="bob \u202e", comment="x" * 500)
-        answer = await teller.silenced("mx1", LABELS)
+        answer = await sender.silenced("mx1", LABELS)
         assert answer.startswith(f"mx1 is silenced at main: silence {silence} by bob: xxx"), (
             matchers
         )
         assert len(answer) < 300
         await am.expire(silence)
-        assert await teller.silenced("mx1", LABELS) == "", matchers
+        assert await sender.silenced("mx1", LABELS) == "", matchers
 
 
 async def test_a_silence_that_python_cannot_judge_makes_it_unanswerable(
     alertmanager: NewAlertmanager, client: NewClient
 ) -> None:
     am = await alertmanager()
-    teller = client(am.url)
+    sender = client(am.url)
     odd = await am.silence(matcher("host", r"\pL+1", regex=True))
     with pytest.raises(DeliveryError, match=odd) as caught:
-        await teller.silenced("mx1", LABELS)
+        await sender.silenced("mx1", LABELS)
     assert not caught.value.retryable
     plain = await am.silence(matcher("host", "mx1"))
-    assert plain in await teller.silenced("mx1", LABELS)  # this one is sure
+    assert plain in await sender.silenced("mx1", LABELS)  # this one is sure
 
 
 async def test_it_remembers_a_silence_when_restarted(
     alertmanager: NewAlertmanager, client: NewClient
 ) -> None:
     am = await alertmanager()
-    teller = client(am.url)
+    sender = client(am.url)
     silence = await am.silence(matcher("host", "mx1"))
     await am.stop()
     with pytest.raises(DeliveryError) as caught:
-        await teller.silenced("mx1", LABELS)
+        await sender.silenced("mx1", LABELS)
     assert (caught.value.reason, caught.value.retryable) == ("connect", True)
     with pytest.raises(DeliveryError) as caught:
-        await teller.send([alert()], ends_at=soon())
+        await sender.send([alert()], ends_at=soon())
     assert (caught.value.reason, caught.value.retryable) == ("connect", True)
     await am.start()
-    assert silence in await teller.silenced("mx1", LABELS)
+    assert silence in await sender.silenced("mx1", LABELS)
 
 
 @pytest.mark.parametrize("host", ['a"b\\c\nd', "mx1.example.com:8", "м'x"])
@@ -259,10 +259,10 @@ async def test_a_host_is_quoted(
     alertmanager: NewAlertmanager, client: NewClient, host: str
 ) -> None:
     am = await alertmanager()
-    teller = client(am.url)
-    await teller.send([alert(host), alert("other")], ends_at=soon())
+    sender = client(am.url)
+    await sender.send([alert(host), alert("other")], ends_at=soon())
     silence = await am.silence(matcher("alertname", "MailQueueFrozen"))
-    assert silence in await teller.silenced(host, {})
+    assert silence in await sender.silenced(host, {})
 
 
 Answers = dict[str, Any]
@@ -354,8 +354,8 @@ async def test_what_is_no_answer_of_the_api_is_no_answer(
     assert not caught.value.retryable
 
 
-async def asked(client: AlertmanagerClient) -> str:
-    """How a question and a telling end; both must end alike."""
+async def outcome(client: AlertmanagerClient) -> str:
+    """The outcome of reading silences and of sending alerts, which must be the same."""
     outcomes = set()
     attempts: list[Awaitable[object]] = [
         client.silenced("mx1", {}),
@@ -391,10 +391,10 @@ async def test_a_login_is_given(
 ) -> None:
     am, _, _ = await guarded(alertmanager, tmp_path, tls=False)
     right = {"username": "ops", "password": "s3cret"}
-    assert await asked(client(am.url, basic_auth=right)) == "ok"
-    assert await asked(client(am.url, basic_auth=right | {"password": "s3cr3t"})) == "http_401"
-    assert await asked(client(am.url, bearer_token="s3cret")) == "http_401"
-    assert await asked(client(am.url)) == "http_401"
+    assert await outcome(client(am.url, basic_auth=right)) == "ok"
+    assert await outcome(client(am.url, basic_auth=right | {"password": "s3cr3t"})) == "http_401"
+    assert await outcome(client(am.url, bearer_token="s3cret")) == "http_401"
+    assert await outcome(client(am.url)) == "http_401"
 
 
 async def test_its_certificate_is_checked(
@@ -402,14 +402,14 @@ async def test_its_certificate_is_checked(
 ) -> None:
     am, pki, pin = await guarded(alertmanager, tmp_path, tls=True)
     login = {"username": "ops", "password": "s3cret"}
-    assert await asked(client(am.url, basic_auth=login, tls={"fingerprint_sha256": pin})) == "ok"
+    assert await outcome(client(am.url, basic_auth=login, tls={"fingerprint_sha256": pin})) == "ok"
     skip = {"insecure_skip_verify": True}
-    assert await asked(client(am.url, basic_auth=login, tls=skip)) == "ok"
+    assert await outcome(client(am.url, basic_auth=login, tls=skip)) == "ok"
     wrong = client(am.url, basic_auth=login, tls={"fingerprint_sha256": "0" * 64})
-    assert await asked(wrong) == "tls_pin"
+    assert await outcome(wrong) == "tls_pin"
     with pytest.raises(DeliveryError, match=pin) as caught:
         await wrong.silenced("mx1", {})
     assert not caught.value.retryable
-    assert await asked(client(am.url, basic_auth=login)) == "tls"
+    assert await outcome(client(am.url, basic_auth=login)) == "tls"
     stranger = client(am.url, basic_auth=login, tls={"ca_file": str(pki.stranger_file)})
-    assert await asked(stranger) == "tls"
+    assert await outcome(stranger) == "tls"

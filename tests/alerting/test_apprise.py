@@ -35,7 +35,7 @@ def json_url(url: str, path: str = "/S3CRET") -> str:
 FIRING = Notification("MailQueueFrozen", (alert(), alert("mx2", resolved=True)))
 
 
-async def test_a_notification_is_told(receive: Receive) -> None:
+async def test_a_notification_is_sent(receive: Receive) -> None:
     receiver = await receive()
     one: Receiver = AppriseReceiver(config(json_url(receiver.url)))
     await one.send(FIRING)  # the receiver is in this loop, which so must have gone on
@@ -54,7 +54,7 @@ async def test_a_notification_is_told(receive: Receive) -> None:
     ("keys", "kind"),
     [({"labels": {"severity": "critical"}}, "failure"), ({"resolved": True}, "success")],
 )
-async def test_how_bad_it_is_is_told(receive: Receive, keys: dict[str, Any], kind: str) -> None:
+async def test_the_type_is_how_bad_it_is(receive: Receive, keys: dict[str, Any], kind: str) -> None:
     receiver = await receive()
     one = AppriseReceiver(config(json_url(receiver.url)))
     await one.send(Notification("MailQueueFrozen", (alert(**keys),)))
@@ -67,7 +67,7 @@ async def refused(url: str, seconds: float = PATIENCE) -> DeliveryError:
     return caught.value
 
 
-async def test_what_is_not_taken_may_be_told_again(receive: Receive, dead_url: str) -> None:
+async def test_what_is_not_accepted_may_be_sent_again(receive: Receive, dead_url: str) -> None:
     receiver = await receive()
     receiver.answer_with(500, "S3CRET")
     for url in (receiver.url, dead_url):
@@ -81,7 +81,7 @@ async def test_what_is_not_taken_may_be_told_again(receive: Receive, dead_url: s
 
 
 @pytest.mark.parametrize("url", ["nonsense://S3CRET/x", "S3CRET", "https://", "tgram://S3CRET"])
-async def test_a_url_that_apprise_does_not_know_is_told_as_such(url: str) -> None:
+async def test_a_url_that_apprise_does_not_know_is_a_mistake(url: str) -> None:
     error = await refused(url)
     assert (error.reason, error.retryable) == ("failed", False)
     assert "has a URL that Apprise does not know" in str(error)
@@ -101,7 +101,7 @@ async def test_one_receiver_is_one_url(receive: Receive) -> None:
     assert "has several URLs" in mistake_in(config(url))
 
 
-async def test_a_good_url_is_no_mistake_and_is_not_told(receive: Receive) -> None:
+async def test_a_good_url_is_no_mistake_and_gets_no_notification(receive: Receive) -> None:
     receiver = await receive()
     assert mistake_in(config(json_url(receiver.url))) == ""
     assert receiver.requests == []

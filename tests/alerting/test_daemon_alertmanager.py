@@ -1,4 +1,4 @@
-"""A daemon and real Alertmanagers: what they are told, and what they pass on."""
+"""A daemon and real Alertmanagers: what they are sent, and what they notify of."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from exporter.alerting.alertmanager_sender import ENDS_AFTER, RESEND
-from tests.alerting.conftest import Fleet, StartFleet, all_told, tells
+from exporter.alerting.alertmanager_sender import ENDS_AFTER, RESEND_DELAY
+from tests.alerting.conftest import Fleet, StartFleet, all_sent, lists
 from tests.daemon.conftest import eventually
 from tests.fixtures.alertmanager import Alertmanager, NewAlertmanager, matcher
 from tests.fixtures.receiver import Misbehave, Receive
@@ -35,17 +35,17 @@ async def until(
 
 
 def ends(alert: dict[str, Any]) -> float:
-    """For how many seconds from now it goes on without being told again."""
+    """Seconds until it ends unless it is sent again."""
     return datetime.fromisoformat(alert["endsAt"]).timestamp() - time.time()
 
 
-async def test_an_alert_from_its_first_word_to_its_last(
+async def test_an_alert_from_firing_to_resolved(
     start_fleet: StartFleet, alertmanager: NewAlertmanager, receive: Receive
 ) -> None:
     hook = await receive()
     manager = await alertmanager(hook.url)
     managers = [{"url": manager.url, "name": "am"}]
-    fleet = await start_fleet(2, ahead=-RESEND, alertmanagers=managers)
+    fleet = await start_fleet(2, ahead=-RESEND_DELAY, alertmanagers=managers)
     await fleet.freeze(mx1=8)
     request = await hook.next()
     (alert,) = request.json["alerts"]
@@ -66,15 +66,15 @@ async def test_an_alert_from_its_first_word_to_its_last(
     }
     assert alert["generatorURL"] == f"{fleet.running.url}/hosts/mx1"
     known = await until(manager, lambda alerts: list(alerts) == ["Frozen mx1"])
-    assert 0 < ends(known["Frozen mx1"]) <= ENDS_AFTER - RESEND
+    assert 0 < ends(known["Frozen mx1"]) <= ENDS_AFTER - RESEND_DELAY
 
-    # It is told again well before it would end.
-    await fleet.pass_time(RESEND)
-    await until(manager, lambda alerts: ends(alerts["Frozen mx1"]) > ENDS_AFTER - RESEND)
+    # It is sent again well before it would end.
+    await fleet.pass_time(RESEND_DELAY)
+    await until(manager, lambda alerts: ends(alerts["Frozen mx1"]) > ENDS_AFTER - RESEND_DELAY)
 
     # Another host comes to the same group.
     await fleet.freeze(mx2=9)
-    await hook.until(tells("mx1", "mx2"))
+    await hook.until(lists("mx1", "mx2"))
 
     await fleet.freeze(mx1=4)
     assert ("firing", "Frozen", "mx1") in await fleet.alerts(), "between the thresholds"
@@ -84,7 +84,7 @@ async def test_an_alert_from_its_first_word_to_its_last(
     assert set(await fleet.outcomes("am")) == {"ok"}
 
 
-async def test_a_silence_keeps_it_from_being_passed_on(
+async def test_a_silenced_alert_is_not_notified(
     start_fleet: StartFleet, alertmanager: NewAlertmanager, receive: Receive
 ) -> None:
     hook = await receive()
@@ -94,7 +94,7 @@ async def test_a_silence_keeps_it_from_being_passed_on(
     await fleet.freeze(mx1=8)
     alerts = await until(manager, lambda alerts: len(alerts) == 1)
     await fleet.freeze(mx2=8)
-    assert tells("mx2")(await hook.next())
+    assert lists("mx2")(await hook.next())
     alerts = await until(manager, lambda alerts: len(alerts) == 2)
     assert alerts["Frozen mx1"]["status"]["silencedBy"] == [silence]
 
@@ -124,15 +124,15 @@ async def test_a_host_that_goes_down_keeps_its_alerts_and_inhibits_them(
     await until(manager, lambda alerts: list(alerts) == ["Frozen mx1"])
 
 
-async def test_an_alertmanager_that_was_restarted_is_told_again_and_passes_nothing_on_twice(
+async def test_a_restarted_alertmanager_is_sent_all_again_and_notifies_of_nothing_twice(
     start_fleet: StartFleet, alertmanager: NewAlertmanager, receive: Receive
 ) -> None:
     hook = await receive()
     manager = await alertmanager(hook.url)
     managers = [{"url": manager.url, "name": "am"}]
-    fleet = await start_fleet(2, ahead=-RESEND, alertmanagers=managers)
+    fleet = await start_fleet(2, ahead=-RESEND_DELAY, alertmanagers=managers)
     await fleet.freeze(mx1=8, mx2=8)
-    await hook.until(tells("mx1", "mx2"))
+    await hook.until(lists("mx1", "mx2"))
     before = len(hook.requests)
     await manager.stop()
     await fleet.freeze(mx1=0)
@@ -140,11 +140,11 @@ async def test_an_alertmanager_that_was_restarted_is_told_again_and_passes_nothi
     await manager.start()
     assert await manager.alerts() == []
     # The clock spares the test the wait between two attempts.
-    await fleet.pass_time(RESEND)
-    await hook.until(tells("mx2", "(mx1)"))
+    await fleet.pass_time(RESEND_DELAY)
+    await hook.until(lists("mx2", "(mx1)"))
     await fleet.freeze(mx2=0)
     await hook.until(lambda request: request.json["status"] == "resolved")
-    assert [told for told in all_told(hook)[before:] if "mx1" in told] == []
+    assert [hosts for hosts in all_sent(hook)[before:] if "mx1" in hosts] == []
 
 
 async def _failed(fleet: Fleet) -> bool:
@@ -172,13 +172,13 @@ async def test_of_two_one_dead_delays_neither_the_other_nor_polls(
     managers = [{"url": dead, "name": "dead"}, {"url": manager.url, "name": "well"}]
     fleet = await start_fleet(2, alertmanagers=managers)
     await fleet.freeze(mx1=8)
-    assert tells("mx1")(await hook.next(5))
+    assert lists("mx1")(await hook.next(5))
     if kind == "hangs":
         await asyncio.wait_for(asked.wait(), 5)
     began = time.monotonic()
     await fleet.freeze(mx2=8)
     assert time.monotonic() - began < 5
-    await hook.until(tells("mx1", "mx2"), 5)
+    await hook.until(lists("mx1", "mx2"), 5)
     await fleet.freeze(mx1=0, mx2=0)
     await hook.until(lambda request: request.json["status"] == "resolved", 5)
     assert set(await fleet.outcomes("well")) == {"ok"}

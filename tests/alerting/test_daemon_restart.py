@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.alerting.alertmanager_sender import ENDS_AFTER
-from tests.alerting.conftest import Mail, all_told, config_of, short, tells
+from tests.alerting.conftest import Mail, all_sent, config_of, lists, short
 from tests.fixtures.alertmanager import NewAlertmanager
 from tests.fixtures.receiver import Receive
 from tests.fixtures.standin import ServePanel
@@ -24,7 +24,7 @@ async def end(daemon: Exporter, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-async def test_after_a_restart_nothing_is_told_twice_and_no_end_is_lost(
+async def test_after_a_restart_nothing_is_sent_twice_and_no_resolution_is_lost(
     number: signal.Signals,
     tmp_path: Path,
     serve_panel: ServePanel,
@@ -44,19 +44,19 @@ async def test_after_a_restart_nothing_is_told_twice_and_no_end_is_lost(
     logs = []
     async with exporter(tmp_path, config) as daemon:
         logs.append(daemon.log)
-        await hook.until(tells("mx1", "mx2"))
-        await passed_on.until(tells("mx1", "mx2"))
-        # What it took is written down at once; a poll and its answer come after that.
+        await hook.until(lists("mx1", "mx2"))
+        await passed_on.until(lists("mx1", "mx2"))
+        # What it accepted is written at once; a poll and its answer come after that.
         await daemon.poll()
         await end(daemon, number)
-    told = len(hook.requests)
+    sent = len(hook.requests)
 
     # One host is well again when the daemon is back, the other is not.
     mail["mx1"].frozen = 0
     async with exporter(tmp_path, config) as daemon:
         logs.append(daemon.log)
         assert short(await hook.next()) == ["mx2", "(mx1)"]
-        await passed_on.until(tells("mx2", "(mx1)"))
+        await passed_on.until(lists("mx2", "(mx1)"))
         await daemon.poll()
         await end(daemon, number)
 
@@ -69,6 +69,6 @@ async def test_after_a_restart_nothing_is_told_twice_and_no_end_is_lost(
         await passed_on.until(lambda request: request.json["status"] == "resolved")
         assert ENDS_AFTER > 60, "it was not the time that ended it"
         await end(daemon, number)
-    assert len(hook.requests) == told + 2
-    assert sum("(mx1)" in each for each in all_told(hook)) == 1
+    assert len(hook.requests) == sent + 2
+    assert sum("(mx1)" in each for each in all_sent(hook)) == 1
     assert SECRET not in str(logs)

@@ -13,9 +13,9 @@ from tests.alerting.conftest import (
     FROZEN,
     Fleet,
     StartFleet,
-    all_told,
+    all_sent,
+    lists,
     short,
-    tells,
 )
 from tests.daemon.conftest import eventually
 from tests.fixtures.receiver import HttpReceiver, Receive
@@ -42,12 +42,12 @@ async def test_several_hosts_come_in_one_message_the_worst_first(
     request = await hook.next()
     assert short(request) == ["mx2", "mx3", "mx1"]
     assert (request.path, request.headers["Authorization"]) == (f"/{SECRET}", f"Bearer {SECRET}")
-    told = request.json
-    assert (told["version"], told["status"], told["receiver"]) == ("4", "firing", "ops")
-    assert told["groupKey"] == '{}:{alertname="Frozen"}'
-    assert told["commonLabels"] == {"alertname": "Frozen", "severity": "warning", "dc": "msk1"}
-    assert told["externalURL"] == fleet.running.url
-    assert told["alerts"][0]["annotations"]["summary"].startswith("mx2: 20 of more than 5")
+    shown = request.json
+    assert (shown["version"], shown["status"], shown["receiver"]) == ("4", "firing", "ops")
+    assert shown["groupKey"] == '{}:{alertname="Frozen"}'
+    assert shown["commonLabels"] == {"alertname": "Frozen", "severity": "warning", "dc": "msk1"}
+    assert shown["externalURL"] == fleet.running.url
+    assert shown["alerts"][0]["annotations"]["summary"].startswith("mx2: 20 of more than 5")
     message = (await chat.next()).json
     assert message["title"] == "[FIRING:3] Frozen: mx2, mx3, mx1"
     assert message["message"].index("mx2: 20") < message["message"].index("mx3: 10")
@@ -81,13 +81,13 @@ async def test_what_fires_is_in_the_metrics_and_the_json_api(
     assert await fleet.running.value("alerts_firing", **labels) == 1
     await hook.next()
     await eventually(lambda: _failed(fleet))
-    told = json.loads(await fleet.running.get("/api/v1/alerts"))
-    (alert,) = told["alerts"]
+    shown = json.loads(await fleet.running.get("/api/v1/alerts"))
+    (alert,) = shown["alerts"]
     assert (alert["state"], alert["labels"]["host"]) == ("firing", "mx1")
-    ops, dead = told["receivers"]
+    ops, dead = shown["receivers"]
     assert (ops["ok"], ops["failed"], ops["failure"]) == (1, 0, None)
     assert (dead["ok"], dead["failure"][:26]) == (0, "The receiver dead refuses ")
-    assert SECRET not in json.dumps(told)
+    assert SECRET not in json.dumps(shown)
     await fleet.freeze(mx1=0)
     assert await fleet.running.value("alerts_firing", **labels) is None
     assert await fleet.alerts() == [("resolved", "Frozen", "mx1")]
@@ -97,17 +97,17 @@ async def _failed(fleet: Fleet) -> bool:
     return (await fleet.outcomes("dead")).get("connect", 0) >= 1
 
 
-async def test_what_fires_still_is_told_again_after_a_while(
+async def test_what_still_fires_is_repeated_after_a_while(
     start_fleet: StartFleet, receive: Receive
 ) -> None:
     hook = await receive()
     fleet = await start_fleet(webhooks=[{"name": "ops", "url": hook.url}])
     await fleet.freeze(mx1=8)
-    await fleet.taken("ops", 1)
+    await fleet.accepted("ops", 1)
     await fleet.pass_time(4 * 3600 - 60)
     await fleet.pass_time(61)
-    await fleet.taken("ops", 2)
-    assert all_told(hook) == [["mx1"]] * 2
+    await fleet.accepted("ops", 2)
+    assert all_sent(hook) == [["mx1"]] * 2
 
 
 async def test_a_reload_changes_receivers_and_rules_while_alerts_fire(
@@ -118,48 +118,50 @@ async def test_a_reload_changes_receivers_and_rules_while_alerts_fire(
     await fleet.freeze(mx1=8)
     await hook.next()
 
-    # The same receiver elsewhere knows what it was told; a new one does not.
+    # The same receiver elsewhere keeps its notification log; a new one does not.
     both = [{"name": "ops", "url": moved.url}, {"name": "late", "url": late.url}]
     await fleet.reload(webhooks=both)
-    assert tells("mx1")(await late.next())
+    assert lists("mx1")(await late.next())
     await fleet.freeze(mx2=8)
-    assert tells("mx1", "mx2")(await moved.next())
-    await late.until(tells("mx1", "mx2"))
+    assert lists("mx1", "mx2")(await moved.next())
+    await late.until(lists("mx1", "mx2"))
 
     # Another severity makes another alert of it, and a rule that is gone ends it.
     await fleet.reload(rules=[FROZEN | {"severity": "critical"}, DOWN])
-    assert tells("mx1", "mx2", "(mx1)", "(mx2)")(await moved.next())
+    assert lists("mx1", "mx2", "(mx1)", "(mx2)")(await moved.next())
     labels = {"alert": "Frozen", "severity": "critical"}
     assert await fleet.running.value("alerts_firing", host="mx1", **labels) == 1
     await fleet.reload(rules=[DOWN])
-    assert tells("(mx1)", "(mx2)")(await moved.next())
-    await late.until(tells("(mx1)", "(mx2)"))
+    assert lists("(mx1)", "(mx2)")(await moved.next())
+    await late.until(lists("(mx1)", "(mx2)"))
 
     # A mistake changes nothing.
     fleet.running.write(fleet.config | {"alerting": {"rules": 5}})
     await fleet.running.post("/-/reload", 400)
     await fleet.down("mx1")
-    assert tells("mx1")(await moved.next())
-    assert all_told(hook) == [["mx1"]]
+    assert lists("mx1")(await moved.next())
+    assert all_sent(hook) == [["mx1"]]
 
 
-async def test_without_a_state_file_alerts_work_and_one_warning_tells(
+async def test_without_a_state_file_alerts_work_and_one_warning_says_so(
     start_fleet: StartFleet, receive: Receive, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hook = await receive()
     hooks = [{"name": "ops", "url": hook.url}]
     fleet = await start_fleet(config={"state": {"path": "/proc/no/journal.db"}}, webhooks=hooks)
-    for count, told in ((8, ["mx1"]), (0, ["(mx1)"])):
+    for count, hosts in ((8, ["mx1"]), (0, ["(mx1)"])):
         await fleet.freeze(mx1=count)
-        assert short(await hook.next()) == told
+        assert short(await hook.next()) == hosts
     alerting_service = fleet.running.daemon.app.alerting
-    await alerting_service.keep()
-    await alerting_service.keep()
+    await alerting_service.save()
+    await alerting_service.save()
     await fleet.stop()
     assert capsys.readouterr().err.count("the states of alerts are not kept") == 1
 
 
-async def test_a_rule_that_repairs_is_told_of(start_fleet: StartFleet, receive: Receive) -> None:
+async def test_a_notification_has_the_last_remediation(
+    start_fleet: StartFleet, receive: Receive
+) -> None:
     hook = await receive()
     rule = {
         "name": "purge",
@@ -187,7 +189,7 @@ async def test_a_rule_that_repairs_is_told_of(start_fleet: StartFleet, receive: 
 async def test_nothing_of_a_hostile_host_is_taken_for_ours(
     start_fleet: StartFleet, receive: Receive
 ) -> None:
-    """Values are no templates, and a receiver that lies changes nothing."""
+    """Values are no templates, and a receiver's reply changes nothing."""
     hook, chat = await receive(), await receive()
     lie = '{"status": "error", "silenced": true}'
     hook.answer_with(200, lie * 10_000)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.alerting.message import LONGEST_BODY, body, title
+from exporter.alerting.message import MAX_BODY, body, title
 from exporter.alertmanager.alert import Alert, Notification
 
 T = 1_800_000_000.0
@@ -15,7 +15,7 @@ Queue: 1,302 messages, 95 % frozen, 92 % bounces, 4.2 MiB, oldest 3d 4h.
 Last remediation: purge-frozen-storm: ok, 2h ago."""
 
 
-def told(
+def make(
     host: str = "mx1", *, resolved: bool = False, description: str = CONTEXT, **labels: str
 ) -> Alert:
     return Alert(
@@ -33,22 +33,22 @@ def several(*alerts: Alert) -> Notification:
 
 
 def test_titles() -> None:
-    three = several(told("mx1"), told("mx7"), told("mx9"), told("mx2", resolved=True))
+    three = several(make("mx1"), make("mx7"), make("mx9"), make("mx2", resolved=True))
     assert title(three) == "[FIRING:3] MailQueueFrozen: mx1, mx7, mx9"
-    ended = several(told("mx1", resolved=True), told("mx2", resolved=True))
+    ended = several(make("mx1", resolved=True), make("mx2", resolved=True))
     assert title(ended) == "[RESOLVED] MailQueueFrozen: mx1, mx2"
-    twice = several(told(service="clamav"), told(service="spamassassin"))
+    twice = several(make(service="clamav"), make(service="spamassassin"))
     assert title(twice) == "[FIRING:2] MailQueueFrozen: mx1"
-    many = title(several(*(told(f"mx{i}.example.com") for i in range(500))))
+    many = title(several(*(make(f"mx{i}.example.com") for i in range(500))))
     assert many == (
         "[FIRING:500] MailQueueFrozen: mx0.example.com, mx1.example.com, mx2.example.com, "
         "mx3.example.com, mx4.example.com, mx5.example.com, mx6.example.com and 493 more"
     )
-    assert title(several(told(""))) == "[FIRING:1] MailQueueFrozen"
+    assert title(several(make(""))) == "[FIRING:1] MailQueueFrozen"
 
 
-def test_a_body_tells_each_host_in_its_order() -> None:
-    assert body(several(told("mx7"), told("mx1", description=""), told("mx2", resolved=True))) == (
+def test_a_body_shows_each_host_in_its_order() -> None:
+    assert body(several(make("mx7"), make("mx1", description=""), make("mx2", resolved=True))) == (
         "mx7: 1,240 frozen messages (warning)\n"
         "queue_frozen_messages > 200: 1,240, for 12m.\n"
         "Queue: 1,302 messages, 95 % frozen, 92 % bounces, 4.2 MiB, oldest 3d 4h.\n"
@@ -62,7 +62,7 @@ def test_a_body_tells_each_host_in_its_order() -> None:
     )
 
 
-def test_a_summary_that_does_not_name_the_host_is_told_with_it() -> None:
+def test_a_summary_without_the_host_is_shown_with_it() -> None:
     labels = {"alertname": "Own", "host": "mx1"}
     alert = Alert(labels, {"summary": "too many"}, since=T, fired_at=T)
     assert body(Notification("Own", (alert,))) == "mx1: too many"
@@ -71,32 +71,32 @@ def test_a_summary_that_does_not_name_the_host_is_told_with_it() -> None:
 
 
 def test_those_that_do_not_fit_are_counted() -> None:
-    short = body(several(*(told(f"mx{i}", description="") for i in range(57))))
+    short = body(several(*(make(f"mx{i}", description="") for i in range(57))))
     assert short.count("frozen messages") == 20
     assert "\n\nand 37 more: mx20, mx21, mx22" in short
     assert short.endswith("and 17 more")  # of those 37 only so many are named
-    long = body(several(*(told(f"mx{i}", description=CONTEXT * 2) for i in range(57))))
+    long = body(several(*(make(f"mx{i}", description=CONTEXT * 2) for i in range(57))))
     shown = long.count("frozen messages (warning)")
     assert 5 < shown < 20
     assert f"and {57 - shown} more: mx{shown}, " in long
 
 
 def test_what_is_resolved_leaves_room_for_what_fires() -> None:
-    fires = [told(f"mx{i}") for i in range(20)]
-    ended = [told(f"old{i}", resolved=True) for i in range(300)]
+    fires = [make(f"mx{i}") for i in range(20)]
+    ended = [make(f"old{i}", resolved=True) for i in range(300)]
     text = body(several(*fires, *ended))
     assert text.count("(warning)") >= 8
     assert "Resolved after 2h 5m: old0: " in text
     assert text.count("Resolved") >= 5
-    told_of = text.count("Resolved")
-    assert f"and {300 - told_of} more: old{told_of}, " in text
+    shown = text.count("Resolved")
+    assert f"and {300 - shown} more: old{shown}, " in text
 
 
 def test_hostile_text_does_nothing() -> None:
     evil = (
         "mx1\n[RESOLVED] all is well\r\x1b[2J\u202egnp.exe\u200b\u2028\x00 @everyone <!here> <@U1>"
     )
-    notification = several(told(evil, description=evil))
+    notification = several(make(evil, description=evil))
     line = "mx1 [RESOLVED] all is well [2Jgnp.exe everyone !here> @U1>"
     assert title(notification) == f"[FIRING:1] MailQueueFrozen: {line}"
     text = body(notification)
@@ -127,11 +127,11 @@ ALERTS = st.builds(
 
 
 @given(st.lists(ALERTS, min_size=1, max_size=40), ANY_TEXT)
-@example([told("😀" * 5000, description="😀\n" * 5000) for _ in range(40)], "😀" * 999)
+@example([make("😀" * 5000, description="😀\n" * 5000) for _ in range(40)], "😀" * 999)
 def test_whatever_there_is_it_fits_and_is_plain(alerts: list[Alert], group: str) -> None:
     notification = Notification(group, tuple(alerts))
     head, text = title(notification), body(notification)
-    assert len(text.encode("utf-16-le")) / 2 <= LONGEST_BODY
+    assert len(text.encode("utf-16-le")) / 2 <= MAX_BODY
     assert len(head) <= 400
     assert "\n" not in head
     for character in head + text:
@@ -142,7 +142,7 @@ def test_whatever_there_is_it_fits_and_is_plain(alerts: list[Alert], group: str)
 
 @pytest.mark.parametrize("count", [1, 19, 20, 21, 500])
 def test_none_is_lost_without_a_word(count: int) -> None:
-    text = body(several(*(told(f"mx{i}", description="") for i in range(count))))
-    told_of = text.count("(warning)")
+    text = body(several(*(make(f"mx{i}", description="") for i in range(count))))
+    shown = text.count("(warning)")
     left = int(text.split("\n\nand ")[1].split()[0]) if "\n\nand " in text else 0
-    assert told_of + left == count
+    assert shown + left == count

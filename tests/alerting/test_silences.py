@@ -162,7 +162,7 @@ def test_one_that_surely_matches_counts_before_one_that_is_unclear() -> None:
     assert matching([apart], labels) is None
 
 
-def test_a_silence_is_told_in_a_line() -> None:
+def test_a_silence_is_one_line_of_text() -> None:
     odd = Silence("i\n" * 99, SilenceStatus("active"), (), "a\x1b[2J" * 99, "\u202e" + "c " * 999)
     text = str(odd)
     assert text.isprintable()

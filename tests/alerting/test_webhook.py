@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.alerting.delivery import Receiver
-from exporter.alerting.webhook import MOST_ALERTS, Webhook, payload
+from exporter.alerting.webhook import MAX_ALERTS, Webhook, payload
 from exporter.alertmanager.alert import Alert, Notification
 from exporter.alertmanager.client import AlertmanagerClient
 from exporter.http.errors import DeliveryError
@@ -19,7 +19,7 @@ NewWebhook = Callable[..., Webhook]
 
 
 @pytest.fixture
-async def tell() -> AsyncIterator[Callable[[str], AlertmanagerClient]]:
+async def new_client() -> AsyncIterator[Callable[[str], AlertmanagerClient]]:
     made: list[AlertmanagerClient] = []
 
     def new(url: str) -> AlertmanagerClient:
@@ -44,13 +44,13 @@ async def webhook() -> AsyncIterator[NewWebhook]:
         await one.close()
 
 
-def by_fingerprint(told: dict[str, Any]) -> dict[str, Any]:
+def by_fingerprint(posted: dict[str, Any]) -> dict[str, Any]:
     """The order of alerts is free."""
-    return told | {"alerts": sorted(told["alerts"], key=lambda one: one["fingerprint"])}
+    return posted | {"alerts": sorted(posted["alerts"], key=lambda one: one["fingerprint"])}
 
 
 def groups(fired_at: float) -> dict[str, list[Alert]]:
-    """Firing ones in each case, as they are told and as they are when resolved."""
+    """Firing alerts by case."""
     odd = {"team": "почта", "note": 'a "b" \\ c\n<&>', "gone": ""}
     return {
         "one": [alert(fired_at=fired_at)],
@@ -71,12 +71,12 @@ async def test_it_posts_what_alertmanager_posts(
     alertmanager: NewAlertmanager,
     receive: Receive,
     webhook: NewWebhook,
-    tell: Callable[[str], AlertmanagerClient],
+    new_client: Callable[[str], AlertmanagerClient],
     case: str,
 ) -> None:
     theirs, ours = await receive(), await receive()
     am = await alertmanager(theirs.url)
-    teller = tell(am.url)
+    client = new_client(am.url)
     # Without external-url Alertmanager names the machine; that it cannot know is the only
     # difference there may be.
     hook = webhook(ours.url)
@@ -88,7 +88,7 @@ async def test_it_posts_what_alertmanager_posts(
             for one in groups(now - 60)[case]
         ],
     ):
-        await teller.send(alerts, ends_at=now + 300)
+        await client.send(alerts, ends_at=now + 300)
         resolved = alerts[0].resolved_at is not None
         request = await theirs.until(
             lambda got, alerts=alerts, resolved=resolved: (  # type: ignore[misc]
@@ -110,19 +110,19 @@ async def test_it_posts_what_alertmanager_posts(
 
 def test_one_that_fires_makes_the_group_fire() -> None:
     mixed = Notification("MailQueueFrozen", (alert(), alert("mx2", resolved=True)))
-    told: Any = payload(mixed, receiver="ops")
-    assert told["status"] == "firing"
-    assert [one["status"] for one in told["alerts"]] == ["firing", "resolved"]
-    assert told["alerts"][0]["endsAt"] == "0001-01-01T00:00:00Z"
-    assert told["alerts"][1]["endsAt"] > told["alerts"][1]["startsAt"]
+    posted: Any = payload(mixed, receiver="ops")
+    assert posted["status"] == "firing"
+    assert [one["status"] for one in posted["alerts"]] == ["firing", "resolved"]
+    assert posted["alerts"][0]["endsAt"] == "0001-01-01T00:00:00Z"
+    assert posted["alerts"][1]["endsAt"] > posted["alerts"][1]["startsAt"]
 
 
-def test_the_worst_are_told_when_there_are_too_many() -> None:
-    alerts = tuple(alert(f"mx{i}") for i in range(MOST_ALERTS + 7))
-    told: Any = payload(Notification("MailQueueFrozen", alerts), receiver="ops")
-    assert told["truncatedAlerts"] == 7
-    assert [one["labels"]["host"] for one in told["alerts"]] == [
-        f"mx{i}" for i in range(MOST_ALERTS)
+def test_the_worst_are_sent_when_there_are_too_many() -> None:
+    alerts = tuple(alert(f"mx{i}") for i in range(MAX_ALERTS + 7))
+    posted: Any = payload(Notification("MailQueueFrozen", alerts), receiver="ops")
+    assert posted["truncatedAlerts"] == 7
+    assert [one["labels"]["host"] for one in posted["alerts"]] == [
+        f"mx{i}" for i in range(MAX_ALERTS)
     ]
 
 
@@ -141,7 +141,7 @@ async def test_the_url_is_used_as_it_is_written(receive: Receive, webhook: NewWe
     assert request.json["receiver"] == one.name == "ops"
 
 
-async def test_what_is_not_taken_is_told(receive: Receive, webhook: NewWebhook) -> None:
+async def test_a_refusal_is_a_delivery_error(receive: Receive, webhook: NewWebhook) -> None:
     receiver = await receive()
     receiver.answer_with(503)
     with pytest.raises(DeliveryError) as caught:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from exporter.alerting.persistence import alert_value
+from exporter.alerting.persistence import dump_alert
 from exporter.alerting.service import ALERTS
 from exporter.cli import main
 from exporter.cli.alerts import SHOWN_RESOLVED
@@ -47,18 +47,18 @@ def show(config: Path, *arguments: str) -> Result:
 def fires(name: str, **keys: Any) -> dict[str, Any]:
     """What a daemon keeps of an alert that fires."""
     told = alert(name, **keys)
-    course = {"host": name, "watch": "MailQueueFrozen", "when": WHEN, "since": told.since}
-    return course | {"held": 600.0, "last": told.fired_at, "alert": alert_value(told)}
+    state = {"host": name, "watch": "MailQueueFrozen", "when": WHEN, "since": told.since}
+    return state | {"held": 600.0, "last": told.fired_at, "alert": dump_alert(told)}
 
 
 def pends(name: str) -> dict[str, Any]:
     now = time.time()
-    course = {"host": name, "watch": "MailQueueFrozen", "when": WHEN, "since": now - 120}
-    return course | {"held": 120.0, "last": now, "alert": None}
+    state = {"host": name, "watch": "MailQueueFrozen", "when": WHEN, "since": now - 120}
+    return state | {"held": 120.0, "last": now, "alert": None}
 
 
 def ended(name: str = "mx1", **keys: Any) -> dict[str, Any]:
-    return {"resolved": alert_value(alert(name, resolved=True, **keys))}
+    return {"resolved": dump_alert(alert(name, resolved=True, **keys))}
 
 
 def keep(config: Path, *values: Mapping[str, Any]) -> None:

@@ -199,7 +199,7 @@ def test_a_column_has_no_values_but_its_own() -> None:
 
 
 def test_red_begins_where_the_builtin_alert_does() -> None:
-    fires = {c.figure: c.value for rule in BUILTIN for c in rule.when}
+    fires = {c.metric: c.value for rule in BUILTIN for c in rule.when}
     for figure, steps in (
         ("queue_frozen_messages", look.FROZEN),
         ("queue_growth_messages", look.GROWTH),

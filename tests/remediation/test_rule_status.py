@@ -37,7 +37,7 @@ def state(**keys: Any) -> RuleState:
 def counting() -> RuleState:
     found = state()
     for at in (NOW - 120, NOW - 60, NOW):
-        found.clock.follow(at, verdict=True)
+        found.clock.advance(at, holds=True)
     return found
 
 

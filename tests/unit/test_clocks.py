@@ -1,4 +1,4 @@
-"""Clocks that are set, and clocks that disagree, where nothing acts: values, dates, figures."""
+"""Clocks that are set, and clocks that disagree, where nothing acts: values, dates, metrics."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ HOST = HostConfig(name="mx1", url="http://mx1", username="u", password="p")
 
 def record(passed: list[float]) -> HostRecord:
     """A host that was polled at NOW, of which a value counts for three minutes."""
-    told = HostRecord(HOST, 60.0, 3.0, monotonic=lambda: passed[0])
+    polled = HostRecord(HOST, 60.0, 3.0, monotonic=lambda: passed[0])
     result = CollectorResult(QUEUE, NOW, 1.0, QueueState(5, None))
-    told.add(HostSnapshot("mx1", NOW, (result,), clock_skew=1.5))
-    return told
+    polled.add(HostSnapshot("mx1", NOW, (result,), clock_skew=1.5))
+    return polled
 
 
 @pytest.mark.parametrize("set_back", [0.0, 60.0, 3600.0, 95 * 86400.0])
 def test_a_clock_set_back_keeps_no_stale_value(set_back: float) -> None:
     passed = [0.0]
-    told = record(passed)
+    polled = record(passed)
     passed[0] = 179.0
     now = NOW + 179 - set_back
-    assert told.queue(now) is not None
-    assert told.next_stale_at(now) == pytest.approx(now + 1)
+    assert polled.queue(now) is not None
+    assert polled.next_stale_at(now) == pytest.approx(now + 1)
     passed[0] = 181.0
-    assert told.queue(NOW + 181 - set_back) is None
-    assert told.next_stale_at(NOW + 181 - set_back) == float("inf")
+    assert polled.queue(NOW + 181 - set_back) is None
+    assert polled.next_stale_at(NOW + 181 - set_back) == float("inf")
 
 
 def test_a_jump_forward_leaves_no_value_that_may_be_old() -> None:
-    told = record([0.0])
-    assert told.queue(NOW + 3600) is None
+    polled = record([0.0])
+    assert polled.queue(NOW + 3600) is None
 
 
 @pytest.mark.parametrize(
@@ -64,34 +64,34 @@ def test_the_date_of_a_response_against_the_middle_of_the_request(
 
 
 def test_the_fleets_clocks_are_as_most_of_them_are() -> None:
-    told = record([0.0])
-    others = [replace(told, clock_skew=skew) for skew in (None, 0.5, 95 * 86400.0)]
+    polled = record([0.0])
+    others = [replace(polled, clock_skew=skew) for skew in (None, 0.5, 95 * 86400.0)]
     assert fleet_skew([], NOW) is None
     assert fleet_skew(others[:1], NOW) is None
-    assert fleet_skew([told, *others], NOW) == 1.5
+    assert fleet_skew([polled, *others], NOW) == 1.5
 
 
 @pytest.mark.parametrize("jump", [3600.0, 95 * 86400.0])
-def test_what_panels_told_before_our_clock_was_set_is_no_word_on_it(jump: float) -> None:
-    """None of them need answer any more: then nothing is forgotten for being old."""
-    told = record([0.0])
-    assert fleet_skew([told], NOW + 60) == 1.5
-    assert fleet_skew([told], NOW + 60 + jump) is None
+def test_dates_from_before_our_clock_was_set_do_not_count(jump: float) -> None:
+    """Panels may have ceased to answer: then nothing is forgotten for being old."""
+    polled = record([0.0])
+    assert fleet_skew([polled], NOW + 60) == 1.5
+    assert fleet_skew([polled], NOW + 60 + jump) is None
 
 
-def test_what_a_panel_told_of_its_clock_stays_until_it_tells_anew() -> None:
-    told = record([0.0])
+def test_a_panels_skew_stays_until_its_next_date() -> None:
+    polled = record([0.0])
     failed = HostSnapshot("mx1", NOW + 60, ())
-    told.add(failed)
-    assert told.clock_skew == 1.5
-    told.add(replace(failed, clock_skew=0.0))
-    assert told.clock_skew == 0.0
+    polled.add(failed)
+    assert polled.clock_skew == 1.5
+    polled.add(replace(failed, clock_skew=0.0))
+    assert polled.clock_skew == 0.0
 
 
 @pytest.mark.parametrize(
     ("skew", "skews", "blocks"),
     [
-        # Nobody tells the time: as before.
+        # No panel sends a date.
         (None, [], False),
         # Of one panel: only a clock of ours that is ahead frees anything.
         (-400.0, [], True),
@@ -107,7 +107,7 @@ def test_what_a_panel_told_of_its_clock_stays_until_it_tells_anew() -> None:
         (0.5, [-9000.0, -9000.0, 0.5], False),
         (-9000.0, [-9000.0, -9000.0, 0.5], True),
         (9000.0, [9000.0, 9000.0, 0.5, 9000.0], True),
-        # It tells none, but most others do.
+        # It sends none, but most others do.
         (None, [-9000.0, -9000.0, 0.5], True),
         (None, [0.5, 0.5], False),
         (-300.0, [-300.0, -300.0], False),

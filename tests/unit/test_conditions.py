@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from exporter.config.conditions import (
-    FIGURES,
-    FOR_ALERTS_ALONE,
+    ALERT_ONLY_METRICS,
+    METRIC_UNITS,
     AlertConditions,
     Condition,
     Conditions,
@@ -52,7 +52,7 @@ def test_a_condition_is_a_figure_a_comparison_and_a_value(
     text: str, expected: tuple[str, str, float, str]
 ) -> None:
     condition = parse_condition(text)
-    assert (condition.figure, condition.operator, condition.value, condition.label) == expected
+    assert (condition.metric, condition.operator, condition.value, condition.label) == expected
     assert str(condition) == text
 
 
@@ -144,8 +144,8 @@ def test_what_is_no_condition_is_told(text: str, words: str) -> None:
 
 
 def test_every_figure_is_a_metric_of_the_contract() -> None:
-    derived = FOR_ALERTS_ALONE | {"panel_up", "panel_certificate_expires_in_seconds"}
-    measured = {f"brainycp_{name}" for name in FIGURES if name not in derived}
+    derived = ALERT_ONLY_METRICS | {"panel_up", "panel_certificate_expires_in_seconds"}
+    measured = {f"brainycp_{name}" for name in METRIC_UNITS if name not in derived}
     assert measured <= {family.name for family in HOST_FAMILIES}
 
 
@@ -195,4 +195,4 @@ def test_any_text_is_a_condition_or_a_mistake_in_words(text: str) -> None:
     except ValueError as error:
         assert str(error)[0].islower()  # noqa: PT017 - either way something is asserted
     else:
-        assert condition.figure in FIGURES
+        assert condition.metric in METRIC_UNITS

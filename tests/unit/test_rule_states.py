@@ -40,7 +40,7 @@ def poll(frozen: int | None) -> HostSnapshot:
 
 def state(rule: RemediationRule, *, asked: Request | None = None, **keys: Any) -> RuleState:
     waiting = {} if asked is None else {"": Asked(asked, NOW)}
-    return RuleState(HoldTimer(rule.hold or 0.0, longest=180.0), asked=waiting, **keys)
+    return RuleState(HoldTimer(rule.hold or 0.0, max_gap=180.0), asked=waiting, **keys)
 
 
 @pytest.mark.parametrize(

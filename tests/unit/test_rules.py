@@ -1,4 +1,4 @@
-"""Conditions on polls, and for how long they have held."""
+"""Evaluation of conditions on polls, and how long they have held."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.conditions import HoldTimer, Interval, Measurements, failures_behind, holds, readings
-from exporter.config.conditions import FIGURES, FOR_ALERTS_ALONE, parse_condition
+from exporter.config.conditions import ALERT_ONLY_METRICS, METRIC_UNITS, parse_condition
 from exporter.snapshot import UNTOLD, Certainty, Failure, HostSnapshot, Reason, ServiceState
 from tests.builders import NOW, bad, good, queue, snapshot, stats
 
@@ -30,11 +30,11 @@ OF_THE_LIST = (
 )
 
 
-def of_queue(messages: int = 5, **figures: Any) -> HostSnapshot:
-    return snapshot(good("queue", queue(messages, stats=stats(**figures))))
+def of_queue(messages: int = 5, **fields: Any) -> HostSnapshot:
+    return snapshot(good("queue", queue(messages, stats=stats(**fields))))
 
 
-def test_why_a_poll_does_not_tell() -> None:
+def test_why_a_poll_lacks_values() -> None:
     queue_lost, clamav_lost = (
         bad(name, Failure(reason, "It failed."))
         for name, reason in (("queue", Reason.TIMEOUT), ("clamav", Reason.FORBIDDEN))
@@ -50,15 +50,15 @@ def test_why_a_poll_does_not_tell() -> None:
     assert failures("up == 0", EXPIRES) == []
 
 
-def told(poll: HostSnapshot, name: str) -> float | None:
-    return Measurements(poll).told(parse_condition(name if " " in name else f"{name} > 0"))
+def reported(poll: HostSnapshot, name: str) -> float | None:
+    return Measurements(poll).reported(parse_condition(name if " " in name else f"{name} > 0"))
 
 
-def verdict(poll: HostSnapshot, *conditions: str) -> bool | None:
+def evaluate(poll: HostSnapshot, *conditions: str) -> bool | None:
     return holds(poll, [parse_condition(text) for text in conditions])
 
 
-# --- figures ------------------------------------------------------------------------------------
+# --- metrics ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -73,21 +73,21 @@ def verdict(poll: HostSnapshot, *conditions: str) -> bool | None:
         (OLDEST, 7200),
     ],
 )
-def test_a_figure_of_the_queue_is_what_the_poll_says(name: str, value: float) -> None:
-    assert told(of_queue(7), name) == value
+def test_a_metric_of_the_queue_is_what_the_poll_reports(name: str, value: float) -> None:
+    assert reported(of_queue(7), name) == value
 
 
 @pytest.mark.parametrize("name", OF_THE_LIST)
-def test_a_queue_that_was_only_counted_tells_its_size_alone(name: str) -> None:
+def test_a_queue_that_was_only_counted_has_a_size_alone(name: str) -> None:
     counted = snapshot(good("queue", queue(200_000, stats=None)))
-    assert told(counted, name) is None
-    assert told(counted, "queue_messages") == 200_000
+    assert reported(counted, name) is None
+    assert reported(counted, "queue_messages") == 200_000
 
 
-def test_a_list_without_rows_of_a_queue_that_is_not_empty_tells_nothing_of_its_messages() -> None:
+def test_a_list_without_rows_of_a_queue_that_is_not_empty_reports_no_messages() -> None:
     poll = snapshot(good("queue", queue(5, stats=UNTOLD)))
     names = set(OF_THE_LIST) - {"queue_listed_messages", "queue_unparsed_messages"}
-    assert {told(poll, name) for name in names} == {None}
+    assert {reported(poll, name) for name in names} == {None}
 
 
 @pytest.mark.parametrize("name", ["queue_messages", *OF_THE_LIST])
@@ -99,8 +99,8 @@ def test_a_list_without_rows_of_a_queue_that_is_not_empty_tells_nothing_of_its_m
     ],
     ids=["failed", "not enabled"],
 )
-def test_a_queue_that_was_not_read_tells_nothing(poll: HostSnapshot, name: str) -> None:
-    assert told(poll, name) is None
+def test_a_queue_that_was_not_read_reports_nothing(poll: HostSnapshot, name: str) -> None:
+    assert reported(poll, name) is None
 
 
 @pytest.mark.parametrize(
@@ -117,32 +117,32 @@ def test_a_queue_that_was_not_read_tells_nothing(poll: HostSnapshot, name: str) 
         (UP, snapshot(good("spamassassin")), None),
     ],
 )
-def test_figures_that_are_0_or_1(text: str, poll: HostSnapshot, value: float | None) -> None:
-    assert Measurements(poll).told(parse_condition(text)) == value
+def test_metrics_that_are_0_or_1(text: str, poll: HostSnapshot, value: float | None) -> None:
+    assert Measurements(poll).reported(parse_condition(text)) == value
 
 
-def test_every_figure_is_read() -> None:
+def test_every_metric_is_measured() -> None:
     labels = {"service_up": '{service="clamav"}', "collector_up": '{collector="clamav"}'}
     poll = snapshot(certificate_expiry=NOW + 60)
-    for name in FIGURES:
+    for name in METRIC_UNITS:
         condition = parse_condition(f"{name}{labels.get(name, '')} == 1")
-        beyond = dict.fromkeys(FOR_ALERTS_ALONE, Interval(7, 8))
-        assert Measurements(poll, beyond).reading(condition) is not None
+        alert_only = dict.fromkeys(ALERT_ONLY_METRICS, Interval(7, 8))
+        assert Measurements(poll, alert_only).interval(condition) is not None
 
 
 def test_a_panel_is_up_when_any_collector_was_good() -> None:
-    assert told(snapshot(bad("queue"), good("clamav")), "panel_up == 1") == 1
-    assert told(snapshot(bad("queue"), bad("clamav")), "panel_up == 1") == 0
+    assert reported(snapshot(bad("queue"), good("clamav")), "panel_up == 1") == 1
+    assert reported(snapshot(bad("queue"), bad("clamav")), "panel_up == 1") == 0
 
 
 def test_a_certificate_expires_from_now_on() -> None:
-    assert told(snapshot(certificate_expiry=NOW + 60), EXPIRES) == 60
-    assert told(snapshot(certificate_expiry=NOW - 60), EXPIRES) == -60
-    assert told(snapshot(certificate_expiry=None), EXPIRES) is None
+    assert reported(snapshot(certificate_expiry=NOW + 60), EXPIRES) == 60
+    assert reported(snapshot(certificate_expiry=NOW - 60), EXPIRES) == -60
+    assert reported(snapshot(certificate_expiry=None), EXPIRES) is None
 
 
 @pytest.mark.parametrize(
-    ("known", "condition", "expected"),
+    ("interval", "condition", "expected"),
     [
         (Interval(600, 600), "queue_growth_messages > 500", True),
         (Interval(600, math.inf), "queue_growth_messages > 500", True),
@@ -152,17 +152,21 @@ def test_a_certificate_expires_from_now_on() -> None:
         (None, "queue_growth_messages > 500", None),
     ],
 )
-def test_what_no_poll_tells_comes_from_beyond(
-    known: Interval | None, condition: str, expected: bool | None
+def test_metrics_for_alerts_alone_are_given_beside_the_poll(
+    interval: Interval | None, condition: str, expected: bool | None
 ) -> None:
-    beyond = {"queue_growth_messages": known}
-    assert Measurements(snapshot(), beyond).hold([parse_condition(condition)]) is expected
+    alert_only = {"queue_growth_messages": interval}
+    assert Measurements(snapshot(), alert_only).hold([parse_condition(condition)]) is expected
     assert holds(snapshot(), [parse_condition(condition)]) is None
 
 
-# --- verdicts -----------------------------------------------------------------------------------
+# --- evaluation -----------------------------------------------------------------------------------
 
-YES, NO, UNTOLD_ = "queue_messages == 5", "queue_messages == 6", 'service_up{service="clamav"} == 1'
+YES, NO, UNKNOWN = (
+    "queue_messages == 5",
+    "queue_messages == 6",
+    'service_up{service="clamav"} == 1',
+)
 
 
 @pytest.mark.parametrize(
@@ -171,23 +175,23 @@ YES, NO, UNTOLD_ = "queue_messages == 5", "queue_messages == 6", 'service_up{ser
         ([], True),
         ([YES], True),
         ([NO], False),
-        ([UNTOLD_], None),
+        ([UNKNOWN], None),
         ([YES, YES], True),
         ([YES, NO], False),
-        ([YES, UNTOLD_], None),
-        ([UNTOLD_, YES], None),
-        ([NO, UNTOLD_], False),
-        ([UNTOLD_, NO], False),
+        ([YES, UNKNOWN], None),
+        ([UNKNOWN, YES], None),
+        ([NO, UNKNOWN], False),
+        ([UNKNOWN, NO], False),
     ],
 )
 def test_all_conditions_must_hold_and_one_that_fails_decides(
     conditions: list[str], expected: bool | None
 ) -> None:
-    assert verdict(snapshot(good("queue")), *conditions) is expected
+    assert evaluate(snapshot(good("queue")), *conditions) is expected
 
 
 @pytest.mark.parametrize(
-    ("condition", "figures", "expected"),
+    ("condition", "fields", "expected"),
     [
         # Ten frozen messages, and of three more it is not known: there are 10 to 13.
         ("queue_frozen_messages > 9", {"frozen": 10, "lacking": (("frozen", 3),)}, True),
@@ -217,10 +221,10 @@ def test_all_conditions_must_hold_and_one_that_fails_decides(
         ("queue_messages < 6", {"unparsed": 2}, True),
     ],
 )
-def test_rows_that_did_not_tell_are_doubt_and_not_zero(
-    condition: str, figures: dict[str, Any], expected: bool | None
+def test_rows_without_a_field_are_unknown_and_not_zero(
+    condition: str, fields: dict[str, Any], expected: bool | None
 ) -> None:
-    assert verdict(of_queue(**figures), condition) is expected
+    assert evaluate(of_queue(**fields), condition) is expected
 
 
 @pytest.mark.parametrize(
@@ -237,14 +241,14 @@ def test_rows_that_did_not_tell_are_doubt_and_not_zero(
         ("queue_messages == 1000", True),
     ],
 )
-def test_what_a_cut_list_does_not_hold_is_doubt_and_not_zero(
+def test_what_a_cut_list_lacks_is_unknown_and_not_zero(
     condition: str, expected: bool | None
 ) -> None:
-    assert verdict(of_queue(1000, listed=500, frozen=10), condition) is expected
+    assert evaluate(of_queue(1000, listed=500, frozen=10), condition) is expected
 
 
 def test_a_few_messages_that_left_before_they_were_listed_are_no_doubt() -> None:
-    assert verdict(of_queue(1000, listed=900, frozen=10), "queue_frozen_messages < 11") is True
+    assert evaluate(of_queue(1000, listed=900, frozen=10), "queue_frozen_messages < 11") is True
 
 
 @given(
@@ -255,33 +259,33 @@ def test_a_few_messages_that_left_before_they_were_listed_are_no_doubt() -> None
     sign=st.sampled_from([">", ">=", "<", "<=", "==", "!="]),
     value=st.integers(0, 35),
 )
-def test_what_holds_for_a_queue_read_in_part_holds_for_all_of_it(
+def test_what_held_nowfor_a_queue_read_in_part_held_nowfor_all_of_it(
     frozen: int, lacking: int, unparsed: int, of_these: st.DataObject, sign: str, value: int
 ) -> None:
     text = f"queue_frozen_messages {sign} {value}"
-    untold = (("frozen", lacking),) if lacking else ()
-    partial = verdict(of_queue(frozen=frozen, unparsed=unparsed, lacking=untold), text)
+    lacked = (("frozen", lacking),) if lacking else ()
+    partial = evaluate(of_queue(frozen=frozen, unparsed=unparsed, lacking=lacked), text)
     really = frozen + of_these.draw(st.integers(0, lacking + unparsed))
     if partial is not None:
-        assert verdict(of_queue(frozen=really), text) is partial
+        assert evaluate(of_queue(frozen=really), text) is partial
 
 
 def test_readings_say_why() -> None:
-    conditions = [parse_condition(t) for t in (f"{OLDEST}>1h", UNTOLD_, "queue_messages > 3")]
+    conditions = [parse_condition(t) for t in (f"{OLDEST}>1h", UNKNOWN, "queue_messages > 3")]
     assert readings(snapshot(good("queue")), conditions) == {
         f"{OLDEST} > 1h": 7200,
-        UNTOLD_: None,
+        UNKNOWN: None,
         "queue_messages > 3": 5,
     }
 
 
-# --- clocks -------------------------------------------------------------------------------------
+# --- hold timer ----------------------------------------------------------------------------------
 
-Verdicts = Sequence[tuple[float, bool | None]]
+Polls = Sequence[tuple[float, bool | None]]
 
 
-def follow(clock: HoldTimer, *polls: tuple[float, bool | None]) -> list[bool]:
-    return [clock.follow(NOW + at, verdict=verdict) for at, verdict in polls]
+def advance(timer: HoldTimer, *polls: tuple[float, bool | None]) -> list[bool]:
+    return [timer.advance(NOW + at, holds=held) for at, held in polls]
 
 
 @pytest.mark.parametrize(
@@ -308,18 +312,18 @@ def follow(clock: HoldTimer, *polls: tuple[float, bool | None]) -> list[bool]:
         ([(0, True), (0, True), (0, True)], [False] * 3, 0),
     ],
 )
-def test_the_clock_counts_only_time_between_polls_at_which_they_held(
-    polls: Verdicts, trips: list[bool], held: float
+def test_the_timer_counts_only_time_between_polls_at_which_they_held(
+    polls: Polls, trips: list[bool], held: float
 ) -> None:
-    clock = HoldTimer(needed=300, longest=120)
-    assert follow(clock, *polls) == trips
-    assert clock.held == held
-    assert clock.remaining() == max(0, 300 - held)
+    timer = HoldTimer(hold_duration=300, max_gap=120)
+    assert advance(timer, *polls) == trips
+    assert timer.held == held
+    assert timer.remaining() == max(0, 300 - held)
 
 
 def test_without_a_time_the_first_poll_trips() -> None:
-    clock = HoldTimer(needed=0, longest=120)
-    assert follow(clock, (0, None), (60, True), (120, False), (180, True)) == [
+    timer = HoldTimer(hold_duration=0, max_gap=120)
+    assert advance(timer, (0, None), (60, True), (120, False), (180, True)) == [
         False,
         True,
         False,
@@ -327,13 +331,13 @@ def test_without_a_time_the_first_poll_trips() -> None:
     ]
 
 
-def test_a_poll_that_cannot_tell_is_no_trip_but_does_not_undo_one() -> None:
-    clock = HoldTimer(needed=60, longest=120)
-    assert follow(clock, (0, True), (60, True), (120, None)) == [False, True, False]
-    assert clock.tripped
-    assert follow(clock, (180, True)) == [True]
-    assert follow(clock, (240, False), (300, True)) == [False, False]
-    assert not clock.tripped
+def test_an_undecided_poll_is_no_trip_but_does_not_undo_one() -> None:
+    timer = HoldTimer(hold_duration=60, max_gap=120)
+    assert advance(timer, (0, True), (60, True), (120, None)) == [False, True, False]
+    assert timer.tripped
+    assert advance(timer, (180, True)) == [True]
+    assert advance(timer, (240, False), (300, True)) == [False, False]
+    assert not timer.tripped
 
 
 steps = st.lists(
@@ -346,61 +350,61 @@ steps = st.lists(
 )
 
 
-def at_times(moves: Verdicts) -> list[tuple[float, bool | None]]:
+def at_times(moves: Polls) -> list[tuple[float, bool | None]]:
     now, polls = NOW, []
-    for move, verdict_ in moves:
+    for move, held_now in moves:
         now += move
-        polls.append((now, verdict_))
+        polls.append((now, held_now))
     return polls
 
 
-@given(moves=steps, needed=st.floats(0, 600), longest=st.floats(0, 300))
+@given(moves=steps, hold_duration=st.floats(0, 600), max_gap=st.floats(0, 300))
 def test_what_was_held_is_no_more_than_what_was_seen(
-    moves: Verdicts, needed: float, longest: float
+    moves: Polls, hold_duration: float, max_gap: float
 ) -> None:
     """Nor ever more than the gaps, none of them too long, between two polls at which they held."""
-    clock, polls = HoldTimer(needed, longest), at_times(moves)
+    timer, polls = HoldTimer(hold_duration, max_gap), at_times(moves)
     seen, sure = 0.0, None
     for (before, was), (now, is_) in pairwise([(NOW, None), *polls]):
-        if is_ is False or (is_ and sure is not None and now - sure > longest):
+        if is_ is False or (is_ and sure is not None and now - sure > max_gap):
             seen = 0.0
         elif was and is_:
             seen += max(0.0, now - before)
         sure = now if is_ else sure if is_ is None else None
-        tripped = clock.follow(now, verdict=is_)
-        assert clock.held == seen
-        assert tripped is (is_ is True and seen >= needed)
+        tripped = timer.advance(now, holds=is_)
+        assert timer.held == seen
+        assert tripped is (is_ is True and seen >= hold_duration)
 
 
-@given(moves=steps, needed=st.floats(0, 600))
-def test_a_poll_that_cannot_tell_neither_trips_nor_clears(moves: Verdicts, needed: float) -> None:
+@given(moves=steps, hold_duration=st.floats(0, 600))
+def test_an_undecided_poll_neither_trips_nor_clears(moves: Polls, hold_duration: float) -> None:
     """It leaves what was held as it was, so it is never worse than one that found otherwise."""
-    doubtful, worse = HoldTimer(needed, longest=120), HoldTimer(needed, longest=120)
-    for now, told_ in at_times(moves):
+    doubtful, worse = HoldTimer(hold_duration, max_gap=120), HoldTimer(hold_duration, max_gap=120)
+    for now, held_now in at_times(moves):
         held, tripped = doubtful.held, doubtful.tripped
-        trips = doubtful.follow(now, verdict=told_)
-        worse_trips = worse.follow(now, verdict=told_ or False)
+        trips = doubtful.advance(now, holds=held_now)
+        worse_trips = worse.advance(now, holds=held_now or False)
         assert worse_trips <= trips
         assert worse.held <= doubtful.held
-        if told_ is None:
+        if held_now is None:
             assert not trips
             assert (doubtful.held, doubtful.tripped) == (held, tripped)
 
 
-@given(moves=steps, needed=st.floats(0, 600), longest=st.floats(0, 300))
-def test_a_trip_is_fresh(moves: Verdicts, needed: float, longest: float) -> None:
+@given(moves=steps, hold_duration=st.floats(0, 600), max_gap=st.floats(0, 300))
+def test_a_trip_is_fresh(moves: Polls, hold_duration: float, max_gap: float) -> None:
     """The poll that trips says itself that they hold, and one that fails starts from nothing."""
-    clock = HoldTimer(needed, longest)
-    for now, verdict_ in at_times(moves):
-        tripped = clock.follow(now, verdict=verdict_)
-        assert not tripped or verdict_ is True
-        if verdict_ is False:
-            assert clock == HoldTimer(needed, longest)
+    timer = HoldTimer(hold_duration, max_gap)
+    for now, held_now in at_times(moves):
+        tripped = timer.advance(now, holds=held_now)
+        assert not tripped or held_now is True
+        if held_now is False:
+            assert timer == HoldTimer(hold_duration, max_gap)
 
 
 # --- guesses ------------------------------------------------------------------------------------
 
-MADE_OF = {
+MADE_FROM = {
     "queue_unparsed_messages": {"id"},
     "queue_frozen_messages": {"id", "frozen"},
     "queue_bounce_messages": {"id", "sender"},
@@ -409,19 +413,19 @@ MADE_OF = {
 }
 
 
-@pytest.mark.parametrize("figure", OF_THE_LIST)
+@pytest.mark.parametrize("metric", OF_THE_LIST)
 @pytest.mark.parametrize("field", ["id", "age", "size", "sender", "recipients", "frozen"])
-def test_a_figure_made_of_a_guess_is_unknown_to_what_acts(figure: str, field: str) -> None:
+def test_a_metric_made_from_a_guess_is_unknown_to_what_acts(metric: str, field: str) -> None:
     fields = ("id", "age", "size", "sender", "recipients", "frozen")
     certainty = tuple(
         (name, Certainty.GUESSED if name == field else Certainty.NAMED) for name in fields
     )
     poll = of_queue(certainty=certainty)
-    for text in (f"{figure} >= 0", f"{figure} < 0"):
+    for text in (f"{metric} >= 0", f"{metric} < 0"):
         condition = parse_condition(text)
         known = holds(poll, [condition])
         assert known is (">=" in text), "alerts inform by guesses, too"
-        guessed = field in MADE_OF.get(figure, set())
+        guessed = field in MADE_FROM.get(metric, set())
         assert holds(poll, [condition], certain=True) is (None if guessed else known)
         assert Measurements(poll).guessed([condition]) == ((field,) if guessed else ())
 
@@ -440,7 +444,7 @@ ABSENT = ServiceState(running=False, installed=False)
 
 
 @pytest.mark.parametrize("operator", ["== 0", "== 1", "!= 0", "!= 1", "< 1", ">= 0"])
-def test_no_condition_holds_on_a_service_that_is_not_installed(operator: str) -> None:
+def test_no_condition_held_nowon_a_service_that_is_not_installed(operator: str) -> None:
     taken = snapshot(good("queue"), good("clamav", ABSENT), good("spamassassin", value=False))
     conditions = [
         parse_condition(f'service_up{{service="{name}"}} {operator}')

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from dataclasses import dataclass
 from typing import TypeVar
 
-from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.delivery import DeliveryStats
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alertmanager.alert import Alert
 from exporter.fleet.history import History

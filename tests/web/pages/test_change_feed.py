@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.delivery import DeliveryStats
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.fleet.history import History
 from exporter.fleet.store import Store

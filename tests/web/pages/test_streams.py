@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from exporter.alerting.delivery_stats import DeliveryStats
+from exporter.alerting.delivery import DeliveryStats
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.fleet.store import Store
 from exporter.journal.projection import JournalProjection

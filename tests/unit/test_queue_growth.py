@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from exporter.alerting.trend import WINDOW, Trend
+from exporter.alerting.queue_growth import WINDOW, QueueGrowth
 from exporter.conditions import Interval
 from tests.builders import NOW
 
@@ -14,11 +14,11 @@ MINUTE = 60.0
 HOUR = 3600.0
 
 
-def told(*sizes: tuple[float, int]) -> Interval:
-    """What is known of the growth after these sizes, at seconds after NOW."""
-    trend = Trend()
-    readings = [trend.add(NOW + at, messages) for at, messages in sizes]
-    return readings[-1]
+def growth(*sizes: tuple[float, int]) -> Interval:
+    """The growth after these sizes, at seconds after NOW."""
+    queue = QueueGrowth()
+    intervals = [queue.add(NOW + at, messages) for at, messages in sizes]
+    return intervals[-1]
 
 
 def test_a_window_is_an_hour() -> None:
@@ -54,4 +54,4 @@ def test_a_window_is_an_hour() -> None:
     ],
 )
 def test_growth(sizes: list[tuple[float, int]], known: tuple[float, float]) -> None:
-    assert told(*sizes) == known
+    assert growth(*sizes) == known

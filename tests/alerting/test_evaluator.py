@@ -1,10 +1,10 @@
-"""When alerts pend, fire and resolve."""
+"""When alerts are pending, fire and resolve."""
 
 from __future__ import annotations
 
 import pytest
 
-from exporter.alerting.evaluator import MOST_RECENT, RECENT
+from exporter.alerting.evaluator import MAX_RESOLVED, RESOLVED_RETENTION
 from exporter.config.builtin_alerts import BUILTIN
 from exporter.snapshot import ServiceState
 from tests.alerting.site import AT_ONCE, FROZEN, MINUTE, Site, frozen
@@ -14,7 +14,7 @@ from tests.builders import bad, good, host, snapshot
 def test_it_fires_once_the_conditions_have_held_for_long_enough() -> None:
     site = Site(FROZEN)
     changes = [site.poll(frozen(300)) for _ in range(6)]
-    assert changes == [True, False, False, False, False, True], "it pends, then fires"
+    assert changes == [True, False, False, False, False, True], "it is pending, then fires"
     (alert,) = site.evaluator.firing()
     assert alert.labels == {
         "alertname": "Frozen",
@@ -34,7 +34,7 @@ def test_it_does_not_fire_below_or_too_soon() -> None:
     assert site.firing() == ["mx1 Frozen"]
 
 
-def test_what_pends_tells_for_how_long_it_must_go_on() -> None:
+def test_a_pending_alert_shows_for_how_long_it_must_go_on() -> None:
     site = Site(FROZEN)
     site.poll(frozen(300))
     site.poll(frozen(300))
@@ -42,7 +42,7 @@ def test_what_pends_tells_for_how_long_it_must_go_on() -> None:
     assert (pending.host, pending.remaining) == ("mx1", 4 * MINUTE)
 
 
-def test_a_failed_poll_holds_the_clock() -> None:
+def test_a_failed_poll_stops_the_hold_timer() -> None:
     site = Site(FROZEN)
     for result in (frozen(300), frozen(300), bad("queue"), frozen(300), frozen(300), frozen(300)):
         site.poll(result)
@@ -59,7 +59,7 @@ def test_unknown_resolves_nothing() -> None:
     before = next(iter(site.evaluator.firing()))
     for _ in range(500):
         assert not site.poll(bad("queue"), bad("clamav"))
-    assert list(site.evaluator.firing()) == [before], "with the texts of when something was known"
+    assert list(site.evaluator.firing()) == [before], "with the last known annotations"
     # There may be 50 frozen or 150: that is no reason to resolve.
     assert not site.poll(frozen(50, unparsed=100))
     assert site.poll(frozen(50))
@@ -134,14 +134,14 @@ def test_one_alert_for_each_service() -> None:
     assert [a.labels["service"] for a in site.evaluator.firing()] == ["spamassassin"]
 
 
-def test_only_the_hosts_that_are_meant() -> None:
+def test_only_the_hosts_that_are_selected() -> None:
     site = Site({**AT_ONCE, "hosts": {"names": ["mx*"]}}, hosts=["mx1", "web1"])
     site.poll(frozen(300))
     site.poll(frozen(300), name="web1")
     assert site.firing() == ["mx1 Frozen"]
 
 
-def test_its_texts_follow_each_poll_while_it_fires() -> None:
+def test_its_annotations_are_rendered_at_each_poll_while_it_fires() -> None:
     rule = {**AT_ONCE, "annotations": {"summary": "{{ host }}: {{ value }}"}}
     site = Site(rule)
     for count in (300, 1240):
@@ -160,7 +160,7 @@ def test_a_reload_without_a_change_disturbs_nothing() -> None:
         site.poll(frozen(300))
     before = list(site.evaluator.firing()), list(site.evaluator.pending())
     site.changes.clear()
-    site.configure(FROZEN, AT_ONCE | {"name": "Other"})
+    site.apply_config(FROZEN, AT_ONCE | {"name": "Other"})
     assert site.changes == []
     assert (list(site.evaluator.firing()), list(site.evaluator.pending())) == before
     site.poll(frozen(300))
@@ -171,15 +171,15 @@ def test_a_reload_without_a_change_disturbs_nothing() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda site: site.configure(),
-        lambda site: site.configure(AT_ONCE, hosts=["mx2"]),
-        lambda site: site.configure({**AT_ONCE, "hosts": {"names": ["mx2"]}}),
-        lambda site: site.configure({**AT_ONCE, "when": "queue_frozen_messages > 400"}),
-        lambda site: site.configure({**AT_ONCE, "enabled": False}),
+        lambda site: site.apply_config(),
+        lambda site: site.apply_config(AT_ONCE, hosts=["mx2"]),
+        lambda site: site.apply_config({**AT_ONCE, "hosts": {"names": ["mx2"]}}),
+        lambda site: site.apply_config({**AT_ONCE, "when": "queue_frozen_messages > 400"}),
+        lambda site: site.apply_config({**AT_ONCE, "enabled": False}),
     ],
-    ids=["rule gone", "host gone", "host not meant", "another condition", "switched off"],
+    ids=["rule gone", "host gone", "host not selected", "another condition", "switched off"],
 )
-def test_what_is_watched_no_longer_resolves(change: object) -> None:
+def test_an_alert_without_its_rule_or_host_resolves(change: object) -> None:
     site = Site(AT_ONCE)
     site.poll(frozen(300))
     assert callable(change)
@@ -193,13 +193,13 @@ def test_other_labels_make_another_alert() -> None:
     site = Site(AT_ONCE)
     site.poll(frozen(300))
     site.changes.clear()
-    site.configure({**AT_ONCE, "severity": "critical"})
-    told = [(change.severity, change.firing) for change in site.changes]
-    assert told == [("warning", False), ("critical", True)]
+    site.apply_config({**AT_ONCE, "severity": "critical"})
+    changes = [(change.severity, change.firing) for change in site.changes]
+    assert changes == [("warning", False), ("critical", True)]
     (alert,) = site.evaluator.firing()
-    (ended,) = site.evaluator.recent()
-    assert (alert.severity, ended.severity) == ("critical", "warning")
-    assert alert.since == ended.since
+    (resolved,) = site.evaluator.recent()
+    assert (alert.severity, resolved.severity) == ("critical", "warning")
+    assert alert.since == resolved.since
 
 
 # --- restart ------------------------------------------------------------------------------------
@@ -214,11 +214,11 @@ def test_a_restart_changes_nothing() -> None:
     assert list(again.evaluator.firing()) == list(site.evaluator.firing())
     assert list(again.evaluator.recent()) == list(site.evaluator.recent())
     assert list(again.evaluator.pending()) == list(site.evaluator.pending())
-    assert again.evaluator.saved() == site.evaluator.saved()
+    assert again.evaluator.dump() == site.evaluator.dump()
     assert again.changes == []
 
 
-def test_what_resolved_while_nobody_looked_resolves_after_the_start() -> None:
+def test_what_ceased_while_the_daemon_was_down_resolves_after_the_start() -> None:
     site = Site(AT_ONCE)
     site.poll(frozen(300))
     again = site.restarted()
@@ -229,7 +229,7 @@ def test_what_resolved_while_nobody_looked_resolves_after_the_start() -> None:
     assert again.firing() == []
 
 
-def test_time_that_nobody_saw_does_not_count() -> None:
+def test_time_without_polls_does_not_count() -> None:
     site = Site(FROZEN)
     for _ in range(5):
         site.poll(frozen(300))
@@ -254,14 +254,14 @@ def test_a_long_stop_begins_the_time_anew() -> None:
     assert alert.since == again.now - 5 * MINUTE
 
 
-def test_a_condition_that_changed_while_nobody_looked_begins_anew() -> None:
+def test_a_condition_that_changed_while_the_daemon_was_down_begins_anew() -> None:
     site = Site(FROZEN, AT_ONCE | {"name": "Other"})
     for _ in range(5):
         site.poll(frozen(300))
     other = {"when": "queue_bounce_messages > 0", "clear": []}
     again = Site()
-    again.evaluator.restore(site.evaluator.saved().values())
-    again.configure(FROZEN | other, AT_ONCE | {"name": "Other"} | other)
+    again.evaluator.restore(site.evaluator.dump().values())
+    again.apply_config(FROZEN | other, AT_ONCE | {"name": "Other"} | other)
     assert (again.firing(), list(again.evaluator.pending())) == ([], [])
     assert [alert.name for alert in again.evaluator.recent()] == ["Other"]
 
@@ -288,13 +288,13 @@ def test_a_clock_that_jumps_makes_nothing_fire() -> None:
     assert site.firing() == []
 
 
-def test_a_rule_that_left_while_nobody_looked_resolves_its_alerts() -> None:
+def test_a_rule_that_left_while_the_daemon_was_down_resolves_its_alerts() -> None:
     site = Site(AT_ONCE)
     site.poll(frozen(300))
-    saved = site.evaluator.saved()
+    saved = site.evaluator.dump()
     other = Site(FROZEN)
     other.evaluator.restore(saved.values())
-    other.configure(FROZEN)
+    other.apply_config(FROZEN)
     assert [alert.name for alert in other.evaluator.recent()] == ["Frozen"]
 
 
@@ -322,10 +322,10 @@ SAVED = {
         {"host": "mx1", "watch": "Frozen", "since": 1e300, "held": float("inf")},
     ],
 )
-def test_what_was_kept_and_makes_no_sense_is_left_out(value: dict[str, object]) -> None:
+def test_saved_state_that_makes_no_sense_is_left_out(value: dict[str, object]) -> None:
     site = Site(AT_ONCE)
     site.evaluator.restore([value])
-    site.configure(AT_ONCE)
+    site.apply_config(AT_ONCE)
     assert (site.firing(), list(site.evaluator.recent())) == ([], [])
     site.poll(frozen(300))
     assert site.firing() == ["mx1 Frozen"]
@@ -336,13 +336,13 @@ def test_old_ones_are_forgotten() -> None:
     for count in (300, 0) * 3:
         site.poll(frozen(count))
     first, *later = site.evaluator.recent()
-    site.evaluator.forget_old((first.resolved_at or 0) + RECENT)
+    site.evaluator.forget_old((first.resolved_at or 0) + RESOLVED_RETENTION)
     assert list(site.evaluator.recent()) == [first, *later]
-    site.evaluator.forget_old((first.resolved_at or 0) + RECENT + 1)
+    site.evaluator.forget_old((first.resolved_at or 0) + RESOLVED_RETENTION + 1)
     assert list(site.evaluator.recent()) == later
-    for count in (300, 0) * (MOST_RECENT + 5):
+    for count in (300, 0) * (MAX_RESOLVED + 5):
         site.poll(frozen(count))
-    assert len(list(site.evaluator.recent())) == MOST_RECENT
+    assert len(list(site.evaluator.recent())) == MAX_RESOLVED
 
 
 # --- the built-in rules -------------------------------------------------------------------------
@@ -354,12 +354,12 @@ def test_a_sound_host_fires_nothing() -> None:
     site = Site(builtin=True)
     calm = {"queue_growth_messages": 0, "remediation_failed": 0, "remediation_stopped": 0}
     for _ in range(120):
-        site.poll(*GOOD, beyond=calm, certificate_expiry=site.now + 30 * 86400)
+        site.poll(*GOOD, alert_only=calm, certificate_expiry=site.now + 30 * 86400)
     assert (site.firing(), list(site.evaluator.pending())) == ([], [])
 
 
 @pytest.mark.parametrize(
-    ("name", "minutes", "results", "beyond"),
+    ("name", "minutes", "results", "alert_only"),
     [
         ("HostDown", 5, (bad("queue"), bad("clamav"), bad("spamassassin")), {}),
         ("CollectorFailing", 10, (bad("queue"), *GOOD[1:]), {}),
@@ -373,20 +373,20 @@ def test_a_sound_host_fires_nothing() -> None:
     ],
 )
 def test_each_builtin_rule_fires_after_its_time_and_alone(
-    name: str, minutes: int, results: tuple[object, ...], beyond: dict[str, float]
+    name: str, minutes: int, results: tuple[object, ...], alert_only: dict[str, float]
 ) -> None:
     site = Site(builtin=True)
-    known = dict.fromkeys(
+    calm = dict.fromkeys(
         ("queue_growth_messages", "remediation_failed", "remediation_stopped"), 0.0
     )
     for _ in range(minutes):
-        site.poll(*results, beyond=known | beyond)  # type: ignore[arg-type]  # they are results
+        site.poll(*results, alert_only=calm | alert_only)  # type: ignore[arg-type]  # they are results
     assert site.firing() == []
-    site.poll(*results, beyond=known | beyond)  # type: ignore[arg-type]  # they are results
+    site.poll(*results, alert_only=calm | alert_only)  # type: ignore[arg-type]  # they are results
     assert site.firing() == [f"mx1 {name}"]
     (alert,) = site.evaluator.firing()
     assert "unknown" not in alert.annotations["summary"]
-    site.poll(*GOOD, beyond=known)
+    site.poll(*GOOD, alert_only=calm)
     assert site.firing() == []
 
 
@@ -401,26 +401,26 @@ def test_a_certificate_that_ends_soon_and_one_that_has_ended() -> None:
     assert alert.annotations["summary"] == "mx1: the panel's certificate has expired"
 
 
-def test_every_builtin_rule_says_what_it_is_about() -> None:
+def test_every_builtin_rule_has_a_summary() -> None:
     assert all(rule.annotations["summary"] for rule in BUILTIN)
     names = [rule.name for rule in BUILTIN]
     assert len(set(names)) == len(names) == 10
 
 
 def test_a_host_without_alerts_costs_next_to_nothing() -> None:
-    """No text is made for what does not fire: there are a thousand hosts."""
+    """Nothing is rendered for what does not fire: there are a thousand hosts."""
     site = Site(builtin=True)
 
     def never() -> None:
         raise AssertionError
 
     poll = snapshot(*GOOD)
-    assert not site.evaluator.follow(poll, {}, site.now, never)  # type: ignore[arg-type]  # not called
+    assert not site.evaluator.on_snapshot(poll, {}, site.now, never)  # type: ignore[arg-type]  # not called
 
 
-def test_a_host_that_is_not_known_is_left_alone() -> None:
+def test_an_unknown_host_is_left_alone() -> None:
     site = Site(AT_ONCE)
-    assert not site.evaluator.follow(
+    assert not site.evaluator.on_snapshot(
         snapshot(frozen(300), name=host("mx9").name),
         {},
         site.now,
@@ -429,7 +429,7 @@ def test_a_host_that_is_not_known_is_left_alone() -> None:
     assert site.firing() == []
 
 
-def test_a_description_says_once_that_a_queue_is_not_known() -> None:
+def test_a_description_says_once_that_a_queue_is_unknown() -> None:
     site = Site(AT_ONCE, {"name": "Down", "when": "panel_up == 0"})
     site.poll(bad("queue"), bad("clamav"))
     (alert,) = site.evaluator.firing()

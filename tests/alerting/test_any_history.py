@@ -1,5 +1,5 @@
-"""Whatever polls, receivers, clocks, restarts and reloads do: nothing resolves unseen, and what
-each receiver was told is a true story."""
+"""Whatever polls, receivers, clocks, restarts and reloads do: nothing resolves without a poll, and
+each receiver is notified of what is so."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from exporter.alerting.alertmanager_sender import RESEND, AlertmanagerSender
-from exporter.alerting.delivery_stats import DeliveryStats
-from exporter.alerting.notifier import TRY_AGAIN, Notifier
-from exporter.alerting.persistence import ends_from, ends_value, told_from, told_value
+from exporter.alerting.alertmanager_sender import RESEND_DELAY, AlertmanagerSender
+from exporter.alerting.delivery import DeliveryStats
+from exporter.alerting.notifier import RETRY_AFTER, Notifier
+from exporter.alerting.persistence import (
+    dump_log_entry,
+    dump_resolved_sent,
+    load_log_entry,
+    load_resolved_sent,
+)
 from exporter.alertmanager.alert import Alert, Notification
-from tests.alerting.site import FROZEN, Listener, Manager, Site, frozen, refused
+from tests.alerting.site import FROZEN, FakeAlertmanager, FakeReceiver, Site, frozen, refused
 from tests.builders import bad
 
 HOSTS = ("mx1", "mx2")
@@ -38,8 +43,8 @@ RULES: dict[str, dict[str, Any]] = {
 }
 
 
-class Story(Listener):
-    """A receiver that checks what it is told against what it knows."""
+class CheckingReceiver(FakeReceiver):
+    """A receiver that checks each notification against what it knows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,15 +57,15 @@ class Story(Listener):
         self._fail()
         firing = {alert.incident for alert in notification.firing}
         ended = {alert.incident for alert in notification.resolved}
-        assert ended == self.known - firing, "an end is told once, and to who knows the beginning"
+        assert ended == self.known - firing, "a resolution is sent once, of what is known"
         repeat = self.site.config.alerting.repeat_interval
         if firing == self.known and not self.jumped:
-            assert self.site.now - self.at >= repeat, "what is known is told again too soon"
+            assert self.site.now - self.at >= repeat, "what is known is repeated too soon"
         self.known, self.at, self.jumped = firing, self.site.now, False
 
 
-class Ends(Manager):
-    """An Alertmanager that notes what it takes to fire."""
+class CheckingAlertmanager(FakeAlertmanager):
+    """An Alertmanager that notes which alerts it takes to fire."""
 
     def __init__(self) -> None:
         super().__init__("am")
@@ -82,31 +87,34 @@ class Ends(Manager):
         return {alert for alert, ends in self.ends.items() if ends > self.site.now}
 
 
-class AnyCourse(RuleBasedStateMachine):
+class AnyHistory(RuleBasedStateMachine):
     """One rule, two hosts, a webhook and an Alertmanager."""
 
     @initialize()
     def begin(self) -> None:
-        self.story, self.manager = Story(), Ends()
+        self.receiver, self.alertmanager = CheckingReceiver(), CheckingAlertmanager()
         self.site = Site(SLOW, hosts=HOSTS)
         self.hosts: tuple[str, ...] = HOSTS
-        self.employ({}, [])
+        self.start({}, [])
 
-    def employ(self, told: dict[str, Any], ended: list[str]) -> None:
-        self.story.site = self.manager.site = self.site
+    def start(self, log: dict[str, Any], resolved_sent: list[str]) -> None:
+        self.receiver.site = self.alertmanager.site = self.site
         arguments = (self.site.evaluator, DeliveryStats())
         timing, clock = self.site.config.alerting, self.site.clock
-        self.notifier = Notifier(
-            self.story, arguments[0], timing, arguments[1], lambda: self.site.now, told
+        self.notifier = Notifier(self.receiver, arguments[0], timing, arguments[1], clock, log)
+        self.sender = AlertmanagerSender(
+            self.alertmanager,  # type: ignore[arg-type]  # in place of a client
+            *arguments,
+            clock,
+            resolved_sent,
         )
-        self.feed = AlertmanagerSender(self.manager, *arguments, clock, ended)
 
     def firing(self) -> dict[str, Alert]:
         return {alert.host: alert for alert in self.site.evaluator.firing()}
 
     @rule()
     def storm(self) -> None:
-        """All of them fire, and everybody is told."""
+        """All of them fire, and every receiver is notified."""
         for host in self.hosts:
             self.poll(host, "high", 3)
         self.wait(305.0)
@@ -128,25 +136,25 @@ class AnyCourse(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, 35.0, 305.0, 4 * 3600.0]))
     def wait(self, seconds: float) -> None:
         self.site.now += seconds
-        self.tell()
+        self.send()
 
     @rule(seconds=st.sampled_from([-86400.0, -3600.0, -30.0, 86400.0]))
     def jump(self, seconds: float) -> None:
         self.site.now += seconds
-        self.story.jumped = True
-        self.tell()
+        self.receiver.jumped = True
+        self.send()
 
     @rule(often=st.integers(0, 3), retryable=st.booleans())
     def fail(self, often: int, retryable: bool) -> None:
-        self.story.failures = [refused(retryable=retryable)] * often
-        self.manager.failures = [refused(retryable=retryable)] * often
-        self.tell()
+        self.receiver.failures = [refused(retryable=retryable)] * often
+        self.alertmanager.failures = [refused(retryable=retryable)] * often
+        self.send()
 
     @rule()
-    def tell(self) -> None:
+    def send(self) -> None:
         async def both() -> None:
-            await self.notifier.step()
-            await self.feed.step()
+            await self.notifier.send_due()
+            await self.sender.send_due()
 
         with stamina.set_testing(True, attempts=2, cap=False):
             asyncio.run(both())
@@ -154,44 +162,47 @@ class AnyCourse(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         before = self.firing()
-        kept = json.loads(
-            json.dumps([told_value("ops", g, t) for g, t in self.notifier.told.items()])
+        saved = json.loads(
+            json.dumps(
+                [dump_log_entry("ops", g, e) for g, e in self.notifier.notification_log.items()]
+            )
         )
-        told = {known[1]: known[2] for value in kept if (known := told_from(value))}
-        ends = ends_from(json.loads(json.dumps(ends_value("am", self.feed.ended))))
+        log = {known[1]: known[2] for value in saved if (known := load_log_entry(value))}
+        resolved = dump_resolved_sent("am", self.sender.resolved_sent)
+        ends = load_resolved_sent(json.loads(json.dumps(resolved)))
         assert ends is not None
         self.site = self.site.restarted()
         assert self.firing() == before
-        self.employ(told, ends[1])
+        self.start(log, ends[1])
 
     @rule(name=st.sampled_from(sorted(RULES)), hosts=st.sampled_from([HOSTS, HOSTS[:1]]))
     def reload(self, name: str, hosts: tuple[str, ...]) -> None:
         before = self.firing()
         same_rule = RULES[name]["when"] == [*map(str, self.site.config.alerting.rules[0].when)]
         self.hosts = hosts
-        self.site.configure(RULES[name], hosts=hosts)
+        self.site.apply_config(RULES[name], hosts=hosts)
         self.notifier.timing = self.site.config.alerting
         if same_rule:
             assert before.keys() & set(hosts) == self.firing().keys()
 
-    @precondition(lambda self: hasattr(self, "story"))
+    @precondition(lambda self: hasattr(self, "receiver"))
     @rule()
     def settle(self) -> None:
-        """Once nothing fails and time passes, everybody knows what is so."""
-        self.story.failures, self.manager.failures = [], []
-        self.wait(TRY_AGAIN)
+        """Once nothing fails and time passes, every receiver knows what is so."""
+        self.receiver.failures, self.alertmanager.failures = [], []
+        self.wait(RETRY_AFTER)
         for _ in range(3):
             self.wait(305.0)
-        assert self.story.known == {alert.incident for alert in self.firing().values()}
-        self.wait(RESEND)
-        assert self.manager.firing == {alert.fingerprint for alert in self.firing().values()}
+        assert self.receiver.known == {alert.incident for alert in self.firing().values()}
+        self.wait(RESEND_DELAY)
+        assert self.alertmanager.firing == {alert.fingerprint for alert in self.firing().values()}
 
     @invariant()
-    def nothing_is_believed_to_be_told_that_was_not(self) -> None:
-        if hasattr(self, "story"):
-            told = {i for told in self.notifier.told.values() for i in told.firing}
-            assert told == self.story.known
+    def the_log_is_what_the_receiver_knows(self) -> None:
+        if hasattr(self, "receiver"):
+            logged = {i for e in self.notifier.notification_log.values() for i in e.firing}
+            assert logged == self.receiver.known
 
 
-TestAnyCourse = AnyCourse.TestCase
-TestAnyCourse.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)

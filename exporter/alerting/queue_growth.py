@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from exporter.conditions import Interval
 
 WINDOW = 3600.0
-"""Seconds that are looked back on."""
+"""Seconds."""
 
 
 @dataclass(slots=True)
-class Trend:
+class QueueGrowth:
     """The sizes of one queue that may still be the lowest of the window, at most one a poll."""
 
     _since: float = 0.0
-    """Unix time from which the queue was looked at again and again."""
+    """Unix time from which the queue was polled without a long gap."""
     _lowest: deque[tuple[float, int]] = field(default_factory=deque)
     """Times and sizes, both rising: a size that a later one undercuts is never the lowest."""
 
     def add(self, at: float, messages: int) -> Interval:
-        """Take in a queue's size at Unix time `at`; its growth as far as is known.
+        """Add a queue's size at Unix time `at`; return the bounds of its growth.
 
-        Until a whole window was seen the queue may have been lower before, so that there is only
-        a least. It is seen anew once nothing was told for a window, or the clock was set back.
+        Until a whole window was polled the queue may have been lower before, so that there is only
+        a lower bound. It begins anew after a window without a poll, or when the clock is set back.
         """
         if not self._lowest or not 0 <= at - self._lowest[-1][0] <= WINDOW:
             self._lowest.clear()
