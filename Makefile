@@ -4,12 +4,18 @@ BACKEND ?= memory
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.locked
+# Some images set it. The tests start the command hundreds of times, which takes twice as long
+# where its modules are compiled anew each time.
+export PYTHONDONTWRITEBYTECODE :=
+FAST := -n auto --dist worksteal -m "not real" --hypothesis-profile fast
+LOWEST := $(VENV)-lowest
+NEWEST := $(VENV)-newest
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo packages test fuzz bench lint fmt image-lint image screenshots schema dashboards lock clean
+.PHONY: help env demo packages test test-fast test-lowest test-newest fuzz bench lint fmt image-lint image screenshots schema dashboards lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -40,6 +46,23 @@ test: $(STAMP) packages ## every test, with real Exim, clamd, spamd and Promethe
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --fail-under=95
+
+test-fast: $(STAMP) ## the tests that need no Debian package, with few generated examples
+	@$(BIN)/python -m pytest $(FAST) $(ARGS)
+
+test-lowest: $(STAMP) ## the same against the lowest versions that pyproject.toml allows
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-header --extra apprise pyproject.toml -o $(LOWEST)/lowest.txt
+	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python -r $(LOWEST)/lowest.txt --group dev -e .
+	@$(LOWEST)/bin/python -m pytest $(FAST) $(ARGS)
+
+test-newest: $(STAMP) ## the same on the newest Python that uv can bring, or finds
+	@newest=$$(sh tests/newest_python.sh $(BIN)/uv); \
+	if [ -z "$$newest" ]; then echo "No newer Python: uv can bring none, and none is installed."; exit; fi; \
+	$(BIN)/uv venv --quiet --clear --python "$$newest" $(NEWEST) && \
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python --no-deps --require-hashes -r requirements/dev.lock && \
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python --no-deps --no-build-isolation -e . && \
+	$(NEWEST)/bin/python -m pytest $(FAST) $(ARGS)
 
 fuzz: $(STAMP) ## 200,000 known queues, then as many hostile replies, against the decoders
 	@$(BIN)/python -m tests.fuzz.fuzz_truth --inputs 200000 $(ARGS)
@@ -80,4 +103,4 @@ lock: $(STAMP) ## resolve the dependencies anew into requirements/*.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --group build -c requirements/dev.lock -o requirements/build.lock
 
 clean: ## remove the environment and what the tools cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -77,6 +77,7 @@ async def test_the_documented_scrape_configs_bring_the_series(
     assert target["metric"]["dc"] == "msk1"
 
 
+@pytest.mark.usefixtures("promtool")
 def test_promtool_accepts_the_documented_configs(tmp_path: Path) -> None:
     import subprocess
 

@@ -46,6 +46,7 @@ def mounts(service: str) -> list[tuple[str, str, str]]:
     return [(source, target, "".join(mode)) for source, target, *mode in found]
 
 
+@pytest.mark.usefixtures("docker_compose")
 def test_compose_itself_takes_the_file(tmp_path: Path) -> None:
     # Compose before 2.3 does not know the project's name in the file.
     text, count = re.subn(r"^name: brainycp$", "", FILE.read_text(), flags=re.MULTILINE)
@@ -119,6 +120,7 @@ def test_each_part_finds_the_others() -> None:
     assert listen.endswith(scraped.partition("exporter")[2])
 
 
+@pytest.mark.usefixtures("promtool")
 def test_promtool_takes_prometheus_config_and_the_rules_where_they_are_mounted(
     tmp_path: Path,
 ) -> None:
@@ -137,6 +139,7 @@ def test_one_of_prometheus_and_the_exporter_decides_what_is_an_alert() -> None:
     assert scrape["job_name"].startswith("brainycp"), "the rules go by that"
 
 
+@pytest.mark.usefixtures("amtool")
 def test_amtool_takes_the_config_of_alertmanager() -> None:
     said = run("amtool", "check-config", PARTS / "alertmanager/alertmanager.yml")
     assert "1 receivers" in said

@@ -25,6 +25,8 @@ CASES = {
     "older ones, a restart, a new one": ("1x30", "57x9 stale _x1 1x20", 1),
 }
 
+pytestmark = pytest.mark.usefixtures("promtool")
+
 
 def evaluated(folder: Path, series: dict[str, str], tests: list[dict[str, object]]) -> str:
     """What promtool finds different from what was expected; "" for nothing."""

@@ -97,6 +97,7 @@ async def _still_empty(
 
 
 @pytest.mark.timeout(150)
+@pytest.mark.usefixtures("prometheus")
 async def test_every_query_is_understood_and_brings_what_it_should(
     tmp_path: Path, start_daemon: StartDaemon, unused_url: str
 ) -> None:

@@ -53,6 +53,7 @@ def promtool(*command: str, folder: Path = SHIPPED) -> subprocess.CompletedProce
     ],
     ids=" ".join,
 )
+@pytest.mark.usefixtures("promtool")
 def test_promtool_finds_nothing_wrong(command: tuple[str, ...]) -> None:
     done = promtool(*command)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -96,6 +97,7 @@ def forgetful(rule: dict[str, Any]) -> None:
         (forgetful, "ALERTS"),
     ],
 )
+@pytest.mark.usefixtures("promtool")
 def test_the_cases_of_each_alert_can_fail(
     mutate: Callable[[dict[str, Any]], None], of: str, tmp_path: Path
 ) -> None:
@@ -160,6 +162,7 @@ def unused_port() -> int:
 
 
 @pytest.mark.parametrize("file", ["scrape.yaml", "scrape-probe.yaml"])
+@pytest.mark.usefixtures("prometheus")
 async def test_the_storm_fires_outlives_the_exporter_and_resolves_in_a_real_prometheus(
     file: str,
     start_daemon: StartDaemon,

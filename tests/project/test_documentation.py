@@ -115,6 +115,7 @@ def unit_findings() -> str:
     return done.stderr
 
 
+@pytest.mark.usefixtures("systemd_analyze")
 def test_systemd_finds_nothing_wrong_with_the_unit(unit_findings: str) -> None:
     # That the command is not installed here is no fault of the unit.
     lines = [line for line in unit_findings.splitlines() if "brainycp-exporter.service" in line]
@@ -130,6 +131,7 @@ def test_the_unit_bounds_files_and_writes_no_core() -> None:
     assert limits == {"LimitNOFILE": "65536", "LimitCORE": "0"}
 
 
+@pytest.mark.usefixtures("systemd_analyze")
 def test_the_unit_is_hardened() -> None:
     unit = ROOT / "deploy" / "brainycp-exporter.service"
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]

@@ -294,6 +294,7 @@ asyncio.run(main(pathlib.Path(sys.argv[1])))
 """
 
 
+@pytest.mark.usefixtures("exim4")
 def test_works_without_privilege() -> None:
     # A directory that the other user can reach, unlike the test's own.
     with tempfile.TemporaryDirectory(prefix="standin-") as directory:

@@ -163,6 +163,7 @@ def entries(directory: Path) -> list[Path]:
     return list(directory.iterdir())
 
 
+@pytest.mark.usefixtures("exim4")
 async def test_real_spools_behind_the_panels(temporary: Path) -> None:
     async with DemoFleet(9, backend=load_backend("exim")) as fleet:
         for name in ("mx1", "mx2", "mx3", "mx8"):
@@ -173,6 +174,7 @@ async def test_real_spools_behind_the_panels(temporary: Path) -> None:
     assert entries(temporary) == []
 
 
+@pytest.mark.usefixtures("exim4")
 async def test_cancelled_while_it_lives_it_leaves_nothing(temporary: Path) -> None:
     ready = asyncio.Event()
 
@@ -190,6 +192,7 @@ async def test_cancelled_while_it_lives_it_leaves_nothing(temporary: Path) -> No
     assert entries(temporary) == []
 
 
+@pytest.mark.usefixtures("exim4")
 async def test_cancelled_while_it_starts_it_leaves_nothing(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ async def test_both_formats_hold_the_same_families(site: Site) -> None:
     assert "brainycp_exporter_build_info" in modern
 
 
+@pytest.mark.usefixtures("promtool")
 async def test_promtool_finds_nothing_to_say(site: Site) -> None:
     page = await site.page.render(openmetrics=False, gzip=False)
     command = ["promtool", "check", "metrics"]
