@@ -176,7 +176,7 @@ class _Routes:
         alerting = self._served.alerting
         if alerting is None:
             return json_response({"alerts": [], "receivers": []})
-        receivers = receivers_view(alerting.receivers, alerting.outcomes)
+        receivers = receivers_view(alerting.receiver_names, alerting.delivery_stats)
         return json_response({"alerts": alerts_view(alerting.evaluator), "receivers": receivers})
 
 
