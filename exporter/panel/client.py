@@ -106,7 +106,7 @@ class PanelReply:
     """What the body takes of poll.response_budget, to be released once it was read."""
 
     def release(self) -> None:
-        """Make room for other replies: the body is needed no more."""
+        """Make room for other replies: the body is no longer needed."""
         if self.held is not None:
             self.held.release()
 
@@ -231,7 +231,7 @@ class PanelPool:
 
 
 class PanelClient:
-    """Asks one panel. Made by a PanelPool."""
+    """Sends requests to one panel. Made by a PanelPool."""
 
     def __init__(self, host: HostConfig, pool: PanelPool) -> None:
         self.host = host
@@ -306,14 +306,14 @@ class PanelClient:
                 on_reply()
             value = await read_discreetly(reply.body, self.host.secret_values, read)
         except PanelError as error:
-            self.judged(reply, "ok" if error.own else error.reason)
+            self.record_outcome(reply, "ok" if error.own else error.reason)
             raise
         finally:
             reply.release()
-        self.judged(reply, "ok")
+        self.record_outcome(reply, "ok")
         return value
 
-    def judged(self, reply: PanelReply, outcome: str) -> None:
+    def record_outcome(self, reply: PanelReply, outcome: str) -> None:
         """Count a reply by its outcome, `ok` or the reason it is no good.
 
         Requests without a reply are counted by `request`.
@@ -551,7 +551,7 @@ class PanelClient:
 
 
 def _dropped(error: Exception) -> bool:
-    """Whether an open connection ended before anything was received."""
+    """Return whether an open connection ended before anything was received."""
     if isinstance(error, aiohttp.ClientConnectorError):  # a ClientOSError, but no connection
         return False
     return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
