@@ -31,7 +31,7 @@ from exporter.panel.decode import anonymise_reply, queue_stats
 from exporter.panel.decode.anonymise import anonymise_value, safe_text
 from exporter.panel.decode.recognition import show_key
 from exporter.panel.protocol import Operation
-from exporter.panel.redaction import tells, written_forms
+from exporter.panel.redaction import holds_secret, written_forms
 from exporter.polling.diagnosis import (
     Diagnosis,
     FieldLine,
@@ -199,7 +199,7 @@ def _shown(value: object, secrets: Sequence[str]) -> str:
 
 def _discreet(value: object, secrets: Sequence[str]) -> object:
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return "<secret>" if tells(text, written_forms(secrets)) else value
+    return "<secret>" if holds_secret(text, written_forms(secrets)) else value
 
 
 _UNREAD = frozenset({Reason.NOT_JSON, Reason.UNEXPECTED, Reason.PANEL_ERROR})

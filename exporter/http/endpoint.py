@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
+from contextlib import suppress
 
 import aiohttp
 from yarl import URL
@@ -23,9 +24,9 @@ _REPLY_TO_POST = 64 * 2**10
 
 
 class HttpEndpoint:
-    """What one receiver is asked through; holds secrets and shows none of them.
+    """Sends requests to one receiver; holds secrets and shows none of them.
 
-    Every request is a connection of its own: they are minutes apart, and a kept one would have
+    Every request has a connection of its own: they are minutes apart, and a kept one would have
     been dropped by the other side just when it counts.
     """
 
@@ -38,26 +39,24 @@ class HttpEndpoint:
             "Accept": "application/json",
             "Accept-Encoding": "identity",  # a compressed reply could be a bomb
         }
-        login = _login(config)
-        self._logs_in = bool(login)
-        self._login = login
+        self._login = _login(config)
         self._seconds = timeout
-        # A tenth is left, so that a connection that does not come about is told from a
+        # A tenth is left, so that a connection that does not come about is known from a
         # receiver that does not answer.
         self._connect_seconds = 0.9 * timeout
         self._session: aiohttp.ClientSession | None = None
         self._resolver: aiohttp.AsyncResolver | None = None
 
     async def post(self, url: URL, body: bytes) -> None:
-        """Hand over some JSON.
+        """Send some JSON.
 
         Raises:
-            DeliveryError: it was not taken.
+            DeliveryError: it was not accepted.
         """
         await self._request("POST", url, body, 0)
 
     async def get(self, url: URL, limit: int) -> bytes:
-        """What is at `url`, at most `limit` bytes.
+        """Return what is at `url`, at most `limit` bytes.
 
         Raises:
             DeliveryError: it cannot be had.
@@ -65,7 +64,7 @@ class HttpEndpoint:
         return await self._request("GET", url, None, limit)
 
     async def close(self) -> None:
-        """Let go of everything; a later request begins anew."""
+        """Close what is open; a later request begins anew."""
         session, self._session = self._session, None
         resolver, self._resolver = self._resolver, None
         if session is not None:
@@ -76,7 +75,7 @@ class HttpEndpoint:
     async def _request(self, method: str, url: URL, body: bytes | None, limit: int) -> bytes:
         request = Request(
             receiver=self.name,
-            logs_in=self._logs_in,
+            logs_in=bool(self._login),
             encrypted=url.scheme == "https",
             seconds=self._seconds,
             connect_seconds=self._connect_seconds,
@@ -95,9 +94,11 @@ class HttpEndpoint:
         self, request: Request, method: str, url: URL, body: bytes | None, limit: int
     ) -> bytes:
         trust = _trust(self._tls, request)
-        headers = self._headers if body is None else self._headers | _JSON
+        headers = dict(self._headers)
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         if self._login:
-            headers = headers | {"Authorization": _sendable(self._login, request)}
+            headers["Authorization"] = _sendable(self._login, request)
         response = await self._opened().request(
             method, url, data=body, headers=headers, ssl=trust, allow_redirects=False
         )
@@ -127,11 +128,8 @@ class HttpEndpoint:
         return self._session
 
 
-_JSON = {"Content-Type": "application/json"}
-
-
 def _login(config: HttpReceiver) -> str:
-    """The header Authorization; "" when nobody logs in."""
+    """Return the header Authorization; "" without a login."""
     auth = config.basic_auth
     if auth is not None and auth.password is not None:
         pair = f"{auth.username}:{auth.password.get_secret_value()}"
@@ -142,7 +140,7 @@ def _login(config: HttpReceiver) -> str:
 
 
 def _sendable(login: str, request: Request) -> str:
-    """`login` when a header can hold it: aiohttp's own error would quote it."""
+    """Return `login` when a header can hold it: aiohttp's own error would quote it."""
     if login.isascii() and login.isprintable():
         return login
     raise request.fault(
@@ -153,7 +151,7 @@ def _sendable(login: str, request: Request) -> str:
 
 
 def _trust(tls: TlsConfig, request: Request) -> ssl.SSLContext | aiohttp.Fingerprint | bool:
-    """What aiohttp calls `ssl`; True are the system's authorities."""
+    """Return what aiohttp calls `ssl`; True are the system's authorities."""
     if tls.fingerprint_sha256 is not None:
         return aiohttp.Fingerprint(bytes.fromhex(tls.fingerprint_sha256))
     if tls.insecure_skip_verify:
@@ -186,10 +184,8 @@ async def _read(response: aiohttp.ClientResponse, limit: int, request: Request) 
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Take in what is said after a success: some programs end when nobody listens."""
+    """Read what comes after a success: some programs end when nobody listens."""
     left = _REPLY_TO_POST
-    try:
+    with suppress(aiohttp.ClientError, TimeoutError):
         while left > 0 and (chunk := await response.content.readany()):
             left -= len(chunk)
-    except (aiohttp.ClientError, TimeoutError):
-        return

@@ -77,18 +77,13 @@ class Cause:
         return tls.verify_code if isinstance(tls, ssl.SSLCertVerificationError) else None
 
     @property
-    def certificate_problem(self) -> str:
-        """OpenSSL's own words on a certificate."""
-        return str(getattr(self.tls, "verify_message", ""))
-
-    @property
     def name_or_address(self) -> str:
         """What of a certificate differs from the url."""
         return "address" if self.certificate_code == 64 else "name"
 
     @property
     def handshake(self) -> str:
-        """OpenSSL's name for what went wrong; "" for an error that Python raised itself."""
+        """OpenSSL's name of an error; "" for one that Python raised itself."""
         return getattr(self.tls, "reason", None) or ""
 
     @property
@@ -224,9 +219,9 @@ FAULTS: tuple[Fault, ...] = (
                  f"Trust the authority with tls.ca_file. Or: {_OR_SEE_PIN}."),
           receiver=_NO_TRUST),
     Fault(lambda it: it.certificate_code is not None, Reason.TLS,
-          panel=("The certificate of {peer} is not accepted: {cause.certificate_problem}.",
+          panel=("The certificate of {peer} is not accepted: {cause.tls.verify_message}.",
                  f"Replace it on the panel. Or: {_OR_SEE_PIN}."),
-          receiver=("{peer} has a certificate that is not accepted: {cause.certificate_problem}.",
+          receiver=("{peer} has a certificate that is not accepted: {cause.tls.verify_message}.",
                     "Replace it, or pin it with tls.fingerprint_sha256.")),
     Fault(_handshake("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"), Reason.TLS,
           panel=("{peer} does not speak TLS.",

@@ -1,14 +1,14 @@
 """Bounds the bytes of replies that are held at once, over all panels.
 
-A request whose reply is long takes a share of the budget as the reply comes, and gives it back
-when the reply was read. What finds no room waits: before it is asked where the last reply was
-long, else in the middle of it, where TCP holds the panel back.
+A request with a long reply takes a share of the budget as the reply comes, and gives it back
+when the reply was read. A request that finds no room waits: before it is sent where the last
+reply was long, else in the middle of its reply, where TCP holds the panel back.
 
-Nothing waits for ever: the reply that began first of those held may always grow, so it ends, and
-then the next one is the first. So all together are never more than the budget and one
-`poll.max_response`, and a reply larger than the budget passes when its turn has come. Room that is
-reserved for a request that waits for something else, its place among all, is not held to be a
-reply that ends: those that are in flight may be what it waits for.
+Nothing waits for ever: of the replies that are held, the one that began first may always grow. So
+it ends, and then the next one is the first. All together are never more than the budget and one
+`poll.max_response`, and a reply larger than the budget passes when its turn has come. Room may be
+reserved for a request that waits for something else, its place among all. Such a request is not
+counted as a reply that ends: it may wait for those that are in flight.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Held:
     """Whether nothing but room keeps its reply from coming."""
 
     def fits(self, more: int) -> bool:
-        """Take `more` bytes in if there is room for them now."""
+        """Take `more` bytes if there is room for them now."""
         used = self.used + more
         lacking = used - FREE - self.size
         if lacking > 0 and not self.budget.take(self, lacking):
@@ -43,13 +43,13 @@ class Held:
         return True
 
     async def grow(self, more: int) -> None:
-        """Take `more` bytes in, when there is room for them."""
+        """Take `more` bytes, when there is room for them."""
         used = self.used + more
         await self.budget.wait(self, used - FREE - self.size)
         self.used = used
 
     def take_off(self) -> None:
-        """The request that room was reserved for is sent now."""
+        """Note that the request for which room was reserved is sent now."""
         self.budget.take_off(self)
 
     def settle(self) -> None:
@@ -76,32 +76,32 @@ class Budget:
         self._starting: OrderedDict[Held, tuple[int, asyncio.Future[None]]] = OrderedDict()
 
     def resize(self, limit: int) -> None:
-        """Follow a reloaded config; what is held above a lower limit stays until it is read."""
+        """Apply a reloaded config; what is held above a lower limit stays until it is read."""
         self._limit = limit
         self._hand_over()
 
     def hold(self) -> Held:
-        """A share without a byte in it."""
+        """Return a share without a byte in it."""
         return Held(self)
 
     async def reserve(self, held: Held, expected: int) -> None:
         """Wait until a reply that is expected to be of this size has room, and take it.
 
-        Until `take_off` it is not counted on that the reply comes and ends.
+        Until `take_off` nothing counts on this reply to come and to end.
         """
         if expected > FREE:
             held.in_flight = False
             await self.wait(held, expected - FREE)
 
     def take_off(self, held: Held) -> None:
-        """From now on a reply comes; those that came before it stay before it."""
+        """Count on a reply from now on; those that came before it stay before it."""
         if not held.in_flight:
             held.in_flight = True
             if held in self._holders:
                 self._holders.move_to_end(held)
 
     def take(self, held: Held, more: int) -> bool:
-        """Whether there is room for `more` bytes now; then they are taken."""
+        """Take `more` bytes if there is room now; return whether there was."""
         if not self._may_have(held, more):
             return False
         self._grant(held, more)
@@ -117,7 +117,7 @@ class Budget:
         try:
             await turn
         finally:
-            # Whoever gives up after its turn came gives the bytes back with `release`.
+            # A request that gives up after its turn came gives the bytes back with `release`.
             if waiting.pop(held, None) is not None:
                 self._hand_over()
 
@@ -146,7 +146,7 @@ class Budget:
         return not self._growing and not self._starting and self._has_room(more)
 
     def _first(self) -> Held | None:
-        """The one of those held that may always grow."""
+        """Return the share that may always grow."""
         return next((held for held in self._holders if held.in_flight), None)
 
     def _has_room(self, more: int) -> bool:
@@ -159,7 +159,7 @@ class Budget:
         self.peak = max(self.peak, self.in_use)
 
     def _hand_over(self) -> None:
-        """Serve those that hold something first: they stand in the way of all others."""
+        """Serve those that hold something first: all others wait for them."""
         first = self._first()
         if first is not None and first in self._growing:
             self._serve(self._growing, first)

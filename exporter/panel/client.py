@@ -11,7 +11,7 @@ import resource
 import socket
 import time
 from base64 import b64encode
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ Command = MessageCommand | ServiceCommand
 
 @dataclass(frozen=True, slots=True)
 class PanelReply:
-    """A panel's answer with an HTTP status of success."""
+    """A panel's reply with an HTTP status of success."""
 
     operation: Operation
     body: bytes
@@ -103,10 +103,10 @@ class PanelReply:
     """Seconds that the request took, the wait for its turn not included."""
     status: int
     held: Held | None = None
-    """What the body takes of poll.response_budget, to be released by who has read it."""
+    """What the body takes of poll.response_budget, to be released once it was read."""
 
     def release(self) -> None:
-        """Make room for other replies: the body is needed no more."""
+        """Make room for other replies: the body is no longer needed."""
         if self.held is not None:
             self.held.release()
 
@@ -122,7 +122,9 @@ class PanelPool:
         self.slots = SharedSlots(poll.concurrency, young=_young(poll))
         """Requests in flight to all panels."""
         self.budget = Budget(poll.response_budget)
-        self.idle = _Idle()
+        self.idle: dict[PanelClient, float] = {}
+        """Clients that may have an idle connection, with the time of their last request, the
+        oldest first."""
         self.contexts = TlsContexts()
         # Not a thread for each look-up: with a dead DNS server these would pile up. With the
         # three servers that a resolv.conf may name, giving up takes less than CONNECT_TIMEOUT,
@@ -208,44 +210,28 @@ class PanelPool:
         self.slots.close()
         await self.resolver.close()
 
+    def close_idle(self, *, but: int) -> None:
+        """Close the oldest idle connections until no more than so many are left.
+
+        An idle connection is an open file as well: where files are few, it goes before a request.
+        """
+        gone = time.monotonic() - KEEP_ALIVE
+        while self.idle:
+            client, since = next(iter(self.idle.items()))
+            if since > gone:
+                if len(self.idle) <= but:
+                    return
+                client.drop_idle()
+            del self.idle[client]
+
     @property
     def most_requests(self) -> int:
         """Requests in flight to panels that answer; fewer than configured where files are few."""
         return self.slots.limit
 
 
-class _Idle:
-    """The clients that may have an idle connection, in the order of their last requests.
-
-    An idle connection is an open file as well: where files are few, it goes before a request.
-    """
-
-    def __init__(self) -> None:
-        self._since: OrderedDict[PanelClient, float] = OrderedDict()
-
-    def busy(self, client: PanelClient) -> None:
-        """Its connection is in use."""
-        self._since.pop(client, None)
-
-    def add(self, client: PanelClient) -> None:
-        """A request of it has just ended."""
-        self._since[client] = time.monotonic()
-        self._since.move_to_end(client)
-
-    def keep_only(self, count: int) -> None:
-        """Close the oldest until no more than so many are left."""
-        gone = time.monotonic() - KEEP_ALIVE
-        while self._since:
-            client, since = next(iter(self._since.items()))
-            if since > gone:
-                if len(self._since) <= count:
-                    return
-                client.drop_idle()
-            del self._since[client]
-
-
 class PanelClient:
-    """Asks one panel. Made by a PanelPool."""
+    """Sends requests to one panel. Made by a PanelPool."""
 
     def __init__(self, host: HostConfig, pool: PanelPool) -> None:
         self.host = host
@@ -320,14 +306,14 @@ class PanelClient:
                 on_reply()
             value = await read_discreetly(reply.body, self.host.secret_values, read)
         except PanelError as error:
-            self.judged(reply, "ok" if error.own else error.reason)
+            self.record_outcome(reply, "ok" if error.own else error.reason)
             raise
         finally:
             reply.release()
-        self.judged(reply, "ok")
+        self.record_outcome(reply, "ok")
         return value
 
-    def judged(self, reply: PanelReply, outcome: str) -> None:
+    def record_outcome(self, reply: PanelReply, outcome: str) -> None:
         """Count a reply by its outcome, `ok` or the reason it is no good.
 
         Requests without a reply are counted by `request`.
@@ -370,8 +356,8 @@ class PanelClient:
         place = await self._take_slots(held)
         if held is not None:
             held.take_off()
-        self._pool.idle.busy(self)
-        self._pool.idle.keep_only(self._pool.slots.left)
+        self._pool.idle.pop(self, None)
+        self._pool.close_idle(but=self._pool.slots.left)
         started = time.monotonic()
         seconds = self._pool.poll.timeout
         attempt = Attempt(
@@ -389,7 +375,8 @@ class PanelClient:
                 held.release()
             raise
         finally:
-            self._pool.idle.add(self)
+            self._pool.idle.pop(self, None)  # it goes to the end
+            self._pool.idle[self] = time.monotonic()
             self._pool.slots.release(place)
             self.slots.release()
         self._silent = False
@@ -490,7 +477,7 @@ class PanelClient:
                     flight.again = True
                     if fault is not None and fault.own:
                         fault, flight.lacked_files = None, True
-                        self._pool.idle.keep_only(0)
+                        self._pool.close_idle(but=0)
                         await asyncio.sleep(FILES_PAUSE)
         except TimeoutError as error:
             fault = flight.timeout_fault(error)
@@ -564,7 +551,7 @@ class PanelClient:
 
 
 def _dropped(error: Exception) -> bool:
-    """Whether an open connection ended before anything was received."""
+    """Return whether an open connection ended before anything was received."""
     if isinstance(error, aiohttp.ClientConnectorError):  # a ClientOSError, but no connection
         return False
     return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)

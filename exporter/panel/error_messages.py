@@ -21,7 +21,7 @@ from exporter.config.panel_api import API_PATH
 from exporter.config.units import format_duration
 from exporter.http.errors import RETRYABLE_STATUSES, ExchangeError, find_fault
 from exporter.panel.errors import MORE_FILES, WANT_OF_FILES, PanelError, no_files
-from exporter.panel.redaction import tells
+from exporter.panel.redaction import holds_secret
 from exporter.snapshot import Reason
 
 
@@ -173,7 +173,9 @@ def _redirect_target(host: HostConfig, location: str) -> str:
         target = str(url.with_fragment(None))
     except ValueError:
         return ""
-    echoed = tells(target, host.secret_values) or tells(unquote(target), host.secret_values)
+    echoed = holds_secret(target, host.secret_values) or holds_secret(
+        unquote(target), host.secret_values
+    )
     if not location or url.scheme not in {"http", "https"} or echoed or len(target) > 200:
         return ""
     return target

@@ -1,4 +1,4 @@
-"""The error that talking to a panel can end in, and the one that says it was not talked to.
+"""The error that a request to a panel can end in, and the one for a request that was not sent.
 
 The process that decodes large lists raises them too, so nothing of HTTP is imported here.
 """
@@ -44,17 +44,17 @@ class PanelError(Exception):
         self.hint = hint
         self.retryable = retryable
         self.lost = lost
-        """Whether the panel may have carried a command out of which no answer came."""
+        """Whether the panel may have carried out a command although no reply came."""
         self.own = own
-        """Whether the exporter itself lacks what it takes to ask: this says nothing of the panel,
-        to which nothing was sent that changes anything."""
+        """Whether the exporter itself lacks what it takes to ask. This says nothing of the panel;
+        nothing that changes anything was sent to it."""
 
     def concerns_all(self, *, answered: bool) -> bool:
-        """Whether every other request to this panel would fail alike now.
+        """Return whether every other request to this panel would fail in the same way now.
 
-        `answered`: the panel has just answered another request. Then it is there, and that it
-        hangs over one request, or breaks off in the middle of one, as PHP does over a very long
-        list, says nothing of the others.
+        `answered`: the panel has just replied to another request. Then it is there. That it
+        hangs over one request, or breaks off in the middle of a reply, as PHP does over a very
+        long list, says nothing of the others.
         """
         if self.own:
             return True
@@ -64,7 +64,7 @@ class PanelError(Exception):
 
     @property
     def failure(self) -> Failure:
-        """The same as a plain value, to keep in a snapshot."""
+        """The same as a plain value, for a snapshot."""
         return Failure(self.reason, self.message, self.hint, self.retryable, own=self.own)
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
-"""Keeps a host's secrets out of what a panel's reply makes us say.
+"""Keeps a host's secrets out of texts that quote a panel's reply.
 
 A panel may send back what it was sent. Its words are quoted in errors, and rows that are not
-understood are shown, so both are made from a reply in which the secrets are blotted out first.
+understood are shown. So both are made from a reply in which the secrets are replaced first.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from exporter.panel.errors import PanelError
 
 T = TypeVar("T")
 
-_BLOT = b"<secret>"
+_REDACTED = b"<secret>"
 
 
-def blot_out(body: bytes, secrets: Iterable[str]) -> bytes:
-    """`body` without the secrets, in the forms in which a panel would send them back."""
+def redact(body: bytes, secrets: Iterable[str]) -> bytes:
+    """Return `body` without the secrets, in the forms in which a panel would send them back."""
     for form in written_forms(secrets):
         written = form.encode("utf-8", "surrogateescape")
         if written in body:
-            body = body.replace(written, _BLOT)
+            body = body.replace(written, _REDACTED)
     return body
 
 
-def blot_out_text(text: str, secrets: Iterable[str]) -> str:
-    """A text made of a reply without the secrets, in whatever form."""
+def redact_text(text: str, secrets: Iterable[str]) -> str:
+    """Return a text made of a reply without the secrets, in whatever form."""
     for form in written_forms(secrets):
         if form in text:
-            text = text.replace(form, _BLOT.decode())
+            text = text.replace(form, _REDACTED.decode())
     return text
 
 
 def written_forms(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Every form of the secrets that are not empty, the longest first: one may hold another."""
+    """Return all forms of the secrets, the longest first: one may hold another."""
     return _written_forms(tuple(secrets))
 
 
-@lru_cache(maxsize=8192)  # what each poll shows is looked through; a kilobyte for each host
+@lru_cache(maxsize=8192)  # each poll's texts are searched; a kilobyte for each host
 def _written_forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
     forms = {
         form
@@ -56,15 +56,15 @@ def _written_forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(forms, key=len, reverse=True))
 
 
-_TELLING = 8
+_SHORTEST = 8
 """Characters of base64 that are taken for a part of a secret: fewer are found in many a word."""
 
 
 def _in_base64(secret: str) -> set[str]:
-    """A secret in base64, alone and as a part of something longer, as the header of basic auth.
+    """Return a secret in base64, alone and inside a longer text, as the header of basic auth.
 
-    What stands before it decides how its bytes are grouped, in three ways; the characters that
-    it shares with what stands around it are left out.
+    Its bytes are grouped in one of three ways, by the length of what is before it. Characters
+    that also encode a part of what is around it are left out.
     """
     data = secret.encode("utf-8", "surrogateescape")
     whole = b64encode(data).decode()
@@ -74,13 +74,13 @@ def _in_base64(secret: str) -> set[str]:
         shared_before = (0, 2, 3)[before]
         shared_after = 1 if (before + len(data)) % 3 else 0
         part = encoded[shared_before : len(encoded) - shared_after]
-        if len(part) >= _TELLING:
+        if len(part) >= _SHORTEST:
             texts.add(part)
     return texts | {text.replace("+", "-").replace("/", "_") for text in texts}
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it is, and as URLs, HTML and JSON write it, or JSON that holds these."""
+    """Return a secret as it is, and as URLs, HTML and JSON write it, or JSON that holds these."""
     texts = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
     texts |= {_ESCAPE.sub(lambda found: found[0].lower(), text) for text in texts if text != secret}
     for mark in ("'", *_APOSTROPHES):
@@ -100,20 +100,20 @@ _APOSTROPHES = ("&#039;", "&#39;", "&#x27;", "&apos;")
 
 
 def _in_hex(written: str, form: str) -> str:
-    """A text of JSON without characters that mean something in HTML, as with JSON_HEX_TAG."""
+    """Return a text of JSON without characters with a meaning in HTML, as with JSON_HEX_TAG."""
     text = written.replace('\\"', "\\u0022")
     return "".join(f"\\u{ord(c):{form}}" if c in "<>&'" else c for c in text)
 
 
-def tells(text: str, secrets: Iterable[str]) -> bool:
-    """Whether a text made of a reply holds a secret, however the reply had written it."""
+def holds_secret(text: str, secrets: Iterable[str]) -> bool:
+    """Return whether a text made of a reply holds a secret, however the reply had written it."""
     return any(form in text for form in written_forms(secrets))
 
 
 async def read_discreetly(
     body: bytes, secrets: Iterable[str], read: Callable[[bytes], Awaitable[T]]
 ) -> T:
-    """`await read(body)`, whose error quotes no secret.
+    """Return `await read(body)`, or raise its error without any secret.
 
     The reply itself is read as it came: a short password may be a part of anything in it.
 
@@ -124,8 +124,8 @@ async def read_discreetly(
     try:
         return await read(body)
     except PanelError as error:
-        clean = blot_out(body, secrets)
-        if clean == body and not tells(str(error), secrets):
+        clean = redact(body, secrets)
+        if clean == body and not holds_secret(str(error), secrets):
             raise
         fault = PanelError(
             error.reason,
@@ -136,6 +136,6 @@ async def read_discreetly(
     try:
         await read(clean)
     except PanelError as error:
-        if error.reason is fault.reason and not tells(str(error), secrets):
+        if error.reason is fault.reason and not holds_secret(str(error), secrets):
             fault = error
     raise fault

@@ -2,9 +2,9 @@
 
 An SSLContext with the system's authorities costs 20 ms and 0.8 MB, so contexts are shared by
 all panels that trust the same authorities. What belongs to one panel alone (its pin, its last
-session, its certificate) is a TlsLink. asyncio and uvloop know only the context; which link a
-connection is made for stands in a context variable, which both carry to where they call
-`wrap_bio`. Without a link no connection is made.
+session, its certificate) is a TlsLink. asyncio and uvloop know only the context, so the link of a
+connection is in a context variable, which both carry to where they call `wrap_bio`. Without a
+link no connection is made.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ current_link: ContextVar[TlsLink] = ContextVar("current_link")
 
 
 class TlsLink:
-    """What the TLS connections to one panel have in common."""
+    """The pin, session and certificate that the TLS connections to one panel share."""
 
     def __init__(self, pin: str | None = None) -> None:
         """`pin` is the SHA-256 of the only certificate to accept, in hexadecimal digits."""
@@ -53,9 +53,9 @@ class TlsLink:
         return self._expiry
 
     def handshaken(self, connection: ssl.SSLObject) -> None:
-        """Judge a peer before anything is sent to it, and note its certificate.
+        """Check a peer before anything is sent to it, and note its certificate.
 
-        A resumed connection is judged by the certificate of the one it resumes.
+        A resumed connection is checked by the certificate of the one that it resumes.
 
         Raises:
             PinMismatchError: the certificate is not the pinned one.
@@ -80,13 +80,13 @@ class TlsLink:
             self._newest = None
 
     def drop_session(self) -> None:
-        """Let the next connection make a whole handshake."""
+        """Forget the session: the next connection makes a whole handshake."""
         self._newest = self._session = self._session_context = None
 
     def session_for(self, context: ssl.SSLContext) -> ssl.SSLSession | None:
-        """The session to offer to this panel in a new connection of `context`."""
+        """Return the session to offer to this panel in a new connection of `context`."""
         if self._session_context is not context:
-            return None  # other authorities judged the certificate
+            return None  # other authorities vouched for the certificate
         if context.verify_mode == ssl.CERT_REQUIRED:
             # OpenSSL does not look at the validity again when a session is resumed.
             expiry = self.certificate_expiry
@@ -96,7 +96,7 @@ class TlsLink:
 
 
 class _LinkedConnection(ssl.SSLObject):
-    """A connection that its link judges as soon as the handshake is done."""
+    """A connection that its link checks as soon as the handshake is done."""
 
     link: TlsLink
 
@@ -133,7 +133,7 @@ Trust = Path | str
 
 
 def trust_of(tls: TlsConfig) -> Trust:
-    """What decides about a panel's certificate; the pin, if any, is its link's."""
+    """Return what decides about a panel's certificate; the pin, if any, is its link's."""
     if tls.fingerprint_sha256 is not None or tls.insecure_skip_verify:
         return _ANY
     return tls.ca_file or _SYSTEM
@@ -146,7 +146,7 @@ class TlsContexts:
         self._made: dict[Trust, tuple[object, ssl.SSLContext]] = {}
 
     def get(self, trust: Trust) -> ssl.SSLContext:
-        """The context for `trust`, made when it is first wanted.
+        """Return the context for `trust`, made when it is first wanted.
 
         Raises:
             PanelError: `tls`, when the file of authorities cannot be used.
@@ -157,14 +157,14 @@ class TlsContexts:
         return made[1]
 
     def refresh(self) -> None:
-        """Make the contexts anew whose authorities changed since; the others stay."""
+        """Drop the contexts for which the authorities have changed; the others stay."""
         for trust, (version, _) in list(self._made.items()):
             if _version(trust) != version:
                 del self._made[trust]
 
 
 def _version(trust: Trust) -> object:
-    """Changes when the file behind `trust` does; None when there is no such file."""
+    """Return what changes with the file behind `trust`; None when there is no such file."""
     file = ssl.get_default_verify_paths().cafile if trust == _SYSTEM else trust
     if trust == _ANY or not file:
         return None

@@ -24,7 +24,7 @@ from exporter.panel.decode import (
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.queue_decoder import INLINE_LIMIT, QueueDecoder
-from exporter.panel.redaction import blot_out_text, tells
+from exporter.panel.redaction import holds_secret, redact_text
 from exporter.snapshot import (
     QUEUE,
     UNTOLD,
@@ -219,9 +219,9 @@ def _queue_state(context: PollContext, messages: int, update: QueueUpdate) -> Qu
 def _discreet(update: QueueUpdate, host: HostConfig) -> QueueUpdate:
     """An update whose words, which are shown, hold no secret: a key may be one, or a short row."""
     words, secrets = (update.shape, *update.samples), host.secret_values
-    if not any(tells(text, secrets) for text in words if text):
+    if not any(holds_secret(text, secrets) for text in words if text):
         return update
-    shape, *samples = (blot_out_text(text, secrets) for text in words)
+    shape, *samples = (redact_text(text, secrets) for text in words)
     return replace(update, shape=shape, samples=tuple(samples))
 
 

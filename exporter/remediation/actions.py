@@ -19,7 +19,7 @@ from exporter.panel.protocol import (
     Operation,
     ServiceCommand,
 )
-from exporter.panel.redaction import blot_out, tells
+from exporter.panel.redaction import holds_secret, redact
 from exporter.snapshot import (
     Message,
     Reason,
@@ -291,12 +291,12 @@ def _reader(client: PanelClient, operation: Operation) -> Callable[[bytes], Awai
 
     async def read(body: bytes) -> ActionReply:
         reply, secrets = decode_action_reply(body, operation), client.host.secret_values
-        clean = blot_out(body, secrets)
+        clean = redact(body, secrets)
         try:
             text = reply.text if clean == body else decode_action_reply(clean, operation).text
         except PanelError:  # a short secret was a part of the reply's form
             text = ""
-        return reply._replace(text="" if tells(text, secrets) else text)
+        return reply._replace(text="" if holds_secret(text, secrets) else text)
 
     return read
 

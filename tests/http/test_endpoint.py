@@ -1,4 +1,4 @@
-"""How a request to a receiver fails: by a webhook, for what it answers does not matter."""
+"""How a request to a receiver fails: by a webhook, for what it replies does not matter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.alerting.values import alert, alertmanager_config, webhook_config
 from tests.fixtures.receiver import Conversation, Misbehave, Receive
 from tests.panel.pki import Pki
 
-TOLD = Notification("MailQueueFrozen", (alert(),))
+NOTIFICATION = Notification("MailQueueFrozen", (alert(),))
 SOON = 0.5
 """Seconds that a request may take where it shall take too long."""
 
@@ -48,7 +48,7 @@ async def webhook() -> AsyncIterator[NewWebhook]:
 
 async def fault(hook: Webhook) -> DeliveryError:
     with pytest.raises(DeliveryError) as caught:
-        await hook.send(TOLD)
+        await hook.send(NOTIFICATION)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert caught.value.hint
@@ -59,7 +59,7 @@ async def fault(hook: Webhook) -> DeliveryError:
 async def test_every_success_is_one(receive: Receive, webhook: NewWebhook, status: int) -> None:
     receiver = await receive()
     receiver.answer_with(status)
-    await webhook(receiver.url).send(TOLD)
+    await webhook(receiver.url).send(NOTIFICATION)
     assert len(receiver.requests) == 1
 
 
@@ -179,7 +179,7 @@ async def test_odd_answers(
         assert (error.reason, error.retryable) == (reason, retryable)
         assert message in str(error)
     else:
-        await hook.send(TOLD)
+        await hook.send(NOTIFICATION)
     assert time.monotonic() - began < 5
 
 
@@ -239,8 +239,8 @@ async def test_its_certificate_must_be_trusted(
     pki = Pki(tmp_path)
     ca = {"ca_file": str(pki.ca_file)}
     good = await receive(tls=pki.server())
-    await webhook(good.url, tls=ca).send(TOLD)
-    await webhook(good.url, tls={"insecure_skip_verify": True}).send(TOLD)
+    await webhook(good.url, tls=ca).send(NOTIFICATION)
+    await webhook(good.url, tls={"insecure_skip_verify": True}).send(NOTIFICATION)
     causes = {
         "self-signed or of an authority": (good, {}),
         "has expired": (await receive(tls=pki.expired_server()), ca),
@@ -261,7 +261,7 @@ async def test_a_pin_decides_alone_and_before_anything_is_sent(
 ) -> None:
     context, pin = Pki(tmp_path).self_signed_server()
     receiver = await receive(tls=context)
-    await webhook(receiver.url, tls={"fingerprint_sha256": pin}).send(TOLD)
+    await webhook(receiver.url, tls={"fingerprint_sha256": pin}).send(NOTIFICATION)
     other = "0" * 64
     error = await fault(webhook(receiver.url, tls={"fingerprint_sha256": other}))
     assert (error.reason, error.retryable) == ("tls_pin", False)
@@ -279,7 +279,7 @@ async def test_the_authorities_are_read_anew(
     hook = webhook(receiver.url, tls={"ca_file": str(ca_file)})
     assert (await fault(hook)).reason == "tls"
     ca_file.write_bytes(pki.ca_file.read_bytes())
-    await hook.send(TOLD)
+    await hook.send(NOTIFICATION)
     ca_file.unlink()
     error = await fault(hook)
     assert error.reason == "tls"
@@ -325,10 +325,10 @@ async def test_secrets_are_in_no_text(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Neither URLs nor logins nor what is told, nor what is answered."""
+    """Neither URLs nor logins nor what is sent, nor what is answered."""
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
-    told = Notification("MailQueueFrozen", (alert(annotations={"summary": SECRET}),))
+    sent = Notification("MailQueueFrozen", (alert(annotations={"summary": SECRET}),))
     echoing = await receive()
     echoing.answer = lambda request: _echo(request.path)
     urls = [
@@ -350,8 +350,8 @@ async def test_secrets_are_in_no_text(
         hook = Webhook(webhook_config(f"{url}/{SECRET}?t={SECRET}", **login), timeout=SOON)
         client = AlertmanagerClient(alertmanager_config(f"{url}/x", **login), timeout=SOON)
         for send in (
-            lambda hook=hook: hook.send(told),
-            lambda client=client: client.send(told.alerts, ends_at=time.time()),
+            lambda hook=hook: hook.send(sent),
+            lambda client=client: client.send(sent.alerts, ends_at=time.time()),
             lambda client=client: client.silenced("mx1", {}),
         ):
             error = await raised(send)
@@ -362,7 +362,7 @@ async def test_secrets_are_in_no_text(
     for address in (f"json://127.0.0.1:1/{SECRET}", f"nonsense://{SECRET}"):
         config = AppriseConfig.model_validate({"name": "chat", "url": address})
         receiver = AppriseReceiver(config)
-        error = await raised(lambda receiver=receiver: receiver.send(told))  # type: ignore[misc]
+        error = await raised(lambda receiver=receiver: receiver.send(sent))  # type: ignore[misc]
         texts += [
             str(error),
             repr(error),
@@ -370,7 +370,7 @@ async def test_secrets_are_in_no_text(
             repr(receiver),
         ]
     gc.collect()
-    await asyncio.sleep(0)  # the loop tells of what went wrong in callbacks
+    await asyncio.sleep(0)  # the loop reports what went wrong in callbacks
     output = capfd.readouterr()
     texts += [output.out, output.err]
     # Debug mode names what the tests' own servers do; nobody runs the daemon so.

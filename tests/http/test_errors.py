@@ -313,8 +313,8 @@ async def of_receiver(
 def assert_discreet(error: Exception) -> None:
     """Nothing secret stands in it, nor in what Python keeps beside it."""
     assert (error.__cause__, error.__context__) == (None, None)
-    told = [str(error), repr(error), *traceback.format_exception(error)]
-    assert SECRET not in "".join(told)
+    shown = [str(error), repr(error), *traceback.format_exception(error)]
+    assert SECRET not in "".join(shown)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -417,7 +417,7 @@ class Panel:
     def clock_skew(self) -> float:
         return self._server.skew
 
-    def judged(self, reply: PanelReply, outcome: str) -> None:
+    def record_outcome(self, reply: PanelReply, outcome: str) -> None:
         """Nobody counts requests here."""
 
     async def request(

@@ -29,7 +29,7 @@ def _peak_memory() -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise OSError("this system does not tell a process's peak memory")
+    raise OSError("this system does not show a process's peak memory")
 
 
 async def _read(body: bytes) -> int:

@@ -47,13 +47,13 @@ def messages(count: int) -> list[Message]:
     return [message(f"1xVPmh-{n:06d}-2M") for n in range(count)]
 
 
-def told(words: object = "", code: int = 0) -> bytes:
+def replied(words: object = "", code: int = 0) -> bytes:
     """A reply of a panel."""
     return http(json.dumps({"error": code, "mess": "ok", "detail": words}).encode())
 
 
 def removed(request: Request) -> bytes:
-    return told(f"Message {request.form['id']} has been removed\n")
+    return replied(f"Message {request.form['id']} has been removed\n")
 
 
 def replying(reply: Reply) -> Behaviour:
@@ -148,11 +148,11 @@ async def test_every_message_is_asked_for_once_and_in_order(
 async def test_each_reply_is_read(serve: ServeRaw, each: Each) -> None:
     panel = await serve(
         scripted(
-            told("Message 1xVPmh-000000-2M has been removed"),
-            told("Spool data file for 1xVPmh-000001-2M does not exist"),
-            told("Message 1xVPmh-000002-2M is locked"),
-            told("exim: permission denied"),
-            told(""),
+            replied("Message 1xVPmh-000000-2M has been removed"),
+            replied("Spool data file for 1xVPmh-000001-2M does not exist"),
+            replied("Message 1xVPmh-000002-2M is locked"),
+            replied("exim: permission denied"),
+            replied(""),
         )
     )
     answers = await each(panel, messages(5))
@@ -216,18 +216,18 @@ async def test_a_slow_answer_holds_up_only_its_own_turn(serve: ServeRaw, each: E
 
 # --- where it stops -----------------------------------------------------------------------------
 
-REFUSED = told(code=1)
+REFUSED = replied(code=1)
 
 
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
         (REFUSED, Reason.AUTH),
-        (told(code=2), Reason.BAD_REQUEST),
-        (told(code=100), Reason.BAD_REQUEST),
-        (told(code=102), Reason.UNSUPPORTED),
-        (told(code=400), Reason.FORBIDDEN),
-        (told(code=1003), Reason.FORBIDDEN),
+        (replied(code=2), Reason.BAD_REQUEST),
+        (replied(code=100), Reason.BAD_REQUEST),
+        (replied(code=102), Reason.UNSUPPORTED),
+        (replied(code=400), Reason.FORBIDDEN),
+        (replied(code=1003), Reason.FORBIDDEN),
         (http(status="401 Unauthorized"), Reason.HTTP_401),
         (http(status="403 Forbidden"), Reason.HTTP_403),
         (http(status="404 Not Found"), Reason.HTTP_STATUS),
@@ -238,7 +238,7 @@ REFUSED = told(code=1)
 async def test_a_refusal_that_every_message_would_meet_stops_it(
     serve: ServeRaw, each: Each, reply: bytes, reason: Reason
 ) -> None:
-    panel, listener = await serve(scripted(told("removed"), reply)), Listener()
+    panel, listener = await serve(scripted(replied("removed"), reply)), Listener()
     answers = await each(panel, messages(6), on_answer=listener)
     assert len(panel.requests) == 2
     assert whats(answers) == ["removed", "failed", *["not_asked"] * 4]
@@ -284,10 +284,10 @@ NEVER = http(b"", "500 Internal Server Error")
         (http(b""), Reason.NOT_JSON),
         (http(b'{"detail": []}'), Reason.UNEXPECTED),
         (http(b"[]" * 40_000), Reason.TOO_LARGE),
-        (told(code=77), Reason.PANEL_ERROR),
+        (replied(code=77), Reason.PANEL_ERROR),
     ],
 )
-async def test_without_an_answer_that_tells_it_is_unknown_and_stops_after_three(
+async def test_without_a_clear_reply_it_is_unknown_and_stops_after_three(
     serve: ServeRaw, each: Each, reply: bytes | None, reason: Reason
 ) -> None:
     panel = await serve(scripted(*[reply] * 9))
@@ -316,7 +316,7 @@ async def test_a_panel_that_hangs_makes_unknown_of_what_it_was_asked(
 
 
 async def test_only_lost_answers_in_a_row_stop_it(serve: ServeRaw, each: Each) -> None:
-    good = told("has been removed")
+    good = replied("has been removed")
     replies = [NEVER, NEVER, good, NEVER, NEVER, good, NEVER]
     panel = await serve(scripted(*replies))
     answers = await each(panel, messages(9))
@@ -326,17 +326,17 @@ async def test_only_lost_answers_in_a_row_stop_it(serve: ServeRaw, each: Each) -
 
 async def test_a_request_that_fails_is_not_sent_again(serve: ServeRaw, each: Each) -> None:
     """Not even where a read-only one would be: when an idle connection was just dropped."""
-    panel = await serve(scripted(told("removed"), None, NEVER, told("removed")))
+    panel = await serve(scripted(replied("removed"), None, NEVER, replied("removed")))
     answers = await each(panel, messages(5))
     assert asked(panel) == [m.id for m in messages(5)]
     assert whats(answers) == ["removed", "unknown", "unknown", "removed", "removed"]
 
 
-# --- who listens --------------------------------------------------------------------------------
+# --- listeners ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
-async def test_it_stops_when_it_is_told_to(serve: ServeRaw, each: Each, parallel: int) -> None:
+async def test_it_stops_when_it_is_asked_to(serve: ServeRaw, each: Each, parallel: int) -> None:
     panel, listener = await serve(scripted()), Listener(stop_at=2)
     answers = await each(panel, messages(9), parallel=parallel, on_answer=listener)
     assert 2 <= len(panel.requests) <= 2 + parallel - 1
@@ -399,13 +399,13 @@ async def test_of_several_errors_the_first_is_raised(serve: ServeRaw, each: Each
         raise WrittenNotError(answer.message_id)
 
     panel = await serve(scripted())
-    with pytest.raises(WrittenNotError) as told:
+    with pytest.raises(WrittenNotError) as caught:
         await each(panel, messages(9), parallel=2, on_answer=listen)
     assert len(panel.requests) == 2
-    assert str(told.value) in asked(panel)
+    assert str(caught.value) in asked(panel)
 
 
-async def test_who_is_cancelled_sends_no_more(serve: ServeRaw, each: Each) -> None:
+async def test_a_cancelled_run_sends_no_more(serve: ServeRaw, each: Each) -> None:
     async def reply(request: Request) -> bytes:
         if len(panel.requests) > 2:
             await asyncio.Event().wait()
@@ -433,16 +433,16 @@ PURGED = "".join(f"Message 1xVPmh-{n:06d}-2M has been removed\n" for n in range(
 @pytest.mark.parametrize(
     ("reply", "what", "reason"),
     [
-        (told(PURGED), "done", None),
-        (told(""), "done", None),
-        # Of many messages some may be locked or gone; only listing tells.
-        (told(f"{PURGED}Message 1xVPmh-000300-2M is locked\n"), "done", None),
-        (told(f"{PURGED}Spool data file for 1xVPmh-000300-2M does not exist\n"), "done", None),
-        (told("exim: permission denied"), "refused", None),
-        (told(code=1), "failed", Reason.AUTH),
-        (told(code=100), "failed", Reason.UNSUPPORTED),
-        (told(code=400), "failed", Reason.FORBIDDEN),
-        (told(code=77), "unknown", Reason.PANEL_ERROR),
+        (replied(PURGED), "done", None),
+        (replied(""), "done", None),
+        # Of many messages some may be locked or gone; only listing shows.
+        (replied(f"{PURGED}Message 1xVPmh-000300-2M is locked\n"), "done", None),
+        (replied(f"{PURGED}Spool data file for 1xVPmh-000300-2M does not exist\n"), "done", None),
+        (replied("exim: permission denied"), "refused", None),
+        (replied(code=1), "failed", Reason.AUTH),
+        (replied(code=100), "failed", Reason.UNSUPPORTED),
+        (replied(code=400), "failed", Reason.FORBIDDEN),
+        (replied(code=77), "unknown", Reason.PANEL_ERROR),
         (http(b"PHP Fatal error"), "unknown", Reason.NOT_JSON),
         (http(b"", "500 Internal Server Error"), "unknown", Reason.HTTP_STATUS),
     ],
@@ -472,7 +472,7 @@ async def test_an_operation_on_the_whole_queue_is_one_request(
 async def test_force_is_asked_for_only_where_it_is_meant(
     serve: ServeRaw, pool: PanelPool, host: MakeHost, force: bool
 ) -> None:
-    panel = await serve(scripted(told("")))
+    panel = await serve(scripted(replied("")))
     await actions.delete_all(pool.client(host(panel)), force=force)
     assert ("dellete_forse" in panel.requests[0].form) is force
 
@@ -483,16 +483,16 @@ async def test_force_is_asked_for_only_where_it_is_meant(
 @pytest.mark.parametrize(
     ("on", "reply", "what", "text"),
     [
-        (True, told("Running"), "done", "clamav runs."),
-        (True, told("Запущен"), "done", "clamav runs."),
-        (True, told("start failed"), "refused", "clamav does not run after all."),
-        (True, told("Stopped"), "refused", "clamav does not run after all."),
-        (False, told("Остановлен"), "done", "clamav is stopped."),
-        (False, told("Running"), "refused", "clamav still runs after all."),
-        (True, told(code=400), "failed", 'Give the account\'s group the right "antispam"'),
-        (True, told("Not installed"), "refused", "clamav is not installed."),
-        (False, told("Not installed"), "refused", "clamav is not installed."),
-        (True, told("?"), "unknown", ""),
+        (True, replied("Running"), "done", "clamav runs."),
+        (True, replied("Запущен"), "done", "clamav runs."),
+        (True, replied("start failed"), "refused", "clamav does not run after all."),
+        (True, replied("Stopped"), "refused", "clamav does not run after all."),
+        (False, replied("Остановлен"), "done", "clamav is stopped."),
+        (False, replied("Running"), "refused", "clamav still runs after all."),
+        (True, replied(code=400), "failed", 'Give the account\'s group the right "antispam"'),
+        (True, replied("Not installed"), "refused", "clamav is not installed."),
+        (False, replied("Not installed"), "refused", "clamav is not installed."),
+        (True, replied("?"), "unknown", ""),
         (True, None, "unknown", "Whether the panel carried the command out is not known."),
     ],
 )
@@ -516,7 +516,7 @@ async def test_a_service_is_switched(
 
 async def test_what_a_service_does(serve: ServeRaw, pool: PanelPool, host: MakeHost) -> None:
     panel = await serve(
-        scripted(told("Running"), told("Stopped"), told("Not installed"), told(code=1))
+        scripted(replied("Running"), replied("Stopped"), replied("Not installed"), replied(code=1))
     )
     client = pool.client(host(panel))
     states: list[Any] = [await actions.service_state(client, "spamassassin") for _ in range(3)]

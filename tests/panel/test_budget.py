@@ -84,7 +84,7 @@ async def test_a_list_that_was_long_waits_before_it_is_asked() -> None:
     assert budget.in_use == MIB - FREE + 8 * MIB - FREE
 
 
-async def test_who_gives_up_waiting_keeps_nothing() -> None:
+async def test_a_request_that_gives_up_waiting_keeps_nothing() -> None:
     budget = Budget(MIB)
     first, second, third = (budget.hold() for _ in range(3))
     await grown(first, 2 * MIB)
@@ -150,7 +150,7 @@ async def test_any_course_ends_within_the_bound(seed: int) -> None:
 async def test_room_that_is_reserved_for_what_waits_for_its_place_holds_up_no_reply(
     begun: bool,
 ) -> None:
-    """Places end with the files that may be open, and those who have them wait for room."""
+    """Places end with the files that may be open, and those that have them wait for room."""
     budget, slots = Budget(2 * MIB), SharedSlots(8, young=0.01, files=6)
     comes, order = asyncio.Event(), list[str]()
 

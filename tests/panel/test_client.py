@@ -212,7 +212,7 @@ async def test_a_new_connection_that_is_dropped_is_not_tried_again(
 
 
 class Gate:
-    """A panel that answers when it is told to."""
+    """A panel that replies when it is asked to."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -315,8 +315,8 @@ async def test_each_request_is_counted_once(serve: ServeRaw, host: MakeHost) -> 
         for operation in (Operation.COUNT, Operation.LIST, Operation.DELETE_FROZEN):
             (outcome,) = await asyncio.gather(client.request(operation), return_exceptions=True)
             if isinstance(outcome, PanelReply):
-                assert seen == [], "a reply is counted by who has read it"
-                client.judged(outcome, "auth")
+                assert seen == [], "a reply is counted once it was read"
+                client.record_outcome(outcome, "auth")
     assert seen == [
         (Operation.COUNT, "auth"),
         (Operation.LIST, "http_status"),
@@ -405,7 +405,7 @@ async def test_other_labels_need_no_other_client(pool: PanelPool, host: MakeHost
 
 
 @pytest.mark.parametrize("how", ["forget", "replace"])
-async def test_a_client_lives_as_long_as_who_uses_it(
+async def test_a_client_lives_as_long_as_its_leases(
     serve: ServeRaw, pool: PanelPool, host: MakeHost, how: str
 ) -> None:
     panel = await serve(answering(http()))
@@ -425,9 +425,9 @@ async def test_a_client_lives_as_long_as_who_uses_it(
         await client.request(Operation.COUNT)
         panel.left.clear()
     await panel.left.wait()
-    with pytest.raises(PanelError, match="has closed its connections") as told:
+    with pytest.raises(PanelError, match="has closed its connections") as caught:
         await client.request(Operation.COUNT)
-    assert not told.value.lost
+    assert not caught.value.lost
 
 
 async def test_a_closed_pool_keeps_no_lease(
@@ -532,7 +532,7 @@ async def test_only_a_list_may_be_long(serve: ServeRaw, host: MakeHost) -> None:
         assert (await client.request(Operation.LIST)).body == body
 
 
-async def test_what_waits_for_its_place_while_its_panel_is_dropped_is_told_so(
+async def test_what_waits_for_its_place_while_its_panel_is_dropped_is_said_so(
     serve: ServeRaw, host: MakeHost
 ) -> None:
     """Not as a bug: a reload drops panels, and nothing was sent."""
@@ -545,7 +545,7 @@ async def test_what_waits_for_its_place_while_its_panel_is_dropped_is_told_so(
         pool.forget(client.host)
         await asyncio.gather(*pool._closing)
         slots.release(place)
-        with pytest.raises(PanelError, match="has closed its connections") as told:
+        with pytest.raises(PanelError, match="has closed its connections") as caught:
             await request
-        assert told.value.reason is Reason.CONNECT
+        assert caught.value.reason is Reason.CONNECT
         assert (panel.requests, slots.in_use, client.slots.in_use) == ([], 0, 0)

@@ -137,7 +137,7 @@ CASES = {
         False,
         "larger than poll.max_response (64KiB)",
     ),
-    "told to be long": Case(
+    "announced as long": Case(
         sending(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"),
         Reason.TOO_LARGE,
         False,
@@ -253,7 +253,7 @@ for _name, _body in {
     "no number": b"zz\r\n",
     "negative": b"-5\r\n",
     "huge": b"f" * 40 + b"\r\n",
-    "longer than told": b"2\r\nlonger\r\n0\r\n\r\n",
+    "longer than announced": b"2\r\nlonger\r\n0\r\n\r\n",
 }.items():
     for _at_once in (True, False):
         _name_of_case = f"chunk size {_name}{', at once' if _at_once else ''}"
@@ -281,7 +281,7 @@ def assert_nothing_secret(error: PanelError, *others: object) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_each_failure_is_told(
+async def test_each_failure_is_explained(
     serve: ServeRaw, pool: PanelPool, host: MakeHost, name: str
 ) -> None:
     case = CASES[name]
@@ -356,7 +356,7 @@ OTHER = "https://other.example.com"
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "shown"),
     [
         (f"{OTHER}:8443/api/api.php", f"to {OTHER}:8443/api/api.php ("),
         ("https://u:p@other.example.com/x?token=t#f", f"to {OTHER}/x ("),
@@ -371,15 +371,15 @@ OTHER = "https://other.example.com"
     ],
 )
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "307 Temporary Redirect"])
-async def test_a_redirect_is_told_but_not_followed(
-    serve: ServeRaw, pool: PanelPool, host: MakeHost, location: str, told: str, status: str
+async def test_a_redirect_is_shown_but_not_followed(
+    serve: ServeRaw, pool: PanelPool, host: MakeHost, location: str, shown: str, status: str
 ) -> None:
     head = f"HTTP/1.1 {status}\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
     panel = await serve(sending(head.encode("latin1")))
     client = pool.client(host(panel))
     error = await failure_of(client)
     assert (error.reason, error.retryable) == (Reason.HTTP_STATUS, False)
-    assert told in error.message
+    assert shown in error.message
     for secret in ("token", "u:p", "password=", "hunter2"):
         assert secret not in str(error)
     assert_nothing_secret(error, client)
@@ -432,7 +432,7 @@ async def test_an_address_in_short(pool: PanelPool, host: MakeHost) -> None:
 
 
 @pytest.mark.parametrize("pinned", [True, False])
-async def test_tls_failures_tell_no_secret(
+async def test_tls_failures_show_no_secret(
     serve: ServeRaw, pool: PanelPool, host: MakeHost, pki: Pki, pinned: bool
 ) -> None:
     context, _ = pki.self_signed_server()

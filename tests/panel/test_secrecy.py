@@ -10,7 +10,7 @@ from exporter.config.access import BasicAuth
 from exporter.config.models import HostConfig
 from exporter.panel.decode import decode_count_reply
 from exporter.panel.errors import PanelError
-from exporter.panel.redaction import blot_out, read_discreetly, tells
+from exporter.panel.redaction import holds_secret, read_discreetly, redact
 from exporter.snapshot import Reason
 
 SECRET = 'it\'s <my> "Pass" & w/rd'
@@ -88,11 +88,11 @@ async def test_a_header_that_is_sent_back_is_quoted_in_no_form(echo: str) -> Non
     for word in said.replace("/", " ").split():
         assert "hunter2" not in word
         assert not any(HEADER[at : at + 8] in word for at in range(len(HEADER) - 8))
-    assert not tells(said, host.secret_values)
-    assert tells(echo, host.secret_values)
+    assert not holds_secret(said, host.secret_values)
+    assert holds_secret(echo, host.secret_values)
 
 
 def test_no_form_is_found_in_what_has_nothing_to_do_with_it() -> None:
     words = "The panel refused the login: the account has no access to this service."
-    assert not tells(words, ["abc", "ops:abc", "x", ""])
-    assert blot_out(words.encode(), ["zz9", "ops:zz9"]) == words.encode()
+    assert not holds_secret(words, ["abc", "ops:abc", "x", ""])
+    assert redact(words.encode(), ["zz9", "ops:zz9"]) == words.encode()

@@ -145,7 +145,7 @@ async def test_a_wrong_pin_is_found_before_anything_is_sent(
     assert client.certificate_expiry is None
 
 
-async def test_any_certificate_when_told_so(
+async def test_any_certificate_when_configured_so(
     serve: ServeRaw, pool: PanelPool, host: MakeHost, pki: Pki
 ) -> None:
     context, _ = pki.self_signed_server()
@@ -193,7 +193,7 @@ async def test_hosts_do_not_share_sessions(
 
 
 async def test_a_resumed_session_does_not_get_around_the_pin(pki: Pki) -> None:
-    """The pin is judged in each handshake, by the certificate that the session stands for."""
+    """The pin is checked in each handshake, by the certificate that the session stands for."""
     context, fingerprint = pki.self_signed_server()
     client = TlsContexts().get(trust_of(TlsConfig(fingerprint_sha256=fingerprint)))
     right, wrong = TlsLink(fingerprint), TlsLink("0" * 64)
@@ -303,20 +303,20 @@ async def test_a_panel_that_wants_a_client_certificate(
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(pki.ca_file)
 
-    told = threading.Event()
+    alerted = threading.Event()
 
     def refuse(listener: socket.socket) -> None:
         accepted, _ = listener.accept()
         with context.wrap_socket(accepted, True, do_handshake_on_connect=False) as connection:
             with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN"):
                 connection.do_handshake()
-            told.wait(5)  # closing would overtake the alert
+            alerted.wait(5)  # closing would overtake the alert
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         panel = RawPanel(silent, url=f"https://127.0.0.1:{listener.getsockname()[1]}")
         refusing = asyncio.create_task(asyncio.to_thread(refuse, listener))
         error = await failure_of(pool.client(host(panel, tls=TlsConfig(ca_file=pki.ca_file))))
-        told.set()
+        alerted.set()
         await refusing
     # When the alert overtakes the request, all that shows is a connection that has ended.
     assert error.reason in {Reason.TLS, Reason.CONNECT}

@@ -273,7 +273,7 @@ class Scripted:
         self.asked.append(operation.value)
         return PanelReply(operation, next(self.replies[operation.value]), 0.1, 200)
 
-    def judged(self, reply: PanelReply, outcome: str) -> None:
+    def record_outcome(self, reply: PanelReply, outcome: str) -> None:
         self.told.append((reply.operation.value, outcome))
 
 
