@@ -94,9 +94,9 @@ _LONGEST = 10_000
 """Characters of a regular expression: the names of some hundreds of hosts."""
 
 _MOST_CHOICES = 5
-"""Repeats and groups in a regular expression, none of them repeated. Alertmanager's RE2 takes
-linear time; Python's `re` goes back at each of them, and holds the interpreter meanwhile, in a
-thread too. Silences are the operator's own: this only keeps a slip from stopping the daemon."""
+"""Repeats and groups in a regular expression; no group may be repeated. Alertmanager's RE2 takes
+linear time, but Python's `re` backtracks over each of them, and keeps other threads waiting until
+the match ends. Silences are the operator's own: this only keeps a slip from stopping the daemon."""
 
 _CHOICE = re.compile(r"[*+{(]|(?<![(*+}])\?")
 _REPEATED_GROUP = re.compile(r"\)[*+{]")

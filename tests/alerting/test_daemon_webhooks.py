@@ -93,6 +93,15 @@ async def test_what_fires_is_in_the_metrics_and_the_json_api(
     assert await fleet.alerts() == [("resolved", "Frozen", "mx1")]
 
 
+async def test_a_pending_alert_is_on_the_page(start_fleet: StartFleet) -> None:
+    fleet = await start_fleet(rules=[FROZEN | {"for": "5m"}])
+    await fleet.freeze(mx1=8)
+    assert await fleet.alerts() == [("pending", "Frozen", "mx1")]
+    page = await fleet.running.get("/alerts")
+    assert "<li>Frozen " in page
+    assert "<code>queue_frozen_messages &gt; 5</code>" in page
+
+
 async def _failed(fleet: Fleet) -> bool:
     return (await fleet.outcomes("dead")).get("connect", 0) >= 1
 

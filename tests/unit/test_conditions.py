@@ -1,6 +1,6 @@
 """Conditions of rules: what may be written, what it means, and what a mistake is called.
 
-The words of each mistake are in tests/config/bad.
+The messages of mistakes in a config are in tests/config/bad.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CLAMAV = 'service_up{service="clamav"}'
         ('collector_up{collector="queue"} == 0', ("collector_up", "==", 0, "queue")),
     ],
 )
-def test_a_condition_is_a_figure_a_comparison_and_a_value(
+def test_a_condition_is_a_metric_a_comparison_and_a_value(
     text: str, expected: tuple[str, str, float, str]
 ) -> None:
     condition = parse_condition(text)
@@ -85,7 +85,7 @@ def test_one_condition_reads_the_same_however_it_was_written(written: str, even:
 )
 def test_each_comparison(sign: str, below: bool, equal: bool, above: bool) -> None:
     condition = parse_condition(f"queue_messages {sign} 5")
-    assert [condition.holds(told) for told in (4, 5, 6)] == [below, equal, above]
+    assert [condition.holds(value) for value in (4, 5, 6)] == [below, equal, above]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_each_comparison(sign: str, below: bool, equal: bool, above: bool) -> No
         (f"{CLAMAV} == 0.5", "0 or 1"),
     ],
 )
-def test_what_is_no_condition_is_told(text: str, words: str) -> None:
+def test_what_is_no_condition_is_a_mistake(text: str, words: str) -> None:
     with pytest.raises(
         ValueError, match=r"^(must|knows|compares|not|queue_messages takes)"
     ) as caught:
@@ -143,7 +143,7 @@ def test_what_is_no_condition_is_told(text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
-def test_every_figure_is_a_metric_of_the_contract() -> None:
+def test_every_metric_is_on_the_metrics_page_or_derived() -> None:
     derived = ALERT_ONLY_METRICS | {"panel_up", "panel_certificate_expires_in_seconds"}
     measured = {f"brainycp_{name}" for name in METRIC_UNITS if name not in derived}
     assert measured <= {family.name for family in HOST_FAMILIES}
@@ -172,20 +172,20 @@ OPERATORS = {
 
 
 @given(
-    figure=st.sampled_from(["queue_messages", "queue_size_bytes"]),
+    metric=st.sampled_from(["queue_messages", "queue_size_bytes"]),
     sign=st.sampled_from(sorted(OPERATORS)),
     value=st.integers(0, 10**14),
-    told=st.integers(0, 10**14),
+    measured=st.integers(0, 10**14),
     blanks=st.lists(st.sampled_from(["", " ", "\t  "]), min_size=4, max_size=4),
 )
 def test_a_condition_compares_as_python_does_and_is_read_back_from_its_text(
-    figure: str, sign: str, value: int, told: int, blanks: list[str]
+    metric: str, sign: str, value: int, measured: int, blanks: list[str]
 ) -> None:
-    parts = [blanks[0], figure, blanks[1], sign, blanks[2], str(value), blanks[3]]
+    parts = [blanks[0], metric, blanks[1], sign, blanks[2], str(value), blanks[3]]
     condition = parse_condition("".join(parts))
-    assert condition == Condition(figure, sign, value, "", f"{figure} {sign} {value}")
+    assert condition == Condition(metric, sign, value, "", f"{metric} {sign} {value}")
     assert parse_condition(str(condition)) == condition
-    assert condition.holds(told) is OPERATORS[sign](told, value)
+    assert condition.holds(measured) is OPERATORS[sign](measured, value)
 
 
 @given(st.text() | st.from_regex(r"[a-z_]{0,9}(\{[a-z]*=\"[a-z]*\"\})? ?[<>=!]{1,2} ?\S{0,9}"))
