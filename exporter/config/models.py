@@ -205,7 +205,7 @@ class HostConfig(Credentials):
         """The API's URL."""
         return URL(self.url)
 
-    @cached_property
+    @property
     def panel(self) -> PanelId:
         """The identity of the panel, whatever the host is called."""
         return PanelId(panel_url(self.url), self.tls.fingerprint_sha256 or "")
