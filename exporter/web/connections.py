@@ -21,22 +21,32 @@ class Connections:
     def __init__(self, server: web.Server) -> None:
         """`server` speaks HTTP on them, and on no others."""
         self._server = server
-        self._arriving = set[asyncio.Task[None]]()
+        self._arriving = dict[asyncio.Task[None], web.RequestHandler]()
+        """What welcomes each that was accepted, and what will speak HTTP on it."""
 
     def __len__(self) -> int:
         """How many are open, or about to be."""
-        return len(self._arriving) + len(self._server.connections)
+        # One that is being welcomed may be connected already: it counts once.
+        connected = set(self._server.connections)
+        return len(connected.union(self._arriving.values()))
 
     def take(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         """Serve a connection that has just been accepted; with a context, after a handshake."""
-        task = asyncio.create_task(self._welcome(accepted, context), name="welcome a connection")
-        self._arriving.add(task)
-        task.add_done_callback(self._arriving.discard)
+        handler = self._server()
+        welcome = self._welcome(accepted, context, handler)
+        task = asyncio.create_task(welcome, name="welcome a connection")
+        self._arriving[task] = handler
+        task.add_done_callback(self._arriving.pop)
 
-    async def _welcome(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
+    async def _welcome(
+        self,
+        accepted: socket.socket,
+        context: ssl.SSLContext | None,
+        handler: web.RequestHandler,
+    ) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._server,
+                lambda: handler,
                 accepted,
                 ssl=context,
                 ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT,
