@@ -21,22 +21,32 @@ class Connections:
     def __init__(self, server: web.Server) -> None:
         """Serve connections by `server`, which speaks HTTP on them and on no others."""
         self._server = server
-        self._handshakes = set[asyncio.Task[None]]()
+        self._arriving = dict[asyncio.Task[None], web.RequestHandler]()
+        """By the task of its handshake, what will speak HTTP on an accepted connection."""
 
     def __len__(self) -> int:
         """Return how many are open, or about to be."""
-        return len(self._handshakes) + len(self._server.connections)
+        # One in its handshake may be connected already: it counts once.
+        connected = set(self._server.connections)
+        return len(connected.union(self._arriving.values()))
 
     def take(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
         """Serve a connection that has just been accepted; with a context, after a handshake."""
-        task = asyncio.create_task(self._connect(accepted, context), name="accept a connection")
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
+        handler = self._server()
+        connecting = self._connect(accepted, context, handler)
+        task = asyncio.create_task(connecting, name="accept a connection")
+        self._arriving[task] = handler
+        task.add_done_callback(self._arriving.pop)
 
-    async def _connect(self, accepted: socket.socket, context: ssl.SSLContext | None) -> None:
+    async def _connect(
+        self,
+        accepted: socket.socket,
+        context: ssl.SSLContext | None,
+        handler: web.RequestHandler,
+    ) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._server,
+                lambda: handler,
                 accepted,
                 ssl=context,
                 ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT,
