@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from exporter.panel.decode.addresses import UNTOLD_WORDS
+from exporter.panel.decode.console import says_nothing_there
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, embedded_objects
-from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.decode.values import (
     EXIM_ID,
     POSTFIX_ID,

@@ -8,6 +8,7 @@ lines) is read line by line by the same rules.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -23,7 +24,6 @@ from exporter.panel.decode.addresses import (
     unescape,
     without_quoted,
 )
-from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.decode.values import (
     ACTIVE_MARK,
     EXIM_ID,
@@ -168,6 +168,26 @@ _IN_CELL = re.compile(r"<br\s{0,5}/?>\n?|</(?:p|div|li)>\n?(?=.)", re.IGNORECASE
 _DATA = re.compile(r"[\d@<>*]")
 
 
+_LONGEST_SENTENCE = 200
+_ANY_TAG = re.compile(r"</?[a-zA-Z][^<>@]{0,200}>")
+
+# What says that there are no messages: `postqueue -p` and mailq; the panel's text of list_msg's
+# code 100; what its page shows.
+_NOTHING = re.compile(
+    r"(?:your |the )?(?:mail |message )?(?:queue|queue list|list) is empty"
+    r"|(?:there are )?no (?:messages|mails?|emails?) in (?:the )?(?:mail )?queue"
+    r"|(?:список )?(?:почтов(?:ой|ая) )?(?:очередь|очереди)(?: сообщений)? пуста?"
+    r"|(?:в очереди )?нет (?:сообщений|писем)(?: в (?:почтовой )?очереди)?"
+    r"|(?:сообщений|писем) в (?:почтовой )?очереди нет"
+    r"|(?:список )?(?:поштов(?:ої|а) )?(?:черг[аи])(?: повідомлень)? "
+    r"(?:порожн(?:я|ій)|пуст(?:а|ий))"
+    r"|(?:[ву] черзі )?немає (?:повідомлень|листів)(?: [ву] (?:поштовій )?черзі)?"
+    r"|(?:повідомлень|листів) [ву] (?:поштовій )?черзі немає"
+    r"|(?:当前)?(?:邮件|消息)?(?:队列|列表|队列列表)(?:是|为)?空的?"
+    r"|(?:当前)?(?:邮件)?(?:队列|队列中|队列里)?(?:没有|无)(?:任何)?(?:邮件|消息|信息)"
+)
+
+
 @dataclass(slots=True)
 class ConsoleRows:
     """The messages of a text as columns."""
@@ -245,6 +265,14 @@ def closing_count(text: str) -> int:
     """How many messages the closing line of mailq speaks of; 0 without one."""
     closing = _CLOSING.search(text, max(0, len(text) - 100))
     return 0 if closing is None else int(closing[1])
+
+
+def says_nothing_there(text: str) -> bool:
+    """Whether a text says that the queue holds no message; an empty one says nothing."""
+    if len(text) > _LONGEST_SENTENCE:
+        return False
+    plain = unicodedata.normalize("NFKC", _ANY_TAG.sub(" ", text)).lower()
+    return _NOTHING.fullmatch(" ".join(plain.split()).strip(" .!。")) is not None
 
 
 def is_no_message(line: str) -> bool:

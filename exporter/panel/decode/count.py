@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from exporter.panel.decode.console import says_nothing_there
 from exporter.panel.decode.envelope import (
     CODE_KEYS,
     PAYLOAD_KEYS,
@@ -14,7 +15,6 @@ from exporter.panel.decode.envelope import (
     quote,
     unexpected,
 )
-from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 

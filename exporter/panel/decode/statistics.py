@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import cast
 
-from exporter.panel.decode.queue import decode_queue, read_queue
-from exporter.panel.decode.table import (
+from exporter.panel.decode.message_table import (
     CERTAINTY_FIELDS,
     ColumnBatch,
     MessageTable,
-    guessed_and_told,
+    guessed_fields,
+    less_sure,
     mta_of,
-    worse,
 )
+from exporter.panel.decode.queue import decode_queue, read_queue
+from exporter.panel.decode.row_batches import ListOptions
 from exporter.snapshot import (
     AGE_BUCKETS,
     EMPTY_QUEUE,
@@ -74,17 +75,11 @@ def decode_queue_update(
         PanelError: as `decode_queue`.
     """
     figures = _Figures()
-    intake, summary = read_queue(
-        body,
-        figures.add,
-        now=now,
-        fields=fields,
-        time_zone=time_zone,
-        frozen_values=frozen_values,
-    )
-    ids: Sequence[str] = intake.ids
+    options = ListOptions(now, fields or {}, time_zone, frozen_values or {})
+    collector, summary = read_queue(body, figures.add, options)
+    ids: Sequence[str] = collector.ids
     unread = summary.unread
-    if intake.repeated or summary.continued:
+    if collector.repeated or collector.continued:
         # What further rows tell of a message is known at the end alone, and seldom needed.
         table = decode_queue(
             body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
@@ -147,11 +142,11 @@ class _Figures:
 
     def _add_certainty(self, part: ColumnBatch | MessageTable, told: Sequence[str]) -> None:
         """How sure the fields are that rows of the part tell, in the row where they are least."""
-        guessed = guessed_and_told(part)
+        guessed = guessed_fields(part)
         for name in told:
             sure = Certainty.GUESSED if name in guessed else part.certainty.get(name)
             if sure is not None:
-                self._certainty[name] = worse(self._certainty.get(name, sure), sure)
+                self._certainty[name] = less_sure(self._certainty.get(name, sure), sure)
 
     def stats(self, listed: int, mta: Mta | None) -> QueueStats:
         """The figures of all that was counted in."""
