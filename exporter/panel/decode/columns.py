@@ -90,8 +90,9 @@ class ColumnReader:
         zone: the panel's, for dates that name none.
         layout: of the rows; None for those of console text, whose senders are read already.
         frozen_values: what the host says that words for the state mean, in small letters; any
-            other then tells nothing.
-        frozen_by_words: of console text, whether words that no mail server writes tell the state.
+            other is unknown then.
+        frozen_by_words: of console text, whether words that no mail server writes
+            say the state.
         senders: how the list writes its senders; asked only where an empty one would be null.
     """
 
@@ -127,7 +128,7 @@ class ColumnReader:
         self._frozen = _Memo(self._read_state)
         self._state_flags = layout.state_flags
         self._several_states = len(layout.keys.get("frozen", ())) > 1
-        self._states_told = _Memo(self._combine)
+        self._combined_states = _Memo(self._combine)
         self._fit = FitCheck(now, layout)
 
     def _read_state(self, value: object) -> bool | None:
@@ -166,7 +167,7 @@ class ColumnReader:
         return self._sizes.read_all(column, kinds)
 
     def senders(self, column: Sequence[object]) -> list[str | None]:
-        """Addresses; with `senders_read` they come as `read_sender` tells them."""
+        """Addresses; with `senders_read` they come as `read_sender` returns them."""
         if self._senders_read:
             return [*cast("Sequence[str | None]", column)]
         return read_senders(column)
@@ -184,11 +185,11 @@ class ColumnReader:
         kinds = {kind for cells in zip(*column, strict=True) for kind in set(map(type, cells))}
         # Only texts are shared: 1 equals 1.0 and True, which mean other things.
         if kinds <= {str, type(None)}:
-            return self._states_told.read_all(column, {str})
+            return self._combined_states.read_all(column, {str})
         return [*map(self._combine, column)]
 
-    def _combine(self, told: object) -> bool | None:
-        values = cast("tuple[object, ...]", told)
+    def _combine(self, given: object) -> bool | None:
+        values = cast("tuple[object, ...]", given)
         if self._frozen_values:
             states = {self._read_state(value) for value in values if value is not None}
             return states.pop() if len(states) == 1 else None
@@ -203,8 +204,8 @@ class ColumnReader:
         column is unknown. The ids may be left out, unless marks of Postfix may be behind them.
         """
         count = len(ids)
-        untold: list[tuple[str, ...] | None] = [None] * count
-        recipients = RecipientColumn(untold, {})
+        unknown: list[tuple[str, ...] | None] = [None] * count
+        recipients = RecipientColumn(unknown, {})
         if "recipients" in columns:
             recipients = read_recipient_column(columns["recipients"])
         guesses = self._guesses(ids, columns)
@@ -263,7 +264,7 @@ class ColumnReader:
         return guesses
 
     def _take_marks(self, part: ColumnBatch, columns: Mapping[str, Sequence[object]]) -> None:
-        """The marks that postqueue appends to ids tell of the state. Such a mark is no guess."""
+        """Read the states from the marks that postqueue appends to ids. Such a mark is no guess."""
         ids = cast("Sequence[str]", columns.get("id", ()))
         together = "".join(ids)
         if not any(mark in together for mark in _MARKS):

@@ -75,8 +75,8 @@ def forget_what_nothing_says(
 ) -> None:
     """Take back what an empty cell was read as where it may be there for nothing found.
 
-    An empty state says that a message is not frozen in a row that tells anything of it, and an
-    empty sender that it is a bounce in a row that tells all that others do: a panel leaves
+    An empty state says that a message is not frozen in a row that holds anything of it, and an
+    empty sender that it is a bounce in a row that holds all that others do: a panel leaves
     empty, too, what it could not read.
     """
     if "" in part.senders:
@@ -95,8 +95,8 @@ def forget_what_nothing_says(
     if any(all(column) for column in speaking):
         return
     for row, state in enumerate(states):
-        told = any(column[row] not in (None, "", ()) for column in speaking)
-        if part.frozen[row] is False and not told and _says_nothing(state):
+        known = any(column[row] not in (None, "", ()) for column in speaking)
+        if part.frozen[row] is False and not known and _says_nothing(state):
             part.frozen[row] = None
 
 
@@ -114,8 +114,8 @@ def _forget_senders(
     if len(empty) < part.senders.count("") or "<" in "".join(map(str, cells)):
         empty_is_null = False  # null senders are written out
     for row in empty:
-        told = empty_is_null and others and all(_told(column[row]) for column in others)
-        if not told:
+        known = empty_is_null and others and all(_is_filled(column[row]) for column in others)
+        if not known:
             part.senders[row] = None
 
 
@@ -124,7 +124,7 @@ def _blank_rows(cells: Sequence[object]) -> list[int]:
         together = "".join(cast("Sequence[str]", cells))
     except TypeError:
         return [row for row, cell in enumerate(cells) if _blank(cell)]
-    if len(together.split(None, 1)) == 1:  # no blanks: a cell is empty or told
+    if len(together.split(None, 1)) == 1:  # no blanks: a cell is empty or filled
         return [row for row, cell in enumerate(cells) if not cell]
     return [row for row, cell in enumerate(cells) if _blank(cell)]
 
@@ -139,7 +139,7 @@ def _blank(cell: object) -> bool:
     return cell is None or (isinstance(cell, str) and (not cell or cell.isspace()))
 
 
-def _told(cell: object) -> bool:
+def _is_filled(cell: object) -> bool:
     if type(cell) is str:
         return cell != "" and not cell.isspace()
     return not _blank(cell) and cell not in ([], {})

@@ -58,7 +58,7 @@ class MessageTable:
     """list_msg as it was understood. The columns are parallel: one entry a message.
 
     Messages come in the order of the reply, but rows of different forms in one list may be
-    grouped. An entry is None where the panel did not tell.
+    grouped. An entry is None where the panel did not say it.
     """
 
     ids: Sequence[str] = ()
@@ -78,7 +78,7 @@ class MessageTable:
     samples: tuple[str, ...] = ()
     """Up to three rows that were not understood, shortened and anonymised."""
     proposed_fields: Mapping[str, Key] = field(default_factory=dict)
-    """What the host's `fields` may say, as far as it can be told."""
+    """What the host's `fields` may say, as far as it is known."""
     guessed: Sequence[frozenset[str]] = ()
     """By message, the fields that are only guessed; parallel to the columns."""
     certainty: Mapping[str, Certainty] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class MessageTable:
         return mta_of(self.ids)
 
     def messages(self) -> Iterator[Message]:
-        """The messages one by one."""
+        """Yield the messages one by one."""
         columns = (self.ids, self.ages, self.sizes, self.senders, self.recipients, self.frozen)
         guessed = self.guessed or [_NOTHING_GUESSED] * len(self.ids)
         for row, (id_, age, size, sender, recipients, frozen, guesses) in enumerate(
@@ -108,7 +108,7 @@ class MessageTable:
 
 
 def guessed_fields(part: ColumnBatch | MessageTable) -> frozenset[str]:
-    """The fields that some row guesses and tells, or all rows guess."""
+    """Return the fields with a guessed value in some row, or guessed in all rows."""
     if not part.guessed:
         return frozenset()
     if part.guessed.count(part.guessed[0]) == len(part.guessed):
@@ -139,7 +139,7 @@ _WORST_FIRST = (Certainty.GUESSED, Certainty.NAMED, Certainty.STRUCTURAL)
 
 
 def less_sure(one: Certainty, other: Certainty) -> Certainty:
-    """The less sure of two."""
+    """Return the less sure of two."""
     return min(one, other, key=_WORST_FIRST.index)
 
 

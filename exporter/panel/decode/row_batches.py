@@ -47,7 +47,7 @@ SAMPLE_ROWS = 100
 """Rows, spread over the list, by which its layout is recognised."""
 
 MAX_FORMS = 16
-"""Forms of rows told apart in one list; rows of further forms are not understood."""
+"""Forms of rows distinguished in one list; rows of further forms are not understood."""
 
 _MAIN_OBJECT: Form = ("object", None)
 """Rows that are objects are one form, whatever keys some of them lack."""
@@ -175,7 +175,7 @@ class RowForms:
         layout = recognise(
             columns,
             now=options.now,
-            told=options.fields,
+            given=options.fields,
             keyed=keyed,
             headings=self._headings.get(_length(form)),
             any_word=bool(options.frozen_values),
