@@ -1,4 +1,4 @@
-"""Asks a panel every read-only operation once and tells how each reply was understood."""
+"""Asks a panel every read-only operation once and reports how each reply was understood."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Diagnosis:
     proposed_fields: dict[str, str | int] = field(default_factory=dict)
     """What to add under `fields` of the host; {} when there is nothing to propose."""
     verdict: str = ""
-    """Whether all that a list tells is certain, or what is still in the way."""
+    """Whether all that a list shows is certain, or what is still in the way."""
     next_step: str = ""
     """What to do about a list that cannot be read at all; "" where it could be."""
     certificate_expiry: float | None = None
@@ -83,7 +83,7 @@ class Diagnosis:
 
 
 async def diagnose_host(config: Config, host: HostConfig) -> Diagnosis:
-    """Ask every read-only operation once. Never raises a PanelError: what failed is told."""
+    """Ask every read-only operation once. Never raises a PanelError: what failed is reported."""
     diagnosis = Diagnosis(host)
     async with PanelPool(config.poll) as pool:
         client = pool.client(host)
@@ -147,7 +147,7 @@ class _Queue:
         finding = self._diagnosis.findings[-1]
         failure = finding.failure
         unread = failure is not None and failure.reason in {Reason.UNEXPECTED, Reason.NOT_JSON}
-        # An empty body is no shape: that the panel could not encode its list is told as such.
+        # An empty body is no shape: that the panel could not encode its list is reported as such.
         if unread and finding.body and finding.operation is Operation.LIST:
             self._diagnosis.next_step = _next_step(
                 self._diagnosis.host.name, rows=False, counted=self._count is not None
@@ -249,12 +249,12 @@ def _missing(
     candidates: tuple[Key, ...],
 ) -> str:
     """What would have to be known of a field to be sure of it."""
-    told = host.field_keys.get(reading.field)
-    if told is not None and told in candidates:
-        rest = " and ".join(show_key(key) for key in candidates if key != told)
-        return f"{rest} beside {show_key(told)} holds addresses, too: not all may be in one place"
-    if told is not None and str(told).lower() not in {str(key).lower() for key in reading.keys}:
-        return f"`fields` names {show_key(told)}, which no row has"
+    given = host.field_keys.get(reading.field)
+    if given is not None and given in candidates:
+        rest = " and ".join(show_key(key) for key in candidates if key != given)
+        return f"{rest} beside {show_key(given)} holds addresses, too: not all may be in one place"
+    if given is not None and str(given).lower() not in {str(key).lower() for key in reading.keys}:
+        return f"`fields` names {show_key(given)}, which no row has"
     if candidates:
         return f"{' and '.join(map(show_key, candidates))} may hold it: name one in `fields`"
     if certainty is Certainty.GUESSED:
@@ -265,7 +265,7 @@ def _missing(
 
 
 def _missing_values(host: HostConfig, reading: FieldReading, lacking: int, understood: int) -> str:
-    """What would have to be known of a field that only some messages tell."""
+    """What would have to be known of a field that only some messages have."""
     name = reading.field
     if name == "frozen" and name in host.field_keys:
         return (
@@ -285,8 +285,8 @@ def proposals(
     What they say already is not said again, and what is named by the panel needs no word.
     """
     several = {*_candidates(table)}
-    untold = {line.name for line in lines if line.certainty is None}
-    if untold >= _ROLES:
+    unknown = {line.name for line in lines if line.certainty is None}
+    if unknown >= _ROLES:
         several |= _ROLES  # one column of addresses may be either
     sure = {line.name for line in lines if line.certainty is Certainty.NAMED}
     found = {
@@ -301,25 +301,25 @@ def proposals(
 
 
 def verdict(table: MessageTable, stats: QueueStats, lines: Sequence[FieldLine]) -> str:
-    """Whether all that a list tells is certain, or what is still in the way."""
+    """Whether all that a list shows is certain, or what is still in the way."""
     if not table.listed:
         return "The queue is empty: what its rows look like is seen once there is mail."
     guessed = [line.name for line in lines if line.certainty is Certainty.GUESSED]
-    untold = [line.name for line in lines if line.certainty is None]
+    unknown = [line.name for line in lines if line.certainty is None]
     named = "told by `fields`" in table.shape
     parts = []
     if guessed:
         parts.append(f"only guessed, so that nothing acts on it: {quoted(guessed)}")
-    if untold:
-        parts.append(f"not told: {quoted(untold)}")
+    if unknown:
+        parts.append(f"not told: {quoted(unknown)}")
     if stats.unparsed:
-        told = ", perhaps since a value is not what `fields` say" if named else ""
-        parts.append(f"{integer(stats.unparsed)} rows not understood{told}")
+        reason = ", perhaps since a value is not what `fields` say" if named else ""
+        parts.append(f"{integer(stats.unparsed)} rows not understood{reason}")
     parts += [
         f"`{name}` is told by {integer(stats.listed - stats.unparsed - count)} of "
         f"{integer(stats.listed - stats.unparsed)} messages"
         for name, count in stats.lacking
-        if name not in untold
+        if name not in unknown
     ]
     if parts:
         return f"Not certain yet: {'; '.join(parts)}."

@@ -201,6 +201,18 @@ def test_a_message_of_contradicting_rows_may_be_in_each_of_them() -> None:
     assert (update.entered, update.left) == (0, 1)
 
 
+@pytest.mark.parametrize("messages", [50, 150])
+def test_a_message_may_be_in_each_row_that_does_not_fit(messages: int) -> None:
+    """However long the list is: long ones are decoded another way."""
+    rows = [
+        {"id": f"1kXpJb-00{number:04d}-7Q", "sender": "a@example.org", "size": "2.9K"}
+        for number in range(messages)
+    ]
+    odd = {"id": OTHER, "sender": "a@example.org", "size": EXIM}
+    assert table([*rows, odd]).unread == 1
+    assert table([*rows, rows[3]]).unread == 0
+
+
 def test_a_form_whose_rows_are_refused_makes_nothing_less_sure() -> None:
     lines = " 3d   302 1xVPmh-0002kK-2M <user@example.org>\n          a@example.com\n"
     told = certainty([["00000A"], lines], fields={"age": 0})

@@ -8,11 +8,11 @@ from exporter.panel.decode.count import (
     no_count,
 )
 from exporter.panel.decode.envelope import Reply, decode_reply, known_beside_a_count
+from exporter.panel.decode.message_table import MessageTable
 from exporter.panel.decode.queue import decode_queue
 from exporter.panel.decode.recognition import FieldReading
 from exporter.panel.decode.service_status import decode_service_reply, decode_service_status
 from exporter.panel.decode.statistics import QueueUpdate, decode_queue_update, queue_stats
-from exporter.panel.decode.table import MessageTable
 
 __all__ = [
     "FieldReading",

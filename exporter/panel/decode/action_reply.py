@@ -12,7 +12,7 @@ from exporter.panel.protocol import Operation
 
 
 class Said(StrEnum):
-    """What a reply claims. What is true, only listing again tells."""
+    """What a reply claims. Only a second list shows what is true."""
 
     REMOVED = "removed"
     """The message is gone by this command."""

@@ -40,7 +40,7 @@ _MORE = re.compile(
 )
 """`(+3)`, `(and 3 more)`, `(...)`: recipients that are not named. A reason has more words, or a
 colon."""
-UNTOLD_WORDS = frozenset(
+UNKNOWN_WORDS = frozenset(
     {
         *("-", "—", "null", "none", "n/a", "unknown", "undefined", "0"),
         *("нет", "неизвестно", "немає", "невідомо", "无", "未知"),
@@ -65,7 +65,7 @@ class RecipientColumn(NamedTuple):
 
 
 def read_sender(value: object) -> str | None:
-    """The envelope sender without brackets, "" for the null sender; None when not told."""
+    """The envelope sender without brackets, "" for the null sender; None when unknown."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, dict):
@@ -101,9 +101,9 @@ def split_frozen_mark(value: object) -> tuple[object, bool]:
 
 
 def read_recipients(value: object) -> Recipients | None:
-    """Recipients that wait and that are delivered; None when not told.
+    """Recipients that wait and that are delivered; None when unknown.
 
-    A text or list that holds anything but addresses is not told: some of them might be lost.
+    A text or list that holds anything but addresses is unknown: some of them might be lost.
     """
     if isinstance(value, str):
         return _recipients_from_text(value)
@@ -122,8 +122,8 @@ def read_recipients(value: object) -> Recipients | None:
     waiting: list[str] = []
     delivered: list[str] = []
     for item in value:
-        told = _address_of(item) if isinstance(item, dict) else item
-        one = _recipients_from_text(told) if isinstance(told, str) else None
+        decoded = _address_of(item) if isinstance(item, dict) else item
+        one = _recipients_from_text(decoded) if isinstance(decoded, str) else None
         if one is None:
             return None
         waiting += one[0]
@@ -152,8 +152,8 @@ def is_many(value: object) -> bool:
     """Whether a value can only be recipients: a list, or several addresses, or a delivered one."""
     if isinstance(value, list):
         return True
-    told = read_recipients(value) if isinstance(value, str) else None
-    return told is not None and len(told[0]) + 2 * len(told[1]) > 1
+    decoded = read_recipients(value) if isinstance(value, str) else None
+    return decoded is not None and len(decoded[0]) + 2 * len(decoded[1]) > 1
 
 
 def unescape(text: str) -> str:
@@ -174,7 +174,7 @@ def _address_of(item: Mapping[str, object]) -> str | None:
 
 
 def _plain_address(text: str) -> str | None:
-    if text.lower() in UNTOLD_WORDS or len(text) > _MAX_ADDRESS or text.endswith(("..", "…")):
+    if text.lower() in UNKNOWN_WORDS or len(text) > _MAX_ADDRESS or text.endswith(("..", "…")):
         return None
     if text.count("@") > 1 and '"' not in text:
         return None  # several with a sign between them that an address may hold, too
@@ -224,7 +224,7 @@ def _without_reasons(text: str) -> str | None:
 
     None where they do not match, or where a line has several of them: the words inside come from
     other servers, so that a part of one might stand between two for an address. None also where
-    one tells that there are more recipients.
+    one says that there are more recipients.
     """
     lines = [_without_reason(line) for line in text.split("\n")]
     return None if None in lines else "\n".join(filter(None, lines))
@@ -287,10 +287,10 @@ def read_recipient_column(column: Sequence[object]) -> RecipientColumn:
         if isinstance(value, str) and _SIMPLE_ADDRESS.fullmatch(value):
             waiting.append((value,))
             continue
-        told = read_recipients(value)
-        waiting.append(None if told is None else told[0])
-        if told is not None and told[1]:
-            delivered[row] = told[1]
+        decoded = read_recipients(value)
+        waiting.append(None if decoded is None else decoded[0])
+        if decoded is not None and decoded[1]:
+            delivered[row] = decoded[1]
     return RecipientColumn(waiting, delivered)
 
 

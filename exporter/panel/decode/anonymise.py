@@ -13,9 +13,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from exporter.panel.decode.addresses import UNTOLD_WORDS
+from exporter.panel.decode.addresses import UNKNOWN_WORDS
+from exporter.panel.decode.console import says_nothing_there
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, embedded_objects
-from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.decode.values import (
     EXIM_ID,
     POSTFIX_ID,
@@ -80,7 +80,7 @@ _WORDS = """
     время возраст дата отправитель отправители получатель получатели размер статус состояние
     вік час відправник відправники отримувач отримувачі розмір стан
 """
-_KNOWN_WORDS = UNTOLD_WORDS.union(_WORDS.split())
+_KNOWN_WORDS = UNKNOWN_WORDS.union(_WORDS.split())
 """Words of mail servers and panels: what they say is needed, and names nobody."""
 
 
@@ -196,10 +196,10 @@ class _Placeholders:
             return self._postfix_id_of_letters(value)
         if '{"' in value:
             return self._json_lines(value)
-        telling = is_duration(value) or has_size_unit(value) or is_date(value)
-        telling = telling or self._is_figure(value) or read_frozen(value, flag=True) is not None
-        telling = telling or says_nothing_there(value)
-        return value if telling and not self._is_secret(value) else self.masked(value)
+        harmless = is_duration(value) or has_size_unit(value) or is_date(value)
+        harmless = harmless or self._is_figure(value) or read_frozen(value, flag=True) is not None
+        harmless = harmless or says_nothing_there(value)
+        return value if harmless and not self._is_secret(value) else self.masked(value)
 
     def _json_lines(self, text: str) -> str:
         """Lines of which some hold JSON: its keys stay, as in JSON itself."""
@@ -208,8 +208,8 @@ class _Placeholders:
     def _json_line(self, line: str) -> str:
         shown, end = "", 0
         for found in embedded_objects(line):
-            told = json.dumps(self.value(found.value, ""), ensure_ascii=False)
-            shown += self.masked(line[end : found.start]) + told
+            safe = json.dumps(self.value(found.value, ""), ensure_ascii=False)
+            shown += self.masked(line[end : found.start]) + safe
             end = found.end
         return shown + self.masked(line[end:])
 

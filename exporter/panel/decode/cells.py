@@ -1,7 +1,7 @@
 """What the cells of a column look like: all that recognition knows of values.
 
 A cell is looked at once and then is a few bits; a column is which bits some, half or all of its
-cells have. So much tells the fields apart, and so little repeats from poll to poll: what is
+cells have. That distinguishes the fields, and so little repeats from poll to poll: what is
 concluded from it can be remembered without ever being out of date.
 """
 
@@ -16,7 +16,7 @@ from typing import NamedTuple, cast
 from exporter.panel.decode import values
 from exporter.panel.decode.addresses import (
     SIMPLE_ADDRESS,
-    UNTOLD_WORDS,
+    UNKNOWN_WORDS,
     is_address_like,
     is_many,
     is_null_sender,
@@ -53,7 +53,7 @@ BLANK = 131072
 PART = 262144
 """Part of a value that was cut at a blank: with an open quote or parenthesis."""
 DELIVERED = 524288
-"""Exim's mark of one who has the message, alone."""
+"""Exim's mark of a recipient that has the message, alone."""
 ODD_ADDRESS = 1048576
 """With a sign of an address, and none that is understood."""
 
@@ -88,7 +88,7 @@ class Look(NamedTuple):
 
 
 def looks(value: object, now: float) -> int:
-    """The bits of one cell; `now` is Unix time, to tell a Unix time from another number."""
+    """The bits of one cell; `now` is Unix time, to distinguish a Unix time from another number."""
     if isinstance(value, str):
         bits = _of_short(value) if len(value) <= _LONGEST else _of_text(value)
     elif isinstance(value, bool):
@@ -157,21 +157,21 @@ def _uniform(bits: int) -> Look:
 
 def _add_up(counts: Mapping[int, int], column: Sequence[object]) -> Look:
     """A column of which `counts` says how many cells have the same bits."""
-    told = {bits: number for bits, number in counts.items() if not bits & BLANK}
-    blank = 1 if len(told) < len(counts) else 0
-    if len(told) == 1:
-        some = half = every = next(iter(told))
+    filled = {bits: number for bits, number in counts.items() if not bits & BLANK}
+    blank = 1 if len(filled) < len(counts) else 0
+    if len(filled) == 1:
+        some = half = every = next(iter(filled))
     else:
         some = half = every = 0
-        total = sum(told.values())
-        for bits in told:
+        total = sum(filled.values())
+        for bits in filled:
             some |= bits
         for bit in _BITS:
             if some & bit:
-                number = sum(number for bits, number in told.items() if bits & bit)
+                number = sum(number for bits, number in filled.items() if bits & bit)
                 half |= bit if 2 * number >= total else 0
                 every |= bit if number == total else 0
-    if blank and not told:
+    if blank and not filled:
         blank = 2
         for bits in counts:
             some |= bits & STATE
@@ -179,8 +179,8 @@ def _add_up(counts: Mapping[int, int], column: Sequence[object]) -> Look:
 
 
 def _repeats(column: Sequence[object]) -> bool:
-    told = [value for value in column if value is not None]
-    return 2 * len({value for value in told if isinstance(value, str)}) <= len(told)
+    filled = [value for value in column if value is not None]
+    return 2 * len({value for value in filled if isinstance(value, str)}) <= len(filled)
 
 
 def _are_plain_lists(column: Sequence[list[object]]) -> bool:
@@ -207,7 +207,7 @@ def _of_number(number: float) -> int:
 
 def _of_text(text: str) -> int:
     word = text.strip()
-    if not word or (word.lower() in UNTOLD_WORDS and word != "0"):
+    if not word or (word.lower() in UNKNOWN_WORDS and word != "0"):
         return BLANK | (STATE if values.read_frozen(text, flag=False) is not None else 0)
     bits = _id_bits(word) | _figure_bits(word) | _address_bits(word) | _state_bits(word)
     return bits | _part_bits(word)

@@ -8,6 +8,7 @@ lines) is read line by line by the same rules.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -23,7 +24,6 @@ from exporter.panel.decode.addresses import (
     unescape,
     without_quoted,
 )
-from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.decode.values import (
     ACTIVE_MARK,
     EXIM_ID,
@@ -168,6 +168,26 @@ _IN_CELL = re.compile(r"<br\s{0,5}/?>\n?|</(?:p|div|li)>\n?(?=.)", re.IGNORECASE
 _DATA = re.compile(r"[\d@<>*]")
 
 
+_LONGEST_SENTENCE = 200
+_ANY_TAG = re.compile(r"</?[a-zA-Z][^<>@]{0,200}>")
+
+# What says that there are no messages: `postqueue -p` and mailq; the panel's text of list_msg's
+# code 100; what its page shows.
+_NOTHING = re.compile(
+    r"(?:your |the )?(?:mail |message )?(?:queue|queue list|list) is empty"
+    r"|(?:there are )?no (?:messages|mails?|emails?) in (?:the )?(?:mail )?queue"
+    r"|(?:список )?(?:почтов(?:ой|ая) )?(?:очередь|очереди)(?: сообщений)? пуста?"
+    r"|(?:в очереди )?нет (?:сообщений|писем)(?: в (?:почтовой )?очереди)?"
+    r"|(?:сообщений|писем) в (?:почтовой )?очереди нет"
+    r"|(?:список )?(?:поштов(?:ої|а) )?(?:черг[аи])(?: повідомлень)? "
+    r"(?:порожн(?:я|ій)|пуст(?:а|ий))"
+    r"|(?:[ву] черзі )?немає (?:повідомлень|листів)(?: [ву] (?:поштовій )?черзі)?"
+    r"|(?:повідомлень|листів) [ву] (?:поштовій )?черзі немає"
+    r"|(?:当前)?(?:邮件|消息)?(?:队列|列表|队列列表)(?:是|为)?空的?"
+    r"|(?:当前)?(?:邮件)?(?:队列|队列中|队列里)?(?:没有|无)(?:任何)?(?:邮件|消息|信息)"
+)
+
+
 @dataclass(slots=True)
 class ConsoleRows:
     """The messages of a text as columns."""
@@ -177,7 +197,7 @@ class ConsoleRows:
     ages: list[object] = field(default_factory=list)
     sizes: list[object] = field(default_factory=list)
     senders: list[str | None] = field(default_factory=list)
-    """As `read_sender` tells them."""
+    """As `read_sender` returns them."""
     recipients: list[object] = field(default_factory=list)
     frozen: list[bool | None] = field(default_factory=list)
     worded: set[int] = field(default_factory=set)
@@ -247,6 +267,14 @@ def closing_count(text: str) -> int:
     return 0 if closing is None else int(closing[1])
 
 
+def says_nothing_there(text: str) -> bool:
+    """Whether a text says that the queue holds no message; an empty one says nothing."""
+    if len(text) > _LONGEST_SENTENCE:
+        return False
+    plain = unicodedata.normalize("NFKC", _ANY_TAG.sub(" ", text)).lower()
+    return _NOTHING.fullmatch(" ".join(plain.split()).strip(" .!。")) is not None
+
+
 def is_no_message(line: str) -> bool:
     """Whether a line, without blanks around it, is known to be none of a message."""
     return _NO_MESSAGE.fullmatch(line) is not None or says_nothing_there(line)
@@ -259,16 +287,16 @@ def _is_no_message(line: str) -> bool:
 def unread_messages(text: str) -> list[str]:
     """The first lines of what must be messages in a text of which nothing is understood.
 
-    They are told apart by blank lines, or by lines that are indented further than the first. A
-    text that holds only warnings tells nothing of messages, and counts as one.
+    They are separated by blank lines, or by lines that are indented further than the first. A
+    text that holds only warnings says nothing of messages, and counts as one.
     """
     if says_nothing_there(text):
         return []
     lines = [line for line in text.split("\n") if not is_no_message(line.strip())]
     if not any(map(str.strip, lines)):
-        told = [line for line in text.split("\n") if line.strip()]
-        nothing = any(map(says_nothing_there, told))
-        warnings = [line for line in told if _WARNING.match(line.strip())]
+        filled = [line for line in text.split("\n") if line.strip()]
+        nothing = any(map(says_nothing_there, filled))
+        warnings = [line for line in filled if _WARNING.match(line.strip())]
         return [] if nothing else warnings[:1]
     while not lines[0].strip():
         lines.pop(0)
@@ -279,8 +307,8 @@ def unread_messages(text: str) -> list[str]:
             if line.strip() and not before.strip()
         ]
     deepest = len(lines[0]) - len(lines[0].lstrip()) + 2
-    told = [line for line in lines if line.strip()]
-    shallow = [line for line in told if len(line) - len(line.lstrip()) <= deepest]
+    filled = [line for line in lines if line.strip()]
+    shallow = [line for line in filled if len(line) - len(line.lstrip()) <= deepest]
     return [line for line in shallow if not _goes_on(line.strip())] or lines[:1]
 
 
@@ -301,8 +329,8 @@ def is_table(text: str) -> bool:
 def read_table(text: str) -> tuple[list[str], list[list[str]]]:
     """The headings of an HTML table, and the cells of its rows; breaks in a cell are lines.
 
-    Headings that do not stand for one column each, or that are not the same throughout, are not
-    told: of several tables each may have its own.
+    Headings that do not stand for one column each, or that are not the same throughout, are left
+    out: of several tables each may have its own.
     """
     headings: list[list[str]] = []
     rows: list[list[str]] = []
@@ -333,7 +361,7 @@ def _says_nothing(cells: Sequence[str]) -> bool:
 
 
 def is_heading_row(cells: Sequence[str]) -> bool:
-    """Whether the first row of a table names its columns: no message is told without a digit."""
+    """Whether the first row of a table names its columns: no message is without a digit."""
     return len(cells) > 1 and not any(map(_DATA.search, cells))
 
 
@@ -434,7 +462,7 @@ class _LineReader:
             if all(match[1] for match in found) and not any(sign in line for sign in unsure):
                 cuts = [0, *(start - 1 for start in starts), len(line)]
                 return [part for a, b in pairwise(cuts) if (part := line[a:b]).strip()]
-            # Where one ends, and whose words the headers are, is not known.
+            # Where one ends, and which message the headers belong to, is not known.
             if self._below is _Below.MESSAGE:
                 self._rows.recipients[-1] = None
             self._end()
@@ -537,7 +565,7 @@ class _LineReader:
         age, size, message_id, rest = _exim_groups(header)
         if rest is None:
             self._append(message_id, age, size, None, None, frozen=None)
-            # Without a sender none of Exim's lines below tells anything of it.
+            # Without a sender none of Exim's lines below says anything about it.
             self._below, self._above = _Below.LOST, None
             return
         if rest[0] != "<":
@@ -551,40 +579,42 @@ class _LineReader:
             return
         # `(frozen)` may be a user of that name, or a panel's way to write the mark: not known.
         login_like_mark = sender[2] is not None and read_frozen(sender[2], flag=False) is True
-        # Nor does a line tell it that goes on as none of Exim's does.
+        # Nor does a line show it that goes on as none of Exim's does.
         frozen = True if sender[3] else None if login_like_mark or sender[4] else False
-        told = read_sender(sender[1])
+        decoded = read_sender(sender[1])
         if sender[4] and not _continues(sender[4]):
-            told = None  # words that Exim does not write: that may be any address
-        self._append(message_id, age, size, told, self._waiting, frozen=frozen)
+            decoded = None  # words that Exim does not write: that may be any address
+        self._append(message_id, age, size, decoded, self._waiting, frozen=frozen)
         if sender[4]:
             self._append_waiting(sender[4])
 
     def _append_bare(self, message_id: str, age: str | None, size: str | None, rest: str) -> None:
         """A header without brackets: an address is the sender only if recipients follow below.
 
-        A mark that is not there tells nothing: the line is not as Exim writes it.
+        A mark that is missing says nothing: the line is not as Exim writes it.
         """
         sender = _BARE_SENDER.fullmatch(rest.rstrip())
-        told = sender[1] if sender is not None else None
+        decoded = sender[1] if sender is not None else None
         frozen = True if sender is not None and sender[2] else None
         waiting = None if sender is None else self._waiting
-        self._append(message_id, age, size, told and read_sender(told), waiting, frozen=frozen)
+        self._append(
+            message_id, age, size, decoded and read_sender(decoded), waiting, frozen=frozen
+        )
         self._bare, self._broken = True, has_open_quote(rest)
 
     def _append_postfix(self, header: re.Match[str]) -> None:
         marked, size, date, rest = header.groups()
         id_, on_hold = marked.rstrip(_MARKS), HOLD_MARK in marked
-        told: str | None = rest.strip()
+        decoded: str | None = rest.strip()
         sender, *recipients = rest.split()
         if recipients and '"' not in rest:
             # A line that holds the message whole.
             plain = "(" not in rest and all("@" in address for address in recipients)
-            told = sender if plain else None
+            decoded = sender if plain else None
             self._waiting += recipients if plain else []
         if has_open_quote(rest):
-            told, self._broken = None, True
-        read = read_sender(told) if told else None
+            decoded, self._broken = None, True
+        read = read_sender(decoded) if decoded else None
         if read and "@" not in read:
             read = None  # its end is on the next line
         self._append(id_, date, size, read, self._waiting, frozen=on_hold)
@@ -612,7 +642,7 @@ class _LineReader:
         if corrupt:
             self._read_corrupt(frozen=corrupt[1] is not None)
         elif _REASON.fullmatch(stripped):
-            # Postfix tells so why a message waits; under Exim it may be a panel's mark.
+            # Postfix says so why a message waits; under Exim it may be a panel's mark.
             if self._exim and read_frozen(stripped[1:-1], flag=False):
                 self._call_frozen(stripped)
         elif self._exim:
@@ -622,8 +652,10 @@ class _LineReader:
 
     def _read_below_postfix(self, stripped: str, *, indented: bool) -> None:
         """Postfix writes all addresses with their domain, and all recipients indented alike."""
-        told = read_recipients(stripped)
-        if told is not None and all("@" in address[1:-1] for address in (*told[0], *told[1])):
+        decoded = read_recipients(stripped)
+        if decoded is not None and all(
+            "@" in address[1:-1] for address in (*decoded[0], *decoded[1])
+        ):
             if self._waiting and indented is not self._indented:
                 self._rows.recipients[-1] = self._rows.senders[-1] = None
             self._indented = indented
@@ -669,8 +701,8 @@ class _LineReader:
         rows = self._rows
         if any(read_frozen(inner, flag=False) for inner in _INNER.findall(without_quoted(text))):
             rows.frozen[-1] = rows.frozen[-1] or None  # a mark, or somebody's comment
-        told = read_recipients(text)
-        if told is not None and all(map(_is_plain, (*told[0], *told[1]))):
+        decoded = read_recipients(text)
+        if decoded is not None and all(map(_is_plain, (*decoded[0], *decoded[1]))):
             self._waiting.append(text)
             return
         words = _FIRST_STATE_WORD.search(text)

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from exporter.panel.decode.console import says_nothing_there
 from exporter.panel.decode.envelope import (
     CODE_KEYS,
     PAYLOAD_KEYS,
@@ -14,7 +15,6 @@ from exporter.panel.decode.envelope import (
     quote,
     unexpected,
 )
-from exporter.panel.decode.nothing import says_nothing_there
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 
@@ -107,7 +107,7 @@ def decode_count(reply: Reply) -> int:
     """How many messages the queue holds.
 
     The number is looked for in the payload, in further members that may hold it, and in the
-    panel's sentence. A text tells it when it is nothing but a number, or a sentence of known
+    panel's sentence. A text holds it when it is nothing but a number, or a sentence of known
     words about messages or the queue with the number at its start or end.
 
     Raises:
@@ -160,9 +160,9 @@ def _in_value(value: object, depth: int) -> Iterator[int]:
         yield from _in_text(value)
     elif isinstance(value, list):
         # Lines of a command; the last may be what stands behind its line break.
-        told = [line for line in value if not isinstance(line, str) or line.strip()]
-        if len(told) == 1:
-            yield from _in_value(told[0], depth - 1)
+        filled = [line for line in value if not isinstance(line, str) or line.strip()]
+        if len(filled) == 1:
+            yield from _in_value(filled[0], depth - 1)
     elif isinstance(value, dict):
         yield from _in_mapping(value, depth)
 

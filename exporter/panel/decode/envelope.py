@@ -110,7 +110,7 @@ def decode_reply(body: bytes, operation: Operation) -> Reply:
 
     A reply without any code is taken for a success only when it holds a payload that is not
     empty: no page documents such a reply, but the payload's own decoder is strict and a panel
-    that fails answers no payload. A code that is there but cannot be read, and a failure told
+    that fails answers no payload. A code that is there but cannot be read, and a failure reported
     by `success` or `status`, are errors.
 
     Raises:
@@ -153,7 +153,7 @@ def open_envelope(body: bytes, operation: Operation) -> Envelope:
     text = _text(members)
     code = _code(members, operation, text)
     key = _payload_key(members, payload_keys)
-    if (code is None or code in SUCCESS_CODES) and _tells_failure(
+    if (code is None or code in SUCCESS_CODES) and _reports_failure(
         members, status_is_payload=key == "status", has_code=code is not None
     ):
         raise unexpected(
@@ -203,7 +203,7 @@ def _text(members: Members) -> str:
 
 
 def _code(members: Members, operation: Operation, text: str) -> int | None:
-    """The code; a failure wins over a success told beside it. None when there is none."""
+    """The code; a failure wins over a success reported beside it. None when there is none."""
     codes: list[int] = []
     unreadable = False
     for key in CODE_KEYS:
@@ -246,10 +246,10 @@ def _whole_number(value: object) -> int | None:
     return None
 
 
-def _tells_failure(members: Members, *, status_is_payload: bool, has_code: bool) -> bool:
+def _reports_failure(members: Members, *, status_is_payload: bool, has_code: bool) -> bool:
     """Whether `success` or `status` says, or may say, that the operation failed.
 
-    A status that is the payload tells of the service once a code tells of the operation;
+    A status that is the payload is about the service once a code is about the operation;
     without a code a flag there may be either's.
     """
     success = _readable(members["success"]) if "success" in members else None
@@ -287,8 +287,8 @@ def _payload_keys(operation: Operation) -> tuple[str, ...]:
 
 def _payload_key(members: Members, keys: tuple[str, ...]) -> str:
     present = [key for key in keys if key in members]
-    told = (key for key in present if not _is_empty(members[key]))
-    return next(told, present[0] if present else "")
+    filled = (key for key in present if not _is_empty(members[key]))
+    return next(filled, present[0] if present else "")
 
 
 def _is_empty(raw: msgspec.Raw) -> bool:

@@ -1,7 +1,7 @@
 """Which key or position of a row holds what, and how sure that is.
 
-Told by the host's `fields`, else by names, else by what the values of a sample of rows look like.
-What is told or named is certain; what is only guessed informs, and nothing acts on it.
+Given by the host's `fields`, else by names, else by what the values of a sample look like. What
+is given or named is certain; what is only guessed informs, and nothing acts on it.
 
 All is concluded from what the columns look like (see `cells`), so that a conclusion can be
 remembered for the next list that looks alike, and is what that list itself would give.
@@ -25,7 +25,7 @@ Key = str | int
 """A name in an object or a position in an array."""
 
 Form = tuple[str, object]
-"""Kind of row, and what tells forms of one kind apart: an array's length, an object's keys."""
+"""Kind of row, and what distinguishes forms of one kind: an array's length, an object's keys."""
 
 FIELDS = ("id", "age", "size", "sender", "recipients", "frozen")
 MAX_KEYS = 64
@@ -73,11 +73,11 @@ _SURELY_IDS = frozenset({*range(1, 7), 9, 13, 14})
 """Ranks of the names that are for nothing but ids of a queue: not `id`, which may number rows."""
 
 _FLAG_NAMES = frozenset(_NAMES["frozen"][:8])
-"""Names under which a number or a yes tells whether the message is frozen."""
+"""Names under which a number or a yes says whether the message is frozen."""
 
 _AGE_UNITS = {"age": 1, "ageseconds": 1, "agesec": 1, "agesecs": 1, "возраст": 1, "вік": 1}
 _AGE_UNITS |= {"ageminutes": 60, "agemin": 60, "agemins": 60}
-"""Names that tell the unit of a bare number; under any other it is ambiguous."""
+"""Names that say the unit of a bare number; under any other it is ambiguous."""
 
 _PREFIXES = ("message", "msg", "mail", "email", "queue", "envelope")
 
@@ -88,7 +88,7 @@ _ORDERS = (_PAGE_ORDER, _EXIM_ORDER)
 
 
 _NO_ZONE = "dates without a zone"
-_TOLD = "told by `fields`"
+_GIVEN = "told by `fields`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Layout:
 
     keys: Mapping[str, tuple[Key, ...]]
     """By field. Several keys only for recipients, where each has a column of its own, and for
-    states, which objects may tell under several names."""
+    states, which objects may hold under several names."""
     why: Mapping[str, str]
     """By field, what speaks for it."""
     certainty: Mapping[str, Certainty] = field(default_factory=dict)
@@ -114,10 +114,10 @@ class Layout:
     candidates: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
     """By field, keys that may hold it as well as those that were taken, or as each other."""
     rivals: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
-    """By field, several keys that are named for it and tell the same in the sample: a row in
-    which they do not tells nothing."""
+    """By field, several keys that are named for it and agree in the sample: a row in
+    which they do not is not understood."""
     empty_is_null: bool = False
-    """Whether an empty sender may be the null sender, in rows that tell all else."""
+    """Whether an empty sender may be the null sender, in rows that hold all else."""
     sender_confirmed: bool = False
     """Whether the host's `fields` say where the sender is."""
     described: str = ""
@@ -189,7 +189,7 @@ def recognise(
     columns: Mapping[Key, Sequence[object]],
     *,
     now: float,
-    told: Mapping[str, Key] | None = None,
+    given: Mapping[str, Key] | None = None,
     keyed: bool = False,
     headings: Mapping[int, str] | None = None,
     any_word: bool = False,
@@ -198,15 +198,15 @@ def recognise(
 
     Args:
         columns: the sample, column by column, None where a row has no such key.
-        now: Unix time, to tell a Unix time from another number.
-        told: the host's `fields`; a key that no row has is as good as not told.
+        now: Unix time, to distinguish a Unix time from another number.
+        given: the host's `fields`; a key that no row has is ignored.
         keyed: whether the ids are the keys of the list, so that no column is looked for.
         headings: names of positions, from a row of headings.
         any_word: whether the host says which words mean frozen, so that any may be one.
     """
     sample = Sample(columns, now)
     question = _Question(
-        tuple((told or {}).items()), tuple((headings or {}).items()), keyed, any_word
+        tuple((given or {}).items()), tuple((headings or {}).items()), keyed, any_word
     )
     looks = sample.looks()
     found = _find_id(looks, question)
@@ -221,7 +221,7 @@ def recognise(
 class _Question:
     """All that a layout depends on besides what the columns look like."""
 
-    told: tuple[tuple[str, Key], ...]
+    given: tuple[tuple[str, Key], ...]
     headings: tuple[tuple[int, str], ...]
     keyed: bool
     any_word: bool
@@ -231,7 +231,7 @@ class _Question:
         return key if isinstance(key, str) else dict(self.headings).get(key)
 
     def rank(self, key: Key, name: str) -> int | None:
-        """How telling a column's name is for a field; None when it is no name for it."""
+        """How specific a column's name is for a field; None when it is no name for it."""
         named = self.name_of(key)
         return None if named is None else dict(_ranks(named)).get(name)
 
@@ -253,9 +253,9 @@ def _find_id(looks: tuple[tuple[Key, Look], ...], question: _Question) -> _Found
     An Exim id can be nothing else. A short Postfix id looks like a number or a word in capitals:
     its column must be named for ids, or mix letters and digits as real ones do.
     """
-    wanted = dict(question.told).get("id")
+    wanted = dict(question.given).get("id")
     if wanted is not None and (same := _same_key(wanted, [key for key, _ in looks])) is not None:
-        return _Found(same, _TOLD)
+        return _Found(same, _GIVEN)
     if question.keyed:
         return _Found()
     by_strength: dict[int, list[Key]] = {}
@@ -303,7 +303,7 @@ def _conclude(
 def _in_conflict(
     sample: Sample, looks: Sequence[tuple[Key, Look]], question: _Question
 ) -> frozenset[str]:
-    """The fields for which several keys are named, and tell different things."""
+    """The fields for which several keys are named, and do not agree."""
     rivals = _rivals(tuple(key for key, _ in looks), question)
     return frozenset(
         name for name, keys in rivals if _rows_at_odds(name, keys, sample.columns, sample.now)
@@ -313,7 +313,7 @@ def _in_conflict(
 def rows_at_odds(
     layout: Layout, columns: Mapping[Key, Sequence[object]], now: float
 ) -> frozenset[int]:
-    """The rows that tell a field twice, and not the same; the sample held no such one."""
+    """Return the rows that hold a field twice, and not the same; the sample held no such row."""
     found = (_rows_at_odds(name, keys, columns, now) for name, keys in layout.rivals.items())
     return frozenset[int]().union(*found)
 
@@ -323,7 +323,7 @@ def _rows_at_odds(
 ) -> set[int]:
     read = AgeReader(now, None, 1).read if name == "age" else _READERS[name]
     first, *others = (columns[key] for key in keys)
-    # What is written alike is told alike: nearly all rows.
+    # What is written alike is decoded alike: nearly all rows.
     unlike = {
         row
         for other in others
@@ -334,29 +334,29 @@ def _rows_at_odds(
 
 
 def _disagree(cells: Sequence[object], read: Callable[[object], object]) -> bool:
-    told = [read(cell) for cell in cells]
-    if "" in told and any(
-        value is None and cell not in (None, "") for value, cell in zip(told, cells, strict=True)
+    decoded = [read(cell) for cell in cells]
+    if "" in decoded and any(
+        value is None and cell not in (None, "") for value, cell in zip(decoded, cells, strict=True)
     ):
         return True  # no sender beside one that is not understood
-    return len(_distinct(told)) > 1
+    return len(_distinct(decoded)) > 1
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _rivals(keys: tuple[Key, ...], question: _Question) -> tuple[tuple[str, tuple[Key, ...]], ...]:
     """The fields for which several keys are named, and a few of these."""
-    told = dict(question.told)
+    given = dict(question.given)
     named = {
         name: tuple(key for key in keys if question.rank(key, name) is not None)
         for name in ("id", "age", "size", "sender", "recipients")
-        if name not in told
+        if name not in given
     }
     return tuple((name, rivals[:4]) for name, rivals in named.items() if len(rivals) > 1)
 
 
 def _everyone(value: object) -> frozenset[str] | None:
-    told = read_recipients(value)
-    return None if told is None else frozenset(told[0] + told[1])
+    decoded = read_recipients(value)
+    return None if decoded is None else frozenset(decoded[0] + decoded[1])
 
 
 _READERS: Mapping[str, Callable[[object], object]] = {
@@ -367,10 +367,10 @@ _READERS: Mapping[str, Callable[[object], object]] = {
 }
 
 
-def _distinct(told: Sequence[object]) -> list[object]:
+def _distinct(decoded: Sequence[object]) -> list[object]:
     """What differs among values of one field; figures that rounding explains do not."""
     different: list[object] = []
-    for value in told:
+    for value in decoded:
         if value is None or any(value == one or _about(value, one) for one in different):
             continue
         different.append(value)
@@ -396,13 +396,13 @@ class _Recognition:
         self.doubts: list[tuple[str, str]] = []
         self.candidates: dict[str, tuple[Key, ...]] = {}
         self.by_order: dict[str, tuple[Key, ...]] = {}
-        """The same of fields that nothing but the order of columns tells from each other."""
+        """The same of fields that nothing but the order of columns distinguishes."""
         self.bare_age_unit: float | None = None
         self.frozen_flag = False
         self.marked_sender = False
 
     def run(self, found: _Found) -> Layout:
-        self._take_told()
+        self._take_given()
         self._take_id(found)
         self._find_age()
         self._find_size()
@@ -430,12 +430,12 @@ class _Recognition:
             self.candidates | self.by_order,
             self._rivals(),
             self._empty_is_null(certainty),
-            self.why.get("sender") == _TOLD,
+            self.why.get("sender") == _GIVEN,
             self._describe(),
         )
 
     def _rivals(self) -> Mapping[str, tuple[Key, ...]]:
-        """Of fields that are sure since all keys that are named for them tell the same."""
+        """Of fields that are sure since all keys that are named for them agree."""
         return {
             name: keys
             for name, keys in _rivals(tuple(self.looks), self.question)
@@ -454,7 +454,7 @@ class _Recognition:
         return "; ".join([*parts, *(doubt for _, doubt in self.doubts)])
 
     def _certainty(self, name: str) -> Certainty:
-        if self.why[name] == _TOLD:
+        if self.why[name] == _GIVEN:
             return Certainty.GUESSED if self._is_headed_otherwise(name) else Certainty.NAMED
         if name == "frozen" and self.marked_sender:
             return self._certainty("sender")
@@ -472,7 +472,7 @@ class _Recognition:
         return heading is not None and bool(_ranks(heading)) and name not in dict(_ranks(heading))
 
     def _empty_is_null(self, certainty: Mapping[str, Certainty]) -> bool:
-        """Not where the position alone tells, nor where null senders are written another way."""
+        """Not where the position alone says so, nor where null senders are written another way."""
         if certainty.get("sender") is not Certainty.NAMED:
             return False
         some = self.looks[self.keys["sender"][0]].some
@@ -493,13 +493,13 @@ class _Recognition:
         return [key for key in self._free() if _is_unnamed(key, self.question)]
 
     def _named(self, name: str) -> list[Key]:
-        """Free keys with a name for this field, the most telling first."""
+        """Free keys with a name for this field, the most specific first."""
         ranked = [(self.question.rank(key, name), key) for key in self._free()]
-        told = [(rank, key) for rank, key in ranked if rank is not None]
-        return [key for _, key in sorted(told, key=lambda pair: pair[0])]
+        by_rank = [(rank, key) for rank, key in ranked if rank is not None]
+        return [key for _, key in sorted(by_rank, key=lambda pair: pair[0])]
 
     def _take_unnamed(self, name: str, keys: Sequence[Key], why: Callable[[Key], str]) -> bool:
-        """What values alone tell of one key; of several, none is the one.
+        """Take the one key that its values show to be this field; of several, none.
 
         Objects name their keys, and one with another name holds another thing: `timeout` is no
         age. Only a person may say otherwise.
@@ -539,8 +539,8 @@ class _Recognition:
 
     # --- fields ------------------------------------------------------------------------------
 
-    def _take_told(self) -> None:
-        for name, wanted in self.question.told:
+    def _take_given(self) -> None:
+        for name, wanted in self.question.given:
             same = _same_key(wanted, list(self.looks))
             if same is None:
                 doubt = f"`fields` names {show_key(wanted)} for {name}: no such key"
@@ -550,7 +550,7 @@ class _Recognition:
                 self.bare_age_unit = 1
             if name == "frozen":
                 self.frozen_flag = True
-            self._take(name, [same], _TOLD)
+            self._take(name, [same], _GIVEN)
             if self._is_headed_otherwise(name):
                 heading = safe_text(str(self.question.name_of(same)), limit=40)
                 doubt = (
@@ -605,7 +605,7 @@ class _Recognition:
         return "Unix time" if holds(key, cells.EPOCH) else ""
 
     def _mention_others(self, name: str, taken: Key, named: Sequence[Key]) -> None:
-        """Other keys that are named for the field and tell another thing: neither is sure."""
+        """Doubt a field for which other keys are named, too, and do not agree."""
         if name in self.in_conflict:
             self.candidates[name] = tuple(named)
             shown = ", ".join(show_key(key) for key in named if key != taken)
@@ -648,7 +648,7 @@ class _Recognition:
 
     def _find_marked_sender(self) -> None:
         """One column for the sender and Exim's mark behind it, believed once a mark was seen."""
-        told = self.keys.get("sender") or self.keys.get("frozen")
+        given = self.keys.get("sender") or self.keys.get("frozen")
         if "sender" in self.keys and "frozen" in self.keys:
             self.marked_sender = self.keys["sender"] == self.keys["frozen"]
             return
@@ -656,7 +656,7 @@ class _Recognition:
         senders = cells.MARKED_SENDER | cells.ADDRESS | cells.BRACKETED
         found = [
             key
-            for key in told or [*self._named("sender"), *positions]
+            for key in given or [*self._named("sender"), *positions]
             if self._some(key, cells.MARKED_SENDER) and self._half(key, senders)
         ]
         if len(found) == 1:
@@ -672,10 +672,10 @@ class _Recognition:
         if "frozen" in self.keys:
             return
         named = self._named("frozen")
-        telling = [key for key in named if self._tells_state(key)]
-        if telling:
-            self.frozen_flag = len(telling) == 1 and self._is_flag(telling[0])
-            self._take("frozen", telling, "name and values")
+        states = [key for key in named if self._may_hold_state(key)]
+        if states:
+            self.frozen_flag = len(states) == 1 and self._is_flag(states[0])
+            self._take("frozen", states, "name and values")
             return
         words = [key for key in self._unnamed() if self._half(key, cells.STATE)]
         if self._take_unnamed("frozen", words, lambda _: "words"):
@@ -689,7 +689,7 @@ class _Recognition:
         if named:
             self._doubt("frozen", named[0], "holds words that are not known")
 
-    def _tells_state(self, key: Key) -> bool:
+    def _may_hold_state(self, key: Key) -> bool:
         bits = cells.STATE | cells.FLAG if self._is_flag(key) else cells.STATE
         return self.question.any_word or self._only_blank(key) or self._some(key, bits)
 
@@ -723,7 +723,7 @@ class _Recognition:
         self._doubt_parts()
 
     def _guesses_at_positions(self, names: Iterable[str]) -> list[str]:
-        """Those of some fields that only the values of a position tell."""
+        """Those of some fields that only the values of a position show."""
         return [
             name
             for name in names
@@ -772,8 +772,8 @@ class _Recognition:
     def _doubt_recipients(self) -> None:
         """A position with addresses in some rows alone: a line cut at its blanks, say.
 
-        As many words make up a frozen message to one and another to several: who waits for it
-        is not known.
+        As many words make up a frozen message to one and another to several: its recipients are
+        not known.
         """
         taken = self.keys.get("recipients", ())
         if not taken or not isinstance(taken[0], int):
@@ -787,7 +787,7 @@ class _Recognition:
             del self.keys["recipients"], self.why["recipients"]
             self._doubt_all("recipients", [*taken, more])
             return
-        if self.why["recipients"] == _TOLD:
+        if self.why["recipients"] == _GIVEN:
             return
         for key in sorted(key for key in self._free() if isinstance(key, int)):
             if self._some(key, cells.ADDRESS) and not self._half(key, cells.ADDRESS):
@@ -799,7 +799,7 @@ class _Recognition:
         """Several positions that hold addresses: the sender comes first, as in every known order.
 
         Empty cells say nothing: nobody may wait for a message any more. A null sender further
-        on, or several addresses in the first, speak against it, and then nothing is told: they
+        on, or several addresses in the first, speak against it, and then nothing is known: they
         may stand in one odd row.
         """
         first, *others = rest
@@ -858,7 +858,7 @@ def _plain_name(key: Key) -> str:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _ranks(key: str) -> tuple[tuple[str, int], ...]:
-    """The fields that a key is a name for, and how telling a name it is, 0 the most."""
+    """The fields that a key is a name for, and how specific a name it is, 0 the most."""
     ranks = ((name, _rank(key, name)) for name in FIELDS)
     return tuple((name, rank) for name, rank in ranks if rank is not None)
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from typing import cast
 
-from exporter.panel.decode.queue import decode_queue, read_queue
-from exporter.panel.decode.table import (
+from exporter.panel.decode.message_table import (
     CERTAINTY_FIELDS,
     ColumnBatch,
     MessageTable,
-    guessed_and_told,
+    guessed_fields,
+    less_sure,
     mta_of,
-    worse,
 )
+from exporter.panel.decode.queue import decode_queue, read_queue
+from exporter.panel.decode.row_batches import ListOptions
 from exporter.snapshot import (
     AGE_BUCKETS,
     EMPTY_QUEUE,
@@ -74,18 +75,12 @@ def decode_queue_update(
         PanelError: as `decode_queue`.
     """
     figures = _Figures()
-    intake, summary = read_queue(
-        body,
-        figures.add,
-        now=now,
-        fields=fields,
-        time_zone=time_zone,
-        frozen_values=frozen_values,
-    )
-    ids: Sequence[str] = intake.ids
+    options = ListOptions(now, fields or {}, time_zone, frozen_values or {})
+    collector, summary = read_queue(body, figures.add, options)
+    ids: Sequence[str] = collector.ids
     unread = summary.unread
-    if intake.repeated or summary.continued:
-        # What further rows tell of a message is known at the end alone, and seldom needed.
+    if collector.repeated or collector.continued:
+        # What further rows say of a message is known only at the end, and seldom needed.
         table = decode_queue(
             body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
         )
@@ -109,7 +104,7 @@ def decode_queue_update(
 
 
 def queue_stats(table: MessageTable) -> QueueStats:
-    """The figures of a table. What no row told is None; an empty list is all zeros."""
+    """The figures of a table. What no row shows is None; an empty list is all zeros."""
     figures = _Figures()
     figures.add(table)
     return figures.stats(table.listed, table.mta)
@@ -142,44 +137,44 @@ class _Figures:
         self._add_ages(part.ages)
         _count_domains(self._senders, filter(None, part.senders))
         self._add_recipients(part.recipients)
-        told = [name for name in missing if self._missing[name] - missing[name] < len(part.ids)]
-        self._add_certainty(part, ["id", *told] if part.ids else [])
+        known = [name for name in missing if self._missing[name] - missing[name] < len(part.ids)]
+        self._add_certainty(part, ["id", *known] if part.ids else [])
 
-    def _add_certainty(self, part: ColumnBatch | MessageTable, told: Sequence[str]) -> None:
-        """How sure the fields are that rows of the part tell, in the row where they are least."""
-        guessed = guessed_and_told(part)
-        for name in told:
+    def _add_certainty(self, part: ColumnBatch | MessageTable, known: Sequence[str]) -> None:
+        """Take note how sure the known fields are, in the row where they are least."""
+        guessed = guessed_fields(part)
+        for name in known:
             sure = Certainty.GUESSED if name in guessed else part.certainty.get(name)
             if sure is not None:
-                self._certainty[name] = worse(self._certainty.get(name, sure), sure)
+                self._certainty[name] = less_sure(self._certainty.get(name, sure), sure)
 
     def stats(self, listed: int, mta: Mta | None) -> QueueStats:
         """The figures of all that was counted in."""
         if not listed:
             return EMPTY_QUEUE
-        told = {name for name in MESSAGE_FIELDS if self._missing[name] < self._rows}
+        known = {name for name in MESSAGE_FIELDS if self._missing[name] < self._rows}
         ages = AgeHistogram(tuple(self._age_counts), self._age_total)
         return QueueStats(
             listed=listed,
             unparsed=listed - self._rows,
-            frozen=self._frozen if "frozen" in told else None,
-            bounces=self._bounces if "sender" in told else None,
-            size_bytes=self._size if "size" in told else None,
-            oldest_age=self._oldest if "age" in told else None,
-            ages=ages if "age" in told else None,
-            sender_domains=_largest(self._senders) if "sender" in told else None,
-            recipient_domains=_largest(self._recipients) if "recipients" in told else None,
+            frozen=self._frozen if "frozen" in known else None,
+            bounces=self._bounces if "sender" in known else None,
+            size_bytes=self._size if "size" in known else None,
+            oldest_age=self._oldest if "age" in known else None,
+            ages=ages if "age" in known else None,
+            sender_domains=_largest(self._senders) if "sender" in known else None,
+            recipient_domains=_largest(self._recipients) if "recipients" in known else None,
             lacking=tuple((name, n) for name, n in self._missing.items() if n),
             mta=mta,
             certainty=tuple(
                 (name, self._certainty[name])
                 for name in CERTAINTY_FIELDS
-                if name in self._certainty and (name == "id" or name in told)
+                if name in self._certainty and (name == "id" or name in known)
             ),
         )
 
     def _add_ages(self, ages: Sequence[float | None]) -> None:
-        # Many messages share an age told as text: each distinct one is looked up once.
+        # Many messages share an age written as text: each distinct one is looked up once.
         for age, messages in Counter(ages).items():
             if age is None:
                 self._missing["age"] += messages
@@ -195,9 +190,9 @@ class _Figures:
             return
         lists = cast("Sequence[tuple[str, ...] | None]", recipients)
         self._missing["recipients"] += lists.count(None)
-        told = [*filter(None, lists)]
-        _count_domains(self._recipients, [to[0] for to in told if len(to) == 1])
-        for several in (to for to in told if len(to) > 1):
+        known = [*filter(None, lists)]
+        _count_domains(self._recipients, [to[0] for to in known if len(to) == 1])
+        for several in (to for to in known if len(to) > 1):
             self._recipients.update({_written_domain(address) for address in several})
 
 

@@ -1,6 +1,6 @@
 """One value of a row: ids, ages, sizes, frozen marks.
 
-Every reader answers None for what the value does not tell; none ever answers a default.
+Every reader answers None for what the value does not say; none ever answers a default.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def read_size(value: object) -> int | None:
 
 
 def has_size_unit(value: object) -> bool:
-    """Whether a text tells a size by its unit, so that it can be nothing else.
+    """Return whether a text shows a size by its unit, so that it can be nothing else.
 
     Exim's units are capitals: `5M` is a size where `5m` is an age.
     """
@@ -242,7 +242,7 @@ class AgeReader:
     """Reads ages against one moment; remembers hours that it has seen.
 
     A number that can only be a Unix time is one. Another bare number is an age in units of
-    `bare_unit` seconds; None when nothing tells the unit, and then it is no age.
+    `bare_unit` seconds; None when nothing says the unit, and then it is no age.
     """
 
     now: float
@@ -251,7 +251,7 @@ class AgeReader:
     _hours: dict[str, float | None] = field(default_factory=dict)
 
     def read(self, value: object) -> float | None:
-        """Seconds since arrival; None when the value does not tell."""
+        """Seconds since arrival; None when the value does not say it."""
         text = value.strip() if isinstance(value, str) and len(value) <= _DATE_LENGTH else ""
         if text:
             length = _duration(text)
@@ -307,8 +307,8 @@ class AgeReader:
             return None
         if match["year"]:
             moment = _moment(match, int(match["year"]), zone)
-            told = moment is not None and _is_weekday(match, moment)
-            return moment.timestamp() if moment is not None and told else None
+            is_that_day = moment is not None and _is_weekday(match, moment)
+            return moment.timestamp() if moment is not None and is_that_day else None
         return self._without_year(match, zone)
 
     def _without_year(self, match: re.Match[str], zone: tzinfo) -> float | None:
@@ -327,7 +327,7 @@ class AgeReader:
             next_one = moment or next_one
         if past is None or not _is_weekday(match, past):
             return None
-        # An hour that a change of the clocks repeats or skips tells no moment.
+        # An hour that a change of the clocks repeats or skips is no moment.
         if past.utcoffset() != past.replace(fold=1).utcoffset():
             return None
         named = match.groupdict().get("weekday") is not None
@@ -354,7 +354,7 @@ def _moment(match: re.Match[str], year: int, zone: tzinfo) -> datetime | None:
     clock = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
     try:
         moment = datetime(year, month, int(match["day"]), *clock, tzinfo=zone)
-        # One that is repeated or skipped tells no moment.
+        # One that is repeated or skipped is no moment.
         hidden = moment.utcoffset() != moment.replace(fold=1).utcoffset()
     except (ValueError, OverflowError):
         return None
@@ -406,7 +406,7 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>@]{0,500}>")
 def read_frozen(value: object, *, flag: bool) -> bool | None:
     """Whether a status says frozen or on hold; None for a word that is not known.
 
-    `flag`: the column is one for this alone (`frozen: 1`), so that a number or a yes tells.
+    `flag`: the column is one for this alone (`frozen: 1`), so that a number or a yes says it.
     """
     if isinstance(value, bool):
         return value if flag else None
@@ -428,14 +428,14 @@ def state_word(value: object) -> str:
     return " ".join(text.replace("*", " ").lower().split())
 
 
-def combine_states(told: Sequence[tuple[object, bool]]) -> bool | None:
-    """What several columns tell of one message's state, each a value and whether it is a flag.
+def combine_states(given: Sequence[tuple[object, bool]]) -> bool | None:
+    """Return the state of one message by several columns, each a value and whether it is a flag.
 
     One that says frozen outweighs those that do not speak of it, as a message that is frozen
     may also be in an `active` queue. A flag that denies it makes that unsure, and so does a word
     that is not known beside others. Columns without a value count for nothing.
     """
-    filled = [(value, flag) for value, flag in told if value is not None and value != ""]
+    filled = [(value, flag) for value, flag in given if value is not None and value != ""]
     flags = [read_frozen(value, flag=True) for value, flag in filled if flag]
     words = [read_frozen(value, flag=False) for value, flag in filled if not flag]
     if True in flags:
@@ -444,7 +444,7 @@ def combine_states(told: Sequence[tuple[object, bool]]) -> bool | None:
         return None if False in flags else True
     if None in flags or None in words:
         return None
-    return False if filled or any(value == "" for value, _ in told) else None
+    return False if filled or any(value == "" for value, _ in given) else None
 
 
 def is_state_word(value: object) -> bool:

@@ -62,7 +62,7 @@ class Connections:
         """
         # What was accepted a moment ago gets its protocol, and what was read becomes a request.
         await asyncio.sleep(0)
-        handshakes = list(self._handshakes)
+        handshakes = list(self._arriving)
         for task in handshakes:
             task.cancel()
         await asyncio.gather(*handshakes, return_exceptions=True)

@@ -2,15 +2,16 @@
 
 Rows that were cut at other places than their neighbours look alike as long as nobody looks at
 every cell. One that cannot be what its column holds makes its row not understood, whatever the
-majority of rows says. An empty cell is none that does not fit: it is not told.
+majority of rows says. An empty cell never does that: it is unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import cast
 
 from exporter.panel.decode import cells
+from exporter.panel.decode.message_table import ColumnBatch
 from exporter.panel.decode.recognition import Layout
 
 _ANY_ADDRESS = cells.ADDRESS | cells.NULL_SENDER | cells.MARKED_SENDER | cells.BRACKETED
@@ -27,7 +28,7 @@ FOREIGN = {
     "recipients": cells.SURE_ID | cells.DATE | cells.NULL_SENDER | cells.MARKED_SENDER,
     "frozen": cells.SURE_ID,
 }
-"""What a value under a key of that name cannot be. It may well be what nobody can read."""
+"""What a value under a key of that name cannot be. It may well be what nobody can batch."""
 
 FOREIGN_AT_POSITION = {
     "age": _MIXED_ID | _ANY_ADDRESS,
@@ -47,32 +48,8 @@ FITTING_AT_POSITION = {
 """What a cell in a column has to be. Only words for states may be any."""
 
 
-class Read(Protocol):
-    """The columns of some rows, as they were read."""
-
-    @property
-    def ages(self) -> list[float | None]:
-        """Seconds."""
-
-    @property
-    def sizes(self) -> list[int | None]:
-        """Bytes."""
-
-    @property
-    def senders(self) -> list[str | None]:
-        """Addresses."""
-
-    @property
-    def recipients(self) -> list[str] | list[tuple[str, ...] | None]:
-        """Those that wait."""
-
-    @property
-    def frozen(self) -> list[bool | None]:
-        """States."""
-
-
-class Fit:
-    """Holds rows against the layout that they are read by."""
+class FitCheck:
+    """Compares rows with the layout that they are read by."""
 
     def __init__(self, now: float, layout: Layout) -> None:
         self._now = now
@@ -81,19 +58,19 @@ class Fit:
             name for name, keys in layout.keys.items() if any(isinstance(key, int) for key in keys)
         }
 
-    def misfits(self, columns: Mapping[str, Sequence[object]], read: Read) -> set[int]:
-        """The rows with a cell that does not fit; those that were read at once are not looked at.
+    def misfits(self, columns: Mapping[str, Sequence[object]], batch: ColumnBatch) -> set[int]:
+        """Return the rows with a cell that does not fit, among those not understood at once.
 
         Args:
             columns: the cells, by field.
-            read: what they were read as.
+            batch: what they were decoded as.
         """
         doubtful: dict[str, Sequence[int]] = {
-            "age": _unread(read.ages),
-            "size": self._doubtful_sizes(columns.get("size", ()), read.sizes),
-            "sender": self._doubtful_senders(columns.get("sender", ()), read.senders),
-            "recipients": self._doubtful_recipients(read.recipients),
-            "frozen": _unread(read.frozen),
+            "age": _unread(batch.ages),
+            "size": self._doubtful_sizes(columns.get("size", ()), batch.sizes),
+            "sender": self._doubtful_senders(columns.get("sender", ()), batch.senders),
+            "recipients": self._doubtful_recipients(batch.recipients),
+            "frozen": _unread(batch.frozen),
         }
         return {
             row
@@ -145,10 +122,10 @@ class Fit:
     def _doubtful_senders(
         self, column: Sequence[object], senders: list[str | None]
     ) -> Sequence[int]:
-        """Those that are not known, and bare words, which may be a cell of another column."""
-        told = [*filter(None, senders)]
-        together = "\n".join(told)
-        if together.count("@") == len(told) and '"' not in together:
+        """Return those that are unknown, and bare words, which may be a cell of another column."""
+        known = [*filter(None, senders)]
+        together = "\n".join(known)
+        if together.count("@") == len(known) and '"' not in together:
             # One in each.
             empty = "" not in senders and senders.count(None) == column.count("")
             return () if empty else _unread(senders)

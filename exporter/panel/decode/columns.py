@@ -1,0 +1,303 @@
+"""From cells as they came to the columns of a batch: ages, sizes, senders, recipients, states."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import tzinfo
+from typing import Generic, TypeVar, cast
+
+from exporter.panel.decode.addresses import (
+    RecipientColumn,
+    read_recipient_column,
+    read_senders,
+)
+from exporter.panel.decode.cells import is_bracketed, is_sure_id
+from exporter.panel.decode.empty_cells import SenderWords, forget_what_nothing_says
+from exporter.panel.decode.message_table import CERTAINTY_FIELDS, ColumnBatch
+from exporter.panel.decode.misfits import FitCheck
+from exporter.panel.decode.recognition import Layout
+from exporter.panel.decode.values import (
+    ACTIVE_MARK,
+    EXIM_ID,
+    EXPIRE_MARK,
+    HOLD_MARK,
+    MAX_SIZE,
+    POSTFIX_ID,
+    POSTFIX_MARKS,
+    AgeReader,
+    combine_states,
+    is_epoch,
+    is_on_hold,
+    read_frozen,
+    read_id,
+    read_size,
+    state_word,
+)
+from exporter.snapshot import Certainty
+
+_T = TypeVar("_T")
+
+_MEMO_LIMIT = 2**16
+"""Distinct values that a column's reader remembers at a time."""
+
+_PLAIN_DIGITS = 15
+"""Digits of a number that is surely below MAX_SIZE."""
+
+_ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}{POSTFIX_MARKS})\n)*+", re.ASCII)
+
+_MARKS = (ACTIVE_MARK, HOLD_MARK, EXPIRE_MARK)
+
+
+class _Memo(dict[object, _T], Generic[_T]):
+    """Reads each distinct value of a column once."""
+
+    def __init__(self, read: Callable[[object], _T]) -> None:
+        super().__init__()
+        self.read = read
+
+    def __missing__(self, value: object) -> _T:
+        result = self[value] = self.read(value)
+        return result
+
+    def read_all(self, column: Sequence[object], kinds: set[type]) -> list[_T]:
+        """`read` for every value. Only texts are shared: True equals 1, which means another."""
+        if not kinds <= {str, type(None)}:
+            return [self.read(value) for value in column]
+        if len(self) > _MEMO_LIMIT:
+            self.clear()
+        return list(map(self.__getitem__, column))
+
+
+_CONSOLE = Layout(
+    {},
+    {},
+    dict.fromkeys(CERTAINTY_FIELDS, Certainty.STRUCTURAL),
+    frozen_flag=True,
+)
+"""Of console text: the columns are read already, by Exim's or Postfix's own grammar."""
+
+_WORDED = replace(_CONSOLE, certainty={**_CONSOLE.certainty, "frozen": Certainty.GUESSED})
+"""Of messages of console text that are called frozen by words which are none of that grammar."""
+
+
+class ColumnReader:
+    """Reads the columns of rows that share one layout, and says which rows do not fit it.
+
+    Args:
+        now: Unix time.
+        zone: the panel's, for dates that name none.
+        layout: of the rows; None for those of console text, whose senders are read already.
+        frozen_values: what the host says that words for the state mean, in small letters; any
+            other is unknown then.
+        frozen_by_words: of console text, whether words that no mail server writes
+            say the state.
+        senders: how the list writes its senders; asked only where an empty one would be null.
+    """
+
+    def __init__(
+        self,
+        now: float,
+        zone: tzinfo | None,
+        layout: Layout | None = None,
+        *,
+        frozen_values: Mapping[str, bool] | None = None,
+        frozen_by_words: bool = False,
+        senders: SenderWords | None = None,
+    ) -> None:
+        self._sender_words = senders or SenderWords()
+        self._senders_read = layout is None
+        self._layout = layout = layout or (_WORDED if frozen_by_words else _CONSOLE)
+        self._now = now
+        self._flag = layout.frozen_flag
+        self._guessed = frozenset(
+            name for name, sure in layout.certainty.items() if sure is Certainty.GUESSED
+        )
+        self._sure = {
+            name: Certainty.STRUCTURAL if sure is Certainty.GUESSED else sure
+            for name, sure in layout.certainty.items()
+        }
+        self._sure.setdefault("frozen", Certainty.STRUCTURAL)  # by a mark behind the id
+        self._dates = AgeReader(now, zone, layout.bare_age_unit)
+        self._ages = _Memo(self._dates.read)
+        self._sizes = _Memo(read_size)
+        self._frozen_values = {
+            state_word(word): frozen for word, frozen in (frozen_values or {}).items()
+        }
+        self._frozen = _Memo(self._read_state)
+        self._state_flags = layout.state_flags
+        self._several_states = len(layout.keys.get("frozen", ())) > 1
+        self._combined_states = _Memo(self._combine)
+        self._fit = FitCheck(now, layout)
+
+    def _read_state(self, value: object) -> bool | None:
+        if self._frozen_values:
+            return self._frozen_values.get(state_word(value))
+        return read_frozen(value, flag=self._flag)
+
+    def ages(self, column: Sequence[object]) -> list[float | None]:
+        """Seconds."""
+        kinds = set(map(type, column))
+        if kinds == {int}:
+            arrivals = cast("Sequence[int]", column)
+            first, last = min(arrivals), max(arrivals)
+            # Unix times in seconds, none of them in the future: the common case at once.
+            if (
+                is_epoch(first, self._now)
+                and self._now - first <= 86400 * 365
+                and last <= self._now
+            ):
+                return [self._now - arrival for arrival in arrivals]
+        if kinds == {str}:
+            dates = self._dates.read_dates(cast("Sequence[str]", column))
+            if dates is not None:
+                return [*dates]
+        return self._ages.read_all(column, kinds)
+
+    def sizes(self, column: Sequence[object]) -> list[int | None]:
+        """Bytes."""
+        kinds = set(map(type, column))
+        if kinds == {int}:
+            sizes = cast("Sequence[int]", column)
+            if min(sizes) >= 0 and max(sizes) <= MAX_SIZE:
+                return [*sizes]
+        if kinds == {str} and _are_plain_numbers(texts := cast("Sequence[str]", column)):
+            return [*map(int, texts)]
+        return self._sizes.read_all(column, kinds)
+
+    def senders(self, column: Sequence[object]) -> list[str | None]:
+        """Addresses; with `senders_read` they come as `read_sender` returns them."""
+        if self._senders_read:
+            return [*cast("Sequence[str | None]", column)]
+        return read_senders(column)
+
+    def frozen(self, column: Sequence[object]) -> list[bool | None]:
+        """Marks and words; with `state_flags` each value is a tuple, one for each flag."""
+        if self._several_states:
+            return self._combined(cast("Sequence[tuple[object, ...]]", column))
+        kinds = set(map(type, column))
+        if self._flag and not self._frozen_values and kinds <= {bool, type(None)}:
+            return [*cast("Sequence[bool | None]", column)]
+        return self._frozen.read_all(column, kinds)
+
+    def _combined(self, column: Sequence[tuple[object, ...]]) -> list[bool | None]:
+        kinds = {kind for cells in zip(*column, strict=True) for kind in set(map(type, cells))}
+        # Only texts are shared: 1 equals 1.0 and True, which mean other things.
+        if kinds <= {str, type(None)}:
+            return self._combined_states.read_all(column, {str})
+        return [*map(self._combine, column)]
+
+    def _combine(self, given: object) -> bool | None:
+        values = cast("tuple[object, ...]", given)
+        if self._frozen_values:
+            states = {self._read_state(value) for value in values if value is not None}
+            return states.pop() if len(states) == 1 else None
+        return combine_states([*zip(values, self._state_flags, strict=True)])
+
+    def read(
+        self, ids: list[str], columns: Mapping[str, Sequence[object]]
+    ) -> tuple[ColumnBatch, set[int]]:
+        """Return the messages of rows with valid ids, and the positions of rows that do not fit.
+
+        The latter are left out. `columns` holds cells as they came, by field; a field without a
+        column is unknown. The ids may be left out, unless marks of Postfix may be behind them.
+        """
+        count = len(ids)
+        unknown: list[tuple[str, ...] | None] = [None] * count
+        recipients = RecipientColumn(unknown, {})
+        if "recipients" in columns:
+            recipients = read_recipient_column(columns["recipients"])
+        guesses = self._guesses(ids, columns)
+        part = ColumnBatch(
+            ids,
+            self.ages(columns["age"]) if "age" in columns else [None] * count,
+            self.sizes(columns["size"]) if "size" in columns else [None] * count,
+            self.senders(columns["sender"]) if "sender" in columns else [None] * count,
+            recipients.waiting,
+            recipients.delivered,
+            self.frozen(columns["frozen"]) if "frozen" in columns else [None] * count,
+            guesses,
+            self._sure,
+        )
+        if not self._senders_read:
+            null = self._layout.empty_is_null and "" in part.senders and self._is_null(part)
+            forget_what_nothing_says(part, columns, empty_is_null=null)
+        self._take_marks(part, columns)
+        if self._senders_read:
+            return part, set()
+        odd = self._fit.misfits(columns, part)
+        return part.without(odd), odd
+
+    def _is_null(self, part: ColumnBatch) -> bool:
+        """Whether an empty sender is the null sender.
+
+        Not where that is written out somewhere; nor where the list names no sender at all, unless
+        a person has confirmed where it stands: PHP's strip_tags leaves nothing of `<a@b.example>`.
+        """
+        if self._sender_words.null_is_written():
+            return False
+        if self._layout.sender_confirmed or any(part.senders):
+            return True
+        return self._sender_words.are_named_under(self._layout.keys["sender"][0])
+
+    def _guesses(
+        self, part_ids: list[str], columns: Mapping[str, Sequence[object]]
+    ) -> list[frozenset[str]]:
+        """What is guessed of each row: the grammar of some values leaves nothing to guess."""
+        count = len(part_ids)
+        guesses = [self._guessed] * count
+        if "id" in self._guessed:
+            ids = cast("Sequence[str]", columns.get("id", ()))
+            without = self._guessed - {"id"}
+            # Each id of Exim has two dashes, and no other has any.
+            if "".join(part_ids).count("-") == 2 * count:
+                guesses = [without] * count
+            else:
+                guesses = [without if is_sure_id(id_) else self._guessed for id_ in ids]
+        if self._layout.marked_sender:
+            senders = columns.get("sender", ())
+            for row, marked in enumerate(columns.get("frozen", ())):
+                # The mark behind a sender in brackets is Exim's, and can be nothing else.
+                if marked is True and is_bracketed(senders[row]):
+                    guesses[row] = guesses[row] - {"sender", "frozen"}
+        return guesses
+
+    def _take_marks(self, part: ColumnBatch, columns: Mapping[str, Sequence[object]]) -> None:
+        """Read the states from the marks that postqueue appends to ids. Such a mark is no guess."""
+        ids = cast("Sequence[str]", columns.get("id", ()))
+        together = "".join(ids)
+        if not any(mark in together for mark in _MARKS):
+            return
+        states, guesses = part.frozen, part.guessed
+        for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(_MARKS)]:
+            if is_on_hold(ids[row]) or not states[row]:
+                guesses[row] = guesses[row] - {"frozen"}
+            states[row] = is_on_hold(ids[row]) or states[row] or False
+
+
+def _are_plain_numbers(texts: Sequence[str]) -> bool:
+    together = "".join(texts)
+    return (
+        together.isascii()
+        and together.isdigit()
+        and all(texts)
+        and max(map(len, texts)) <= _PLAIN_DIGITS
+    )
+
+
+def read_ids(column: Sequence[object]) -> list[str | None]:
+    """`read_id` for every value; all at once where all are ids."""
+    try:
+        text = "\n".join(cast("Sequence[str]", column)) + "\n"
+    except TypeError:
+        return [read_id(value) for value in column]
+    if text.count("\n") != len(column) or not _ID_LINES.fullmatch(text):
+        return [read_id(value) for value in column]
+    if any(mark in text for mark in _MARKS):
+        for mark in _MARKS:
+            text = text.replace(mark, "")
+        ids: list[str | None] = [*text.split("\n")]
+        ids.pop()
+        return ids
+    return [*cast("Sequence[str]", column)]

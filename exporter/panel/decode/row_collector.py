@@ -1,0 +1,342 @@
+"""A whole list: each message once, what contradicts itself left out, the rest counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import compress
+from typing import cast
+
+from exporter.panel.decode.anonymise import anonymise_value
+from exporter.panel.decode.columns import ColumnReader
+from exporter.panel.decode.message_table import (
+    ColumnBatch,
+    MessageTable,
+    columns_by_field,
+    guessed_fields,
+    less_sure,
+    mta_of,
+)
+from exporter.panel.decode.recognition import FIELDS, FieldReading, Key, read_headings, show_key
+from exporter.panel.decode.row_batches import RefusedRows, RowBatch, RowForm, RowForms
+from exporter.snapshot import Certainty, Mta
+
+MAX_SAMPLES = 3
+
+_NO_ZONE = "dates name no zone: ages stay unknown until the host's `time_zone` is set"
+
+
+class RowCollector:
+    """Takes in batches of rows, refuses rows that are not understood, hands the messages on."""
+
+    def __init__(self, sink: Callable[[ColumnBatch], None]) -> None:
+        self._sink = sink
+        self.ids: list[str] = []
+        """All that were handed on, in order."""
+        self.repeated: set[str] = set()
+        """Those that further rows have, too: a row may be there for each recipient."""
+        self.again: list[ColumnBatch] = []
+        """These further rows: they may contradict the first."""
+        self.spoiled: set[str] = set()
+        """Those of rows in which a cell does not fit, or that contradict themselves."""
+        self.listed = 0
+        """Rows in the reply, understood or not."""
+        self.samples: list[str] = []
+        """The first rows that were not understood, shortened and anonymised."""
+        self.continued = False
+        """Whether rows hold nothing but addresses: recipients of some message before."""
+        self.console_messages = 0
+        self._known: set[str | None] = set()
+        """All ids, also those of rows that were not understood."""
+        self._repeats = 0
+        """Further rows of messages that were handed on."""
+
+    @property
+    def unread(self) -> int:
+        """Rows that were not understood, further rows of a message aside: in each may be one."""
+        return self.listed - len(self.ids) - self._repeats
+
+    def add(self, batch: RowBatch) -> None:
+        """Take in the rows with a valid id, and of several with the same id one."""
+        self._known.update(batch.at_odds)
+        self.spoiled.update(batch.at_odds)
+        self.repeated.update(batch.at_odds)
+        before = len(self.ids)
+        refused = self._take(batch)
+        if batch.rows:
+            self.listed += len(batch.ids) - len(refused)
+            self.refuse(RefusedRows(batch.decoded(refused), len(refused)))
+        else:
+            self.listed += len(batch.ids)
+            self.console_messages += len(self.ids) - before
+
+    def refuse(self, refused: RefusedRows) -> None:
+        """Count rows that are not understood, headings aside, and keep the first of them."""
+        rows = [row for row in refused.rows if not _is_heading(row)]
+        self.listed += refused.count - len(refused.rows) + len(rows)
+        for row in rows[: MAX_SAMPLES - len(self.samples)]:
+            self.samples.append(anonymise_value(row))
+        self.continued = self.continued or any(map(_holds_only_addresses, rows))
+
+    def _take(self, batch: RowBatch) -> list[int]:
+        """Return the positions of the rows that are refused."""
+        ids, columns = batch.ids, batch.columns
+        new = None if self._known.isdisjoint(ids) else set(ids) - self._known
+        before = len(self._known)
+        self._known.update(ids)
+        if len(self._known) - before == len(ids) and None not in self._known:
+            return self._take_first(cast("list[str]", ids), columns, batch.reader)
+        self._known.discard(None)
+        new = set(ids) if new is None else new
+        new.discard(None)
+        first: list[int] = []
+        again: list[int] = []
+        refused: list[int] = []
+        for row, id_ in enumerate(ids):
+            if id_ in new:
+                new.discard(id_)
+                first.append(row)
+                continue
+            refused.append(row)
+            if id_ is not None:
+                again.append(row)
+        misfits = self._take_first(*_chosen(first, ids, columns), batch.reader)
+        if again:
+            self._take_again(*_chosen(again, ids, columns), batch.reader)
+        return sorted([*refused, *(first[row] for row in misfits)])
+
+    def _take_first(
+        self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
+    ) -> list[int]:
+        if not ids:
+            return []
+        part, misfits = reader.read(ids, columns)
+        if misfits:
+            self.spoiled.update(ids[row] for row in misfits)
+        self.ids += part.ids
+        self._sink(part)
+        return sorted(misfits)
+
+    def _take_again(
+        self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
+    ) -> None:
+        self.repeated.update(ids)
+        self._repeats += len(ids)
+        part, misfits = reader.read(ids, columns)
+        self.spoiled.update(ids[row] for row in misfits)
+        self.again.append(part)
+
+
+def _chosen(
+    rows: Sequence[int], ids: Sequence[str | None], columns: Mapping[str, Sequence[object]]
+) -> tuple[list[str], dict[str, list[object]]]:
+    chosen = {name: [column[row] for row in rows] for name, column in columns.items()}
+    return cast("list[str]", [ids[row] for row in rows]), chosen
+
+
+def _is_heading(row: object) -> bool:
+    return isinstance(row, list | tuple) and bool(read_headings(row))
+
+
+def _holds_only_addresses(row: object) -> bool:
+    """Return whether a row can be there for one more recipient of the message above it."""
+    if not isinstance(row, dict | list | tuple):
+        return False
+    cells = row.values() if isinstance(row, dict) else row
+    filled = [cell for cell in cells if cell is not None and cell != ""]
+    return bool(filled) and all(isinstance(cell, str) and "@" in cell for cell in filled)
+
+
+# --- the table --------------------------------------------------------------------------------
+
+
+class TableBuilder:
+    """Puts batches together to a table."""
+
+    def __init__(self) -> None:
+        self._whole = ColumnBatch([], [], [], [], [], {}, [], [])
+        self._certainty: dict[str, Certainty] = {}
+        self._recipients: list[tuple[str, ...] | None] = []
+
+    def add(self, part: ColumnBatch) -> None:
+        """Append the messages of a batch."""
+        whole, start = self._whole, len(self._whole.ids)
+        self._recipients += [(to,) if isinstance(to, str) else to for to in part.recipients]
+        whole.ids.extend(part.ids)
+        whole.ages.extend(part.ages)
+        whole.sizes.extend(part.sizes)
+        whole.senders.extend(part.senders)
+        whole.delivered.update({start + row: to for row, to in part.delivered.items()})
+        whole.frozen.extend(part.frozen)
+        whole.guessed.extend(part.guessed)
+        for name, column in columns_by_field(part).items():
+            sure = part.certainty.get(name)
+            if sure is not None and any(value is not None for value in column):
+                self._certainty[name] = less_sure(self._certainty.get(name, sure), sure)
+
+    def build(self, summary: MessageTable, collector: RowCollector) -> MessageTable:
+        """Return the table; the recipients of a message with further rows are unknown.
+
+        A message of which rows contradict each other is not understood, and neither is one
+        of which a row does not fit.
+        """
+        if collector.continued:
+            self._recipients = [None] * len(self._recipients)
+        self._compare(collector)
+        whole = self._whole
+        table = replace(
+            summary,
+            ids=whole.ids,
+            ages=whole.ages,
+            sizes=whole.sizes,
+            senders=whole.senders,
+            recipients=self._recipients,
+            delivered=whole.delivered,
+            frozen=whole.frozen,
+            unparsed=summary.listed - len(whole.ids),
+            guessed=whole.guessed,
+            certainty=self._certainty,
+            unread=summary.unread + len(collector.ids) - len(whole.ids),
+        )
+        return replace(table, readings=_with_certainty(summary.readings, table))
+
+    def _compare(self, collector: RowCollector) -> None:
+        if not collector.repeated:
+            return
+        whole = self._whole
+        rows = {id_: row for row, id_ in enumerate(whole.ids) if id_ in collector.repeated}
+        dropped = {row for id_, row in rows.items() if id_ in collector.spoiled}
+        for part in collector.again:
+            for further, id_ in enumerate(part.ids):
+                row = rows.get(id_)
+                if row is None:
+                    continue
+                if _contradict(whole, row, part, further):
+                    dropped.add(row)
+                self._recipients[row] = None
+                whole.delivered.pop(row, None)
+                whole.guessed[row] |= part.guessed[further]
+        if dropped:
+            kept = [row not in dropped for row in range(len(whole.ids))]
+            self._recipients = [*compress(self._recipients, kept)]
+            self._whole = whole.without(dropped)
+
+
+def _with_certainty(
+    readings: Sequence[FieldReading], table: MessageTable
+) -> tuple[FieldReading, ...]:
+    """Return the readings with how sure each field is in the rows that have it."""
+    guessed, columns = guessed_fields(table), columns_by_field(table)
+    sure = {
+        name: Certainty.GUESSED if name in guessed else table.certainty.get(name)
+        for name, column in columns.items()
+        if any(value is not None for value in column)
+    }
+    return tuple(
+        replace(reading, certainty=sure.get(reading.field, reading.certainty))
+        for reading in readings
+    )
+
+
+def _contradict(one: ColumnBatch, row: int, other: ColumnBatch, further: int) -> bool:
+    """Return whether two rows differ about one message, its recipients aside."""
+    pairs = (
+        (one.ages[row], other.ages[further]),
+        (one.sizes[row], other.sizes[further]),
+        (one.senders[row], other.senders[further]),
+        (one.frozen[row], other.frozen[further]),
+    )
+    return any(a is not None and b is not None and a != b for a, b in pairs)
+
+
+# --- the summary ------------------------------------------------------------------------------
+
+
+def summarise(
+    collector: RowCollector,
+    forms: RowForms,
+    *,
+    found: Sequence[str],
+    explain: bool,
+) -> MessageTable:
+    """Return the table of a list without its messages.
+
+    Args:
+        collector: of all its rows.
+        forms: of these rows.
+        found: in words, where the rows were found.
+        explain: whether to say how each field was read.
+    """
+    used = forms.used
+    shapes = [*found]
+    no_zone = forms.options.zone is None
+    mta = mta_of(collector.ids)
+    if collector.console_messages:
+        command = "exim -bp" if mta is Mta.EXIM else "postqueue -p"
+        shapes.append(f"{collector.console_messages} messages in console text of {command}")
+        if mta is Mta.POSTFIX and no_zone:
+            shapes.append(_NO_ZONE)
+    for (kind, length), form in used:
+        label = f"arrays of {length}" if kind == "array" else "objects"
+        shapes.append(f"{form.rows} {label}: {form.layout.described}")
+        if form.layout.dates_without_zone and no_zone:
+            shapes.append(_NO_ZONE)
+    if not collector.listed:
+        shapes.append("an empty list")
+    in_use = [form for _, form in used]
+    readings: Sequence[FieldReading] = ()
+    if explain and in_use:
+        readings = [_reading(name, in_use[0]) for name in FIELDS]
+    elif explain:
+        dated = mta is Mta.POSTFIX and no_zone
+        readings = _console_readings(bool(collector.console_messages), without_ages=dated)
+    return MessageTable(
+        listed=collector.listed,
+        unparsed=collector.listed - len(collector.ids),
+        shape="; ".join(shapes),
+        samples=tuple(collector.samples),
+        proposed_fields=_agreed([form.layout.proposed for form in in_use]),
+        readings=tuple(readings),
+        unread=collector.unread,
+    )
+
+
+def _console_readings(any_messages: bool, *, without_ages: bool) -> list[FieldReading]:  # noqa: FBT001
+    why = dict.fromkeys(FIELDS, "the list does not show it" if any_messages else "")
+    if any_messages and without_ages:
+        why["age"] = "the host's `time_zone`: the dates name none"
+    sure = Certainty.STRUCTURAL if any_messages else None
+    return [FieldReading(name, (), sure, (), why[name]) for name in FIELDS]
+
+
+def _reading(name: str, form: RowForm) -> FieldReading:
+    """Return how a field was read in the rows of the commonest form."""
+    layout, columns = form.layout, form.samples
+    keys = layout.keys.get(name, ())
+    candidates = layout.candidates.get(name, ())
+    samples: list[object] = []
+    for cell in (cell for key in keys or candidates for cell in columns.get(key, ())):
+        if cell is not None and cell not in samples and len(samples) < MAX_SAMPLES:
+            samples.append(cell)
+    doubts = [doubt for field_, doubt in layout.doubts if field_ == name]
+    read = {key for several in layout.keys.values() for key in several}
+    unread = [key for key in columns if key not in read]
+    if not keys and not candidates and not doubts and 0 < len(unread) <= MAX_SAMPLES:
+        # A person who sees what stands there may know what it is.
+        texts: list[object] = [str(cell) for cell in columns[unread[0]] if cell not in (None, "")]
+        samples = [*dict.fromkeys(texts)][:MAX_SAMPLES]
+        doubts = [f"if {' or '.join(map(show_key, unread))} holds it, name it in `fields`"]
+    why = "; ".join([*filter(None, [layout.why.get(name)]), *doubts])
+    return FieldReading(name, keys, layout.certainty.get(name), tuple(samples), why, candidates)
+
+
+def _agreed(proposals: Sequence[Mapping[str, Key]]) -> Mapping[str, Key]:
+    """Return what the forms of a list propose, unless those after the first contradict it."""
+    if not proposals:
+        return {}
+    first, *others = proposals
+    return {
+        name: key
+        for name, key in first.items()
+        if all(other.get(name, key) == key for other in others)
+    }
