@@ -33,9 +33,8 @@ from exporter.journal import (
     Kind,
     RuleFacts,
 )
-from exporter.journal.entries import Guard
+from exporter.journal.entries import Guard, concerns
 from exporter.journal.projection import is_bad_news
-from exporter.journal.subjects import concerns
 from exporter.remediation.approvals import request_of
 from exporter.remediation.guards import cooldown_until, effective_mode, is_open
 from exporter.remediation.lost import Lost, lost_facts

@@ -139,6 +139,25 @@ def ends_approval(word: Kind, intent: Entry) -> bool:
     return word is Kind.APPROVAL_REQUESTED and intent.mode == "enforce"
 
 
+def subject_of(entry: Entry) -> str:
+    """Return whom an entry is about: the panel's url, or its host where it names no panel."""
+    return entry.panel.url or _nameless(entry.host)
+
+
+def subjects(host: str, panel: PanelId) -> tuple[str, ...]:
+    """Return whom the entries are about that concern a panel which is called `host` now."""
+    return tuple(filter(None, (panel.url, _nameless(host))))
+
+
+def concerns(entry: Entry, host: str, panel: PanelId | None) -> bool:
+    """Return whether an entry counts for a panel called `host` now; by the name without one."""
+    return entry.host == host if panel is None else subject_of(entry) in subjects(host, panel)
+
+
+def _nameless(host: str) -> str:
+    return f"host {host}"
+
+
 @dataclass(frozen=True, slots=True)
 class RuleFacts:
     """What the journal knows of one rule on one host; what its guards go by."""
@@ -148,6 +167,8 @@ class RuleFacts:
     ahead of the clock counts from when that was first seen."""
     dated_ahead: bool = False
     """Whether such a one holds it back: a person may let it go on."""
+    newly_ahead: int = field(default=0, compare=False)
+    """The newest of these, where it was not known before that it is dated ahead; 0 otherwise."""
     begun_today: int = 0
     """Actions begun within the last 24 hours."""
     stopped: str = ""
@@ -180,6 +201,8 @@ class FleetFacts:
     """Actions of rules begun within the last hour, on any host."""
     paused: str = ""
     """Who paused remediation, and when; "" when nobody did."""
+    newly_ahead: int = field(default=0, compare=False)
+    """As in RuleFacts, of the actions of all rules."""
 
 
 @dataclass(frozen=True, slots=True)

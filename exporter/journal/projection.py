@@ -1,72 +1,225 @@
-"""Counts what the journal says: each outcome once, whichever process wrote it."""
+"""What the journal's entries come to: one pure reducer for guards, metrics, page and commands.
+
+Entries are about a panel, not about the name that it has in the config. A name may be given to
+another panel, and a panel another name. What restrains a rule (actions begun, failed
+verifications, stops, rejections) counts for the panel's url under whatever name it was written,
+and for entries of the name without a panel: those of older versions. What authorises (a request,
+an approval) counts for the very same url and pin alone.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_right, insort
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
+from typing import NamedTuple
 
-from exporter.journal.entries import WELL, Entry, Guard, Kind, ends_approval
-from exporter.journal.store import APPROVAL_LASTS
-from exporter.journal.subjects import last_word, subject_of, subjects
+from exporter.journal.clock import Timeline
+from exporter.journal.entries import (
+    WELL,
+    Entry,
+    FleetFacts,
+    Guard,
+    Kind,
+    Outcome,
+    RuleFacts,
+    subject_of,
+    subjects,
+)
+from exporter.journal.records import IntentRecord, OutcomeRecord, RequestRecord
 from exporter.snapshot import PanelId
 
-COUNTED = (
-    *(Kind.OUTCOME, Kind.INTENT),
-    *(Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED, Kind.LAPSED),
-    *(Kind.STOPPED, Kind.DISABLED, Kind.RULE_RESUMED),
-)
-"""Kinds that the metrics are made from; the many replies to single messages are not among them."""
+COUNTED = tuple(kind for kind in Kind if kind not in {Kind.REPLY, Kind.ASKED, Kind.WITHDRAWN})
+"""Kinds that the projection is made from; the many replies to single messages are not among
+them."""
 
+HOUR, DAY = 3600.0, 86400.0
 
-FAILURE_COUNTS = 86400.0
+APPROVAL_LASTS = DAY
+"""Seconds after which an approval, or a request for one, counts no more."""
+
+FAILURE_COUNTS = DAY
 """Seconds for which a failed action is news: a rule that is not needed again never succeeds."""
+
+KEPT_ACTIONS = 1000
+"""Actions of a rule on a panel that are kept at least, for the case that the clock is set."""
+
+KEPT_FAILURES = 1000
+"""Failed verifications in a row that are counted; three stop a rule."""
+
+_APPROVALS = {
+    Kind.APPROVAL_REQUESTED: "requested",
+    Kind.APPROVED: "approved",
+    Kind.REJECTED: "rejected",
+}
+_AUTHORISING = frozenset({Kind.APPROVAL_REQUESTED, Kind.APPROVED})
+"""Kinds that may let something be done."""
 
 
 def is_bad_news(outcome: str, at: float, now: float) -> bool:
-    """Whether an action that ended so at Unix time `at` is still to be looked at."""
+    """Return whether an action that ended so at Unix time `at` is still to be looked at."""
     return outcome not in WELL and now - at < FAILURE_COUNTS
 
 
-@dataclass(slots=True)
-class _Known:
-    """What the entries of one rule say of one subject: what the journal's own facts rest on."""
+class Actions:
+    """When actions began, in the order of their times."""
 
-    begun: float | None = None
-    """When the last action began."""
+    __slots__ = ("_compact_at", "_times")
+
+    def __init__(self) -> None:
+        self._times: list[tuple[float, int]] = []
+        self._compact_at = 2 * KEPT_ACTIONS
+
+    def add(self, intent: Entry) -> None:
+        """Add one; now and then the old ones are dropped that no limit counts any more."""
+        insort(self._times, (intent.at, intent.id))
+        if len(self._times) < self._compact_at:
+            return
+        first = sorted(number for _, number in self._times)[-KEPT_ACTIONS]
+        self._times = [
+            (at, number)
+            for at, number in self._times
+            if number >= first or at >= intent.at - 2 * DAY
+        ]
+        self._compact_at = 2 * max(KEPT_ACTIONS, len(self._times))
+
+    def by_clock(self, timeline: Timeline) -> list[tuple[float, int]]:
+        """Return the times, by the clock as it is now, and the entries."""
+        if not timeline.jumps:
+            return self._times
+        return sorted((at + timeline.shift(number), number) for at, number in self._times)
+
+
+class Begun(NamedTuple):
+    """Actions begun, by the clock as it is now."""
+
+    last: float | None
+    number: int
+    """Within the window that was asked for."""
+    ahead: bool = False
+    """Whether any is dated ahead of the clock."""
+    newly_ahead: int = 0
+    """The newest of these, where it was not known before that they are; 0 where it was."""
+
+
+def begun(
+    actions: Iterable[Actions], now: float, timeline: Timeline, *, window: float, after: int = 0
+) -> Begun:
+    """Return what began until `now`, and how many within the last `window` seconds.
+
+    What is dated ahead of the clock, which was set back, counts from when it was first seen to be
+    so; what is up to the entry `after` not at all, for a person has seen to it.
+    """
+    last, number, ahead = -inf, 0, list[int]()
+    for each in actions:
+        times = each.by_clock(timeline)
+        until = bisect_right(times, (now, inf))
+        number += until - bisect_right(times, (now - window, inf))
+        last = max(last, times[until - 1][0]) if until else last
+        ahead += [entry for _, entry in times[until:] if entry > after]
+    if not ahead:
+        return Begun(None if last == -inf else last, number)
+    newest = max(ahead)
+    seen = timeline.first_seen.get(newest)
+    at = now if seen is None else seen.at + timeline.shift(seen.last)
+    newly = newest if seen is None or at > now else 0
+    at = min(at, now)
+    number += len(ahead) * (at > now - window)
+    return Begun(max(last, at), number, ahead=True, newly_ahead=newly)
+
+
+@dataclass(slots=True)
+class _RuleHistory:
+    """What the entries of one rule say that name one host and one panel."""
+
+    panel: PanelId
+    actions: Actions = field(default_factory=Actions)
+    failures: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT_FAILURES))
+    """The failed verifications since the row of them was ended last."""
+    row_ended: int = 0
+    """The last entry that ended a row of failed verifications."""
+    resumed: int = 0
+    """The last time that a person resumed the rule."""
     standing: Entry | None = None
     """The last stop, or what ended it."""
-    words: dict[tuple[Kind, PanelId], Entry] = field(default_factory=dict)
-    """The last word on an approval, by its kind and the panel that it names."""
-    ends: dict[Kind, int] = field(default_factory=dict)
-    """The last action that ends a request, or a decision, by the kind of that word."""
+    words: dict[Kind, Entry] = field(default_factory=dict)
+    """The last word on an approval of each kind."""
+    uses: dict[Kind, int] = field(default_factory=dict)
+    """The last action that ends a word of each kind."""
+    newest: dict[Kind, Entry] = field(default_factory=dict)
+    """The last outcome, and the last block."""
+    last: Entry | None = None
+    """The last entry by which the rule is known: it acted, was stopped, or asked a person."""
 
-    def add(self, entry: Entry) -> None:
-        """Take in an entry."""
+    def apply(self, entry: Entry) -> None:
         match entry.kind:
             case Kind.INTENT:
-                self.begun = max(entry.at, entry.at if self.begun is None else self.begun)
-                for word in (Kind.APPROVAL_REQUESTED, Kind.APPROVED, Kind.REJECTED):
-                    if ends_approval(word, entry):
-                        self.ends[word] = entry.id
-            case Kind.STOPPED | Kind.DISABLED | Kind.RULE_RESUMED:
+                self.actions.add(entry)
+                for word in _APPROVALS:
+                    if _ends(word, entry):
+                        self.uses[word] = entry.id
+            case Kind.OUTCOME:
+                self.newest[Kind.OUTCOME] = entry
+                self._verify(entry)
+                return
+            case Kind.BLOCKED:
+                self.newest[Kind.BLOCKED] = entry
+                return
+            case Kind.STOPPED | Kind.DISABLED:
                 self.standing = entry
-            case Kind.APPROVAL_REQUESTED | Kind.APPROVED | Kind.REJECTED | Kind.LAPSED:
-                self.words[entry.kind, entry.panel] = entry
+            case Kind.RULE_RESUMED:
+                self.standing = entry
+                self.resumed = entry.id
+                self._end_row(entry)
+                return
+            case Kind.LAPSED:
+                self.words[entry.kind] = entry
+                return
+            case Kind.APPROVAL_REQUESTED | Kind.APPROVED | Kind.REJECTED:
+                self.words[entry.kind] = entry
             case _:
-                pass
+                return
+        self.last = entry
+
+    def _verify(self, outcome: Entry) -> None:
+        # Only a good verification or a person ends a row of failed ones: a run that did not come
+        # to verify, was not looked at, or was stopped in the middle, says nothing.
+        if outcome.outcome == Outcome.UNVERIFIED:
+            self.failures.append(outcome.id)
+        elif outcome.outcome == Outcome.OK and OutcomeRecord.of(outcome).stopped_by is None:
+            self._end_row(outcome)
+
+    def _end_row(self, entry: Entry) -> None:
+        self.row_ended = entry.id
+        self.failures.clear()
+
+
+def _ends(word: Kind, intent: Entry) -> bool:
+    """Return whether an action ends what was last said of an approval before it.
+
+    What a person decided is used up by the action that goes by it. A request is answered by any
+    action, too: by hand a person has let the rule act without it. A dry run answers nothing.
+    """
+    if IntentRecord.of(intent).approval:
+        return True
+    return word is Kind.APPROVAL_REQUESTED and intent.mode == "enforce"
+
+
+_UNCHANGED = Timeline()
 
 
 class JournalProjection:
-    """What the metrics of remediation are made from.
+    """Every fact that the journal's entries come to, in the order in which they were written.
 
-    It starts with all that the journal holds, so that the counters outlive a restart. What it
-    says of a rule on a host is what `Journal.rule_facts` says of the panel that the host is now.
+    It starts with all that the journal holds, so that the counters outlive a restart. It holds
+    no entry but the last ones of each rule on each panel: memory does not grow with the journal.
     """
 
     def __init__(self) -> None:
         self.last_entry = 0
-        """The id of the last entry that was counted."""
+        """The id of the last entry that was applied."""
         self.outcomes: Counter[tuple[str, str, str, str]] = Counter()
         """By host, rule, action and outcome."""
         self.removed: Counter[tuple[str, str]] = Counter()
@@ -79,80 +232,185 @@ class JournalProjection:
         """Messages in the last plan, by host and rule."""
         self.panels: Mapping[str, PanelId] = {}
         """The panel that each host of the config is; of others all counts that has their name."""
-        self._subjects: dict[tuple[str, str], _Known] = {}
-        """By whom it is about and rule."""
-        self._names: dict[tuple[str, str], _Known] = {}
+        self.timeline = _UNCHANGED
+        """What the journal knows of the clock."""
+        self._histories: dict[tuple[str, PanelId, str], _RuleHistory] = {}
+        self._by_subject: dict[tuple[str, str], list[_RuleHistory]] = {}
+        """By whom they are about and rule."""
+        self._by_name: dict[tuple[str, str], list[_RuleHistory]] = {}
         """By host and rule, whichever panel that was."""
         self._of_interest: dict[str, set[str]] = {}
         """Rules that have ever asked a person, or stopped, by whom that was about."""
+        self._actions = Actions()
+        """Of all rules."""
+        self._pause: Entry | None = None
+        """The last pause of all remediation, or what ended it."""
         self.known = False
         """Whether what the journal holds was counted in, if there is one."""
         self.problem: Callable[[], str] = str
-        """Tells why the journal cannot be used, so that nothing acts; "" while it can."""
+        """Returns why the journal cannot be used, so that nothing acts; "" while it can."""
         self.paused = False
         """Whether a person has paused remediation by command."""
 
+    # --- applying entries ----------------------------------------------------------------------
+
     def add(self, entries: Iterable[Entry]) -> None:
-        """Count entries in, in the order in which they were written."""
+        """Apply entries in the order in which they were written; what was applied is skipped."""
         for entry in entries:
-            if entry.id <= self.last_entry:
-                continue
-            self.last_entry = entry.id
-            if entry.rule:
-                self._add(entry)
+            self.apply(entry)
+
+    def apply(self, entry: Entry) -> None:
+        """Apply one entry, unless that was done before."""
+        if entry.id <= self.last_entry:
+            return
+        self.last_entry = entry.id
+        if entry.kind in {Kind.PAUSED, Kind.RESUMED}:
+            self._pause = entry
+        elif entry.rule and entry.kind in COUNTED:
+            self._count(entry)
+            self._history(entry).apply(entry)
 
     def blocked(self, rule: str, guard: Guard) -> None:
         """Count that a guard has kept a rule from acting."""
         self.blocks[rule, guard.value] += 1
 
-    def _add(self, entry: Entry) -> None:
+    def _count(self, entry: Entry) -> None:
         key = entry.host, entry.rule
         if entry.kind is Kind.OUTCOME:
             self.outcomes[*key, entry.action, entry.outcome] += 1
-            self.removed[key] += _number(entry, "removed")
+            self.removed[key] += OutcomeRecord.of(entry).removed or 0
             self.last.setdefault(entry.host, {})[entry.rule] = entry.at, entry.outcome
-            return
-        if entry.kind is Kind.INTENT:
-            self.planned[key] = _number(entry, "planned")
+        elif entry.kind is Kind.INTENT:
+            self._actions.add(entry)
+            self.planned[key] = IntentRecord.of(entry).planned or 0
         elif entry.kind is not Kind.BLOCKED:
             for whose in (subject_of(entry), f"name {entry.host}"):
                 self._of_interest.setdefault(whose, set()).add(entry.rule)
-        self._subjects.setdefault((subject_of(entry), entry.rule), _Known()).add(entry)
-        self._names.setdefault(key, _Known()).add(entry)
 
-    def _known(self, key: tuple[str, str]) -> list[_Known]:
-        """What counts of a rule on a host."""
-        host, rule = key
-        panel = self.panels.get(host)
-        if panel is None:
-            found = [self._names.get(key)]
-        else:
-            found = [self._subjects.get((whose, rule)) for whose in subjects(host, panel)]
-        return [known for known in found if known is not None]
+    def _history(self, entry: Entry) -> _RuleHistory:
+        key = entry.host, entry.panel, entry.rule
+        if (known := self._histories.get(key)) is not None:
+            return known
+        new = self._histories[key] = _RuleHistory(entry.panel)
+        self._by_subject.setdefault((subject_of(entry), entry.rule), []).append(new)
+        self._by_name.setdefault((entry.host, entry.rule), []).append(new)
+        return new
 
-    def begun(self, key: tuple[str, str]) -> float | None:
-        """When the last action of a rule on a host began: its cooldown counts from there.
+    # --- what the guards go by -----------------------------------------------------------------
 
-        As it was written down: the journal itself knows what a clock that was set makes of it.
+    def rule_facts(
+        self,
+        host: str,
+        rule: str,
+        panel: PanelId | None,
+        now: float,
+        timeline: Timeline = _UNCHANGED,
+    ) -> RuleFacts:
+        """Return the facts of a rule on a host at Unix time `now`, but for the messages approved.
+
+        `panel` is the panel that the host is now; without it all counts that names the host.
         """
-        told = (known.begun for known in self._known(key))
-        return max((at for at in told if at is not None), default=None)
+        histories = self._concerning(host, rule, panel)
+        resumed = max((history.resumed for history in histories), default=0)
+        actions = begun(
+            (history.actions for history in histories), now, timeline, window=DAY, after=resumed
+        )
+        row_ended = max((history.row_ended for history in histories), default=0)
+        failed = sum(number > row_ended for each in histories for number in each.failures)
+        approval = self.approval(host, rule, panel, now, timeline)
+        return RuleFacts(
+            last_begun=actions.last,
+            begun_today=actions.number,
+            dated_ahead=actions.ahead,
+            newly_ahead=actions.newly_ahead,
+            stopped=_unless(_newest(each.standing for each in histories), Kind.RULE_RESUMED),
+            failed_verifications=failed,
+            approval="" if approval is None else _APPROVALS[approval.kind],
+            approval_run="" if approval is None else approval.run,
+            approval_at=0.0 if approval is None else approval.at,
+        )
+
+    def fleet_facts(self, now: float, timeline: Timeline = _UNCHANGED) -> FleetFacts:
+        """Return the facts of the whole fleet at Unix time `now`."""
+        actions = begun([self._actions], now, timeline, window=HOUR)
+        return FleetFacts(actions.number, _unless(self._pause, Kind.RESUMED), actions.newly_ahead)
+
+    def approval(
+        self,
+        host: str,
+        rule: str,
+        panel: PanelId | None,
+        now: float,
+        timeline: Timeline = _UNCHANGED,
+    ) -> Entry | None:
+        """Return the last word on what a rule asks a person for; None when it counts no more.
+
+        Nor does one that lies far ahead of the clock, which was set back: it is no more to be
+        relied on than one that is too old.
+        """
+        histories = self._concerning(host, rule, panel)
+        # What would authorise counts only of the very same panel: with another certificate it may
+        # be another machine.
+        last = _newest(
+            word
+            for history in histories
+            for word in history.words.values()
+            if panel is None or word.kind not in _AUTHORISING or history.panel == panel
+        )
+        if last is None or last.kind is Kind.LAPSED:
+            return None
+        if abs(now - last.at - timeline.shift(last.id)) >= APPROVAL_LASTS:
+            return None
+        used = any(history.uses.get(last.kind, 0) > last.id for history in histories)
+        return None if used else last
+
+    def newest(self, host: str, rule: str, panel: PanelId | None, kind: Kind) -> Entry | None:
+        """Return the last outcome, or the last block, of a rule on a host."""
+        return _newest(each.newest.get(kind) for each in self._concerning(host, rule, panel))
+
+    def rules_known(self) -> list[Entry]:
+        """Return the last entry of each rule on each panel that acted, was stopped or asked.
+
+        The newest first.
+        """
+        known = (history.last for history in self._histories.values())
+        return sorted(filter(None, known), key=lambda entry: entry.id, reverse=True)
+
+    def _concerning(self, host: str, rule: str, panel: PanelId | None) -> list[_RuleHistory]:
+        if panel is None:
+            return self._by_name.get((host, rule), [])
+        return [
+            history
+            for subject in subjects(host, panel)
+            for history in self._by_subject.get((subject, rule), ())
+        ]
+
+    # --- what the page and the metrics show ----------------------------------------------------
+
+    def facts(self, key: tuple[str, str], now: float) -> RuleFacts:
+        """Return `rule_facts` of a host and rule, as the panel that the host is now."""
+        host, rule = key
+        return self.rule_facts(host, rule, self.panels.get(host), now, self.timeline)
+
+    def begun(self, key: tuple[str, str], now: float) -> float | None:
+        """Return when the last action of a rule on a host began: its cooldown counts from there."""
+        return self.facts(key, now).last_begun
 
     def stopped(self, key: tuple[str, str]) -> str | None:
-        """Why a rule has stopped itself on a host or cannot act there; None when it has not."""
-        told = (known.standing for known in self._known(key))
-        last = max(filter(None, told), key=lambda entry: entry.id, default=None)
-        return None if last is None or last.kind is Kind.RULE_RESUMED else last.text
+        """Return why a rule has stopped itself on a host or cannot act there; None if not."""
+        host, rule = key
+        histories = self._concerning(host, rule, self.panels.get(host))
+        return _unless(_newest(each.standing for each in histories), Kind.RULE_RESUMED) or None
 
     def all_stopped(self) -> Iterator[tuple[str, str]]:
-        """Every host and rule of which `stopped` tells why."""
+        """Return every host and rule that `stopped` has a reason for."""
         return (key for key in self._candidates() if self.stopped(key) is not None)
 
     def _candidates(self) -> Iterator[tuple[str, str]]:
-        """Hosts and rules of which there may be more to tell than when they acted."""
+        """Return hosts and rules that may have more facts than when they acted."""
         if not self._of_interest:
             return
-        names = {host for host, _ in self._names} | self.panels.keys()
+        names = {host for host, _ in self._by_name} | self.panels.keys()
         for host in sorted(names):
             for rule in sorted(self._rules_of_interest(host)):
                 yield host, rule
@@ -163,32 +421,26 @@ class JournalProjection:
         return set().union(*(self._of_interest.get(one, ()) for one in whose))
 
     def _word(self, key: tuple[str, str], now: float) -> Entry | None:
-        """The last word on what a rule on a host asks a person for; None when it counts no more."""
-        all_known = self._known(key)
-        words = (word for known in all_known for word in known.words.values())
-        last = last_word(words, self.panels.get(key[0]))
-        if last is None or last.kind is Kind.LAPSED or abs(now - last.at) >= APPROVAL_LASTS:
-            return None
-        ended = any(known.ends.get(last.kind, 0) > last.id for known in all_known)
-        return None if ended else last
+        host, rule = key
+        return self.approval(host, rule, self.panels.get(host), now, self.timeline)
 
     def waits(self, key: tuple[str, str], now: float) -> int | None:
-        """The messages that a rule on a host waits for a person to approve; None when it does not.
+        """Return the messages that a rule on a host waits for a person to approve; None if not.
 
-        As the guards have it: a request that nobody answered within a day stands no more.
+        As the guards have it: a request that nobody answered within a day counts no more.
         """
         word = self._word(key, now)
         if word is None or word.kind is not Kind.APPROVAL_REQUESTED:
             return None
-        return _number(word, "planned")
+        return RequestRecord.of(word).planned or 0
 
     def waiting(self, now: float) -> dict[tuple[str, str], int]:
-        """Every host and rule of which `waits` tells messages."""
-        told = {key: self.waits(key, now) for key in self._candidates()}
-        return {key: count for key, count in told.items() if count is not None}
+        """Return every host and rule that waits for a person, with the number of messages."""
+        found = {key: self.waits(key, now) for key in self._candidates()}
+        return {key: count for key, count in found.items() if count is not None}
 
     def waiting_runs(self, now: float) -> dict[tuple[str, str], str]:
-        """The numbers of the requests that wait, by host and rule."""
+        """Return the numbers of the requests that wait, by host and rule."""
         words = {key: self._word(key, now) for key in self._candidates()}
         return {
             key: word.run
@@ -197,21 +449,21 @@ class JournalProjection:
         }
 
     def decided(self, key: tuple[str, str], now: float) -> Kind | None:
-        """What a person has decided of a rule on a host, for as long as the guards go by it."""
+        """Return what a person has decided of a rule on a host, while the guards go by it."""
         decision = self.decision(key, now)
         return None if decision is None else decision.kind
 
     def decision(self, key: tuple[str, str], now: float) -> Entry | None:
-        """The entry that tells it."""
+        """Return the entry of that decision."""
         word = self._word(key, now)
         return None if word is None or word.kind is Kind.APPROVAL_REQUESTED else word
 
     def may_lapse(self, key: tuple[str, str], now: float) -> bool:
-        """Whether a rule on a host waits for a person, or was approved and has not acted yet."""
+        """Return whether a rule on a host waits for a person, or is approved and did not act."""
         return self.waits(key, now) is not None or self.decided(key, now) is Kind.APPROVED
 
     def last_on(self, host: str) -> tuple[str, float, str] | None:
-        """The last action of any rule on a host: the rule, when it ended, its outcome."""
+        """Return the last action of any rule on a host: the rule, when it ended, its outcome."""
         ended = [(at, rule, outcome) for rule, (at, outcome) in self.last.get(host, {}).items()]
         if not ended:
             return None
@@ -219,17 +471,21 @@ class JournalProjection:
         return rule, at, outcome
 
     def failed_lately(self, host: str, now: float) -> bool:
-        """Whether the last action of any rule on a host ended other than well, within a day."""
+        """Return whether the last action of any rule on a host failed within the last day."""
         return any(
             is_bad_news(outcome, at, now) for at, outcome in self.last.get(host, {}).values()
         )
 
     def stopped_on(self, host: str) -> bool:
-        """Whether any rule has stopped itself on a host, or cannot act there."""
+        """Return whether any rule has stopped itself on a host, or cannot act there."""
         rules = self._rules_of_interest(host)
         return any(self.stopped((host, rule)) is not None for rule in rules)
 
 
-def _number(entry: Entry, name: str) -> int:
-    value = entry.detail.get(name)
-    return value if isinstance(value, int) else 0
+def _newest(entries: Iterable[Entry | None]) -> Entry | None:
+    return max(filter(None, entries), key=lambda entry: entry.id, default=None)
+
+
+def _unless(entry: Entry | None, ends: Kind) -> str:
+    """Return what an entry says that stands until one of kind `ends`; never "" while it does."""
+    return "" if entry is None or entry.kind is ends else entry.text or f"{entry.kind.value}."

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from exporter.journal.clock import Timeline
 from exporter.journal.database import Database
 from exporter.journal.entries import STANDING
-from exporter.journal.rows import LARGEST_INTEGER
-from exporter.journal.subjects import SUBJECT
+from exporter.journal.schema import SUBJECT
 
 DAY = 86400.0
 
@@ -19,25 +20,45 @@ _AT_ONCE = 200
 """Entries in one transaction: others write in between."""
 
 
-def prune(database: Database, before: float, now: float) -> int:
+def prune(database: Database, before: float, now: float, timeline: Timeline) -> int:
     """Delete what is older than `before` (Unix time) and holds no more; how many entries that was.
 
-    What the guards go by stays, however old.
+    What the guards go by stays, however old. What was written before the clock was set is as old
+    as the time that has passed since says.
 
     Raises:
         JournalError: it went no further; what was deleted until then is gone.
     """
     before = min(before, now - KEPT_AT_LEAST)
-    # In the order in which they were written, whatever the clock said: nothing goes before
-    # what it came after. What was dated far ahead of the clock does not hold up the rest.
-    young = database.rows(_FIRST_YOUNG, before, now + DAY)
-    bounds = {"before": before, "end": young[0][0] if young else LARGEST_INTEGER, "id": 0}
+    spans = list(timeline.spans())
+    # Before this all is old, in whichever span.
+    oldest = min(before - shift for _, _, shift in spans)
+    deleted = 0
+    for begin, end, shift in spans:
+        # In the order in which they were written, whatever the clock said: nothing goes before
+        # what it came after. What was dated far ahead of the clock does not hold up the rest.
+        young = database.rows(_FIRST_YOUNG, begin, end, before - shift, now - shift + DAY)
+        deleted += _prune_span(
+            database,
+            {
+                "id": begin,
+                "end": young[0][0] - 1 if young else end,
+                "before": before - shift,
+                "oldest": oldest,
+            },
+        )
+        if young:
+            break
+    return deleted
+
+
+def _prune_span(database: Database, bounds: dict[str, Any]) -> int:
     deleted = 0
     while True:
         with database.transaction():
             rows = database.connection.execute(_OLD, bounds).fetchall()
             # Until the end of this transaction the triggers let go of what is older.
-            database.connection.execute("UPDATE horizon SET before = ?", (before,))
+            database.connection.execute("UPDATE horizon SET before = ?", (bounds["before"],))
             gone = [(number,) for number, holds in rows if not holds]
             database.connection.executemany("DELETE FROM entries WHERE id = ?", gone)
             database.connection.execute("UPDATE horizon SET before = NULL")
@@ -48,7 +69,7 @@ def prune(database: Database, before: float, now: float) -> int:
 
 
 _FIRST_YOUNG = """
-    SELECT id FROM entries NOT INDEXED WHERE at >= ?
+    SELECT id FROM entries NOT INDEXED WHERE id > ? AND id <= ? AND at >= ?
         -- What is dated far ahead holds up nothing, but for a word on an approval: it counts once
         -- its time comes, unless what ended it is still there.
         AND (at < ? OR kind IN ('approval_requested', 'approved', 'rejected'))
@@ -108,13 +129,13 @@ _OLD = f"""
         -- The outcome of an intent that stays.
         OR (old.kind = 'outcome' AND EXISTS (SELECT 1 FROM entries its
             WHERE its.run = old.run AND its.kind = 'intent'
-                AND (its.at >= :before OR {_last_of_its_rule("its")})))
+                AND (its.at >= :oldest OR {_last_of_its_rule("its")})))
         -- A failed verification of a row that has not ended.
         OR (old.kind = 'outcome' AND old.rule != '' AND old.outcome = 'verify_failed'
             AND NOT ({_GOOD_LATER}) AND NOT ({_RESUMED_LATER}))
         -- What ended the last row: failed ones before it may stay for another reason.
         OR (old.kind = 'outcome' AND old.rule != '' AND old.outcome = 'ok' AND NOT ({_GOOD_LATER})
             AND json_extract(old.detail, '$.stopped_by') IS NULL)
-    FROM entries old WHERE old.id > :id AND old.id < :end AND old.at < :before
+    FROM entries old WHERE old.id > :id AND old.id <= :end AND old.at < :before
     ORDER BY old.id LIMIT {_AT_ONCE}
 """  # noqa: S608 - constants

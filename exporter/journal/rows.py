@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from exporter.journal.clock import LARGEST_INTEGER
 from exporter.journal.entries import Entry, Kind
 from exporter.journal.file import DamagedError
 from exporter.snapshot import Message, PanelId
@@ -17,9 +18,6 @@ ENTRY_COLUMNS = (
     "panel_url, panel_pin"
 )
 MESSAGE_COLUMNS = "message_id, age, size, sender, recipients, frozen"
-
-LARGEST_INTEGER = 2**63 - 1
-"""The largest that SQLite holds."""
 
 
 def encodable(text: str) -> str:

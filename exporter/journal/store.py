@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from exporter.journal.clock import FirstSeen, JournalClock, Timeline
 from exporter.journal.database import LAST_ID, Database
 from exporter.journal.entries import (
     Entry,
@@ -17,11 +18,12 @@ from exporter.journal.entries import (
     Kind,
     RuleFacts,
     Unsettled,
+    concerns,
     ends_approval,
+    subjects,
 )
 from exporter.journal.file import JournalError, JournalMissingError, lock_file
 from exporter.journal.host_lock import LockFileError, others_announce
-from exporter.journal.progress import Progress
 from exporter.journal.pruning import prune
 from exporter.journal.rows import (
     ENTRY_COLUMNS,
@@ -34,7 +36,7 @@ from exporter.journal.rows import (
     readable_entry,
     state_of,
 )
-from exporter.journal.subjects import AUTHORISING, SUBJECT, concerns, last_word, subjects
+from exporter.journal.schema import SUBJECT
 from exporter.snapshot import Message, PanelId
 
 __all__ = ["Journal", "JournalError", "JournalMissingError"]
@@ -61,7 +63,7 @@ class Journal:
         self.path = database.path
         self._database = database
         self._clock = clock
-        self._progress = Progress(clock, monotonic)
+        self._time = JournalClock(clock, monotonic)
 
     @classmethod
     def open(
@@ -179,7 +181,7 @@ class Journal:
         Raises:
             JournalError: it went no further; what was deleted until then is gone.
         """
-        return prune(self._database, before, self._clock())
+        return prune(self._database, before, self._now(), self.timeline())
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -344,7 +346,16 @@ class Journal:
     # --- time ----------------------------------------------------------------------------------
 
     def _now(self) -> float:
-        return self._progress.now(lambda: int(self._database.rows(LAST_ID)[0][0]))
+        return self._time.now(lambda: int(self._database.rows(LAST_ID)[0][0]))
+
+    def timeline(self) -> Timeline:
+        """What is known of the clock that entries were dated by.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        seen = {int(number): FirstSeen(*at) for number, at in self.states(FIRST_SEEN).items()}
+        return Timeline(self._time.jumps, seen)
 
     def _begun(
         self,
@@ -360,7 +371,7 @@ class Journal:
         seen to be so; one up to the entry `after` not at all, for a person has seen to it.
         """
         lasts, count, ahead, newest = list[float](), 0, 0, 0
-        for begin, end, shift in self._progress.spans():
+        for begin, end, shift in self.timeline().spans():
             until = now - shift
             for where, values in of:
                 span = (*values, begin, end)
@@ -379,7 +390,7 @@ class Journal:
         if not ahead:
             return begun
         seen = self.states(FIRST_SEEN).get(str(newest))
-        at = now if seen is None else seen[0] + self._progress.shift(seen[1])
+        at = now if seen is None else seen[0] + self.timeline().shift(seen[1])
         unseen = newest if seen is None or at > now else 0
         at = min(at, now)
         return _Begun(max([*lasts, at]), count + ahead * (at > now - window), ahead, unseen)
@@ -423,10 +434,10 @@ class Journal:
             for kind in (*_APPROVALS, Kind.LAPSED)
             for pinned, pin in (_pinned(kind, panel),)
         ]
-        last = last_word((entry for found in words for entry in found), panel)
+        last = _last_word((entry for found in words for entry in found), panel)
         if last is None or last.kind is Kind.LAPSED:
             return None
-        if abs(now - last.at - self._progress.shift(last.id)) >= APPROVAL_LASTS:
+        if abs(now - last.at - self.timeline().shift(last.id)) >= APPROVAL_LASTS:
             return None
         later = (
             intent
@@ -580,6 +591,18 @@ Whose = Sequence[tuple[str, str]]
 """What is looked at in an entry, and what it must be."""
 
 
+_AUTHORISING = frozenset({Kind.APPROVAL_REQUESTED, Kind.APPROVED})
+
+
+def _last_word(words: Iterable[Entry], panel: PanelId | None) -> Entry | None:
+    counted = [
+        word
+        for word in words
+        if panel is None or word.kind not in _AUTHORISING or word.panel == panel
+    ]
+    return max(counted, key=lambda entry: entry.id, default=None)
+
+
 def _whose(host: str, panel: PanelId | None) -> Whose:
     """By what the entries are found that count for a host; an index each for one look."""
     if panel is None:
@@ -589,7 +612,7 @@ def _whose(host: str, panel: PanelId | None) -> Whose:
 
 def _pinned(kind: Kind, panel: PanelId | None) -> tuple[str, tuple[str, ...]]:
     """The rest of a query for a word on an approval: what authorises is of the very panel."""
-    if panel is None or kind not in AUTHORISING:
+    if panel is None or kind not in _AUTHORISING:
         return "", ()
     return " AND panel_url = ? AND panel_pin = ?", (panel.url, panel.pin)
 

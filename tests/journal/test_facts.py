@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.config.models import HostConfig
 from exporter.journal import Entry, FleetFacts, Journal, Kind, Outcome, RuleFacts
+from exporter.journal.clock import Timeline
 from exporter.journal.projection import COUNTED, JournalProjection
 from exporter.remediation import approvals
 from exporter.snapshot import PanelId
@@ -600,8 +601,12 @@ def by_reading_all(
     host: str,
     rule: str,
     panel: PanelId | None,
+    timeline: Timeline | None = None,
 ) -> RuleFacts:
     """The facts as one would work them out by hand, but for the messages approved."""
+    written = {e.id: e.at for e in entries}
+    if timeline is not None:
+        entries = [replace(e, at=e.at + timeline.shift(e.id)) for e in entries]
     own = [
         e
         for e in entries
@@ -641,12 +646,12 @@ def by_reading_all(
         failed_verifications=row,
         approval=words[approval.kind] if approval else "",
         approval_run=approval.run if approval else "",
-        approval_at=approval.at if approval else 0.0,
+        approval_at=written[approval.id] if approval else 0.0,
     )
 
 
 InMemory = tuple[float | None, str, str, str]
-"""Of the facts what a projection knows: the last action, why it is stopped, the approval and its run."""
+"""The last action, why the rule is stopped, the approval and its run."""
 
 
 def in_memory(known: RuleFacts) -> InMemory:
@@ -677,7 +682,7 @@ def projected(
     assert (key in projection.all_stopped()) is bool(stopped)
     decision = projection.decision(key, now)
     return (
-        projection.begun(key),
+        projection.begun(key, now),
         stopped,
         "requested" if waits else word,
         decision.run if decision else run,

@@ -55,7 +55,7 @@ def _word(
 ) -> tuple[str, dict[str, Any]]:
     """What a rule is at, and the values that belong to it: what a person must do comes first."""
     key, block = (host, rule.name), state.block
-    until = cooldown_until(rule, projection.begun(key), now)
+    until = cooldown_until(rule, projection.begun(key, now), now)
     stopped = projection.stopped(key)
     waits = projection.waits(key, now)
     asks_no_more = block is not None and block.guard is Guard.APPROVAL
