@@ -35,6 +35,7 @@ from exporter.journal import (
 )
 from exporter.journal.entries import Guard, concerns
 from exporter.journal.projection import is_bad_news
+from exporter.journal.records import RequestRecord
 from exporter.remediation.approvals import request_of
 from exporter.remediation.guards import cooldown_until, effective_mode, is_open
 from exporter.remediation.lost import Lost, lost_facts
@@ -124,13 +125,13 @@ def _read(
     facts = journal.rule_facts(host.name, rule.name, host.panel)
     last = journal.newest(host.name, rule.name, host.panel, Kind.OUTCOME)
     request = request_of(journal, rule.name, facts)
-    planned = request.detail.get("planned") if request else None
+    planned = RequestRecord.of(request).planned if request else None
     return RuleOnHost(
         rule,
         host.name,
         facts,
         last,
-        planned if isinstance(planned, int) else 0,
+        planned or 0,
         any(
             intent.rule == rule.name and concerns(intent, host.name, host.panel)
             for intent in unsettled

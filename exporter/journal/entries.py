@@ -128,17 +128,6 @@ class Entry:
     did not write it down."""
 
 
-def ends_approval(word: Kind, intent: Entry) -> bool:
-    """Whether an action ends what was last said of an approval before it, for its rule and host.
-
-    What a person decided is used up by the action that goes by it. A request is answered by any
-    action, too: by hand a person has let the rule act without it. A dry run answers nothing.
-    """
-    if intent.detail.get("approval"):
-        return True
-    return word is Kind.APPROVAL_REQUESTED and intent.mode == "enforce"
-
-
 def subject_of(entry: Entry) -> str:
     """Return whom an entry is about: the panel's url, or its host where it names no panel."""
     return entry.panel.url or _nameless(entry.host)

@@ -153,58 +153,51 @@ class _RuleHistory:
     last: Entry | None = None
     """The last entry by which the rule is known: it acted, was stopped, or asked a person."""
 
-    def apply(self, entry: Entry) -> None:
-        match entry.kind:
-            case Kind.INTENT:
-                self.actions.add(entry)
-                for word in _APPROVALS:
-                    if _ends(word, entry):
-                        self.uses[word] = entry.id
-            case Kind.OUTCOME:
-                self.newest[Kind.OUTCOME] = entry
-                self._verify(entry)
-                return
-            case Kind.BLOCKED:
-                self.newest[Kind.BLOCKED] = entry
-                return
-            case Kind.STOPPED | Kind.DISABLED:
-                self.standing = entry
-            case Kind.RULE_RESUMED:
-                self.standing = entry
-                self.resumed = entry.id
-                self._end_row(entry)
-                return
-            case Kind.LAPSED:
-                self.words[entry.kind] = entry
-                return
-            case Kind.APPROVAL_REQUESTED | Kind.APPROVED | Kind.REJECTED:
-                self.words[entry.kind] = entry
-            case _:
-                return
-        self.last = entry
+    def begin(self, intent: Entry, record: IntentRecord) -> None:
+        """Apply the beginning of an action."""
+        self.actions.add(intent)
+        self.uses |= dict.fromkeys(_ended_by(intent, record), intent.id)
+        self.last = intent
 
-    def _verify(self, outcome: Entry) -> None:
+    def end(self, outcome: Entry, record: OutcomeRecord) -> None:
+        """Apply the end of an action."""
+        self.newest[Kind.OUTCOME] = outcome
         # Only a good verification or a person ends a row of failed ones: a run that did not come
         # to verify, was not looked at, or was stopped in the middle, says nothing.
         if outcome.outcome == Outcome.UNVERIFIED:
             self.failures.append(outcome.id)
-        elif outcome.outcome == Outcome.OK and OutcomeRecord.of(outcome).stopped_by is None:
+        elif outcome.outcome == Outcome.OK and record.stopped_by is None:
             self._end_row(outcome)
+
+    def stand(self, entry: Entry) -> None:
+        """Apply a stop, or what ends it."""
+        self.standing = entry
+        if entry.kind is Kind.RULE_RESUMED:
+            self.resumed = entry.id
+            self._end_row(entry)
+        else:
+            self.last = entry
+
+    def say(self, word: Entry) -> None:
+        """Apply a word on an approval."""
+        self.words[word.kind] = word
+        if word.kind is not Kind.LAPSED:
+            self.last = word
 
     def _end_row(self, entry: Entry) -> None:
         self.row_ended = entry.id
         self.failures.clear()
 
 
-def _ends(word: Kind, intent: Entry) -> bool:
-    """Return whether an action ends what was last said of an approval before it.
+def _ended_by(intent: Entry, record: IntentRecord) -> Iterable[Kind]:
+    """Return which words on an approval an action ends, if they were the last before it.
 
     What a person decided is used up by the action that goes by it. A request is answered by any
     action, too: by hand a person has let the rule act without it. A dry run answers nothing.
     """
-    if IntentRecord.of(intent).approval:
-        return True
-    return word is Kind.APPROVAL_REQUESTED and intent.mode == "enforce"
+    if record.approval:
+        return _APPROVALS
+    return (Kind.APPROVAL_REQUESTED,) if intent.mode == "enforce" else ()
 
 
 _UNCHANGED = Timeline()
@@ -234,7 +227,7 @@ class JournalProjection:
         """The panel that each host of the config is; of others all counts that has their name."""
         self.timeline = _UNCHANGED
         """What the journal knows of the clock."""
-        self._histories: dict[tuple[str, PanelId, str], _RuleHistory] = {}
+        self._histories: dict[tuple[str, str, str, str], _RuleHistory] = {}
         self._by_subject: dict[tuple[str, str], list[_RuleHistory]] = {}
         """By whom they are about and rule."""
         self._by_name: dict[tuple[str, str], list[_RuleHistory]] = {}
@@ -264,31 +257,45 @@ class JournalProjection:
         if entry.id <= self.last_entry:
             return
         self.last_entry = entry.id
+        if entry.kind is Kind.REPLY:
+            return  # by far the most
         if entry.kind in {Kind.PAUSED, Kind.RESUMED}:
             self._pause = entry
         elif entry.rule and entry.kind in COUNTED:
-            self._count(entry)
-            self._history(entry).apply(entry)
+            self._apply(entry, self._history(entry), (entry.host, entry.rule))
 
     def blocked(self, rule: str, guard: Guard) -> None:
         """Count that a guard has kept a rule from acting."""
         self.blocks[rule, guard.value] += 1
 
-    def _count(self, entry: Entry) -> None:
-        key = entry.host, entry.rule
-        if entry.kind is Kind.OUTCOME:
-            self.outcomes[*key, entry.action, entry.outcome] += 1
-            self.removed[key] += OutcomeRecord.of(entry).removed or 0
-            self.last.setdefault(entry.host, {})[entry.rule] = entry.at, entry.outcome
-        elif entry.kind is Kind.INTENT:
-            self._actions.add(entry)
-            self.planned[key] = IntentRecord.of(entry).planned or 0
-        elif entry.kind is not Kind.BLOCKED:
-            for whose in (subject_of(entry), f"name {entry.host}"):
-                self._of_interest.setdefault(whose, set()).add(entry.rule)
+    def _apply(self, entry: Entry, history: _RuleHistory, key: tuple[str, str]) -> None:
+        match entry.kind:
+            case Kind.INTENT:
+                intent = IntentRecord.of(entry)
+                history.begin(entry, intent)
+                self._actions.add(entry)
+                self.planned[key] = intent.planned or 0
+            case Kind.OUTCOME:
+                outcome = OutcomeRecord.of(entry)
+                history.end(entry, outcome)
+                self.outcomes[*key, entry.action, entry.outcome] += 1
+                self.removed[key] += outcome.removed or 0
+                self.last.setdefault(entry.host, {})[entry.rule] = entry.at, entry.outcome
+            case Kind.BLOCKED:
+                history.newest[Kind.BLOCKED] = entry
+            case Kind.STOPPED | Kind.DISABLED | Kind.RULE_RESUMED:
+                history.stand(entry)
+                self._note_interest(entry)
+            case _:
+                history.say(entry)
+                self._note_interest(entry)
+
+    def _note_interest(self, entry: Entry) -> None:
+        for whose in (subject_of(entry), f"name {entry.host}"):
+            self._of_interest.setdefault(whose, set()).add(entry.rule)
 
     def _history(self, entry: Entry) -> _RuleHistory:
-        key = entry.host, entry.panel, entry.rule
+        key = entry.host, entry.panel.url, entry.panel.pin, entry.rule
         if (known := self._histories.get(key)) is not None:
             return known
         new = self._histories[key] = _RuleHistory(entry.panel)

@@ -176,9 +176,9 @@ def test_what_another_process_writes_is_looked_at_and_no_damage(
 ) -> None:
     looked: list[Path] = []
 
-    def looks(path: Path) -> None:
+    def looks(path: Path, on_entry: Callable[[Entry], object]) -> None:
         looked.append(path)
-        verify(path)
+        verify(path, on_entry)
 
     monkeypatch.setattr(database_module, "verify", looks)
     journal, other = open_journal(), open_journal()
