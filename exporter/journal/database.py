@@ -1,4 +1,4 @@
-"""An open journal file: questions, snapshots and transactions, with troubles told in sentences."""
+"""An open journal file: queries, snapshots, transactions, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Database:
         """The file of the locks, held open so that no other file gets its number."""
         self._pin_lock()
         self._refused = False
-        """Whether something could not be written that nobody has tried again since."""
+        """Whether a write failed, and none has succeeded since."""
         self.on_verified: Callable[[Entry], object] = id
         """Called with each entry as it is found to be what was written."""
         self.generation = 0
@@ -93,7 +93,7 @@ class Database:
 
     @property
     def files(self) -> str:
-        """What tells the files that are open from others at their places, but for the locks'."""
+        """The identity of the open files, except the lock file's."""
         return repr((self._files or ())[:-1])
 
     @property
@@ -217,7 +217,7 @@ class Database:
                 self.connection.execute("UPDATE horizon SET before = NULL")
 
     def _demand_all_that_was(self) -> None:
-        """See that nobody has brought back an older copy: what it lacks was done all the same."""
+        """Demand that no older copy was put in place: what it lacks was done all the same."""
         last = self._last_now()
         if last < self._last and not self._lacks:
             # For good: what is written from now on does not bring back what it lacks.

@@ -85,6 +85,11 @@ class Actions:
         ]
         self._compact_at = 2 * max(KEPT_ACTIONS, len(self._times))
 
+    @property
+    def last(self) -> tuple[float, int]:
+        """The last one by the time that was written: that time, and the entry."""
+        return self._times[-1] if self._times else (-inf, 0)
+
     def by_clock(self, timeline: Timeline) -> list[tuple[float, int]]:
         """Return the times, by the clock as it is now, and the entries."""
         if not timeline.jumps:
@@ -193,7 +198,7 @@ def _ended_by(intent: Entry, record: IntentRecord) -> Iterable[Kind]:
     """Return which words on an approval an action ends, if they were the last before it.
 
     What a person decided is used up by the action that goes by it. A request is answered by any
-    action, too: by hand a person has let the rule act without it. A dry run answers nothing.
+    action, too: by hand a person has allowed the act without it. A dry run answers nothing.
     """
     if record.approval:
         return _APPROVALS
@@ -229,11 +234,11 @@ class JournalProjection:
         """What the journal knows of the clock."""
         self._histories: dict[tuple[str, str, str, str], _RuleHistory] = {}
         self._by_subject: dict[tuple[str, str], list[_RuleHistory]] = {}
-        """By whom they are about and rule."""
+        """By subject and rule."""
         self._by_name: dict[tuple[str, str], list[_RuleHistory]] = {}
         """By host and rule, whichever panel that was."""
         self._of_interest: dict[str, set[str]] = {}
-        """Rules that have ever asked a person, or stopped, by whom that was about."""
+        """Rules that have ever asked a person, or stopped, by subject and by name."""
         self._actions = Actions()
         """Of all rules."""
         self._pause: Entry | None = None
@@ -291,8 +296,8 @@ class JournalProjection:
                 self._note_interest(entry)
 
     def _note_interest(self, entry: Entry) -> None:
-        for whose in (subject_of(entry), f"name {entry.host}"):
-            self._of_interest.setdefault(whose, set()).add(entry.rule)
+        for subject in (subject_of(entry), f"name {entry.host}"):
+            self._of_interest.setdefault(subject, set()).add(entry.rule)
 
     def _history(self, entry: Entry) -> _RuleHistory:
         key = entry.host, entry.panel.url, entry.panel.pin, entry.rule
@@ -383,6 +388,24 @@ class JournalProjection:
         known = (history.last for history in self._histories.values())
         return sorted(filter(None, known), key=lambda entry: entry.id, reverse=True)
 
+    def held(self) -> set[int]:
+        """Return the entries on which facts rest, however old they are.
+
+        Of each rule, by the name of the host and by subject, since facts are asked for by either:
+        - the last action, for its cooldown may be longer than the journal is kept,
+        - the failed verifications in a row,
+        - what ended the row before: failed ones before that may stay for another reason.
+        Stops, pauses and what ended them stay by their kind.
+        """
+        held = set[int]()
+        for groups in (self._by_name, self._by_subject):
+            for histories in groups.values():
+                row_ended = max(history.row_ended for history in histories)
+                held.add(max(history.actions.last for history in histories)[1])
+                held.add(row_ended)
+                held.update(n for each in histories for n in each.failures if n > row_ended)
+        return held
+
     def _concerning(self, host: str, rule: str, panel: PanelId | None) -> list[_RuleHistory]:
         if panel is None:
             return self._by_name.get((host, rule), [])
@@ -424,8 +447,8 @@ class JournalProjection:
 
     def _rules_of_interest(self, host: str) -> set[str]:
         panel = self.panels.get(host)
-        whose = (f"name {host}",) if panel is None else subjects(host, panel)
-        return set().union(*(self._of_interest.get(one, ()) for one in whose))
+        about = (f"name {host}",) if panel is None else subjects(host, panel)
+        return set().union(*(self._of_interest.get(subject, ()) for subject in about))
 
     def _word(self, key: tuple[str, str], now: float) -> Entry | None:
         host, rule = key

@@ -43,7 +43,7 @@ from exporter.snapshot import Message, PanelId
 __all__ = ["Journal", "JournalError", "JournalMissingError"]
 
 FIRST_SEEN = "first_seen"
-"""The states that tell when actions were first seen to be dated ahead of the clock."""
+"""The kind of the states that keep when actions were first seen to be dated ahead of the clock."""
 
 
 class Journal:
@@ -78,9 +78,9 @@ class Journal:
 
         Args:
             path: where it is.
-            clock: tells the Unix time.
-            monotonic: tells the seconds that pass, whatever the clock is set to, which no limit
-                then follows; None for a clock that is not the machine's, and never set.
+            clock: returns the Unix time.
+            monotonic: returns the seconds that pass, whatever the clock is set to, which no
+                limit then follows; None for a clock that is not the machine's, and never set.
 
         Raises:
             JournalError: it is damaged, foreign, of a later version, or cannot be written.
@@ -119,19 +119,19 @@ class Journal:
             *(entry.actor, entry.outcome, entry.text, json.dumps(entry.detail)),
             *(entry.panel.url, entry.panel.pin),
         )
-        told = [message_row(message) for message in messages]
+        rows = [message_row(message) for message in messages]
         with self._database.transaction():
             number = self._last_id() + 1
             row = (number, at, *map(encodable, texts))
             self._database.connection.execute(
                 f"INSERT INTO entries ({ENTRY_COLUMNS}, checksum) "  # noqa: S608 - constants
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row, checksum_of(row, told)),
+                (*row, checksum_of(row, rows)),
             )
             self._database.connection.executemany(
                 f"INSERT INTO messages (entry, position, {MESSAGE_COLUMNS}) "  # noqa: S608 - constants
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((number, position, *message) for position, message in enumerate(told)),
+                ((number, position, *message) for position, message in enumerate(rows)),
             )
         if entry.kind not in _OF_THE_MOMENT and not self._database.writing:
             self._database.checkpoint()
@@ -141,7 +141,7 @@ class Journal:
 
     @property
     def files(self) -> str:
-        """What tells the files that are open from others at their places."""
+        """The identity of the open files."""
         return self._database.files
 
     def is_used_otherwise(self) -> bool:
@@ -179,7 +179,8 @@ class Journal:
         Raises:
             JournalError: it went no further; what was deleted until then is gone.
         """
-        return prune(self._database, before, self._now(), self.timeline())
+        now, timeline = self._now(), self.timeline()
+        return prune(self._database, before, now, timeline, lambda: self._caught_up().held())
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ class Journal:
             since: Unix time; none before it.
             after: an entry's id; none up to it.
             newest: at most so many, the last ones.
-            readable: leave out what cannot be read, for who only shows it.
+            readable: leave out what cannot be read, where entries are only shown.
 
         Raises:
             JournalError: it cannot be read.
@@ -237,8 +238,8 @@ class Journal:
         """
         asked = (
             entry
-            for whose, subject in _whose(host, panel)
-            for entry in self._entries(_ASKED.format(whose=whose), subject, rule, since, key)
+            for column, value in _columns_of(host, panel)
+            for entry in self._entries(_ASKED.format(column=column), value, rule, since, key)
         )
         return max(asked, key=lambda entry: entry.id, default=None)
 
@@ -284,7 +285,7 @@ class Journal:
             host: its name.
             rule: the rule's.
             panel: the panel that the host is now. What restrains counts of it under any name,
-                and of the name where entries tell no panel; what authorises counts of the very
+                and of the name where entries name no panel; what authorises counts of the very
                 same url and pin alone. Without it, all that was ever written of the name.
 
         Raises:
@@ -368,7 +369,7 @@ class Journal:
         """Intents without an outcome: of a process that ended, or of one that is still at it.
 
         Of all hosts, or of one. With `panel`, those that concern it: of its url under any name
-        (`intent.panel` tells the pin), and of the name where they tell no panel.
+        (`intent.panel` has the pin), and of the name where they name no panel.
 
         Raises:
             JournalError: it cannot be read.
@@ -420,17 +421,17 @@ class Journal:
         Raises:
             JournalError: nothing of it was written.
         """
-        told = [(k, key, v) for k, values in changes.items() for key, v in values.items()]
+        values_of = [(k, key, v) for k, values in changes.items() for key, v in values.items()]
         with self._database.transaction():
             self._database.connection.executemany(
                 "DELETE FROM states WHERE kind = ? AND key = ?",
-                [(kind, encodable(key)) for kind, key, value in told if value is None],
+                [(kind, encodable(key)) for kind, key, value in values_of if value is None],
             )
             self._database.connection.executemany(
                 "INSERT OR REPLACE INTO states (kind, key, value) VALUES (?, ?, ?)",
                 [
                     (kind, encodable(key), encodable(json.dumps(value)))
-                    for kind, key, value in told
+                    for kind, key, value in values_of
                     if value is not None
                 ],
             )
@@ -442,14 +443,14 @@ _AS_BYTES = ", ".join(
 """The columns of an entry in a form that SQLite can give of any text."""
 
 _LETTING = frozenset({Kind.INTENT, Kind.APPROVED, Kind.RULE_RESUMED, Kind.RESUMED})
-"""Kinds that let something be done: not written into a journal that is not sound."""
+"""Kinds that authorise an act: they are not written into a journal that is not sound."""
 
 _OF_THE_MOMENT = frozenset({Kind.REPLY, Kind.BLOCKED, Kind.ASKED})
 """Kinds that no limit and no stop rests on: they wait in the log. Others are brought into the
 file at once, so that a copy of it alone knows them."""
 
 _ASKED = (
-    "WHERE kind = 'asked' AND {whose} = ? AND rule = ? AND at >= ? "
+    "WHERE kind = 'asked' AND {column} = ? AND rule = ? AND at >= ? "
     "AND json_extract(detail, '$.key') = ? ORDER BY id DESC LIMIT 1"
 )
 _WITHDRAWN = (
@@ -464,12 +465,12 @@ _NEWS = (
     f"ORDER BY id LIMIT {_AT_ONCE}"
 )
 
-Whose = Sequence[tuple[str, str]]
-"""What is looked at in an entry, and what it must be."""
 
+def _columns_of(host: str, panel: PanelId | None) -> Sequence[tuple[str, str]]:
+    """Return the columns, each with a value, by which the entries that concern a host are found.
 
-def _whose(host: str, panel: PanelId | None) -> Whose:
-    """By what the entries are found that count for a host; an index each for one look."""
+    Each has an index.
+    """
     if panel is None:
         return (("host", host),)
     return tuple((SUBJECT, subject) for subject in subjects(host, panel))
