@@ -74,7 +74,11 @@ class Actions:
 
     def add(self, intent: Entry) -> None:
         """Add one; now and then the old ones are dropped that no limit counts any more."""
-        insort(self._times, (intent.at, intent.id))
+        action = intent.at, intent.id
+        if not self._times or action > self._times[-1]:
+            self._times.append(action)
+        else:  # the clock was set back
+            insort(self._times, action)
         if len(self._times) < self._compact_at:
             return
         first = sorted(number for _, number in self._times)[-KEPT_ACTIONS]
@@ -161,7 +165,8 @@ class _RuleHistory:
     def begin(self, intent: Entry, record: IntentRecord) -> None:
         """Apply the beginning of an action."""
         self.actions.add(intent)
-        self.uses |= dict.fromkeys(_ended_by(intent, record), intent.id)
+        for word in _ended_by(intent, record):
+            self.uses[word] = intent.id
         self.last = intent
 
     def end(self, outcome: Entry, record: OutcomeRecord) -> None:
@@ -276,12 +281,12 @@ class JournalProjection:
     def _apply(self, entry: Entry, history: _RuleHistory, key: tuple[str, str]) -> None:
         match entry.kind:
             case Kind.INTENT:
-                intent = IntentRecord.of(entry)
+                intent = IntentRecord.of(entry, "approval", "planned")
                 history.begin(entry, intent)
                 self._actions.add(entry)
                 self.planned[key] = intent.planned or 0
             case Kind.OUTCOME:
-                outcome = OutcomeRecord.of(entry)
+                outcome = OutcomeRecord.of(entry, "removed", "stopped_by")
                 history.end(entry, outcome)
                 self.outcomes[*key, entry.action, entry.outcome] += 1
                 self.removed[key] += outcome.removed or 0
