@@ -23,6 +23,7 @@ from exporter.config.models import Config
 from exporter.config.units import parse_duration
 from exporter.humanize import duration, integer
 from exporter.journal import Entry, Journal, JournalError, JournalMissingError, Kind
+from exporter.journal.records import ReplyRecord
 from exporter.journal.view import entry_view, messages_view
 
 DEFAULT_SINCE = "24h"
@@ -205,7 +206,7 @@ def _what(entry: Entry) -> str:
 
 
 def _text(entry: Entry) -> str:
-    message_id = entry.detail.get("id")
+    message_id = ReplyRecord.of(entry).id
     text = " ".join(entry.text.split())
     return f"{message_id}: {text}" if message_id else text
 

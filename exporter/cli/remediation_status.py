@@ -40,6 +40,7 @@ from exporter.journal import (
     RuleFacts,
 )
 from exporter.journal.entries import concerns
+from exporter.journal.records import RequestRecord
 from exporter.remediation.approvals import request_of
 from exporter.remediation.guards import effective_mode, is_open
 from exporter.remediation.lost import Lost, lost_facts
@@ -99,14 +100,14 @@ def _read(
     last = journal.newest(host.name, rule.name, host.panel, Kind.OUTCOME)
     block = journal.newest(host.name, rule.name, host.panel, Kind.BLOCKED)
     request = request_of(journal, rule.name, facts)
-    planned = request.detail.get("planned") if request else None
+    planned = RequestRecord.of(request).planned if request else None
     return RuleStatus(
         host.name,
         rule,
         now,
         facts,
         last=None if last is None else (last.at, last.outcome),
-        messages=planned if isinstance(planned, int) else 0,
+        messages=planned or 0,
         held_back=held_back_by(block, facts, now),
         unsettled=any(
             intent.rule == rule.name and concerns(intent, host.name, host.panel)

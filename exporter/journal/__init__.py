@@ -1,4 +1,4 @@
-"""The journal: what was done, by whom, why, and how it ended. Only ever added to."""
+"""The journal: what was done, at whose request, why, and how it ended. It is append-only."""
 
 from exporter.journal.entries import (
     WELL,

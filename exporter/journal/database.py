@@ -1,4 +1,4 @@
-"""An open journal file: questions, snapshots and transactions, with troubles told in sentences."""
+"""An open journal file: queries, snapshots, transactions, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from exporter.journal import file
+from exporter.journal.entries import Entry
 from exporter.journal.file import DamagedError, explained
 from exporter.journal.soundness import verify
 
@@ -69,7 +70,12 @@ class Database:
         """The file of the locks, held open so that no other file gets its number."""
         self._pin_lock()
         self._refused = False
-        """Whether something could not be written that nobody has tried again since."""
+        """Whether a write failed, and none has succeeded since."""
+        self.on_verified: Callable[[Entry], object] = id
+        """Called with each entry as it is found to be what was written."""
+        self.generation = 0
+        """Changes when what was read before may not be what is there: it was rolled back, found
+        damaged, or is another file."""
 
     @classmethod
     def open(cls, path: Path) -> Database:
@@ -87,7 +93,7 @@ class Database:
 
     @property
     def files(self) -> str:
-        """What tells the files that are open from others at their places, but for the locks'."""
+        """The identity of the open files, except the lock file's."""
         return repr((self._files or ())[:-1])
 
     @property
@@ -139,16 +145,21 @@ class Database:
             self._refused = True  # unless it comes to its end
             self.connection.execute("BEGIN IMMEDIATE")
             self._writing = True
+            changes = -1
             try:
                 self._demand_identity()
                 alone = self._trusted is not None and self._trusted == self._state()
+                changes = self.connection.total_changes
                 yield
                 # A full disk shows only here.
                 self.connection.execute("COMMIT")
             except sqlite3.Error:
+                self.generation += 1
                 self._roll_back()
                 raise
             except BaseException:
+                if self.connection.total_changes != changes:
+                    self.generation += 1
                 self._roll_back()
                 self._refused = False  # it was not the journal that failed
                 raise
@@ -194,8 +205,10 @@ class Database:
             ):
                 began = time.monotonic()
                 self._trusted = None
-                verify(self.path)
+                self.generation += 1  # unless it is found to be what was written
+                verify(self.path, self.on_verified)
                 self._demand_all_that_was()
+                self.generation -= 1
                 self._trusted = state
                 now = time.monotonic()
                 self._verified = now, now - began
@@ -204,7 +217,7 @@ class Database:
                 self.connection.execute("UPDATE horizon SET before = NULL")
 
     def _demand_all_that_was(self) -> None:
-        """See that nobody has brought back an older copy: what it lacks was done all the same."""
+        """Demand that no older copy was put in place: what it lacks was done all the same."""
         last = self._last_now()
         if last < self._last and not self._lacks:
             # For good: what is written from now on does not bring back what it lacks.
@@ -250,6 +263,7 @@ class Database:
         if self._still is None or self.connection.in_transaction:
             return
         if file.stamp(self.path) != self._still:
+            self.generation += 1
             self.connection.close()
             self.connection, self._still = file.open_to_read(self.path)
 

@@ -10,7 +10,7 @@ from exporter.snapshot import Message, PanelId
 
 
 class Kind(StrEnum):
-    """What an entry tells."""
+    """What kind of event an entry records."""
 
     INTENT = "intent"
     """An action is about to begin; its plan's messages stand with it."""
@@ -35,7 +35,7 @@ class Kind(StrEnum):
     DISABLED = "disabled"
     """The panel cannot do what the rule wants."""
     RULE_RESUMED = "rule_resumed"
-    """A person let a stopped or disabled rule go on."""
+    """A person allowed a stopped or disabled rule to act again."""
     PAUSED = "paused"
     """A person paused all remediation."""
     RESUMED = "resumed"
@@ -81,8 +81,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """The panel refused, or could not be asked."""
     UNKNOWN = "unknown"
-    """The reply never came and listing could not tell what became of it, or nobody could look
-    whether what was to be verified holds."""
+    """The reply never came and listing could not show what became of it, or it could not
+    be verified."""
     DRY_RUN = "dry_run"
     """Everything but the act."""
 
@@ -128,24 +128,13 @@ class Entry:
     did not write it down."""
 
 
-def ends_approval(word: Kind, intent: Entry) -> bool:
-    """Whether an action ends what was last said of an approval before it, for its rule and host.
-
-    What a person decided is used up by the action that goes by it. A request is answered by any
-    action, too: by hand a person has let the rule act without it. A dry run answers nothing.
-    """
-    if intent.detail.get("approval"):
-        return True
-    return word is Kind.APPROVAL_REQUESTED and intent.mode == "enforce"
-
-
 def subject_of(entry: Entry) -> str:
-    """Return whom an entry is about: the panel's url, or its host where it names no panel."""
+    """Return the subject of an entry: the panel's url, or its host where it names no panel."""
     return entry.panel.url or _nameless(entry.host)
 
 
 def subjects(host: str, panel: PanelId) -> tuple[str, ...]:
-    """Return whom the entries are about that concern a panel which is called `host` now."""
+    """Return the subjects of the entries that concern a panel called `host` now."""
     return tuple(filter(None, (panel.url, _nameless(host))))
 
 
@@ -166,7 +155,7 @@ class RuleFacts:
     """When its last action began, by the clock as it is now; dry runs count. One that is dated
     ahead of the clock counts from when that was first seen."""
     dated_ahead: bool = False
-    """Whether such a one holds it back: a person may let it go on."""
+    """Whether such an action holds the rule back: a person may resume it."""
     newly_ahead: int = field(default=0, compare=False)
     """The newest of these, where it was not known before that it is dated ahead; 0 otherwise."""
     begun_today: int = 0

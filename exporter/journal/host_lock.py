@@ -27,7 +27,7 @@ _LISTED = re.compile(r"OFDLCK +ADVISORY +\w+ +-?\d+ +\w+:\w+:(\d+) (\d+) \d+$", 
 
 _MARKS = 1 << 62
 """Beyond any place of a lock: bytes that say in which folder, and by which name, a lock file is
-known to who holds it. They keep nobody out, and are found in the kernel's list, which shows those
+known to its holder. They exclude no process, and are found in the kernel's list, which shows those
 of every container of the machine, when the file itself is found no more."""
 
 FLEET = ""
@@ -46,9 +46,9 @@ class LockFileError(Exception):
     """The lock file cannot be opened, so that nobody can be sure to be alone."""
 
 
-def place_of(whom: str) -> int:
+def place_of(key: str) -> int:
     """The byte of the lock file that is whose: 62 bits of a hash, in which no two meet."""
-    return int.from_bytes(hashlib.sha256(whom.encode()).digest()[:8]) >> 2
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) >> 2
 
 
 class HostLocks:
@@ -63,28 +63,28 @@ class HostLocks:
         self._file = real.with_name(real.name + "-hosts.lock")
 
     @contextmanager
-    def hold(self, whom: str) -> Iterator[None]:
+    def hold(self, key: str) -> Iterator[None]:
         """Have a panel for oneself, by its url: two names for one panel are one.
 
         Raises:
-            HostBusyError: somebody else has it, be it by another journal on this machine.
+            HostBusyError: another process has it, perhaps by another journal on this machine.
             LockFileError: that cannot be known.
         """
         descriptor = open_lock_file(self._file)
         try:
             # Of the open file, not of the process: two actions of one process exclude each other.
-            place = place_of(whom)
+            place = place_of(key)
             try:
                 _lock(descriptor, fcntl.F_WRLCK, place)
             except (BlockingIOError, PermissionError):
-                raise HostBusyError(whom) from None
+                raise HostBusyError(key) from None
             except OSError as error:
                 raise LockFileError(
                     f"The file system of {self._file} knows no locks: {error.strerror}."
                 ) from None
             self._demand_alone(descriptor, place)
-            if whom != FLEET and not whom.startswith(TURN):
-                _demand_alone_anywhere(descriptor, whom, place)
+            if key != FLEET and not key.startswith(TURN):
+                _demand_alone_anywhere(descriptor, key, place)
             yield
         finally:
             os.close(descriptor)
@@ -107,7 +107,7 @@ class HostLocks:
             )
 
 
-def _demand_alone_anywhere(descriptor: int, whom: str, place: int) -> None:
+def _demand_alone_anywhere(descriptor: int, key: str, place: int) -> None:
     """See that nobody is at work on a panel by another journal: a config may name a new one.
 
     Raises:
@@ -118,7 +118,7 @@ def _demand_alone_anywhere(descriptor: int, whom: str, place: int) -> None:
     with suppress(OSError):
         _lock(descriptor, fcntl.F_RDLCK, mark)
     if any(file != mine for file in _holders(mark)):
-        raise HostBusyError(whom)
+        raise HostBusyError(key)
 
 
 def open_lock_file(file: Path) -> int:

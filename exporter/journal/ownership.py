@@ -1,4 +1,4 @@
-"""Whose files are: what root's commands make where the daemon works, as another user."""
+"""Ownership of the files that root's commands make where the daemon runs as another user."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def give_to_owner_of(folder: Path, descriptor: int) -> None:
-    """Let an open file that root has just made belong to whom its folder does.
+    """Give an open file that root has just made to the owner of its folder.
 
-    An open one: by its name, whoever may write in the folder could have root give him any file.
+    It takes a descriptor: by name, any user who may write in the folder could have root give
+    away another file.
 
     An administrator runs a command as root beside a daemon that runs as a user of its own: what
     the command makes first, the daemon must be able to write.

@@ -74,7 +74,11 @@ class Actions:
 
     def add(self, intent: Entry) -> None:
         """Add one; now and then the old ones are dropped that no limit counts any more."""
-        insort(self._times, (intent.at, intent.id))
+        action = intent.at, intent.id
+        if not self._times or action > self._times[-1]:
+            self._times.append(action)
+        else:  # the clock was set back
+            insort(self._times, action)
         if len(self._times) < self._compact_at:
             return
         first = sorted(number for _, number in self._times)[-KEPT_ACTIONS]
@@ -84,6 +88,11 @@ class Actions:
             if number >= first or at >= intent.at - 2 * DAY
         ]
         self._compact_at = 2 * max(KEPT_ACTIONS, len(self._times))
+
+    @property
+    def last(self) -> tuple[float, int]:
+        """The last one by the time that was written: that time, and the entry."""
+        return self._times[-1] if self._times else (-inf, 0)
 
     def by_clock(self, timeline: Timeline) -> list[tuple[float, int]]:
         """Return the times, by the clock as it is now, and the entries."""
@@ -153,58 +162,52 @@ class _RuleHistory:
     last: Entry | None = None
     """The last entry by which the rule is known: it acted, was stopped, or asked a person."""
 
-    def apply(self, entry: Entry) -> None:
-        match entry.kind:
-            case Kind.INTENT:
-                self.actions.add(entry)
-                for word in _APPROVALS:
-                    if _ends(word, entry):
-                        self.uses[word] = entry.id
-            case Kind.OUTCOME:
-                self.newest[Kind.OUTCOME] = entry
-                self._verify(entry)
-                return
-            case Kind.BLOCKED:
-                self.newest[Kind.BLOCKED] = entry
-                return
-            case Kind.STOPPED | Kind.DISABLED:
-                self.standing = entry
-            case Kind.RULE_RESUMED:
-                self.standing = entry
-                self.resumed = entry.id
-                self._end_row(entry)
-                return
-            case Kind.LAPSED:
-                self.words[entry.kind] = entry
-                return
-            case Kind.APPROVAL_REQUESTED | Kind.APPROVED | Kind.REJECTED:
-                self.words[entry.kind] = entry
-            case _:
-                return
-        self.last = entry
+    def begin(self, intent: Entry, record: IntentRecord) -> None:
+        """Apply the beginning of an action."""
+        self.actions.add(intent)
+        for word in _ended_by(intent, record):
+            self.uses[word] = intent.id
+        self.last = intent
 
-    def _verify(self, outcome: Entry) -> None:
+    def end(self, outcome: Entry, record: OutcomeRecord) -> None:
+        """Apply the end of an action."""
+        self.newest[Kind.OUTCOME] = outcome
         # Only a good verification or a person ends a row of failed ones: a run that did not come
         # to verify, was not looked at, or was stopped in the middle, says nothing.
         if outcome.outcome == Outcome.UNVERIFIED:
             self.failures.append(outcome.id)
-        elif outcome.outcome == Outcome.OK and OutcomeRecord.of(outcome).stopped_by is None:
+        elif outcome.outcome == Outcome.OK and record.stopped_by is None:
             self._end_row(outcome)
+
+    def stand(self, entry: Entry) -> None:
+        """Apply a stop, or what ends it."""
+        self.standing = entry
+        if entry.kind is Kind.RULE_RESUMED:
+            self.resumed = entry.id
+            self._end_row(entry)
+        else:
+            self.last = entry
+
+    def say(self, word: Entry) -> None:
+        """Apply a word on an approval."""
+        self.words[word.kind] = word
+        if word.kind is not Kind.LAPSED:
+            self.last = word
 
     def _end_row(self, entry: Entry) -> None:
         self.row_ended = entry.id
         self.failures.clear()
 
 
-def _ends(word: Kind, intent: Entry) -> bool:
-    """Return whether an action ends what was last said of an approval before it.
+def _ended_by(intent: Entry, record: IntentRecord) -> Iterable[Kind]:
+    """Return which words on an approval an action ends, if they were the last before it.
 
     What a person decided is used up by the action that goes by it. A request is answered by any
-    action, too: by hand a person has let the rule act without it. A dry run answers nothing.
+    action, too: by hand a person has allowed the act without it. A dry run answers nothing.
     """
-    if IntentRecord.of(intent).approval:
-        return True
-    return word is Kind.APPROVAL_REQUESTED and intent.mode == "enforce"
+    if record.approval:
+        return _APPROVALS
+    return (Kind.APPROVAL_REQUESTED,) if intent.mode == "enforce" else ()
 
 
 _UNCHANGED = Timeline()
@@ -234,13 +237,13 @@ class JournalProjection:
         """The panel that each host of the config is; of others all counts that has their name."""
         self.timeline = _UNCHANGED
         """What the journal knows of the clock."""
-        self._histories: dict[tuple[str, PanelId, str], _RuleHistory] = {}
+        self._histories: dict[tuple[str, str, str, str], _RuleHistory] = {}
         self._by_subject: dict[tuple[str, str], list[_RuleHistory]] = {}
-        """By whom they are about and rule."""
+        """By subject and rule."""
         self._by_name: dict[tuple[str, str], list[_RuleHistory]] = {}
         """By host and rule, whichever panel that was."""
         self._of_interest: dict[str, set[str]] = {}
-        """Rules that have ever asked a person, or stopped, by whom that was about."""
+        """Rules that have ever asked a person, or stopped, by subject and by name."""
         self._actions = Actions()
         """Of all rules."""
         self._pause: Entry | None = None
@@ -264,31 +267,45 @@ class JournalProjection:
         if entry.id <= self.last_entry:
             return
         self.last_entry = entry.id
+        if entry.kind is Kind.REPLY:
+            return  # by far the most
         if entry.kind in {Kind.PAUSED, Kind.RESUMED}:
             self._pause = entry
         elif entry.rule and entry.kind in COUNTED:
-            self._count(entry)
-            self._history(entry).apply(entry)
+            self._apply(entry, self._history(entry), (entry.host, entry.rule))
 
     def blocked(self, rule: str, guard: Guard) -> None:
         """Count that a guard has kept a rule from acting."""
         self.blocks[rule, guard.value] += 1
 
-    def _count(self, entry: Entry) -> None:
-        key = entry.host, entry.rule
-        if entry.kind is Kind.OUTCOME:
-            self.outcomes[*key, entry.action, entry.outcome] += 1
-            self.removed[key] += OutcomeRecord.of(entry).removed or 0
-            self.last.setdefault(entry.host, {})[entry.rule] = entry.at, entry.outcome
-        elif entry.kind is Kind.INTENT:
-            self._actions.add(entry)
-            self.planned[key] = IntentRecord.of(entry).planned or 0
-        elif entry.kind is not Kind.BLOCKED:
-            for whose in (subject_of(entry), f"name {entry.host}"):
-                self._of_interest.setdefault(whose, set()).add(entry.rule)
+    def _apply(self, entry: Entry, history: _RuleHistory, key: tuple[str, str]) -> None:
+        match entry.kind:
+            case Kind.INTENT:
+                intent = IntentRecord.of(entry, "approval", "planned")
+                history.begin(entry, intent)
+                self._actions.add(entry)
+                self.planned[key] = intent.planned or 0
+            case Kind.OUTCOME:
+                outcome = OutcomeRecord.of(entry, "removed", "stopped_by")
+                history.end(entry, outcome)
+                self.outcomes[*key, entry.action, entry.outcome] += 1
+                self.removed[key] += outcome.removed or 0
+                self.last.setdefault(entry.host, {})[entry.rule] = entry.at, entry.outcome
+            case Kind.BLOCKED:
+                history.newest[Kind.BLOCKED] = entry
+            case Kind.STOPPED | Kind.DISABLED | Kind.RULE_RESUMED:
+                history.stand(entry)
+                self._note_interest(entry)
+            case _:
+                history.say(entry)
+                self._note_interest(entry)
+
+    def _note_interest(self, entry: Entry) -> None:
+        for subject in (subject_of(entry), f"name {entry.host}"):
+            self._of_interest.setdefault(subject, set()).add(entry.rule)
 
     def _history(self, entry: Entry) -> _RuleHistory:
-        key = entry.host, entry.panel, entry.rule
+        key = entry.host, entry.panel.url, entry.panel.pin, entry.rule
         if (known := self._histories.get(key)) is not None:
             return known
         new = self._histories[key] = _RuleHistory(entry.panel)
@@ -376,6 +393,24 @@ class JournalProjection:
         known = (history.last for history in self._histories.values())
         return sorted(filter(None, known), key=lambda entry: entry.id, reverse=True)
 
+    def held(self) -> set[int]:
+        """Return the entries on which facts rest, however old they are.
+
+        Of each rule, by the name of the host and by subject, since facts are asked for by either:
+        - the last action, for its cooldown may be longer than the journal is kept,
+        - the failed verifications in a row,
+        - what ended the row before: failed ones before that may stay for another reason.
+        Stops, pauses and what ended them stay by their kind.
+        """
+        held = set[int]()
+        for groups in (self._by_name, self._by_subject):
+            for histories in groups.values():
+                row_ended = max(history.row_ended for history in histories)
+                held.add(max(history.actions.last for history in histories)[1])
+                held.add(row_ended)
+                held.update(n for each in histories for n in each.failures if n > row_ended)
+        return held
+
     def _concerning(self, host: str, rule: str, panel: PanelId | None) -> list[_RuleHistory]:
         if panel is None:
             return self._by_name.get((host, rule), [])
@@ -417,8 +452,8 @@ class JournalProjection:
 
     def _rules_of_interest(self, host: str) -> set[str]:
         panel = self.panels.get(host)
-        whose = (f"name {host}",) if panel is None else subjects(host, panel)
-        return set().union(*(self._of_interest.get(one, ()) for one in whose))
+        about = (f"name {host}",) if panel is None else subjects(host, panel)
+        return set().union(*(self._of_interest.get(subject, ()) for subject in about))
 
     def _word(self, key: tuple[str, str], now: float) -> Entry | None:
         host, rule = key

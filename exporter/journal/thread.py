@@ -46,7 +46,7 @@ class JournalThread:
     async def do(self, work: Callable[[Journal], T]) -> T:
         """`work(journal)` on the journal's thread, one after the other.
 
-        Work that has begun ends, whether or not who asked for it still waits.
+        Work that has begun ends, whether or not its caller still waits.
 
         Raises:
             JournalError: the journal cannot be opened, read or written, or was closed.
@@ -54,7 +54,7 @@ class JournalThread:
         loop = asyncio.get_running_loop()
         try:
             done = loop.run_in_executor(self._thread, self._do, work)
-        except RuntimeError:  # who has hung up does not keep what he asked for from going on
+        except RuntimeError:  # a caller that was cancelled does not keep its work from going on
             raise JournalError("The journal is closed: the exporter is ending.") from None
         return await done
 

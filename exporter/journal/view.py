@@ -27,7 +27,7 @@ def entry_view(entry: Entry) -> dict[str, Any]:
 
 
 def message_view(message: Message) -> dict[str, Any]:
-    """A message; null where the panel did not tell. `guessed`, where any of it is only that."""
+    """Return a message; null where the panel did not report a value. `guessed` names guesses."""
     view: dict[str, Any] = {
         "id": message.id,
         "age_seconds": message.age,

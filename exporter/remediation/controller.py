@@ -18,6 +18,7 @@ from exporter.journal import Actor, Entry, Journal, JournalError, Kind
 from exporter.journal.entries import Guard
 from exporter.journal.host_lock import HostBusyError, HostLocks, LockFileError
 from exporter.journal.projection import JournalProjection
+from exporter.journal.records import BlockedRecord, IntentRecord
 from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.errors import PanelError
@@ -90,8 +91,8 @@ def _was_answered(journal: Journal, asked: Entry) -> bool:
 
 def _incident_of(entry: Entry) -> Incident:
     """The incident for which a rule acted, or was held back."""
-    why = entry.detail.get("why") if entry.kind is Kind.INTENT else entry.detail
-    return Incident.of(why if isinstance(why, Mapping) else {})
+    record = IntentRecord.of(entry) if entry.kind is Kind.INTENT else BlockedRecord.of(entry)
+    return Incident.of(record.why or {})
 
 
 def _is_over(journal: Journal, host: str, rule: str, incident: Incident) -> bool:

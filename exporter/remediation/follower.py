@@ -91,7 +91,9 @@ class JournalFollower:
         )
         self.projection.add(news)
         pause_file = await asyncio.to_thread(file_exists, self._config.pause_file)
-        facts = await self.journal.do(lambda journal: journal.fleet_facts())
+        facts, self.projection.timeline = await self.journal.do(
+            lambda journal: (journal.fleet_facts(), journal.timeline())
+        )
         self.projection.paused = bool(facts.paused) or pause_file is not False
 
     def _knows_the_time(self) -> bool:

@@ -18,6 +18,7 @@ from exporter.config.selectors import Selector
 from exporter.humanize import guess_words, integer
 from exporter.journal import Entry, Journal, Kind, Outcome, Unsettled
 from exporter.journal.entries import Guard
+from exporter.journal.records import IntentRecord, ReplyRecord
 from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelClient
 from exporter.panel.errors import PanelError
@@ -520,7 +521,7 @@ async def _settled(bench: HostContext, unsettled: Unsettled) -> ActionOutcome:
     if intent.mode == "dry_run":
         return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.", {})
     if intent.action in ON_SERVICE:
-        service = str(intent.detail.get("service", ""))
+        service = IntentRecord.of(intent).service or ""
         state = await actions.service_state(bench.client, service)
         done = state.running is (intent.action == "service_on")
         text = f"{service} {state.words}."
@@ -532,8 +533,8 @@ async def _settled(bench: HostContext, unsettled: Unsettled) -> ActionOutcome:
     listing = await bench.list(EVERYTHING, most=0, watch=watch)
     if not listing.is_whole or listing.unparsed:
         return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
-    then = intent.detail.get("listed_at")
-    then = then if isinstance(then, int | float) else intent.at
+    then = IntentRecord.of(intent).listed_at
+    then = intent.at if then is None else then
     # The process before may have had another time: only who it is from, or its size, tells then
     # that what is there by an id is another message.
     gone = watch - still_there(planned, then, listing, timed=False)
@@ -562,7 +563,7 @@ async def _answers(bench: HostContext, intent: Entry) -> list[_Told]:
     replies = await bench.journal.do(
         lambda journal: journal.entries(run=intent.run, kinds=[Kind.REPLY])
     )
-    return [_Told(reply.outcome, str(reply.detail.get("id", ""))) for reply in replies]
+    return [_Told(reply.outcome, ReplyRecord.of(reply).id or "") for reply in replies]
 
 
 def _removed(
@@ -577,7 +578,7 @@ def _removed(
     What was never asked for has left by itself. They were asked for in their order, so that only
     the first of those without an answer may have been under way.
     """
-    if intent.detail.get("as_a_whole", True):
+    if IntentRecord.of(intent).as_a_whole is not False:
         return gone
     answered = {answer.message_id for answer in answers}
     under_way = [message.id for message in planned if message.id not in answered]
@@ -586,12 +587,12 @@ def _removed(
 
 async def _verified(bench: HostContext, intent: Entry, verdict: ActionOutcome) -> ActionOutcome:
     """The same, unless what `verify` expected does not hold now: nobody may have looked then."""
-    expected = intent.detail.get("verify")
-    if not isinstance(expected, list) or not expected:
+    if not intent.detail.get("verify"):
         return verdict
+    expected = IntentRecord.of(intent).verify or ()  # of a form that only another version knows
     with suppress(ValueError):  # a figure that only another version knows
-        conditions = [parse_condition(str(text)) for text in expected]
-        if holds(await bench.poll(bench.host), conditions, certain=True):
+        conditions = [parse_condition(text) for text in expected]
+        if conditions and holds(await bench.poll(bench.host), conditions, certain=True):
             return verdict
     text = f"{verdict.text} What verify expects is not seen to hold."
     return replace(verdict, outcome=Outcome.UNKNOWN, text=text)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from exporter.journal import Entry, Kind, Outcome
 from exporter.journal.entries import Guard
-from exporter.journal.projection import FAILURE_COUNTS, JournalProjection
-from exporter.journal.store import APPROVAL_LASTS
+from exporter.journal.projection import APPROVAL_LASTS, FAILURE_COUNTS, JournalProjection
 from exporter.metrics.remediation import RemediationCollector
 
 KEY = "mx1", "purge"

@@ -55,7 +55,7 @@ def test_facts_are_of_one_moment(journal: Journal, open_journal: Opens) -> None:
     other = open_journal()
 
     def trace(statement: str) -> None:
-        if "count(*)" in statement and len(other.entries()) == 1:
+        if "FROM states" in statement and len(other.entries()) == 1:
             other.add(intent("r1", detail={"approval": "a1"}))
 
     journal._database.connection.set_trace_callback(trace)

@@ -6,13 +6,14 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.journal import Entry, Journal, JournalError, Kind, Outcome
+from exporter.journal import Entry, Journal, JournalError, Kind, Outcome, RuleFacts
 from exporter.journal import database as database_module
 from exporter.journal.file import lock_file
 from exporter.journal.soundness import verify
@@ -160,6 +161,32 @@ def test_once_it_is_mended_it_is_used_again(path: Path, open_journal: Opens) -> 
     assert again.add(intent("r2")).id == 3
 
 
+def test_what_was_read_while_it_was_damaged_is_read_anew(path: Path, open_journal: Opens) -> None:
+    written(path)
+    journal = open_journal()
+    known = journal.rule_facts("mx1", "purge")
+    again = open_journal()
+    sql("UPDATE entries SET kind = 'stopped', rule = 'retry' WHERE id = 2")(path)
+    for each in (journal, again):
+        refuses(each)
+    sql("UPDATE entries SET kind = 'blocked', rule = 'purge' WHERE id = 2")(path)
+    for each in (journal, again):
+        assert each.rule_facts("mx1", "purge") == known
+        assert each.rule_facts("mx1", "retry") == RuleFacts()
+
+
+def test_what_was_rolled_back_was_never_done(journal: Journal) -> None:
+    with suppress(KeyError), journal.alone():
+        journal.add(entry(Kind.STOPPED, text="Why."))
+        assert journal.rule_facts("mx1", "purge").stopped == "Why."
+        raise KeyError
+    assert journal.rule_facts("mx1", "purge") == RuleFacts()
+    # The next entry gets its number.
+    assert journal.add(entry(Kind.STOPPED, rule="retry", text="Why.")).id == 1
+    assert journal.rule_facts("mx1", "purge") == RuleFacts()
+    assert journal.rule_facts("mx1", "retry").stopped == "Why."
+
+
 def test_entries_of_versions_that_wrote_no_checksum_are_read(
     path: Path, open_journal: Opens
 ) -> None:
@@ -176,9 +203,9 @@ def test_what_another_process_writes_is_looked_at_and_no_damage(
 ) -> None:
     looked: list[Path] = []
 
-    def looks(path: Path) -> None:
+    def looks(path: Path, on_entry: Callable[[Entry], object]) -> None:
         looked.append(path)
-        verify(path)
+        verify(path, on_entry)
 
     monkeypatch.setattr(database_module, "verify", looks)
     journal, other = open_journal(), open_journal()

@@ -463,7 +463,7 @@ def test_who_needs_whose_approval(
 
 
 @pytest.mark.parametrize(
-    ("deed", "keys", "counts"),
+    ("spec", "keys", "counts"),
     [
         ("delete", {"action": "delete", "select": {"frozen": True}}, True),
         ("retry", {"action": "delete", "select": {"frozen": True}}, False),
