@@ -111,7 +111,7 @@ def check_stats(stats: QueueStats, understood: int) -> None:
     lacking = dict(stats.lacking)
     assert set(lacking) <= set(MESSAGE_FIELDS)
     assert stats.unparsed == stats.listed - understood
-    told = {name: understood - lacking.get(name, 0) for name in MESSAGE_FIELDS}
+    decoded = {name: understood - lacking.get(name, 0) for name in MESSAGE_FIELDS}
     if stats.listed:
         figures = (
             stats.ages,
@@ -121,15 +121,15 @@ def check_stats(stats: QueueStats, understood: int) -> None:
             stats.frozen,
         )
         for name, figure in zip(MESSAGE_FIELDS, figures, strict=True):
-            assert (figure is None) == (told[name] == 0)
-    assert 0 <= (stats.frozen or 0) <= told["frozen"]
-    assert 0 <= (stats.bounces or 0) <= told["sender"]
+            assert (figure is None) == (decoded[name] == 0)
+    assert 0 <= (stats.frozen or 0) <= decoded["frozen"]
+    assert 0 <= (stats.bounces or 0) <= decoded["sender"]
     if stats.ages is not None:
-        assert sum(stats.ages.counts) == told["age"]
+        assert sum(stats.ages.counts) == decoded["age"]
         assert stats.oldest_age is not None
-        assert stats.ages.total <= stats.oldest_age * max(1, told["age"]) * 1.000001
+        assert stats.ages.total <= stats.oldest_age * max(1, decoded["age"]) * 1.000001
     for counts, limit in (
-        (stats.sender_domains, told["sender"] - (stats.bounces or 0)),
+        (stats.sender_domains, decoded["sender"] - (stats.bounces or 0)),
         (stats.recipient_domains, None),
     ):
         if counts is not None:

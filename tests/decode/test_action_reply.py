@@ -166,8 +166,8 @@ def test_a_success_without_words_is_done(body: bytes, operation: Operation) -> N
 
 
 def test_only_the_consoles_words_count_and_not_the_panels_sentence() -> None:
-    told = decode("", mess="The message was not found; an error is possible; removed")
-    assert told == ActionReply(Said.DONE, "")
+    decoded = decode("", mess="The message was not found; an error is possible; removed")
+    assert decoded == ActionReply(Said.DONE, "")
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ def test_only_the_consoles_words_count_and_not_the_panels_sentence() -> None:
     ],
 )
 def test_no_success_is_no_reply_to_read(body: bytes, reason: Reason) -> None:
-    with pytest.raises(PanelError) as told:
+    with pytest.raises(PanelError) as decoded:
         decode_action_reply(body, Operation.CONTROL)
-    assert told.value.reason is reason
+    assert decoded.value.reason is reason
 
 
 @pytest.mark.parametrize(
@@ -204,10 +204,10 @@ def test_no_success_is_no_reply_to_read(body: bytes, reason: Reason) -> None:
 def test_code_100_means_another_thing_to_each_operation(
     operation: Operation, reason: Reason
 ) -> None:
-    with pytest.raises(PanelError) as told:
+    with pytest.raises(PanelError) as decoded:
         decode_action_reply(b'{"error": 100, "mess": "No"}', operation)
-    assert told.value.reason is reason
-    assert not told.value.lost
+    assert decoded.value.reason is reason
+    assert not decoded.value.lost
 
 
 # --- the words ----------------------------------------------------------------------------------
@@ -234,11 +234,11 @@ def test_the_long_text_of_a_purge_is_cut_short() -> None:
     ids = [f"1xVPmh-{n:06d}-2M" for n in range(3000)]
     text = "".join(f"Message {id_} has been removed\n" for id_ in ids)
     for payload in (text, text.splitlines()):
-        told = decode(payload, Operation.DELETE_FROZEN)
-        assert told.said is Said.REMOVED
-        assert len(told.text) <= 500
-        assert told.text.startswith("Message 1aAaAa-000001-00 has been removed Message 1aAaAa-")
-        assert told.text.endswith("…")
+        decoded = decode(payload, Operation.DELETE_FROZEN)
+        assert decoded.said is Said.REMOVED
+        assert len(decoded.text) <= 500
+        assert decoded.text.startswith("Message 1aAaAa-000001-00 has been removed Message 1aAaAa-")
+        assert decoded.text.endswith("…")
 
 
 @pytest.mark.parametrize(
@@ -255,12 +255,12 @@ def test_what_went_wrong_is_found_at_the_end_of_a_long_text(last: str, expected:
 
 
 def test_the_text_is_safe_to_keep() -> None:
-    told = decode(f"<b>Message</b> {ID}\x1b[31m from ann@example.com has\tbeen\n removed")
-    assert told.said is Said.REMOVED
-    assert ID not in told.text
-    assert "ann" not in told.text
-    assert "<b>" not in told.text
-    assert told.text.isprintable()
+    decoded = decode(f"<b>Message</b> {ID}\x1b[31m from ann@example.com has\tbeen\n removed")
+    assert decoded.said is Said.REMOVED
+    assert ID not in decoded.text
+    assert "ann" not in decoded.text
+    assert "<b>" not in decoded.text
+    assert decoded.text.isprintable()
 
 
 @given(
@@ -274,6 +274,6 @@ def test_the_text_is_safe_to_keep() -> None:
 def test_whatever_the_payload_a_success_says_something(
     payload: object, operation: Operation
 ) -> None:
-    told = decode(payload, operation)
-    assert told.said in Said
-    assert len(told.text) <= 500
+    decoded = decode(payload, operation)
+    assert decoded.said in Said
+    assert len(decoded.text) <= 500

@@ -85,12 +85,12 @@ def test_secrets_go_as_php_writes_them(written: str) -> None:
 
 
 def test_personal_words_go_and_the_panels_own_stay() -> None:
-    told = json.loads(
+    decoded = json.loads(
         anonymise_reply(
             _reply(mess="Команда выполнена", detail={"subject": "Привет Мир", "st": "Frozen"})
         )
     )
-    assert told == {
+    assert decoded == {
         "error": 0,
         "mess": "Команда выполнена",
         "detail": {"subject": "Xxxxxx Xxx", "st": "Frozen"},
@@ -113,7 +113,7 @@ def test_what_is_no_json_is_anonymised_as_text() -> None:
 
 
 def _known(table: MessageTable) -> list[str]:
-    """What is told of each message besides names, in an order of its own."""
+    """What is decoded of each message besides names, in an order of its own."""
     return sorted(
         f"{m.age} {m.frozen} {m.bounce} {m.recipients and len(m.recipients)} {len(m.delivered)}"
         for m in table.messages()

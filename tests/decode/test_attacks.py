@@ -9,7 +9,7 @@ import pytest
 from exporter.snapshot import Certainty
 from tests.decode.test_certainty import EXIM, OTHER, certainty, table
 
-TOLD: dict[str, Any] = {"id": 1, "age": 0, "size": 4, "sender": 2, "recipients": 3, "frozen": 5}
+GIVEN: dict[str, Any] = {"id": 1, "age": 0, "size": 4, "sender": 2, "recipients": 3, "frozen": 5}
 HEADINGS = ["Time", "ID", "Sender", "Recipient", "Size", "Status"]
 TURNED = ["Time", "ID", "Recipient", "Sender", "Size", "Status"]
 
@@ -24,10 +24,10 @@ def test_fields_that_the_lists_own_heading_contradicts_are_guessed(tabs: bool) -
         rows = [headings, row, other]
         return "\n".join(map("\t".join, rows)) if tabs else rows
 
-    told = certainty(shown(TURNED), fields=TOLD)
-    assert (told["sender"], told["recipients"]) == (Certainty.GUESSED, Certainty.GUESSED)
-    assert told["frozen"] is told["id"] is Certainty.NAMED
-    messages = [*table(shown(TURNED), fields=TOLD).messages()]
+    decoded = certainty(shown(TURNED), fields=GIVEN)
+    assert (decoded["sender"], decoded["recipients"]) == (Certainty.GUESSED, Certainty.GUESSED)
+    assert decoded["frozen"] is decoded["id"] is Certainty.NAMED
+    messages = [*table(shown(TURNED), fields=GIVEN).messages()]
     assert all({"sender", "recipients"} <= message.guessed for message in messages)
-    assert "its heading is `Recipient`" in table(shown(TURNED), fields=TOLD).shape
-    assert certainty(shown(HEADINGS), fields=TOLD)["sender"] is Certainty.NAMED
+    assert "its heading is `Recipient`" in table(shown(TURNED), fields=GIVEN).shape
+    assert certainty(shown(HEADINGS), fields=GIVEN)["sender"] is Certainty.NAMED

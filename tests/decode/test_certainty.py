@@ -36,8 +36,8 @@ def certainty(detail: object, **arguments: Any) -> dict[str, Certainty]:
 def test_console_text_is_structural() -> None:
     messages = [Message(EXIM, 60.0, 100, "", ("b@example.net",), frozen=True)]
     for render in (rendering.exim_text, rendering.exim_lines):
-        told = certainty(render(messages))
-        assert told == dict.fromkeys(
+        decoded = certainty(render(messages))
+        assert decoded == dict.fromkeys(
             ("id", "age", "size", "sender", "recipients", "frozen"), STRUCTURAL
         )
         assert table(render(messages)).guessed == [frozenset()]
@@ -50,15 +50,15 @@ def test_known_keys_are_named() -> None:
 
 
 def test_positions_are_guessed_but_for_ids_of_exim() -> None:
-    told = certainty([PAGE_ROW])
-    assert told.pop("id") is STRUCTURAL
-    assert set(told.values()) == {GUESSED}
+    decoded = certainty([PAGE_ROW])
+    assert decoded.pop("id") is STRUCTURAL
+    assert set(decoded.values()) == {GUESSED}
     assert table([PAGE_ROW]).guessed == [
         frozenset({"age", "size", "sender", "recipients", "frozen"})
     ]
 
 
-def test_positions_told_by_the_host_are_named() -> None:
+def test_positions_given_by_the_host_are_named() -> None:
     fields = {"id": 1, "age": 0, "size": 4, "sender": 2, "recipients": 3, "frozen": 5}
     assert set(certainty([PAGE_ROW], fields=fields).values()) == {NAMED}
     some = certainty([PAGE_ROW], fields={"sender": 2})
@@ -89,11 +89,11 @@ def test_exims_mark_behind_a_sender_in_brackets_is_structural() -> None:
         ["25m", "302", EXIM, "<> *** frozen ***", "b@example.net"],
         ["25m", "302", OTHER, "<a@example.org>", "b@example.net"],
     ]
-    told = {m.id: m for m in table(rows).messages()}
-    assert told[EXIM].bounce is True
-    assert told[EXIM].frozen is True
-    assert told[EXIM].guessed == frozenset({"age", "size", "recipients"})
-    assert {"sender", "frozen"} <= told[OTHER].guessed
+    decoded = {m.id: m for m in table(rows).messages()}
+    assert decoded[EXIM].bounce is True
+    assert decoded[EXIM].frozen is True
+    assert decoded[EXIM].guessed == frozenset({"age", "size", "recipients"})
+    assert {"sender", "frozen"} <= decoded[OTHER].guessed
     assert certainty(rows)["frozen"] is GUESSED
     assert certainty(rows[:1])["frozen"] is STRUCTURAL
 
@@ -110,16 +110,16 @@ def test_bare_ids_that_are_keys_of_the_list_are_guessed() -> None:
 
 def test_the_least_sure_row_counts() -> None:
     named = {"id": OTHER, "time": "4d", "size": "2.9K", "from": "<>", "to": "b@x.example"}
-    told = certainty([named, PAGE_ROW])
-    assert (told["age"], told["sender"], told["id"]) == (GUESSED, GUESSED, NAMED)
+    decoded = certainty([named, PAGE_ROW])
+    assert (decoded["age"], decoded["sender"], decoded["id"]) == (GUESSED, GUESSED, NAMED)
 
 
-def test_a_field_that_no_row_tells_has_no_certainty() -> None:
+def test_a_field_that_no_row_has_has_no_certainty() -> None:
     assert certainty([{"id": EXIM, "size": None, "time": "4d"}]) == {"id": NAMED, "age": NAMED}
     assert certainty([]) == {}
 
 
-def test_figures_of_guessed_fields_are_told() -> None:
+def test_measurements_of_guessed_fields_are_kept() -> None:
     stats = decode_queue_update(body([PAGE_ROW]), now=NOW).stats
     assert (stats.frozen, stats.bounces, stats.oldest_age) == (1, 0, 1500.0)
 
@@ -169,8 +169,8 @@ def test_values_of_the_state_are_those_that_the_host_says() -> None:
         {"id": f"1kXpJb-0004Uv-7{n}", "status": state, "size": "2.9K"}
         for n, state in enumerate(["F", "n", "f ", "Frozen", "", None])
     ]
-    told = table(rows, frozen_values={"F": True, "N": False})
-    assert told.frozen == [True, False, True, None, None, None]
+    decoded = table(rows, frozen_values={"F": True, "N": False})
+    assert decoded.frozen == [True, False, True, None, None, None]
     assert table(rows).frozen[3:] == [True, False, None]
     update = decode_queue_update(body(rows), now=NOW, frozen_values={"f": True, "n": False})
     assert update.stats.frozen == 2
@@ -183,9 +183,9 @@ def test_numbers_and_flags_are_values_of_the_state_too() -> None:
 
 def test_values_of_the_state_at_a_position_that_the_host_names() -> None:
     rows = [["25m", EXIM, "x"], ["25m", OTHER, "y"], ["25m", "1kXpJd-0004Uz-AS", "z"]]
-    told = table(rows, fields={"frozen": 2}, frozen_values={"x": True, "y": False})
-    assert told.frozen == [True, False, None]
-    assert dict(queue_stats(told).certainty)["frozen"] is NAMED
+    decoded = table(rows, fields={"frozen": 2}, frozen_values={"x": True, "y": False})
+    assert decoded.frozen == [True, False, None]
+    assert dict(queue_stats(decoded).certainty)["frozen"] is NAMED
 
 
 def test_a_message_of_contradicting_rows_may_be_in_each_of_them() -> None:
@@ -215,20 +215,20 @@ def test_a_message_may_be_in_each_row_that_does_not_fit(messages: int) -> None:
 
 def test_a_form_whose_rows_are_refused_makes_nothing_less_sure() -> None:
     lines = " 3d   302 1xVPmh-0002kK-2M <user@example.org>\n          a@example.com\n"
-    told = certainty([["00000A"], lines], fields={"age": 0})
-    assert set(told.values()) == {STRUCTURAL}
+    decoded = certainty([["00000A"], lines], fields={"age": 0})
+    assert set(decoded.values()) == {STRUCTURAL}
 
 
 def test_ids_of_letters_alone_under_a_key_for_ids_of_a_queue() -> None:
-    told = table([{"msgid": "ABCDEFAB", "size": 1532}, {"msgid": "FACADEDA", "size": 1533}])
-    assert [*told.ids] == ["ABCDEFAB", "FACADEDA"]
+    decoded = table([{"msgid": "ABCDEFAB", "size": 1532}, {"msgid": "FACADEDA", "size": 1533}])
+    assert [*decoded.ids] == ["ABCDEFAB", "FACADEDA"]
     assert certainty([{"queue_id": "ABCDEFAB"}])["id"] is NAMED
     assert certainty([{"id": "ABCDEFAB"}])["id"] is GUESSED
 
 
 @pytest.mark.parametrize("heads", [False, True])
 @pytest.mark.parametrize("many", [50, 300, 5000])
-def test_a_row_that_tells_its_sender_in_two_ways_is_no_bounce_in_a_list_of_any_length(
+def test_a_row_with_two_different_senders_is_no_bounce_in_a_list_of_any_length(
     many: int, heads: bool
 ) -> None:
     """What a layout is concluded from is a sample: a row that is not in it is held against it."""
@@ -249,10 +249,10 @@ def test_a_row_that_tells_its_sender_in_two_ways_is_no_bounce_in_a_list_of_any_l
             row["sender"] = row["from"] = f"u{number}@example.org"
     rows[37]["sender"], rows[37]["from"] = "", "real@example.org"
     detail = [[*rows[0]], *([*row.values()] for row in rows)] if heads else rows
-    told = {message.id: message for message in table(detail).messages()}
-    odd = told.get("1kXpJb-000037-7Q")
+    decoded = {message.id: message for message in table(detail).messages()}
+    odd = decoded.get("1kXpJb-000037-7Q")
     assert odd is None or "sender" in odd.guessed
-    read = [message for message in told.values() if message.id != "1kXpJb-000037-7Q"]
+    read = [message for message in decoded.values() if message.id != "1kXpJb-000037-7Q"]
     assert len(read) == many - 1
     assert all("sender" in m.guessed or m.bounce is (int(m.id[7:13]) % 2 == 0) for m in read)
     if many > 100:
@@ -284,33 +284,33 @@ def test_an_empty_sender_is_no_bounce_where_a_list_of_any_length_writes_null_sen
         detail = "".join(f"<tr>{row}</tr>" for row in cells)
     elif shape == "tabs":
         detail = "\n".join("\t".join(row) for row in lines)
-    told = {message.id: message for message in table(detail).messages()}
-    assert len(told) == many
-    assert told["1kXpJb-000037-7Q"].sender is None
-    assert told[rows[-3][0]].sender in ("", None)
+    decoded = {message.id: message for message in table(detail).messages()}
+    assert len(decoded) == many
+    assert decoded["1kXpJb-000037-7Q"].sender is None
+    assert decoded[rows[-3][0]].sender in ("", None)
 
 
-def test_roles_that_only_their_order_tells_apart_may_each_be_in_either_place() -> None:
+def test_roles_known_only_by_their_order_may_each_be_in_either_place() -> None:
     rows = [["25m", EXIM, "ann@example.org", "bob@example.net", "2.9K"]]
     readings = {reading.field: reading for reading in table(rows).readings}
     for role, keys in (("sender", (2,)), ("recipients", (3,))):
         assert readings[role].keys == keys
         assert readings[role].certainty is GUESSED
         assert readings[role].candidates == (2, 3)
-    told = [["25m", EXIM, "<>", "bob@example.net", "2.9K"], *rows]
-    readings = {reading.field: reading for reading in table(told).readings}
+    decoded = [["25m", EXIM, "<>", "bob@example.net", "2.9K"], *rows]
+    readings = {reading.field: reading for reading in table(decoded).readings}
     assert readings["sender"].candidates == readings["recipients"].candidates == ()
 
 
 def html(*tables: tuple[list[str], list[list[str]]]) -> str:
     """Tables with headings, one after the other."""
-    told = ""
+    decoded = ""
     for headings, rows in tables:
-        told += "<table><tr>" + "".join(f"<th>{each}</th>" for each in headings) + "</tr>"
+        decoded += "<table><tr>" + "".join(f"<th>{each}</th>" for each in headings) + "</tr>"
         for row in rows:
-            told += "<tr>" + "".join(f"<td>{each}</td>" for each in row) + "</tr>"
-        told += "</table>"
-    return told
+            decoded += "<tr>" + "".join(f"<td>{each}</td>" for each in row) + "</tr>"
+        decoded += "</table>"
+    return decoded
 
 
 AS_SENT = ["Time", "ID", "Sender", "Recipients"]
@@ -321,32 +321,32 @@ LATER = ["26m", OTHER, "cat@example.org", "dan@example.net"]
 
 @pytest.mark.parametrize("headings", [AS_SENT, TURNED])
 def test_headings_of_a_table_name_its_columns(headings: list[str]) -> None:
-    told = table(html((headings, [ROW, LATER])))
-    assert {r.certainty for r in told.readings if r.keys} == {Certainty.NAMED}
-    first = told.senders[0]
+    decoded = table(html((headings, [ROW, LATER])))
+    assert {r.certainty for r in decoded.readings if r.keys} == {Certainty.NAMED}
+    first = decoded.senders[0]
     assert first == ("ann@example.org" if headings is AS_SENT else "bob@example.net")
 
 
 @pytest.mark.parametrize("apart", [True, False])
-def test_tables_whose_headings_differ_are_not_read_by_each_others(apart: bool) -> None:
+def test_tables_with_different_headings_are_not_read_by_each_others(apart: bool) -> None:
     """In one text or in two: what is not known to be so is guessed, or not understood."""
     both = (AS_SENT, [ROW]), (TURNED, [LATER])
-    told = table([html(both[0]), html(both[1])] if apart else html(*both))
-    named = {r.field for r in told.readings if r.certainty is Certainty.NAMED}
-    senders = dict(zip(told.ids, told.senders, strict=True))
+    decoded = table([html(both[0]), html(both[1])] if apart else html(*both))
+    named = {r.field for r in decoded.readings if r.certainty is Certainty.NAMED}
+    senders = dict(zip(decoded.ids, decoded.senders, strict=True))
     if "sender" in named:
         assert senders.get(OTHER) in {None, "dan@example.net"}
-    assert told.listed == 2
+    assert decoded.listed == 2
 
 
 @pytest.mark.parametrize("more", [["eve@example.net"], ["eve@example.net", "fay@example.net"]])
-def test_recipients_told_as_one_of_several_places_are_unknown(more: list[str]) -> None:
+def test_recipients_given_as_one_of_several_places_are_unknown(more: list[str]) -> None:
     """A part of them is not whom a message waits for."""
     fields = {"id": 1, "age": 0, "sender": 2, "recipients": 3}
     rows = [[*ROW, *more], [*LATER, *[""] * len(more)]]
-    told = table(rows, fields=fields)
-    assert told.recipients == [None, None]
-    assert told.senders == ["ann@example.org", "cat@example.org"]
+    decoded = table(rows, fields=fields)
+    assert decoded.recipients == [None, None]
+    assert decoded.senders == ["ann@example.org", "cat@example.org"]
     alone = table([ROW, LATER], fields=fields)
     assert alone.recipients == [("bob@example.net",), ("dan@example.net",)]
     far = table([[*ROW, "2.9K", "eve@example.net"]], fields=fields)
@@ -355,7 +355,7 @@ def test_recipients_told_as_one_of_several_places_are_unknown(more: list[str]) -
 
 @pytest.mark.parametrize("odd_first", [True, False])
 @pytest.mark.parametrize("many", [300, 5000])
-def test_of_an_id_no_row_is_understood_when_one_tells_its_sender_in_two_ways(
+def test_of_an_id_no_row_is_understood_when_one_has_two_different_senders(
     many: int, odd_first: bool
 ) -> None:
     rows: list[dict[str, object]] = [
@@ -365,6 +365,6 @@ def test_of_an_id_no_row_is_understood_when_one_tells_its_sender_in_two_ways(
     ]
     odd = rows[37] | {"sender": "<>"}
     rows[37:38] = [odd, rows[37]] if odd_first else [rows[37], odd]
-    told = table(rows)
-    assert "1kXpJb-000037-7Q" not in told.ids
-    assert (len(told), told.unparsed) == (many - 1, 2)
+    decoded = table(rows)
+    assert "1kXpJb-000037-7Q" not in decoded.ids
+    assert (len(decoded), decoded.unparsed) == (many - 1, 2)

@@ -43,17 +43,17 @@ def _decode(case: Case) -> object:
     return state.running if state.installed else state.words
 
 
-def _message(told: dict[str, Any], guessed: list[str]) -> Message:
-    recipients = told.get("recipients")
+def _message(known: dict[str, Any], guessed: list[str]) -> Message:
+    recipients = known.get("recipients")
     return Message(
-        told["id"],
-        told.get("age"),
-        told.get("size"),
-        told.get("sender"),
+        known["id"],
+        known.get("age"),
+        known.get("size"),
+        known.get("sender"),
         None if recipients is None else tuple(recipients),
-        tuple(told.get("delivered", ())),
-        told.get("frozen"),
-        frozenset(told.get("guessed", guessed)),
+        tuple(known.get("delivered", ())),
+        known.get("frozen"),
+        frozenset(known.get("guessed", guessed)),
     )
 
 
@@ -77,7 +77,7 @@ def test_a_reply_decodes_as_its_file_says(case: Case) -> None:
         return
     expect = content["expect"]
     guessed = expect.get("guessed", [])
-    wanted = sorted((_message(told, guessed) for told in expect["messages"]), key=lambda m: m.id)
+    wanted = sorted((_message(known, guessed) for known in expect["messages"]), key=lambda m: m.id)
     assert sorted(decoded.messages(), key=lambda m: m.id) == wanted
     assert decoded.unparsed == expect["unparsed"]
     assert decoded.listed == expect["unparsed"] + len(wanted)
@@ -114,7 +114,7 @@ def test_the_update_agrees_with_the_table(case: Case) -> None:
     ids=lambda case: case.name,
 )
 def test_what_is_proposed_decodes_the_same(case: Case) -> None:
-    """What recognition is sure of may be pasted into `fields` without changing anything told."""
+    """What recognition is sure of may be pasted into `fields` without changing anything decoded."""
     arguments = _arguments(case)
     table = decode_queue(case.body, **arguments)
     again = decode_queue(case.body, **(arguments | {"fields": table.proposed_fields}))

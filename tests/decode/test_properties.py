@@ -63,8 +63,8 @@ def _round_trip(shape: str, render: rendering.Render, messages: list[Message]) -
         messages = [replace(message, sender=None) for message in messages]
     table = decode_queue(body, now=NOW, time_zone=UTC)
     assert table.unparsed == 0, (shape, table.samples)
-    told = [replace(message, guessed=frozenset()) for message in table.messages()]
-    assert _by_id(told) == _by_id(messages), (shape, table.shape)
+    decoded = [replace(message, guessed=frozenset()) for message in table.messages()]
+    assert _by_id(decoded) == _by_id(messages), (shape, table.shape)
     guessed = rendering.GUESSED.get(shape, frozenset())
     if shape in rendering.BARE_IDS and table.mta is Mta.POSTFIX:
         guessed |= {"id"}
@@ -120,10 +120,10 @@ def test_odd_rows_of_a_large_list_do_not_spoil_the_others() -> None:
     table = decode_queue(body, now=NOW)
     assert table.listed == 5000
     assert table.unparsed == 2
-    told = {m.id: m for m in table.messages()}
-    assert told["1kXpJb-999999-7Q"].size == 7168
-    assert told["1kXpJb-999998-7Q"].age == 10800.0
-    assert told["1kXpJb-004500-7Q"].recipients == ("c@d.example",)
+    decoded = {m.id: m for m in table.messages()}
+    assert decoded["1kXpJb-999999-7Q"].size == 7168
+    assert decoded["1kXpJb-999998-7Q"].age == 10800.0
+    assert decoded["1kXpJb-004500-7Q"].recipients == ("c@d.example",)
     assert len(table.samples) == 2
 
 

@@ -92,11 +92,11 @@ def test_an_unlucky_first_list_is_not_kept() -> None:
 
 
 def test_an_empty_cell_does_not_turn_the_roles_for_later_lists() -> None:
-    told = ["4d", IDS[0], "alice@example.org", "bob@example.net", "2.9K", "Frozen"]
+    decoded = ["4d", IDS[0], "alice@example.org", "bob@example.net", "2.9K", "Frozen"]
     nobody = ["4d", IDS[1], "alice@example.org", "", "2.9K", "Frozen"]
-    assert _decode([nobody, told]).stats.bounces == 0
-    assert _decode([told]).stats.bounces == 0
-    domains = _decode([told]).stats.sender_domains
+    assert _decode([nobody, decoded]).stats.bounces == 0
+    assert _decode([decoded]).stats.bounces == 0
+    domains = _decode([decoded]).stats.sender_domains
     assert domains is not None
     assert domains.top == (("example.org", 1),)
 

@@ -35,7 +35,7 @@ def test_an_update_travels_between_processes() -> None:
     assert pickle.loads(pickle.dumps(update)) == update
 
 
-def test_nothing_understood_tells_nothing() -> None:
+def test_nothing_understood_is_nothing_known() -> None:
     stats = decode_queue_update(reply([{"x": 1}, {"x": 2}]), now=NOW).stats
     assert (stats.listed, stats.unparsed) == (2, 2)
     figures = (stats.frozen, stats.bounces, stats.size_bytes, stats.oldest_age, stats.ages)
@@ -88,7 +88,7 @@ def test_a_message_counts_once_for_each_domain() -> None:
     assert domains.top == (("x.example", 2), ("y.example", 1))
 
 
-def test_the_largest_domains_are_told_apart() -> None:
+def test_the_largest_domains_are_separate() -> None:
     rows = [{"id": id_, "from": f"a@d{n % 13:02}.example"} for n, id_ in enumerate(IDS)]
     domains = decode_queue_update(reply(rows), now=NOW).stats.sender_domains
     assert domains is not None

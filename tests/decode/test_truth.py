@@ -34,8 +34,8 @@ class Truth:
 
     name: str
     letters: Sequence[Letter]
-    told: str = ""
-    """The fields that are told of every message that can be read."""
+    decoded: str = ""
+    """The fields that are known of every message that can be read."""
     exact: frozenset[str] = frozenset()
     most: int | None = None
     """At most so many rows, understood or not; None for as many as there are messages."""
@@ -109,7 +109,7 @@ TRUTHS = (
     Truth(
         "exim_bp_parentheses_in_quotes",
         [Letter("1xY415-0006BE-2v", 0, 658, "", ('"a (b) c"@example.org',))],
-        told="age size sender recipients frozen",
+        decoded="age size sender recipients frozen",
     ),
     Truth(
         "exim_bp_ids_of_spool_files",
@@ -118,7 +118,7 @@ TRUTHS = (
             Letter("1kXpJc-0004Uw-8R", 4 * HOUR, 3482, "", (ALICE,), frozen=True),
             Letter("1rXpJb-00000004Uv7-1ABC", HOUR, 700, DAVE, (ERIN,)),
         ],
-        told="age size sender recipients frozen",
+        decoded="age size sender recipients frozen",
     ),
     Truth(
         "postqueue_p_forced_to_expire",
@@ -128,7 +128,7 @@ TRUTHS = (
             Letter("3F2A91C0B6", 11818, 1236, DAVE, (ERIN,), frozen=True, expires=True),
             Letter("3F2A91C0B7", 11758, 1237, DAVE, (ERIN,), active=True),
         ],
-        told="age size sender recipients frozen",
+        decoded="age size sender recipients frozen",
         exact=EXACT,
     ),
     Truth(
@@ -142,13 +142,13 @@ TRUTHS = (
     Truth(
         "postqueue_j_id_of_digits",
         [Letter("412344560", 300, 1532, ALICE, (BOB,))],
-        told="age size sender recipients frozen",
+        decoded="age size sender recipients frozen",
         exact=EXACT,
     ),
     Truth(
         "objects_ages_of_zero",
         [_exim(f"{n:02d}", 400_000 * (n > 5), 100, ALICE, BOB) for n in range(10)],
-        told="age size sender recipients frozen",
+        decoded="age size sender recipients frozen",
         exact=EXACT,
     ),
     Truth(
@@ -162,7 +162,7 @@ TRUTHS = (
     Truth(
         "objects_nested_reason",
         [Letter("3F2A91C0B5", 10000, 515, ALICE, (BOB,))],
-        told="age size sender recipients frozen",
+        decoded="age size sender recipients frozen",
         exact=EXACT,
     ),
     Truth(
@@ -171,13 +171,13 @@ TRUTHS = (
             Letter("3F2A91C0B5", 10000, 515, ALICE, (BOB,)),
             Letter("3F2A91C0B6", 10000, 615, "", (CAROL,), frozen=True),
         ],
-        told="age size sender recipients frozen",
+        decoded="age size sender recipients frozen",
         exact=EXACT,
     ),
     Truth(
         "exim_bpa_generated",
         [Letter("1rXpJb-00000004Uv7-1ABC", 2 * HOUR, 1229, ALICE, (BOB,), generated=(CAROL,))],
-        told="age size sender recipients frozen",
+        decoded="age size sender recipients frozen",
     ),
     Truth("mail_queue_is_empty_with_warning", [], most=1),
 )
@@ -188,16 +188,16 @@ def _case(name: str) -> Case:
 
 
 @pytest.mark.parametrize("truth", TRUTHS, ids=lambda truth: truth.name)
-def test_what_is_told_of_a_reply_is_so(truth: Truth) -> None:
+def test_what_is_decoded_of_a_reply_is_so(truth: Truth) -> None:
     case = _case(f"list_msg/{truth.name}")
     table = decode_queue(case.body, **_arguments(case))
     shown = Shown(None, truth.letters, truth.exact, separable=truth.most is None)
     assert [*wrongs(shown, table, queue_stats(table))] == []
     assert table.listed <= (len(truth.letters) if truth.most is None else truth.most)
-    told: dict[str, Message] = {message.id: message for message in table.messages()}
+    decoded: dict[str, Message] = {message.id: message for message in table.messages()}
     for letter in truth.letters:
-        for name in truth.told.split():
-            assert getattr(told[letter.id], name) is not None, (letter.id, name)
+        for name in truth.decoded.split():
+            assert getattr(decoded[letter.id], name) is not None, (letter.id, name)
 
 
 def test_no_case_of_mail_that_is_no_bounce_is_deleted_as_one() -> None:

@@ -74,7 +74,7 @@ def test_a_column_of_dates_is_read_as_each_of_them() -> None:
     assert values.AgeReader(NOW, UTC).read_dates([dates[0], "soon"]) is None
 
 
-def test_a_moment_beyond_the_calendar_tells_nothing() -> None:
+def test_a_moment_beyond_the_calendar_is_unknown() -> None:
     assert values.AgeReader(1e18, UTC).read("Nov 24 02:35:00") is None
 
 
@@ -172,7 +172,7 @@ def test_senders(value: object, sender: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "decoded"),
     [
         ("a@b.example, <c@d.example>", (("a@b.example", "c@d.example"), ())),
         ({"a@b.example": "busy"}, (("a@b.example",), ())),
@@ -196,8 +196,8 @@ def test_senders(value: object, sender: str | None) -> None:
         (7, None),
     ],
 )
-def test_recipients(value: object, told: object) -> None:
-    assert read_recipients(value) == told
+def test_recipients(value: object, decoded: object) -> None:
+    assert read_recipients(value) == decoded
 
 
 @pytest.mark.parametrize(

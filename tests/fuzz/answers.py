@@ -249,11 +249,11 @@ def check_answer(answer: Answer) -> Iterator[Wrong]:
             if count != answer.truth:
                 yield Wrong(name, f"told {count!r}, in truth {answer.truth!r}")
             return
-        told = state_of(decode_service_reply(answer.body, answer.operation))
+        decoded = state_of(decode_service_reply(answer.body, answer.operation))
     except PanelError:
         return
-    if told != answer.truth:
-        yield Wrong(f"{name} {answer.truth}", f"told {told!r}, in truth {answer.truth!r}")
+    if decoded != answer.truth:
+        yield Wrong(f"{name} {answer.truth}", f"told {decoded!r}, in truth {answer.truth!r}")
 
 
 def state_of(value: ServiceState) -> str:

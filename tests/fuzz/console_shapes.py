@@ -228,8 +228,8 @@ def _heading_glued(lines: list[str], pick: Random) -> Any:
 
 
 def _footer_glued(lines: list[str], pick: Random) -> Any:
-    told = [line for line in lines if line]
-    return "\n".join([*told[:-2], "".join(told[-2:])])
+    decoded = [line for line in lines if line]
+    return "\n".join([*decoded[:-2], "".join(decoded[-2:])])
 
 
 def _tabbed(lines: list[str], _pick: Random) -> Any:
@@ -405,8 +405,8 @@ def _empty(_letters: Sequence[Letter], pick: Random) -> Shown:
     ]
     show = WHOLE[pick.choice([*WHOLE])]
     # A warning alone may hide that the command failed: that is one thing not understood.
-    told = len(lines) == 1 or "empty" in lines[-1]
-    return Shown(show(lines, pick), (), separable=told)
+    decoded = len(lines) == 1 or "empty" in lines[-1]
+    return Shown(show(lines, pick), (), separable=decoded)
 
 
 SHAPES: Mapping[str, Shape] = {

@@ -129,8 +129,8 @@ def describe(given: Input, found: Sequence[Wrong]) -> str:
     payload = json.dumps(shown.payload, ensure_ascii=False)
     if isinstance(shown.payload, str):
         payload += "\n" + shown.payload
-    told = "\n".join(f"  {'(guessed) ' * w.guessed}{w.what}: {w.sentence}" for w in found)
-    return f"{given.shape}\n{payload}\n{told}"
+    decoded = "\n".join(f"  {'(guessed) ' * w.guessed}{w.what}: {w.sentence}" for w in found)
+    return f"{given.shape}\n{payload}\n{decoded}"
 
 
 def run_batch(seed: int, numbers: range) -> list[runner.Violation]:

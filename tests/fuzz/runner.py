@@ -21,10 +21,10 @@ class Violation(NamedTuple):
     seed: int
     number: int
     kind: str
-    """What broke, in a few words: violations of one kind are told once."""
+    """What broke, in a few words: violations of one kind are shown once."""
     what: str
     tolerated: bool = False
-    """Counted and told, but no failure."""
+    """Counted and shown, but no failure."""
 
 
 RunBatch = Callable[[int, range], list[Violation]]

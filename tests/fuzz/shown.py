@@ -25,7 +25,7 @@ class Shown:
     contradicted: frozenset[str] = frozenset()
     """Ids of messages that several rows tell other things of: none of them is to be believed."""
     separable: bool = False
-    """Whether the messages can be told apart, so that one that is not understood counts once."""
+    """Whether the messages can be separated, so that one that is not understood counts once."""
     damaged: bool = False
     """Whether a wrong guess, marked as such, can be pardoned."""
     without_id: bool = False

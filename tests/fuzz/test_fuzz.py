@@ -24,7 +24,7 @@ INPUTS = 500
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_is_told_of_a_known_queue_is_right_or_unknown(
+def test_what_is_decoded_of_a_known_queue_is_right_or_unknown(
     seed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     violations = fuzz_truth.run_batch(seed, range(INPUTS))
@@ -50,7 +50,7 @@ LETTER = Letter(
 )
 
 
-def _told(letter: Letter, **arguments: Any) -> list[str]:
+def _wrongs_of(letter: Letter, **arguments: Any) -> list[str]:
     """What is wrong where LETTER is shown, but the truth is another."""
     shown = Shown(
         rendering.exim_text(
@@ -72,7 +72,7 @@ def _told(letter: Letter, **arguments: Any) -> list[str]:
 
 
 def test_the_judge_finds_nothing_where_all_is_right() -> None:
-    assert _told(LETTER) == []
+    assert _wrongs_of(LETTER) == []
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,15 @@ def test_the_judge_finds_nothing_where_all_is_right() -> None:
     ],
 )
 def test_the_judge_sees_each_wrong_value(truth: dict[str, Any], wrong: str) -> None:
-    assert wrong in _told(replace(LETTER, **truth))
+    assert wrong in _wrongs_of(replace(LETTER, **truth))
 
 
 def test_the_judge_sees_rows_that_are_no_messages() -> None:
     shown = Shown("  3m   5 1kXpJb-0004Uv-7Q <>\n          a@b.example\n", [], separable=True)
     body = rendering.reply(shown.payload)
     table = decode_queue(body, now=NOW)
-    told = [w.what for w in wrongs(shown, table, queue_stats(table))]
-    assert told == ["id", "listed"]
+    decoded = [w.what for w in wrongs(shown, table, queue_stats(table))]
+    assert decoded == ["id", "listed"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ FIELDS = ("age", "size", "sender", "recipients", "delivered", "frozen")
 
 
 class Wrong(NamedTuple):
-    """Something that was told and is not so."""
+    """Something that was decoded and is not so."""
 
     what: str
     """The field or figure."""
@@ -50,32 +50,32 @@ def wrongs(shown: Shown, table: MessageTable, stats: QueueStats) -> Iterator[Wro
 
 def _message(message: Message, letter: Letter, exact: frozenset[str]) -> Iterator[Wrong]:
     for name in FIELDS:
-        told = getattr(message, name)
-        if told is None or (name == "delivered" and not told):
+        decoded = getattr(message, name)
+        if decoded is None or (name == "delivered" and not decoded):
             continue
-        if not letter.readable or not _is_right(name, told, letter, exact):
+        if not letter.readable or not _is_right(name, decoded, letter, exact):
             right = None if not letter.readable else getattr(letter, name)
             read_as = "recipients" if name == "delivered" else name
             guessed = not message.guessed.isdisjoint({"id", read_as})
-            yield Wrong(name, f"{letter.id}: {name} {told!r}, in truth {right!r}", guessed)
+            yield Wrong(name, f"{letter.id}: {name} {decoded!r}, in truth {right!r}", guessed)
 
 
-def _is_right(name: str, told: object, letter: Letter, exact: frozenset[str]) -> bool:
+def _is_right(name: str, decoded: object, letter: Letter, exact: frozenset[str]) -> bool:
     right = getattr(letter, name)
     if name == "recipients":
-        assert isinstance(told, tuple)
-        return sorted(told) == sorted(right)
+        assert isinstance(decoded, tuple)
+        return sorted(decoded) == sorted(right)
     if name == "delivered":
-        assert isinstance(told, tuple)
-        return {*told} <= {*right, *letter.generated}
-    if told == right:
+        assert isinstance(decoded, tuple)
+        return {*decoded} <= {*right, *letter.generated}
+    if decoded == right:
         return True
     if name in exact or name not in ("age", "size"):
         return False
     if name == "age":
-        return told == _seconds(exim_age(letter.age))
-    assert isinstance(told, int)
-    return abs(told - letter.size) <= _precision(letter.size)
+        return decoded == _seconds(exim_age(letter.age))
+    assert isinstance(decoded, int)
+    return abs(decoded - letter.size) <= _precision(letter.size)
 
 
 def _seconds(age: str) -> int:
@@ -96,7 +96,7 @@ def _precision(size: int) -> float:
 def _figures(
     messages: Sequence[Message], table: MessageTable, stats: QueueStats
 ) -> Iterator[Wrong]:
-    """The figures are those of what is told."""
+    """The figures are those of what is decoded."""
     figures: dict[str, tuple[object, object]] = {
         "listed": (stats.listed, table.listed),
         "unparsed": (stats.unparsed, table.unparsed),
@@ -105,9 +105,9 @@ def _figures(
         "size_bytes": (stats.size_bytes, sum(m.size or 0 for m in messages)),
         "oldest_age": (stats.oldest_age, max((m.age or 0.0 for m in messages), default=0.0)),
     }
-    for name, (told, right) in figures.items():
-        if told is not None and told != right:
-            yield Wrong(f"figure {name}", f"{name} {told!r}, of what is told {right!r}")
+    for name, (decoded, right) in figures.items():
+        if decoded is not None and decoded != right:
+            yield Wrong(f"figure {name}", f"{name} {decoded!r}, of what is told {right!r}")
 
 
 SELECTORS = tuple(
@@ -162,7 +162,7 @@ def _selected(messages: Sequence[Message], truth: Mapping[str, Letter]) -> Itera
 
 def _means(selector: Selector, letter: Letter) -> bool:
     """Whether the selector means the message as it is."""
-    as_told = Message(
+    as_decoded = Message(
         letter.id,
         letter.age + 0.5,  # never a whole unit: what is known exactly has no rounding
         letter.size,
@@ -171,7 +171,7 @@ def _means(selector: Selector, letter: Letter) -> bool:
         letter.delivered,
         letter.frozen,
     )
-    return bool(select([as_told], selector))
+    return bool(select([as_decoded], selector))
 
 
 def projection(found: Sequence[Wrong]) -> Counter[str]:

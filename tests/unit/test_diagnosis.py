@@ -36,7 +36,7 @@ def arrays(sender: str = "<>", state: str = "Frozen") -> list[list[str]]:
     return [[*row[:5], ""] if number % 2 else row for number, row in enumerate(rows)]
 
 
-def test_a_guess_is_proposed_and_told_as_one() -> None:
+def test_a_guess_is_proposed_and_reported_as_one() -> None:
     found = Diagnosed(arrays())
     assert found.proposed == ALL
     guessed = {name for name, line in found.lines.items() if line.certainty is Certainty.GUESSED}
@@ -85,7 +85,7 @@ def test_one_column_of_addresses_may_be_either_role() -> None:
         ({**ALL, "age": "time"}, "`fields` names `time`, which no row has"),
     ],
 )
-def test_what_fields_say_and_no_row_has_is_told(fields: dict[str, Any], words: str) -> None:
+def test_what_fields_say_and_no_row_has_is_reported(fields: dict[str, Any], words: str) -> None:
     found = Diagnosed(arrays(), fields)
     assert found.lines["age"].missing == words
     assert found.lines["age"].certainty is not Certainty.NAMED
@@ -93,16 +93,16 @@ def test_what_fields_say_and_no_row_has_is_told(fields: dict[str, Any], words: s
     assert found.verdict.startswith("Not certain yet")
 
 
-def test_values_that_fields_name_wrongly_are_told() -> None:
+def test_values_that_fields_name_wrongly_are_reported() -> None:
     found = Diagnosed(arrays(), {**ALL, "size": 2})
     assert "6 rows not understood, perhaps since a value is not what `fields` say" in found.verdict
     assert found.proposed == {}
 
 
 def test_letters_for_states_need_to_be_said() -> None:
-    told = Diagnosed(arrays(state="F"), ALL)
-    assert "`frozen_values`" in told.lines["frozen"].missing
-    assert "`frozen` is told by 3 of 6 messages" in told.verdict
+    decoded = Diagnosed(arrays(state="F"), ALL)
+    assert "`frozen_values`" in decoded.lines["frozen"].missing
+    assert "`frozen` is told by 3 of 6 messages" in decoded.verdict
     states = {"frozen_values": ["f"], "not_frozen_values": [""]}
     assert Diagnosed(arrays(state="F"), {**ALL, **states}).verdict.startswith("Certain:")
 
@@ -114,8 +114,8 @@ def test_an_empty_queue_says_nothing_of_a_shape() -> None:
 
 
 def test_a_position_that_is_not_read_is_shown_with_its_values() -> None:
-    told = Diagnosed(arrays(state="F"), {k: v for k, v in ALL.items() if k != "frozen"})
-    line = told.lines["frozen"]
+    decoded = Diagnosed(arrays(state="F"), {k: v for k, v in ALL.items() if k != "frozen"})
+    line = decoded.lines["frozen"]
     assert line.certainty is None
     assert line.missing == "if position 5 holds it, name it in `fields`"
     assert line.samples == ("F",)

@@ -81,6 +81,8 @@ class RowCollector:
     def _take(self, batch: RowBatch) -> list[int]:
         """Return the positions of the rows that are refused."""
         ids, columns = batch.ids, batch.columns
+        if not ids:
+            return []
         new = None if self._known.isdisjoint(ids) else set(ids) - self._known
         before = len(self._known)
         self._known.update(ids)
@@ -100,31 +102,28 @@ class RowCollector:
             refused.append(row)
             if id_ is not None:
                 again.append(row)
-        misfits = self._take_first(*_chosen(first, ids, columns), batch.reader)
+        misfits = self._take_first(*_chosen(first, ids, columns), batch.reader) if first else []
         if again:
-            self._take_again(*_chosen(again, ids, columns), batch.reader)
+            own_ids, own_columns = _chosen(again, ids, columns)
+            self.repeated.update(own_ids)
+            self._repeats += len(own_ids)
+            self.again.append(self._read(own_ids, own_columns, batch.reader)[0])
         return sorted([*refused, *(first[row] for row in misfits)])
 
     def _take_first(
         self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
     ) -> list[int]:
-        if not ids:
-            return []
-        part, misfits = reader.read(ids, columns)
-        if misfits:
-            self.spoiled.update(ids[row] for row in misfits)
+        part, misfits = self._read(ids, columns, reader)
         self.ids += part.ids
         self._sink(part)
         return sorted(misfits)
 
-    def _take_again(
+    def _read(
         self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
-    ) -> None:
-        self.repeated.update(ids)
-        self._repeats += len(ids)
+    ) -> tuple[ColumnBatch, set[int]]:
         part, misfits = reader.read(ids, columns)
         self.spoiled.update(ids[row] for row in misfits)
-        self.again.append(part)
+        return part, misfits
 
 
 def _chosen(
