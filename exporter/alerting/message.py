@@ -1,4 +1,4 @@
-"""A notification as plain text, for people who read it on a phone. Pure."""
+"""A notification as plain text, to be read on a phone. Pure."""
 
 from __future__ import annotations
 

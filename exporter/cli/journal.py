@@ -1,4 +1,4 @@
-"""`journal`: what was done, by whom, why, and how it ended."""
+"""`journal`: what was done, its actor, its reason and its outcome."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _host(entry: Entry) -> str:
 
 
 def _actor(entry: Entry) -> str:
-    """Return the rule and its requester, or the person who acted by hand."""
+    """Return the rule and its requester, or the person of an action by hand."""
     if not entry.rule:
         return printable(entry.actor) or "-"
     return entry.rule if entry.actor in {"", "rule"} else f"{entry.rule} ({printable(entry.actor)})"

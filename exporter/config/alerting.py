@@ -91,7 +91,7 @@ class HttpReceiver(Model):
 
 
 class AlertmanagerConfig(HttpReceiver):
-    """An Alertmanager; every one is told of every alert."""
+    """An Alertmanager; each gets every alert."""
 
     url: Annotated[
         str,
@@ -235,10 +235,10 @@ def _any_label(condition: Condition) -> str:
 
 
 class AlertingConfig(Model):
-    """The daemon's own alerts, and who is told of them."""
+    """The daemon's own alerts, and their receivers."""
 
     alertmanagers: tuple[AlertmanagerConfig, ...] = ()
-    """Alertmanagers; all of them are told."""
+    """Alertmanagers; each gets every alert."""
     webhooks: tuple[WebhookConfig, ...] = ()
     """Receivers of Alertmanager's webhook JSON."""
     apprise: tuple[AppriseConfig, ...] = ()
@@ -248,7 +248,7 @@ class AlertingConfig(Model):
     group_interval: Duration = Field(300.0, json_schema_extra={"default": "5m"})
     """Webhooks and Apprise: shortest time between two notifications of the same alert."""
     repeat_interval: Duration = Field(4 * 3600.0, json_schema_extra={"default": "4h"})
-    """Webhooks and Apprise: how soon is told again what is still firing."""
+    """Webhooks and Apprise: time after which a firing alert is sent again."""
     builtin_rules: bool = True
     """Whether the built-in rules are in force."""
     rules: tuple[AlertRule, ...] = ()

@@ -348,7 +348,7 @@ class Config(Model):
     state: StateConfig = Field({}, validate_default=True)
     """Where what outlives a restart is kept."""
     alerting: AlertingConfig = AlertingConfig()
-    """The daemon's own alerts, and who is told of them."""
+    """The daemon's own alerts, and their receivers."""
     remediation: RemediationConfig = RemediationConfig()
     """Rules that repair, and what holds them back."""
     log: LogConfig = LogConfig()

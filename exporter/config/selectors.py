@@ -64,7 +64,7 @@ class Selector(Model):
     sender: Glob | None = None
     """Pattern of the sender's address, without regard to case; a bounce matches none."""
     recipient: Glob | None = None
-    """Pattern that the address of every recipient who still waits must match."""
+    """Pattern that the address of every waiting recipient must match."""
     larger_than: Size | None = None
     """Of more bytes than this."""
     limit: Count | None = Field(None, ge=1)

@@ -130,8 +130,8 @@ class HostRecord:
 def known_skews(records: Iterable[HostRecord], now: float) -> list[float]:
     """Return by how many seconds each known clock of a panel is ahead of ours.
 
-    Only what they told of a poll that still counts at Unix time `now`: what they said of our
-    clock before it was set says nothing of it since.
+    Only clocks in polls that still count at Unix time `now`: a difference seen before our clock
+    was set says nothing of it since.
     """
     return [
         record.clock_skew

@@ -92,7 +92,7 @@ WELL = frozenset({Outcome.OK, Outcome.DRY_RUN})
 
 
 class Actor(StrEnum):
-    """Who or what asked."""
+    """The person or thing that asked."""
 
     RULE = "rule"
     PERSON = "person"
@@ -189,7 +189,7 @@ class FleetFacts:
     begun_this_hour: int = 0
     """Actions of rules begun within the last hour, on any host."""
     paused: str = ""
-    """Who paused remediation, and when; "" when nobody did."""
+    """The actor and time of a pause of remediation; "" without one."""
     newly_ahead: int = field(default=0, compare=False)
     """As in RuleFacts, of the actions of all rules."""
 

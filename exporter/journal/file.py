@@ -1,4 +1,4 @@
-"""The journal as a file: opened without harm to it, and its troubles told in sentences."""
+"""The journal as a file: opened without harm to it, and its troubles in sentences."""
 
 from __future__ import annotations
 

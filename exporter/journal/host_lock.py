@@ -221,12 +221,12 @@ def _lock(descriptor: int, kind: int, place: int) -> None:
 
 
 def _holders(place: int) -> list[int]:
-    """The numbers of the files of which anybody holds a lock at a place."""
+    """Return the numbers of the files that are locked at a place, by any process."""
     return [file for file, start in _listed() if start == place]
 
 
 def _listed() -> list[tuple[int, int]]:
-    """Every lock of open files, each its file's number and where it begins; none if not told."""
+    """Return each lock of open files: the file's number and where it begins; [] without /proc."""
     try:
         listed = _KERNELS_LIST.read_text()
     except OSError:

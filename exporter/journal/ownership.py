@@ -11,7 +11,7 @@ from pathlib import Path
 def give_to_owner_of(folder: Path, descriptor: int) -> None:
     """Give an open file that root has just made to the owner of its folder.
 
-    It takes a descriptor: by name, any user who may write in the folder could have root give
+    It takes a descriptor: by name, any user that may write in the folder could have root give
     away another file.
 
     An administrator runs a command as root beside a daemon that runs as a user of its own: what

@@ -106,7 +106,7 @@ def _plain(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class IncidentRecord(_Record):
-    """Which firing of which alert: of ASKED and WITHDRAWN, and of BLOCKED where one had asked."""
+    """The firing of an alert: in ASKED and WITHDRAWN, and in BLOCKED after a request."""
 
     alert: str | None = field(default=None, metadata={"decode": _text})
     """The alert's name."""

@@ -1,7 +1,7 @@
-"""How a stand-in panel puts its answers: every shape that a real one might use.
+"""The replies of a stand-in panel: every shape that a real one might use.
 
-Nobody has seen a live panel's replies to this module, so a stand-in can be told which of the
-plausible ways to follow.
+Nobody has seen a live panel's replies to this module, so a stand-in has an
+option for each plausible way.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ReplyStyle:
     code_as_text: bool = False
     """The code is sent as a string of digits."""
     ascii_only: bool = True
-    """Other letters are escaped, as PHP does unless told otherwise."""
+    """Other letters are escaped, as PHP does without a flag."""
     bom: bool = False
     """A byte order mark comes first."""
     php_warning: bool = False

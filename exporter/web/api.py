@@ -213,7 +213,7 @@ MAX_ENTRIES = 1000
 """Entries of the journal in one response."""
 
 MAX_WEBHOOKS = 8
-"""Webhooks read or written down at once. One may hold thousands of alerts, each of which is
+"""Webhooks read or written down at once. One may hold thousands of alerts, and each is
 written to the disk before the next, also when its sender waits no more."""
 
 READ_TIMEOUT = 30.0

@@ -202,7 +202,7 @@ class _Placeholders:
         return value if harmless and not self._is_secret(value) else self.masked(value)
 
     def _json_lines(self, text: str) -> str:
-        """Lines of which some hold JSON: its keys stay, as in JSON itself."""
+        """Lines, some with JSON: its keys stay, as in JSON itself."""
         return "\n".join(map(self._json_line, text.split("\n")))
 
     def _json_line(self, line: str) -> str:
@@ -222,7 +222,7 @@ class _Placeholders:
         return _TOKEN.sub(self._token, text)
 
     def masked(self, text: str) -> str:
-        """A text of which only known words and placeholders stay; other letters become x."""
+        """A text with only known words and placeholders; other letters become x."""
         masked = _WORD.sub(_mask, self.text(text).replace(_REMOVED, "\0"))
         return masked.replace("\0", _REMOVED)
 

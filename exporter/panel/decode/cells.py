@@ -156,7 +156,7 @@ def _uniform(bits: int) -> Look:
 
 
 def _add_up(counts: Mapping[int, int], column: Sequence[object]) -> Look:
-    """A column of which `counts` says how many cells have the same bits."""
+    """A column; `counts` says how many of its cells have the same bits."""
     filled = {bits: number for bits, number in counts.items() if not bits & BLANK}
     blank = 1 if len(filled) < len(counts) else 0
     if len(filled) == 1:

@@ -285,7 +285,7 @@ def _is_no_message(line: str) -> bool:
 
 
 def unread_messages(text: str) -> list[str]:
-    """The first lines of what must be messages in a text of which nothing is understood.
+    """Return the first lines of what must be messages in a text that is not understood at all.
 
     They are separated by blank lines, or by lines that are indented further than the first. A
     text that holds only warnings says nothing of messages, and counts as one.

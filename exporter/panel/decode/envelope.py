@@ -260,7 +260,7 @@ def _reports_failure(members: Members, *, status_is_payload: bool, has_code: boo
         word = status.strip().lower()
         if status_is_payload and (has_code or not word.isdecimal()):
             return word in ("error", "failed")
-        # A number is an HTTP-like code, of which 0 may as well be the success.
+        # A number is an HTTP-like code; 0 may be its success as well.
         return status_is_payload or (_is_failure(word) and not word.isdecimal())
     return (status_is_payload and not has_code) or (status is False and not status_is_payload)
 

@@ -194,7 +194,7 @@ def recognise(
     headings: Mapping[int, str] | None = None,
     any_word: bool = False,
 ) -> Layout:
-    """The layout of rows of which `columns` holds a sample by key.
+    """Return the layout of rows; `columns` holds a sample of them by key.
 
     Args:
         columns: the sample, column by column, None where a row has no such key.

@@ -307,7 +307,7 @@ def _object_batch(
 
 @lru_cache(maxsize=64)
 def _object_decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[list[Any]]:
-    """Return what decodes a list of objects of which only these keys matter."""
+    """Return a decoder of a list of objects that reads these keys alone."""
     row = msgspec.defstruct(
         "Row",
         [(_attribute(i), Any, msgspec.field(default=None, name=k)) for i, k in enumerate(keys)],

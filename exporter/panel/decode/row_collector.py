@@ -176,8 +176,8 @@ class TableBuilder:
     def build(self, summary: MessageTable, collector: RowCollector) -> MessageTable:
         """Return the table; the recipients of a message with further rows are unknown.
 
-        A message of which rows contradict each other is not understood, and neither is one
-        of which a row does not fit.
+        A message is not understood when its rows contradict each other, nor when one of them
+        does not fit.
         """
         if collector.continued:
             self._recipients = [None] * len(self._recipients)
@@ -321,7 +321,7 @@ def _reading(name: str, form: RowForm) -> FieldReading:
     read = {key for several in layout.keys.values() for key in several}
     unread = [key for key in columns if key not in read]
     if not keys and not candidates and not doubts and 0 < len(unread) <= MAX_SAMPLES:
-        # A person who sees what stands there may know what it is.
+        # A person may know by sight what it is.
         texts: list[object] = [str(cell) for cell in columns[unread[0]] if cell not in (None, "")]
         samples = [*dict.fromkeys(texts)][:MAX_SAMPLES]
         doubts = [f"if {' or '.join(map(show_key, unread))} holds it, name it in `fields`"]

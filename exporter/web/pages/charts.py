@@ -92,7 +92,7 @@ def chart(
         lines: what is drawn.
         begin: Unix time at the left end.
         end: Unix time at the right end.
-        title: what it shows, for readers who cannot see it.
+        title: what it shows, for screen readers.
         value: a value in words.
         tick: a value in few letters, beside the axis.
         axis: where the axis ends, for the highest value.

@@ -77,7 +77,7 @@ class ListingCache:
             task = self._requests[host] = asyncio.create_task(self._list(host), name=f"list {host}")
             self._tasks.add(task)
             task.add_done_callback(self._ended)
-        # Shielded: a reader who goes away does not take the list from the others.
+        # Shielded: a reader that goes away does not take the list from the others.
         return await asyncio.shield(task)
 
     async def _list(self, host: str) -> Listed:
