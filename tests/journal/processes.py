@@ -77,7 +77,7 @@ def as_ordinary_user(code: str, path: Path) -> str:
 
 # What is imported only later may lie in folders that are root's alone.
 _IMPORTS = """
-import os, resource, sys, tempfile
+import os, resource, sys, tempfile, urllib.parse
 from pathlib import Path
 from exporter.journal import *
 from tests.journal.builders import *

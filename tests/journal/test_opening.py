@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable
+from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Literal
@@ -330,9 +331,8 @@ def test_a_reader_of_a_damaged_file_leaves_it_as_it_is(
     before = files(path.parent)
     told = ""
     try:
-        reader = Journal.open_to_read(path)
-        shown = {e.run for e in reader.entries()}
-        reader.close()
+        with closing(Journal.open_to_read(path)) as reader:
+            shown = {e.run for e in reader.entries()}
     except JournalError as error:
         told, shown = str(error), set()
     assert shown <= {f"r{number}" for number in range(200)}
