@@ -319,7 +319,7 @@ class Daemon:
                 concurrency=config.poll.concurrency,
                 hint="raise it (LimitNOFILE= in the unit, ulimit -n)",
             )
-        self._controller.configure(config)
+        self._controller.apply_config(config)
         external_url = config.web.external_url or self._listeners.urls[0]
         await self._alerting_service.configure(config, external_url)
         self._pages.reconfigured(mask=config.web.mask_addresses)
@@ -364,7 +364,7 @@ class Daemon:
             return  # the host left the config while it was polled
         record.add(snapshot)
         self._page.refresh(record)
-        self._controller.observe(snapshot)
+        self._controller.reconcile(snapshot)
         self._alerting_service.observe(record, snapshot)
         self._histories[host.name].add(snapshot)
         self._pages.board.changed(host.name)

@@ -28,11 +28,11 @@ from exporter.config.remediation import ON_SERVICE
 from exporter.humanize import integer, untold_words
 from exporter.journal import Entry, Outcome
 from exporter.journal.view import entry_view, messages_view
+from exporter.remediation.acting import Hooks
 from exporter.remediation.actions import RequestResult
 from exporter.remediation.guards import Block
 from exporter.remediation.manual import ManualResult, Preview, do_by_hand
-from exporter.remediation.plan import Plan
-from exporter.remediation.work import ActionSpec
+from exporter.remediation.plan import ActionSpec, Plan
 
 FAILURES = frozenset({"locked", "refused", "failed", "unknown"})
 """What an answer may come to that the person should see message by message."""
@@ -78,7 +78,7 @@ def run_errand(config: Config, host: HostConfig, manual_action: ManualAction) ->
     if progress.interrupted:
         raise SystemExit(INTERRUPTED)
     ended_well = done.outcome is None or done.outcome.outcome == Outcome.OK
-    if done.prospect.block is not None or not ended_well:
+    if done.preview.block is not None or not ended_well:
         raise SystemExit(1)
 
 
@@ -88,26 +88,24 @@ async def _carry_out(
     spec, as_json = manual_action.spec, manual_action.output_format == "json"
     out = place_of_plan(as_json=as_json, asks=not manual_action.yes)
 
-    async def confirm(prospect: Preview) -> bool:
+    async def confirm(preview: Preview) -> bool:
         if spec.action in ON_SERVICE:
             return True
-        plan = prospect.plan
+        plan = preview.plan
         if not (manual_action.yes and as_json):
             show_plan(plan, out, show_all=manual_action.show_all)
-            for note in (*notes_on(prospect, host.name), sentence(spec, plan, host.name)):
+            for note in (*notes_on(preview, host.name), sentence(spec, plan, host.name)):
                 say(note, out)
         return manual_action.yes or await agreed("Go on?")
 
-    async with session(config, host, progress.ends) as shop:
-        await shop.close_orphans()
+    async with session(config, host, progress.ends) as opened:
+        await opened.close_orphans()
         return await do_by_hand(
-            shop.bench,
-            shop.locks,
+            opened.context,
             spec,
             who=who_asks(),
             confirm=confirm,
-            on_begin=progress.begin,
-            on_answer=progress.on_answer,
+            hooks=Hooks(on_begin=progress.begin, on_result=progress.on_result),
             only=manual_action.only,
         )
 
@@ -128,9 +126,9 @@ def show_plan(plan: Plan, out: Console, *, show_all: bool) -> None:
         click.echo(file=out.file)
 
 
-def notes_on(prospect: Preview, host: str) -> list[str]:
+def notes_on(preview: Preview, host: str) -> list[str]:
     """What a person should know of a list beside its messages, a sentence each."""
-    listing = prospect.listing
+    listing = preview.listing
     if listing is None:
         return []
     notes = []
@@ -149,15 +147,15 @@ def notes_on(prospect: Preview, host: str) -> list[str]:
             f"count_msg tells {plural(listing.count, 'message')}, list_msg lists "
             f"{integer(listing.listed)}: {why}"
         )
-    if prospect.absent:
-        notes.append(f"Not in the queue: {', '.join(sorted(prospect.absent))}.")
-    if prospect.withheld and prospect.plan.messages:
-        count = plural(len(prospect.withheld), "message")
-        notes.append(f"Left out, though they may be meant: {count}. {prospect.doubt}")
+    if preview.absent:
+        notes.append(f"Not in the queue: {', '.join(sorted(preview.absent))}.")
+    if preview.withheld and preview.plan.messages:
+        count = plural(len(preview.withheld), "message")
+        notes.append(f"Left out, though they may be meant: {count}. {preview.doubt}")
     if listing.untold:
         notes.append(untold_words(host, listing.untold))
-    if prospect.unmeant:
-        ids = ", ".join(sorted(prospect.unmeant))
+    if preview.unmeant:
+        ids = ", ".join(sorted(preview.unmeant))
         notes.append(f"In the queue, but not what the other options say: {ids}.")
     return notes
 
@@ -189,18 +187,18 @@ def sentence(spec: ActionSpec, plan: Plan, host: str) -> str:
 def _view(
     host: str, manual_action: ManualAction, done: ManualResult, answers: Sequence[RequestResult]
 ) -> dict[str, Any]:
-    prospect, plan = done.prospect, done.prospect.plan
+    preview, plan = done.preview, done.preview.plan
     view: dict[str, Any] = {"host": host, "action": manual_action.spec.action}
     if manual_action.spec.service:
         view["service"] = manual_action.spec.service
     else:
         view["plan"] = plan_view(plan)
-        view["ids_not_in_the_queue"] = sorted(prospect.absent)
-        view["ids_not_meant"] = sorted(prospect.unmeant)
-        if prospect.withheld:
-            view["ids_only_guessed"] = sorted(prospect.withheld)
-        if prospect.withheld or prospect.block is not None:
-            view["block"] = block_view(prospect.block)
+        view["ids_not_in_the_queue"] = sorted(preview.absent)
+        view["ids_not_meant"] = sorted(preview.unmeant)
+        if preview.withheld:
+            view["ids_only_guessed"] = sorted(preview.withheld)
+        if preview.withheld or preview.block is not None:
+            view["block"] = block_view(preview.block)
         view["failures"] = failures_view(answers)
     view["outcome"] = None if done.outcome is None else entry_view(done.outcome)
     return view
@@ -235,30 +233,30 @@ def failures_view(answers: Sequence[RequestResult]) -> list[dict[str, str]]:
 def _tell(
     host: str, manual_action: ManualAction, done: ManualResult, answers: Sequence[RequestResult]
 ) -> None:
-    block = done.prospect.block
+    block = done.preview.block
     if block is not None:
-        for note in notes_on(done.prospect, host):
+        for note in notes_on(done.preview, host):
             say(note)
         what = manual_action.spec.action.replace("_", "-")
         say(f"{what} on {host} is held back by {block.guard}: {printable(block.reason)}")
         return
     if done.outcome is None:
-        nothing = f"{host}: nothing to do, {_emptiness(manual_action, done.prospect)}."
-        for note in (*notes_on(done.prospect, host), nothing):
+        nothing = f"{host}: nothing to do, {_emptiness(manual_action, done.preview)}."
+        for note in (*notes_on(done.preview, host), nothing):
             say(note)
         return
     tell_failures(answers, show_all=manual_action.show_all)
     tell_outcome(done.outcome)
 
 
-def _emptiness(manual_action: ManualAction, prospect: Preview) -> str:
-    listing = prospect.listing
+def _emptiness(manual_action: ManualAction, preview: Preview) -> str:
+    listing = preview.listing
     if listing is None or not listing.listed:
         return "the queue is empty"
     if manual_action.only is not None:
         return "none of these messages is meant and there"
     known = "known to be " if listing.untold else ""
-    return f"no message of {integer(listing.listed)} is {known}{prospect.plan.reason}"
+    return f"no message of {integer(listing.listed)} is {known}{preview.plan.reason}"
 
 
 def tell_failures(answers: Sequence[RequestResult], *, show_all: bool) -> None:

@@ -22,8 +22,8 @@ from exporter.config.selectors import Selector
 from exporter.humanize import guess_words, integer
 from exporter.journal.view import messages_view
 from exporter.remediation.listing import ask_count
-from exporter.remediation.manual import Preview, prospect_of
-from exporter.remediation.work import EVERYTHING, ActionSpec
+from exporter.remediation.manual import Preview, preview_of
+from exporter.remediation.plan import EVERYTHING, ActionSpec
 from exporter.snapshot import in_order
 
 
@@ -56,8 +56,8 @@ def count(name: str, config_file: Path, output_format: str) -> None:
     config, host = the_host(config_file, name)
 
     async def ask() -> int:
-        async with session(config, host) as shop:
-            return await ask_count(shop.bench.client)
+        async with session(config, host) as opened:
+            return await ask_count(opened.context.client)
 
     with told(host.name):
         messages = uvloop.run(ask())
@@ -79,7 +79,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
 
     \b
     brainycp-exporter queue list mx1 --config F
-    brainycp-exporter queue list mx1 --sender "*@shop.example.com" --config F
+    brainycp-exporter queue list mx1 --sender "*@opened.example.com" --config F
 
     F marks frozen mail, ? that the panel does not tell, <> the sender of a bounce; +2 stands
     for two more recipients who wait. A column whose heading ends with ? is only guessed, of one
@@ -88,14 +88,14 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     config, host = the_host(config_file, name)
 
     async def ask_list() -> Preview:
-        async with session(config, host) as shop:
+        async with session(config, host) as opened:
             # Which deed makes no odds: this one takes any selector.
             spec = ActionSpec("retry", chosen.selector)
-            return await prospect_of(shop.bench, spec, chosen.only, guesses=True)
+            return await preview_of(opened.context, spec, chosen.only, guesses=True)
 
     with told(host.name):
-        prospect = uvloop.run(ask_list())
-    listing, messages = prospect.listing, prospect.plan.messages
+        preview = uvloop.run(ask_list())
+    listing, messages = preview.listing, preview.plan.messages
     guessed = frozenset[str]().union(*{message.guessed for message in messages})
     assert listing is not None  # noqa: S101 - made for messages
     if output_format == "json":
@@ -107,8 +107,8 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
                 "listed": listing.listed,
                 "not_understood": listing.unparsed,
                 "messages": messages_view(messages),
-                "ids_not_in_the_queue": sorted(prospect.absent),
-                "ids_not_meant": sorted(prospect.unmeant),
+                "ids_not_in_the_queue": sorted(preview.absent),
+                "ids_not_meant": sorted(preview.unmeant),
                 **doubt,
             }
         )
@@ -119,7 +119,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     everything = chosen == Chosen(EVERYTHING)
     of_all = "" if everything else f" Of {integer(listing.listed)} in the queue."
     click.echo(f"{totals(messages)}.{of_all}" if messages or of_all else "The queue is empty.")
-    for note in notes_on(prospect, host.name):
+    for note in notes_on(preview, host.name):
         say(note)
     if guessed:
         say(guess_words(host.name, guessed))

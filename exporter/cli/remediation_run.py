@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,12 @@ from exporter.config.remediation import RemediationRule
 from exporter.journal import WELL, Actor, JournalError
 from exporter.journal.entries import Guard
 from exporter.journal.view import entry_view
-from exporter.remediation.guard_inputs import Fleet, guard_inputs
-from exporter.remediation.guards import Block, GuardInputs, effective_mode
-from exporter.remediation.notes import entry_of_block
-from exporter.remediation.plan import Plan
-from exporter.remediation.run import Request, Result, run_rule
-from exporter.remediation.work import ActionSpec
+from exporter.remediation.acting import Hooks
+from exporter.remediation.execution import ExecutionResult, execute_rule
+from exporter.remediation.guard_inputs import Fleet, GuardInputs, guard_inputs
+from exporter.remediation.guards import Block, effective_mode
+from exporter.remediation.plan import ActionSpec, Plan
+from exporter.remediation.requests import Request, blocked_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def run(
         raise SystemExit(1)
 
 
-async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
+async def _carry_out(wish: _Wish, progress: Progressing) -> ExecutionResult:
     spec, asks = ActionSpec.of(wish.rule), not (wish.yes or wish.dry_run)
     request = Request(Actor.PERSON, who_asks(), dry_run=wish.dry_run)
 
@@ -127,11 +127,15 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
             say(f"{words} It is a dry run: nothing is done." if wish.dry_run else words, out)
         return not asks or await agreed("Go on?")
 
-    async with session(wish.config, wish.host, progress.ends) as shop:
+    hooks = Hooks(confirm, on_result=progress.on_result)
+    if not wish.dry_run:
+        hooks = replace(hooks, on_begin=progress.begin)
 
-        async def look() -> GuardInputs:
+    async with session(wish.config, wish.host, progress.ends) as opened:
+
+        async def inputs() -> GuardInputs:
             return await guard_inputs(
-                shop.journal,
+                opened.context.journal,
                 wish.config.remediation,
                 wish.host,
                 wish.rule,
@@ -142,31 +146,28 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
 
         # A journal that fails is for the run to tell.
         with suppress(JournalError):
-            await shop.close_orphans()
-        result = await run_rule(
-            shop.bench,
-            shop.locks,
+            await opened.close_orphans()
+        result = await execute_rule(
+            opened.context,
             wish.config.remediation,
             wish.rule,
             request,
-            look,
-            confirm=confirm,
-            on_begin=None if wish.dry_run else progress.begin,
-            on_answer=progress.on_answer,
+            inputs,
+            hooks,
         )
         if result.block is not None:
-            await _note(shop, wish, request, result.block)
+            await _note(opened, wish, request, result.block)
         return result
 
 
-async def _note(shop: Session, wish: _Wish, request: Request, block: Block) -> None:
+async def _note(opened: Session, wish: _Wish, request: Request, block: Block) -> None:
     """Write down what held it back, as the daemon does."""
     if block.guard is not Guard.JOURNAL:
-        entry = entry_of_block(wish.host, wish.rule, request, block)
-        await shop.journal.do(lambda journal: journal.add(entry))
+        entry = blocked_entry(wish.host, wish.rule, request, block)
+        await opened.context.journal.do(lambda journal: journal.add(entry))
 
 
-def _view(wish: _Wish, result: Result, progress: Progressing) -> dict[str, Any]:
+def _view(wish: _Wish, result: ExecutionResult, progress: Progressing) -> dict[str, Any]:
     block, plan = result.block, result.plan
     return {
         "host": wish.host.name,
@@ -179,7 +180,7 @@ def _view(wish: _Wish, result: Result, progress: Progressing) -> dict[str, Any]:
     }
 
 
-def _tell(wish: _Wish, result: Result, progress: Progressing) -> None:
+def _tell(wish: _Wish, result: ExecutionResult, progress: Progressing) -> None:
     tell_failures(progress.answers, show_all=wish.show_all)
     if result.outcome is not None:
         tell_outcome(result.outcome)

@@ -38,7 +38,7 @@ from exporter.journal.projection import is_bad_news
 from exporter.journal.subjects import concerns
 from exporter.remediation.approvals import request_of
 from exporter.remediation.guards import cooldown_until, effective_mode, is_open
-from exporter.remediation.lost import Lost, lost_facts
+from exporter.remediation.recovery import Lost, lost_facts
 
 _MODES = {
     "off": "nothing acts",

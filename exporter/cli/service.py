@@ -11,7 +11,7 @@ from exporter.cli.manual_action import ManualAction, run_errand, the_host
 from exporter.cli.session import session, told
 from exporter.cli.terminal import config_option, format_option, host_argument, print_json
 from exporter.remediation.actions import service_state
-from exporter.remediation.work import ActionSpec
+from exporter.remediation.plan import ActionSpec
 from exporter.snapshot import (
     SERVICES,
     ServiceState,
@@ -49,8 +49,8 @@ def status(name: str, which: str, config_file: Path, output_format: str) -> None
     config, host = the_host(config_file, name)
 
     async def ask() -> ServiceState:
-        async with session(config, host) as shop:
-            return await service_state(shop.bench.client, which)
+        async with session(config, host) as opened:
+            return await service_state(opened.context.client, which)
 
     with told(host.name):
         state = uvloop.run(ask())

@@ -31,12 +31,11 @@ from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.polling.collect import PollContext, QueueMemory, poll_host
 from exporter.remediation.actions import RequestResult
-from exporter.remediation.manual import UnfinishedError
-from exporter.remediation.orphans import close_orphans
+from exporter.remediation.context import HostContext
+from exporter.remediation.execution import Declined, UnfinishedError
 from exporter.remediation.plan import Plan
-from exporter.remediation.run import Declined
-from exporter.remediation.work import HostContext
-from exporter.snapshot import HostSnapshot, PanelId
+from exporter.remediation.recovery import close_orphans
+from exporter.snapshot import PanelId
 
 T = TypeVar("T")
 
@@ -56,9 +55,7 @@ all_option = click.option(
 class Session:
     """What a command acts with on one host."""
 
-    bench: HostContext
-    locks: HostLocks
-    journal: JournalThread
+    context: HostContext
     panels: Mapping[str, PanelId]
     """Of all hosts of the config, by name."""
 
@@ -68,7 +65,7 @@ class Session:
         Raises:
             JournalError: it could not be read or written.
         """
-        await close_orphans(self.journal, self.locks, self.panels)
+        await close_orphans(self.context.journal, self.context.locks, self.panels)
 
 
 @asynccontextmanager
@@ -85,22 +82,20 @@ async def session(
     try:
         async with PanelPool(config.poll) as pool:
             limit = config.poll.queue_detail_limit
-            context = PollContext(host, pool.client(host), decoder, QueueMemory(), limit)
+            poll_context = PollContext(host, pool.client(host), decoder, QueueMemory(), limit)
 
-            async def poll(_: str) -> HostSnapshot:
-                return await poll_host(context)
-
-            bench = HostContext(
+            context = HostContext(
                 journal,
+                HostLocks(config.state.path),
                 pool.client(host),
                 decoder,
-                poll,
+                lambda: poll_host(poll_context),
                 config.poll.requests_per_host,
                 alertmanagers=lambda: alertmanagers,
                 ends=ends if ends is not None else asyncio.Event(),
             )
             panels = {each.name: each.panel for each in config.hosts}
-            yield Session(bench, HostLocks(config.state.path), journal, panels)
+            yield Session(context, panels)
     finally:
         for alertmanager in alertmanagers:
             await alertmanager.close()
@@ -190,7 +185,7 @@ class Progressing:
             self._bar.add_task("", total=self.total)
             self._bar.start()
 
-    async def on_answer(self, answer: RequestResult) -> bool:
+    async def on_result(self, answer: RequestResult) -> bool:
         """Take an answer in; whether to go on."""
         self.answers.append(answer)
         if self._bar is not None and answer.message_id:

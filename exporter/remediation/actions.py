@@ -56,7 +56,7 @@ class RequestResult:
     """Whether further requests would fail alike."""
 
 
-OnAnswer = Callable[[RequestResult], Awaitable[bool]]
+OnResult = Callable[[RequestResult], Awaitable[bool]]
 """Called for each answer as it comes; no further request is sent when it says no, or raises."""
 
 
@@ -140,7 +140,7 @@ class Sender:
         command: MessageCommand,
         *,
         parallel: int,
-        on_answer: OnAnswer,
+        on_result: OnResult,
         before: Callable[[], Awaitable[bool]] = _always,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -150,7 +150,7 @@ class Sender:
             client: the panel.
             command: what is to be done to each message.
             parallel: requests under way at once.
-            on_answer: called for each answer as it comes; no further message is sent when it
+            on_result: called for each answer as it comes; no further message is sent when it
                 says no, or raises.
             before: asked before each message, and once more right before its request goes out,
                 since that may have to wait for its slot; likewise.
@@ -159,7 +159,7 @@ class Sender:
         self._client = client
         self._command = command
         self._parallel = parallel
-        self._on_answer = on_answer
+        self._on_result = on_result
         self._before = before
         self._monotonic = monotonic
         self._lost = 0
@@ -176,7 +176,7 @@ class Sender:
         After the first no message is sent whose answer would, by the panel's speed, come later
         than at the monotonic time `until`.
 
-        What `on_answer` or `before` raises is raised once the requests under way have ended.
+        What `on_result` or `before` raises is raised once the requests under way have ended.
         """
         batch = _Batch(iter(messages), until)
         async with asyncio.TaskGroup() as tasks:
@@ -201,7 +201,7 @@ class Sender:
                 self._lost = self._lost + 1 if answer.what == "unknown" else 0
                 if answer.host_failed or self._lost >= MAX_LOST_IN_A_ROW:
                     self.stopped = True
-                if not await self._on_answer(answer):
+                if not await self._on_result(answer):
                     self.stopped = True
             except Exception as error:  # noqa: BLE001 - raised by `send`
                 batch.failures.append(error)

@@ -48,8 +48,8 @@ class JournalFollower:
         self._sleep = sleep
         self._config = RemediationConfig()
 
-    def configure(self, config: RemediationConfig) -> None:
-        """Follow a config."""
+    def apply_config(self, config: RemediationConfig) -> None:
+        """Go by a config."""
         self._config = config
 
     async def run(self) -> None:

@@ -1,22 +1,29 @@
-"""What keeps a rule from acting. Pure: each guard says why it blocks, or nothing.
+"""Everything that keeps an action from being done. Pure: no clock, no panel, no journal.
 
-A guard that cannot know its answer blocks.
+Each function returns why its guard blocks, or None; `check` is the one way to stop by it. A guard
+whose inputs are not known blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from statistics import median_high, median_low
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from exporter.conditions import Measurements, failures_behind
 from exporter.config.conditions import Condition
 from exporter.config.remediation import Mode, RemediationConfig, RemediationRule
 from exporter.config.selectors import Selector
 from exporter.config.windows import DAYS, Window
-from exporter.humanize import duration
-from exporter.journal.entries import Actor, FleetFacts, Guard, RuleFacts
+from exporter.humanize import duration, guess_words, integer, untold_words
+from exporter.journal.entries import Actor, Guard
+from exporter.remediation.guard_inputs import GuardInputs, InForce, Silences
+from exporter.remediation.listing import Listing
+from exporter.remediation.selection import describe
+from exporter.snapshot import HostSnapshot, Message
 
 FAILED_VERIFICATIONS = 3
 """In a row, after which a rule stops itself on a host."""
@@ -42,49 +49,25 @@ class Block:
     """Unix time from which this guard lets it pass, where that is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """The config as it stands now, for an action that has begun by an earlier one."""
+class Blocked(Exception):  # noqa: N818 - no error: a guard did its work
+    """A guard keeps an action from being done, or from going on."""
 
-    config: RemediationConfig
-    rule: RemediationRule | None
-    """The rule of the same name, if it is for the host; None when it is not any more."""
-    against: str = ""
-    """Why the action must not go on: its host has left, or is another panel."""
+    def __init__(self, block: Block) -> None:
+        super().__init__(block.reason)
+        self.block = block
 
 
-@dataclass(frozen=True, slots=True)
-class GuardInputs:
-    """Everything that the guards look at."""
+def check(block: Block | None) -> None:
+    """Stop here if a guard blocks.
 
-    now: float
-    """Unix time."""
-    pause_file: bool | None
-    """Whether the pause file exists; None when that cannot be known."""
-    hosts: int
-    """Hosts of the fleet."""
-    wanting: int
-    """Hosts of which any rule wants an action, or will by the next poll."""
-    unheard: int
-    """Hosts that have not been polled yet, since the start or since they have a rule that is new
-    or changed, so that it is not known what they want."""
-    running: int
-    """Actions under way in this process."""
-    rule: RuleFacts | None
-    """None when the journal cannot be read."""
-    fleet: FleetFacts | None
-    actor: Actor = Actor.RULE
-    errors: Sequence[str] = field(default_factory=tuple)
-    """Why facts are missing."""
-    withdrawn: str = ""
-    """Why the request counts no more; "" while it does."""
-    alert_over: str = ""
-    """Why nobody wants an action any more that has begun, since its alert was resolved and nothing
-    else asks for it; "" while that is not so."""
-    skews: Sequence[float] = field(default_factory=tuple)
-    """By how many seconds the clocks of the panels that told them are ahead of ours."""
-    in_force: InForce | None = None
-    """None where the config cannot change."""
+    Raises:
+        Blocked: it does.
+    """
+    if block is not None:
+        raise Blocked(block)
+
+
+# --- before anything is asked of the panel ------------------------------------------------------
 
 
 def first_block(
@@ -105,23 +88,238 @@ def first_block(
     return None
 
 
-def block_under_way(
-    rule: RemediationRule, config: RemediationConfig, inputs: GuardInputs
-) -> Block | None:
+def before_message(began: InForce, inputs: GuardInputs) -> Block | None:
     """The first guard that speaks against the next message of an action that has begun.
 
-    `rule` and `config` are those in force now. What counts actions, and approvals, was asked
-    before the intent, which they count themselves; hosts that a reload has just brought make no
-    storm before they are heard.
+    Asked by the config and the rule in force now; `began` are those by which it has begun. What
+    counts actions, and approvals, was asked before the intent, which they count themselves; hosts
+    that a reload has just brought make no storm before they are heard.
     """
-    now = replace(inputs, unheard=0)
+    now, rule = inputs.in_force or began, began.rule
+    assert rule is not None  # noqa: S101 - it has begun
+    if now.against or now.rule is None:
+        gone = f"{rule.name} is not for this host any more, or has left the config."
+        return Block(Guard.CONDITION, now.against or gone)
+    if _meaning(now.rule) != _meaning(rule):
+        reason = f"{rule.name} means something else in the config that is in force now."
+        return Block(Guard.CONDITION, reason)
+    inputs = replace(inputs, withdrawn=inputs.alert_over, unheard=0)
     for guard in _UNDER_WAY:
-        block = guard(rule, config, now)
+        block = guard(now.rule, now.config, inputs)
         if block is not None:
             return block
-    if effective_mode(config) != "enforce":
-        return Block(Guard.MODE, f"remediation.mode is {effective_mode(config)} now.")
+    mode = effective_mode(now.config)
+    return None if mode == "enforce" else Block(Guard.MODE, f"remediation.mode is {mode} now.")
+
+
+def _meaning(rule: RemediationRule) -> tuple[object, ...]:
+    """What a rule does and to which messages, and whether a person must allow it."""
+    return deed_of(rule), rule.selector, rule.approval
+
+
+def begun_meanwhile(config: RemediationConfig, inputs: GuardInputs, acting: int) -> Block | None:
+    """Whether the limits are used up by `acting` actions that may not be in the journal yet."""
+    limits = config.limits
+    if inputs.fleet is None:
+        return None
+    if acting >= limits.actions_at_once:
+        return Block(Guard.ACTIONS_AT_ONCE, "Another action has just begun.")
+    if inputs.fleet.begun_this_hour + acting >= limits.actions_per_hour:
+        reason = "What is under way may be the last action that actions_per_hour allows."
+        return Block(Guard.ACTIONS_PER_HOUR, reason)
     return None
+
+
+def silenced(silences: Silences | None) -> Block | None:
+    """Whether a silence, or not knowing of one, keeps a rule from acting; None: it asks nobody."""
+    if silences is None:
+        return None
+    if not silences.alertmanagers:
+        return Block(Guard.SILENCE, "There is no Alertmanager that could be asked for silences.")
+    for reason in silences.reasons:
+        return Block(Guard.SILENCE, reason)
+    for error in silences.errors:
+        return Block(Guard.SILENCE, f"Whether it is silenced is not known: {error}")
+    return None
+
+
+# --- what an execution meets --------------------------------------------------------------------
+
+
+def host_busy(error: str = "") -> Block:
+    """Somebody else is at work on the panel, or that cannot be known by the `error`."""
+    return Block(Guard.HOST_BUSY, error or "Another action is under way on this host.")
+
+
+def journal_fails(error: object) -> Block:
+    """The journal cannot be read or written."""
+    return Block(Guard.JOURNAL, str(error))
+
+
+def host_gone() -> Block:
+    """The host left the config."""
+    return Block(Guard.CONDITION, "The host left the config.")
+
+
+def ending(*, ends: bool) -> Block | None:
+    """Whether the process is about to end."""
+    return Block(Guard.CONDITION, "The exporter was told to end.") if ends else None
+
+
+def unsettled(error: object) -> Block:
+    """What became of an earlier action is not known."""
+    reason = (
+        "What became of an earlier action, whose process ended in the middle, "
+        f"cannot be told yet: {error}"
+    )
+    return Block(Guard.UNSETTLED, reason)
+
+
+def no_turn(limit: int | None = None) -> Block:
+    """No action more may run at once than `limit`; None: others are about to begin."""
+    if limit is None:
+        return Block(Guard.ACTIONS_AT_ONCE, "Other actions are about to begin.")
+    reason = f"{limit} actions are under way; actions_at_once is {limit}."
+    return Block(Guard.ACTIONS_AT_ONCE, reason)
+
+
+# --- the poll -----------------------------------------------------------------------------------
+
+
+def condition(
+    rule: RemediationRule, snapshot: HostSnapshot, why: Mapping[str, float | None]
+) -> Block | None:
+    """Whether a rule's `when` holds by a poll, in which its readings are `why`.
+
+    A guess is no knowledge.
+    """
+    measurements, when = Measurements(snapshot), rule.when
+    holds = measurements.hold(when, rule.service, certain=True)
+    if holds is True:
+        return None
+    if holds is None and measurements.hold(when) is not None:
+        return conditions_guessed(snapshot.host, measurements.guessed(when), why)
+    unsure = holds is None
+    found = "cannot be told whether it holds" if unsure else "does not hold"
+    failures = failures_behind(snapshot, when) if unsure else ()
+    words = " ".join(f"{failure.message} {failure.hint}" for failure in failures)
+    reason = f"Looked at again, it {found}: {shown(why)}. {words}".rstrip()
+    return Block(Guard.CONDITION, reason)
+
+
+def conditions_guessed(host: str, fields: Collection[str], why: Mapping[str, object]) -> Block:
+    """That conditions rest on fields that are only guessed, with what they would say."""
+    known = {name: value for name, value in why.items() if isinstance(value, float | int | None)}
+    return Block(Guard.LAYOUT, f"{guess_words(host, fields)} Guessed: {shown(known)}.")
+
+
+def shown(why: Mapping[str, float | None]) -> str:
+    """Readings in words: `queue_frozen_messages > 500 (612)`."""
+    parts = [
+        f"{name} ({'not told' if value is None else f'{value:g}'})" for name, value in why.items()
+    ]
+    return ", ".join(parts) or "it was asked for"
+
+
+# --- the list -----------------------------------------------------------------------------------
+
+
+def not_listed(error: object) -> Block:
+    """The queue could not be listed for the plan."""
+    return Block(Guard.LISTING, f"The queue could not be listed: {error}")
+
+
+def not_listed_again(error: object) -> Block:
+    """The queue could not be listed between two batches of messages."""
+    reason = f"The queue could not be listed again before the next messages: {error}"
+    return Block(Guard.LISTING, reason)
+
+
+def not_whole_again(listing: Listing) -> Block | None:
+    """Whether a list between two batches lacks a part of the queue."""
+    if listing.is_whole:
+        return None
+    return Block(
+        Guard.LISTING,
+        f"Before the next messages count_msg told {integer(listing.count)} messages and "
+        f"list_msg listed only {integer(listing.listed)}.",
+    )
+
+
+def too_much_unseen(rule: RemediationRule, listing: Listing) -> Block | None:
+    """Whether what the list does not show keeps a rule from acting."""
+    if not listing.is_whole:
+        return Block(
+            Guard.LISTING,
+            f"count_msg tells {integer(listing.count)} messages and list_msg lists only "
+            f"{integer(listing.listed)}: what the others are is not known.",
+        )
+    if rule.action == "purge_all" and listing.unparsed:
+        return Block(
+            Guard.LISTING,
+            f"{integer(listing.unparsed)} rows of list_msg were not understood, and purge_all "
+            "would delete those too.",
+        )
+    if rule.action == "purge_all" and listing.unlisted:
+        return Block(
+            Guard.LISTING,
+            f"{integer(listing.unlisted)} messages are not in list_msg's reply, and purge_all "
+            "would delete those too.",
+        )
+    return None
+
+
+def too_many(rule: RemediationRule, listing: Listing) -> Block | None:
+    """Whether a plan would hold more messages than the rule may act on."""
+    if listing.matching <= rule.max_messages:
+        return None
+    return Block(
+        Guard.MAX_MESSAGES,
+        f"The plan holds {integer(listing.matching)} messages; max_messages is "
+        f"{integer(rule.max_messages)}.",
+    )
+
+
+def selection_guessed(
+    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
+) -> Block | None:
+    """Whether too much of the selection rests on guesses: all of it, or any of the whole queue.
+
+    What may be meant and is not known to be would go with the whole queue.
+    """
+    if not listing.withheld or (chosen and rule.action != "purge_all"):
+        return None
+    return Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
+
+
+def all_guessed(doubt: str, messages: Collection[Message]) -> Block | None:
+    """Whether, by `doubt`, all that a person means is only guessed."""
+    return Block(Guard.LAYOUT, doubt) if doubt and not messages else None
+
+
+def nothing_to_do(
+    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
+) -> Block | None:
+    """Whether no message is meant, and among those that were approved."""
+    if chosen:
+        return None
+    seen = " and among those that were approved" if listing.chosen else ""
+    meant = f"{describe(rule.selector)}{seen}"
+    doubt = untold_words(listing.host, listing.untold) if listing.untold else ""
+    text = f"No message is known to be {meant}. {doubt}" if doubt else f"No message is {meant}."
+    return Block(Guard.NOTHING_TO_DO, text)
+
+
+def not_approved(
+    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
+) -> Block | None:
+    """Whether the whole queue would go, with messages that the approval does not cover."""
+    if rule.action != "purge_all" or len(chosen) == len(listing.chosen):
+        return None
+    return Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")
+
+
+# --- clocks -------------------------------------------------------------------------------------
 
 
 def clock_block(
@@ -182,14 +380,33 @@ def own_clock_block(skew: float | None, skews: Sequence[float]) -> Block | None:
     )
 
 
+# --- the guards of a rule -----------------------------------------------------------------------
+
+
 def effective_mode(config: RemediationConfig) -> Mode:
     """The mode in force: without a word, nothing acts."""
     return config.mode or "off"
 
 
-def deed_of(rule: RemediationRule) -> str:
-    """What a rule does, as an approval names it: `delete`, `service_on clamav`."""
-    return " ".join(filter(None, (rule.action, rule.service, "force" if rule.force else "")))
+class Acts(Protocol):
+    """What a rule does, or what is to be done to a host."""
+
+    @property
+    def action(self) -> str:
+        """As the config names it."""
+
+    @property
+    def service(self) -> str | None:
+        """Which, where the action is on one."""
+
+    @property
+    def force(self) -> bool:
+        """Whether locked messages are deleted, too."""
+
+
+def deed_of(what: Acts) -> str:
+    """What is done, as an approval names it: `delete`, `service_on clamav`."""
+    return " ".join(filter(None, (what.action, what.service, "force" if what.force else "")))
 
 
 def _mode(rule: RemediationRule, config: RemediationConfig, _: GuardInputs) -> Block | None:

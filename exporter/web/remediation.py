@@ -14,8 +14,7 @@ from exporter.config.units import parse_duration
 from exporter.journal import Actor, JournalError
 from exporter.journal.view import entry_view
 from exporter.remediation.controller import RemediationController, UnknownRuleError
-from exporter.remediation.incidents import Incident
-from exporter.remediation.run import Request
+from exporter.remediation.requests import Incident, Request
 from exporter.web.responses import json_answer, text_answer
 
 MAX_ENTRIES = 1000

@@ -39,12 +39,11 @@ from exporter.polling import collect as collect_module
 from exporter.polling.collect import PollContext, QueueMemory, poll_host
 from exporter.remediation import controller as desk_module
 from exporter.remediation import listing as listing_module
+from exporter.remediation.context import HostContext
 from exporter.remediation.controller import RemediationController, Taken, UnknownRuleError
-from exporter.remediation.guard_inputs import Fleet, guard_inputs
-from exporter.remediation.guards import GuardInputs
-from exporter.remediation.incidents import Incident
-from exporter.remediation.run import Request, run_rule
-from exporter.remediation.work import HostContext
+from exporter.remediation.execution import execute_rule
+from exporter.remediation.guard_inputs import Fleet, GuardInputs, guard_inputs
+from exporter.remediation.requests import Incident, Request
 from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
 from tests.model.watch import HOUR, MINUTE, OTHER_NAME, RULES, Told, Watcher, kind_of
 from tests.model.world import (
@@ -247,7 +246,7 @@ class Remediation(RuleBasedStateMachine):
 
     def _follow(self, *, anew: bool = False) -> None:
         self.config = self._config()
-        self.controller.configure(self.config)
+        self.controller.apply_config(self.config)
         self.watch.configure(self.config, anew=anew)
 
     def _host(self, place: str) -> HostConfig:
@@ -422,11 +421,11 @@ class Remediation(RuleBasedStateMachine):
         if now is None or not now.is_asked_like(asked) or self.world.ended.is_set():
             return snapshot  # it left the config while it was polled
         self.watch.polled(name, told)
-        host = self.controller._hosts[name]
+        host = self.controller._fleet.hosts[name]
         before, run = host.task, object()
         free = before is None or before.done()
         token = RUN.set(run)
-        self.controller.observe(snapshot)
+        self.controller.reconcile(snapshot)
         RUN.reset(token)
         if host.task is not None and host.task is not before:
             asked_for = {rule for where, rule in self.watch.pending if where == name}
@@ -797,15 +796,16 @@ class Remediation(RuleBasedStateMachine):
         RUN.set(run)
         self.watch.considers(run, host.name, ())
 
-        async def poll(_: str) -> HostSnapshot:
+        async def poll() -> HostSnapshot:
             return (await self._look_at(host))[0]
 
-        async def look() -> GuardInputs:
+        async def inputs() -> GuardInputs:
             return await self._situation_by_hand(host, found, config.remediation)
 
         client = cast("PanelClient", self.servers.client(host))
-        bench = HostContext(
+        context = HostContext(
             self.journal,
+            HostLocks(self.journal.path),
             client,
             self.decoder,
             poll,
@@ -813,9 +813,8 @@ class Remediation(RuleBasedStateMachine):
             self.world.sleep,
             self.world.monotonic,
         )
-        locks = HostLocks(self.journal.path)
         try:
-            await run_rule(bench, locks, config.remediation, found, request, look)
+            await execute_rule(context, config.remediation, found, request, inputs)
         finally:
             self.watch.considered(run)
 

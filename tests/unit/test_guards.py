@@ -16,7 +16,8 @@ from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.config.windows import DAYS, Window
 from exporter.journal import Actor, FleetFacts, RuleFacts
 from exporter.journal.entries import Guard
-from exporter.remediation.guards import Block, GuardInputs, effective_mode, first_block, is_open
+from exporter.remediation.guard_inputs import GuardInputs
+from exporter.remediation.guards import Block, effective_mode, first_block, is_open
 from tests.builders import NOW
 
 HOUR, DAY = 3600.0, 86400.0
@@ -476,9 +477,9 @@ def test_who_needs_whose_approval(
     ],
 )
 def test_an_approval_is_of_what_the_rule_did_then(
-    spec: str, keys: Mapping[str, Any], *, counts: bool
+    deed: str, keys: Mapping[str, Any], *, counts: bool
 ) -> None:
-    told = inputs(rule=RuleFacts(approval="approved", approved_deed=spec))
+    told = inputs(rule=RuleFacts(approval="approved", approved_deed=deed))
     expected = None if counts else Guard.APPROVAL
     assert guard(told, rule_=rule(approval="required", **keys)) is expected
 

@@ -10,8 +10,8 @@ from exporter.journal import Entry, Kind
 from exporter.journal.entries import Guard
 from exporter.journal.projection import JournalProjection
 from exporter.remediation.guards import Block
-from exporter.remediation.rule_state import Asked, RuleState
-from exporter.remediation.run import Request
+from exporter.remediation.requests import Request
+from exporter.remediation.rule_state import Asked, Held, RuleState
 from exporter.web.pages.rule_status import RuleStatus, standing_of, standings
 from tests.builders import NOW
 
@@ -75,22 +75,22 @@ def test_cooling_down_until_its_cooldown_has_passed_since_it_began() -> None:
 
 
 def test_held_back_says_by_what_and_until_when() -> None:
-    found = stand(state(block=HELD), projection())
+    found = stand(state(held=Held(HELD)), projection())
     assert (found.word, found.reason, found.until) == ("blocked", HELD.reason, NOW + 900)
 
 
 def test_it_waits_for_a_person_on_so_many_messages() -> None:
-    found = stand(state(block=ASKING), projection(ASKED))
+    found = stand(state(held=Held(ASKING)), projection(ASKED))
     assert (found.word, found.messages) == ("waiting", 12)
 
 
 @pytest.mark.parametrize("decision", [Kind.APPROVED, Kind.REJECTED])
 def test_what_was_just_decided_does_not_wait_for_a_person(decision: Kind) -> None:
     decided: Told = (decision, NOW - 1, {})
-    assert stand(state(block=ASKING), projection(ASKED, decided)).word == decision.value
+    assert stand(state(held=Held(ASKING)), projection(ASKED, decided)).word == decision.value
     # Another guard speaks of now, and a request that came since of something else.
-    assert stand(state(block=HELD), projection(ASKED, decided)).word == "blocked"
-    assert stand(state(block=ASKING), projection(ASKED, decided, ASKED)).word == "waiting"
+    assert stand(state(held=Held(HELD)), projection(ASKED, decided)).word == "blocked"
+    assert stand(state(held=Held(ASKING)), projection(ASKED, decided, ASKED)).word == "waiting"
 
 
 def test_a_request_that_nobody_answered_within_a_day_stands_no_more() -> None:
@@ -99,7 +99,7 @@ def test_a_request_that_nobody_answered_within_a_day_stands_no_more() -> None:
 
 
 def test_a_stop_comes_before_everything_else() -> None:
-    found = stand(state(block=HELD), projection(BEGUN, ASKED, STOPPED))
+    found = stand(state(held=Held(HELD)), projection(BEGUN, ASKED, STOPPED))
     assert (found.word, found.reason) == ("stopped", "Three failed.")
 
 
@@ -114,7 +114,7 @@ def test_what_wants_somebodys_eye_comes_first() -> None:
     every = [
         ("mx1", rule("a-calm"), state()),
         ("mx1", rule("d-counting"), counting()),
-        ("mx1", rule("e-blocked"), state(block=HELD)),
+        ("mx1", rule("e-blocked"), state(held=Held(HELD))),
         ("mx1", rule("c-stopped"), state()),
         ("mx1", rule("b-waits"), state()),
     ]
