@@ -22,6 +22,7 @@ from exporter.cli.terminal import config_option, console, format_option, load_or
 from exporter.config.files import file_exists
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.config.windows import is_open
 from exporter.humanize import duration
 from exporter.journal import (
     WELL,
@@ -37,7 +38,7 @@ from exporter.journal.entries import Guard
 from exporter.journal.projection import is_bad_news
 from exporter.journal.subjects import concerns
 from exporter.remediation.approvals import request_of
-from exporter.remediation.guards import cooldown_until, effective_mode, is_open
+from exporter.remediation.guards import cooldown_until, effective_mode
 from exporter.remediation.recovery import Lost, lost_facts
 
 _MODES = {

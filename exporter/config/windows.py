@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import time
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -84,3 +84,15 @@ class Window(Model):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("is not an IANA time zone, as Europe/Moscow") from None
         return value
+
+
+def is_open(window: Window, now: float) -> bool:
+    """Whether a window is open at Unix time `now`; one that ends at its start lasts a day."""
+    local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(window.time_zone))
+    clock = local.time().replace(tzinfo=None)
+    today, yesterday = DAYS[local.weekday()], DAYS[(local - timedelta(days=1)).weekday()]
+    if window.start < window.end:
+        return today in window.days and window.start <= clock < window.end
+    return (today in window.days and clock >= window.start) or (
+        yesterday in window.days and clock < window.end
+    )

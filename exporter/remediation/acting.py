@@ -175,7 +175,7 @@ class Execution:
         self.stopped = self.stopped or block
 
     def _ending(self) -> Block | None:
-        return guards.ending(ends=self.context.ends.is_set())
+        return guards.ENDING if self.context.ends.is_set() else None
 
 
 async def act(execution: Execution) -> list[RequestResult]:

@@ -67,7 +67,7 @@ async def _request_approval(execution: Execution, why: Why) -> None:
     """Ask a person to allow this plan; until then nothing is done."""
     spec, plan = execution.spec, execution.plan
     detail: dict[str, object] = {"why": why, "planned": len(plan.messages)}
-    detail |= {"deed": deed_of(spec), "listed_at": plan.at}
+    detail |= {"deed": deed_of(spec.action, spec.service, spec.force), "listed_at": plan.at}
     text = f"Asks to {spec.describe(plan)}."
     await execution.write(Kind.APPROVAL_REQUESTED, text=text, detail=detail, plan=plan)
 
@@ -109,13 +109,13 @@ async def execute_rule(
     except Blocked as blocked:
         block = blocked.block
     except HostBusyError:
-        block = guards.host_busy()
+        block = guards.HOST_BUSY
     except LockFileError as error:
-        block = guards.host_busy(str(error))
+        block = guards.lock_unknown(error)
     except UnsettledError as error:
         block = guards.unsettled(error)
     except JournalError as error:
         block = guards.journal_fails(error)
     except HostGoneError:
-        block = guards.host_gone()
+        block = guards.HOST_GONE
     return ExecutionResult(block, plan=job.planned)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from statistics import median_high, median_low
-from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from exporter.conditions import Measurements, failures_behind
 from exporter.config.conditions import Condition
 from exporter.config.remediation import Mode, RemediationConfig, RemediationRule
 from exporter.config.selectors import Selector
-from exporter.config.windows import DAYS, Window
+from exporter.config.windows import is_open
 from exporter.humanize import duration, guess_words, integer, untold_words
 from exporter.journal.entries import Actor, Guard
 from exporter.remediation.guard_inputs import GuardInputs, InForce, Silences
@@ -114,7 +111,7 @@ def before_message(began: InForce, inputs: GuardInputs) -> Block | None:
 
 def _meaning(rule: RemediationRule) -> tuple[object, ...]:
     """What a rule does and to which messages, and whether a person must allow it."""
-    return deed_of(rule), rule.selector, rule.approval
+    return _deed(rule), rule.selector, rule.approval
 
 
 def begun_meanwhile(config: RemediationConfig, inputs: GuardInputs, acting: int) -> Block | None:
@@ -146,24 +143,20 @@ def silenced(silences: Silences | None) -> Block | None:
 # --- what an execution meets --------------------------------------------------------------------
 
 
-def host_busy(error: str = "") -> Block:
-    """Somebody else is at work on the panel, or that cannot be known by the `error`."""
-    return Block(Guard.HOST_BUSY, error or "Another action is under way on this host.")
+HOST_BUSY = Block(Guard.HOST_BUSY, "Another action is under way on this host.")
+HOST_GONE = Block(Guard.CONDITION, "The host left the config.")
+ENDING = Block(Guard.CONDITION, "The exporter was told to end.")
+OTHERS_BEGIN = Block(Guard.ACTIONS_AT_ONCE, "Other actions are about to begin.")
+
+
+def lock_unknown(error: object) -> Block:
+    """It cannot be known whether somebody else is at work on the panel."""
+    return Block(Guard.HOST_BUSY, str(error))
 
 
 def journal_fails(error: object) -> Block:
     """The journal cannot be read or written."""
     return Block(Guard.JOURNAL, str(error))
-
-
-def host_gone() -> Block:
-    """The host left the config."""
-    return Block(Guard.CONDITION, "The host left the config.")
-
-
-def ending(*, ends: bool) -> Block | None:
-    """Whether the process is about to end."""
-    return Block(Guard.CONDITION, "The exporter was told to end.") if ends else None
 
 
 def unsettled(error: object) -> Block:
@@ -175,10 +168,8 @@ def unsettled(error: object) -> Block:
     return Block(Guard.UNSETTLED, reason)
 
 
-def no_turn(limit: int | None = None) -> Block:
-    """No action more may run at once than `limit`; None: others are about to begin."""
-    if limit is None:
-        return Block(Guard.ACTIONS_AT_ONCE, "Other actions are about to begin.")
+def no_turn(limit: int) -> Block:
+    """As many actions are under way over all processes as may be."""
     reason = f"{limit} actions are under way; actions_at_once is {limit}."
     return Block(Guard.ACTIONS_AT_ONCE, reason)
 
@@ -249,24 +240,19 @@ def not_whole_again(listing: Listing) -> Block | None:
 def too_much_unseen(rule: RemediationRule, listing: Listing) -> Block | None:
     """Whether what the list does not show keeps a rule from acting."""
     if not listing.is_whole:
-        return Block(
-            Guard.LISTING,
+        what = (
             f"count_msg tells {integer(listing.count)} messages and list_msg lists only "
-            f"{integer(listing.listed)}: what the others are is not known.",
+            f"{integer(listing.listed)}: what the others are is not known."
         )
-    if rule.action == "purge_all" and listing.unparsed:
-        return Block(
-            Guard.LISTING,
-            f"{integer(listing.unparsed)} rows of list_msg were not understood, and purge_all "
-            "would delete those too.",
-        )
-    if rule.action == "purge_all" and listing.unlisted:
-        return Block(
-            Guard.LISTING,
-            f"{integer(listing.unlisted)} messages are not in list_msg's reply, and purge_all "
-            "would delete those too.",
-        )
-    return None
+        return Block(Guard.LISTING, what)
+    if rule.action != "purge_all" or not (listing.unparsed or listing.unlisted):
+        return None
+    what = (
+        f"{integer(listing.unparsed)} rows of list_msg were not understood"
+        if listing.unparsed
+        else f"{integer(listing.unlisted)} messages are not in list_msg's reply"
+    )
+    return Block(Guard.LISTING, f"{what}, and purge_all would delete those too.")
 
 
 def too_many(rule: RemediationRule, listing: Listing) -> Block | None:
@@ -388,25 +374,13 @@ def effective_mode(config: RemediationConfig) -> Mode:
     return config.mode or "off"
 
 
-class Acts(Protocol):
-    """What a rule does, or what is to be done to a host."""
-
-    @property
-    def action(self) -> str:
-        """As the config names it."""
-
-    @property
-    def service(self) -> str | None:
-        """Which, where the action is on one."""
-
-    @property
-    def force(self) -> bool:
-        """Whether locked messages are deleted, too."""
+def deed_of(action: str, service: str | None, force: bool) -> str:  # noqa: FBT001 - as configured
+    """Return what is done, as an approval names it: `delete`, `service_on clamav`."""
+    return " ".join(filter(None, (action, service, "force" if force else "")))
 
 
-def deed_of(what: Acts) -> str:
-    """What is done, as an approval names it: `delete`, `service_on clamav`."""
-    return " ".join(filter(None, (what.action, what.service, "force" if what.force else "")))
+def _deed(rule: RemediationRule) -> str:
+    return deed_of(rule.action, rule.service, rule.force)
 
 
 def _mode(rule: RemediationRule, config: RemediationConfig, _: GuardInputs) -> Block | None:
@@ -443,18 +417,6 @@ def _window(_: RemediationRule, config: RemediationConfig, inputs: GuardInputs) 
     if not config.windows or any(is_open(window, inputs.now) for window in config.windows):
         return None
     return Block(Guard.WINDOW, "It is outside of every window in which rules may act.")
-
-
-def is_open(window: Window, now: float) -> bool:
-    """Whether a window is open at Unix time `now`; one that ends at its start lasts a day."""
-    local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(window.time_zone))
-    clock = local.time().replace(tzinfo=None)
-    today, yesterday = DAYS[local.weekday()], DAYS[(local - timedelta(days=1)).weekday()]
-    if window.start < window.end:
-        return today in window.days and window.start <= clock < window.end
-    return (today in window.days and clock >= window.start) or (
-        yesterday in window.days and clock < window.end
-    )
 
 
 def storm_bound(config: RemediationConfig, hosts: int) -> float:
@@ -495,13 +457,13 @@ def _approval(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) 
     if rule.approval == "none" or inputs.actor is Actor.PERSON or inputs.rule is None:
         return None
     match inputs.rule.approval:
-        case "approved" if inputs.rule.approved_deed == deed_of(rule):
+        case "approved" if inputs.rule.approved_deed == _deed(rule):
             return None
         case "approved":
             return Block(
                 Guard.APPROVAL,
                 f"What was approved was {inputs.rule.approved_deed or 'not told'}; the config "
-                f"has it {deed_of(rule)} now. It may ask again after 24 hours.",
+                f"has it {_deed(rule)} now. It may ask again after 24 hours.",
             )
         case "rejected":
             return Block(Guard.APPROVAL, "A person rejected it.")

@@ -132,7 +132,7 @@ class RuleJob:
                 held.enter_context(self._context.locks.hold(FLEET))
                 return held
             await self._context.sleep(A_MOMENT)
-        raise Blocked(guards.no_turn())
+        raise Blocked(guards.OTHERS_BEGIN)
 
     def _take_turn(self, turn: ExitStack) -> None:
         """Be one of the actions that may run at once, counting those of other processes."""

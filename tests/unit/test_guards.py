@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config.remediation import RemediationConfig, RemediationRule
-from exporter.config.windows import DAYS, Window
+from exporter.config.windows import DAYS, Window, is_open
 from exporter.journal import Actor, FleetFacts, RuleFacts
 from exporter.journal.entries import Guard
 from exporter.remediation.guard_inputs import GuardInputs
-from exporter.remediation.guards import Block, effective_mode, first_block, is_open
+from exporter.remediation.guards import Block, effective_mode, first_block
 from tests.builders import NOW
 
 HOUR, DAY = 3600.0, 86400.0
