@@ -19,8 +19,8 @@ from exporter.cli.session import (
     agreed,
     at_work,
     need_a_terminal,
+    requester,
     session,
-    who_asks,
 )
 from exporter.cli.terminal import console, load_or_exit, print_json
 from exporter.config.models import Config, HostConfig
@@ -35,7 +35,7 @@ from exporter.remediation.manual import ManualResult, Preview, do_by_hand
 from exporter.remediation.plan import ActionSpec, Plan
 
 FAILURES = frozenset({"locked", "refused", "failed", "unknown"})
-"""What an answer may come to that the person should see message by message."""
+"""What a result may come to that the person should see message by message."""
 
 SHORT_RUN = 8
 """Characters of a run's number that are shown; `journal --run` takes them."""
@@ -72,9 +72,9 @@ def run_errand(config: Config, host: HostConfig, manual_action: ManualAction) ->
     progress = Progressing()
     done = at_work(host.name, progress, lambda: _carry_out(config, host, manual_action, progress))
     if manual_action.output_format == "json":
-        print_json(_view(host.name, manual_action, done, progress.answers))
+        print_json(_view(host.name, manual_action, done, progress.results))
     else:
-        _tell(host.name, manual_action, done, progress.answers)
+        _tell(host.name, manual_action, done, progress.results)
     if progress.interrupted:
         raise SystemExit(INTERRUPTED)
     ended_well = done.outcome is None or done.outcome.outcome == Outcome.OK
@@ -103,7 +103,7 @@ async def _carry_out(
         return await do_by_hand(
             opened.context,
             spec,
-            who=who_asks(),
+            requester=requester(),
             confirm=confirm,
             hooks=Hooks(on_begin=progress.begin, on_result=progress.on_result),
             only=manual_action.only,
@@ -185,7 +185,7 @@ def sentence(spec: ActionSpec, plan: Plan, host: str) -> str:
 
 
 def _view(
-    host: str, manual_action: ManualAction, done: ManualResult, answers: Sequence[RequestResult]
+    host: str, manual_action: ManualAction, done: ManualResult, results: Sequence[RequestResult]
 ) -> dict[str, Any]:
     preview, plan = done.preview, done.preview.plan
     view: dict[str, Any] = {"host": host, "action": manual_action.spec.action}
@@ -199,7 +199,7 @@ def _view(
             view["ids_only_guessed"] = sorted(preview.withheld)
         if preview.withheld or preview.block is not None:
             view["block"] = block_view(preview.block)
-        view["failures"] = failures_view(answers)
+        view["failures"] = failures_view(results)
     view["outcome"] = None if done.outcome is None else entry_view(done.outcome)
     return view
 
@@ -221,17 +221,17 @@ def plan_view(plan: Plan) -> dict[str, Any]:
     }
 
 
-def failures_view(answers: Sequence[RequestResult]) -> list[dict[str, str]]:
+def failures_view(results: Sequence[RequestResult]) -> list[dict[str, str]]:
     """The requests with which it did not go well; without an id one for the whole queue."""
     return [
-        {"id": answer.message_id, "what": answer.what, "text": answer.text}
-        for answer in answers
-        if answer.what in FAILURES
+        {"id": result.message_id, "what": result.what, "text": result.text}
+        for result in results
+        if result.what in FAILURES
     ]
 
 
 def _tell(
-    host: str, manual_action: ManualAction, done: ManualResult, answers: Sequence[RequestResult]
+    host: str, manual_action: ManualAction, done: ManualResult, results: Sequence[RequestResult]
 ) -> None:
     block = done.preview.block
     if block is not None:
@@ -245,7 +245,7 @@ def _tell(
         for note in (*notes_on(done.preview, host), nothing):
             say(note)
         return
-    tell_failures(answers, show_all=manual_action.show_all)
+    tell_failures(results, show_all=manual_action.show_all)
     tell_outcome(done.outcome)
 
 
@@ -259,14 +259,14 @@ def _emptiness(manual_action: ManualAction, preview: Preview) -> str:
     return f"no message of {integer(listing.listed)} is {known}{preview.plan.reason}"
 
 
-def tell_failures(answers: Sequence[RequestResult], *, show_all: bool) -> None:
+def tell_failures(results: Sequence[RequestResult], *, show_all: bool) -> None:
     """The messages with which it did not go well, and why."""
-    failures = [answer for answer in answers if answer.what in FAILURES and answer.message_id]
+    failures = [result for result in results if result.what in FAILURES and result.message_id]
     shown = failures if show_all else failures[:SHOWN]
-    for answer in shown:
-        what = "no answer" if answer.what == "unknown" else answer.what
-        text = f": {printable(answer.text)}" if answer.text else ""
-        click.echo(f"  {answer.message_id}  {what}{text}")
+    for result in shown:
+        what = "no answer" if result.what == "unknown" else result.what
+        text = f": {printable(result.text)}" if result.text else ""
+        click.echo(f"  {result.message_id}  {what}{text}")
     if len(shown) < len(failures):
         click.echo(f"  and {integer(len(failures) - len(shown))} more; the journal names them.")
 

@@ -10,7 +10,7 @@ import uvloop
 from exporter.cli.mail import echo_messages, say, totals
 from exporter.cli.manual_action import ManualAction, notes_on, run_errand, the_host
 from exporter.cli.selectors import Chosen, selector_options
-from exporter.cli.session import all_option, session, told, yes_option
+from exporter.cli.session import all_option, explained, session, yes_option
 from exporter.cli.terminal import (
     config_option,
     console,
@@ -59,7 +59,7 @@ def count(name: str, config_file: Path, output_format: str) -> None:
         async with session(config, host) as opened:
             return await ask_count(opened.context.client)
 
-    with told(host.name):
+    with explained(host.name):
         messages = uvloop.run(ask())
     if output_format == "json":
         print_json({"host": host.name, "messages": messages})
@@ -93,7 +93,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
             spec = ActionSpec("retry", chosen.selector)
             return await preview_of(opened.context, spec, chosen.only, guesses=True)
 
-    with told(host.name):
+    with explained(host.name):
         preview = uvloop.run(ask_list())
     listing, messages = preview.listing, preview.plan.messages
     guessed = frozenset[str]().union(*{message.guessed for message in messages})

@@ -22,7 +22,7 @@ from exporter.cli.session import (
     all_option,
     forget_what_was_typed,
     need_a_terminal,
-    who_asks,
+    requester,
     yes_option,
 )
 from exporter.cli.terminal import (
@@ -78,7 +78,7 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
         exit_on_config_error(error)
 
     def write(journal: Journal) -> tuple[str, bool]:
-        text = approvals.pause(journal, signature(), who_asks(), " ".join(reason))
+        text = approvals.pause(journal, signature(), requester(), " ".join(reason))
         return text, journal.is_used_otherwise()
 
     text, unheard = in_journal(path, write)
@@ -120,7 +120,7 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
     rule, host = rule_on_host(config, rule_name, name)
     stopped = in_journal(
         config.state.path,
-        lambda journal: approvals.resume_rule(journal, host, rule.name, signature(), who_asks()),
+        lambda journal: approvals.resume_rule(journal, host, rule.name, signature(), requester()),
     )
     if stopped:
         say(f"{rule.name} may act on {name} again. It was: {stopped}")
@@ -130,7 +130,7 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
 
 def _resume_all(config: Config) -> None:
     paused = in_journal(
-        config.state.path, lambda journal: approvals.resume(journal, signature(), who_asks())
+        config.state.path, lambda journal: approvals.resume(journal, signature(), requester())
     )
     say(f"Resumed. It was: {paused}" if paused else "It was not paused by command.")
     file = config.remediation.pause_file
@@ -229,7 +229,7 @@ def _decide(
 ) -> None:
     def write(journal: Journal) -> None:
         # A person may think for long: what is decided must be what still stands.
-        approvals.decide(journal, host, rule, request.run, kind, signature(), who_asks())
+        approvals.decide(journal, host, rule, request.run, kind, signature(), requester())
 
     try:
         in_journal(config.state.path, write)

@@ -31,8 +31,8 @@ from exporter.cli.session import (
     all_option,
     at_work,
     need_a_terminal,
+    requester,
     session,
-    who_asks,
     yes_option,
 )
 from exporter.cli.terminal import (
@@ -117,7 +117,7 @@ def run(
 
 async def _carry_out(wish: _Wish, progress: Progressing) -> ExecutionResult:
     spec, asks = ActionSpec.of(wish.rule), not (wish.yes or wish.dry_run)
-    request = Request(Actor.PERSON, who_asks(), dry_run=wish.dry_run)
+    request = Request(Actor.PERSON, requester(), dry_run=wish.dry_run)
 
     async def confirm(plan: Plan) -> bool:
         if asks or not wish.as_json:
@@ -175,13 +175,13 @@ def _view(wish: _Wish, result: ExecutionResult, progress: Progressing) -> dict[s
         "dry_run": wish.dry_run,
         "block": block_view(block),
         "plan": None if plan is None else plan_view(plan),
-        "failures": failures_view(progress.answers),
+        "failures": failures_view(progress.results),
         "outcome": None if result.outcome is None else entry_view(result.outcome),
     }
 
 
 def _tell(wish: _Wish, result: ExecutionResult, progress: Progressing) -> None:
-    tell_failures(progress.answers, show_all=wish.show_all)
+    tell_failures(progress.results, show_all=wish.show_all)
     if result.outcome is not None:
         tell_outcome(result.outcome)
     block = result.block

@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 
 from exporter.cli.poll import choose_hosts
-from exporter.cli.session import who_asks
+from exporter.cli.session import requester
 from exporter.config.fleet import concerns
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
@@ -59,7 +59,7 @@ def rule_on_host(
 
 def signature() -> str:
     """Who asks, as the journal names him."""
-    return f"{Actor.PERSON}:{who_asks()}"
+    return f"{Actor.PERSON}:{requester()}"
 
 
 def in_journal(path: Path, work: Callable[[Journal], T]) -> T:

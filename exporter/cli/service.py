@@ -8,7 +8,7 @@ import click
 import uvloop
 
 from exporter.cli.manual_action import ManualAction, run_errand, the_host
-from exporter.cli.session import session, told
+from exporter.cli.session import explained, session
 from exporter.cli.terminal import config_option, format_option, host_argument, print_json
 from exporter.remediation.actions import service_state
 from exporter.remediation.plan import ActionSpec
@@ -52,7 +52,7 @@ def status(name: str, which: str, config_file: Path, output_format: str) -> None
         async with session(config, host) as opened:
             return await service_state(opened.context.client, which)
 
-    with told(host.name):
+    with explained(host.name):
         state = uvloop.run(ask())
     if output_format == "json":
         known = {"running": state.running, "installed": state.installed}

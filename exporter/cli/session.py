@@ -103,7 +103,7 @@ async def session(
         decoder.close()
 
 
-def who_asks() -> str:
+def requester() -> str:
     """The user's name for the journal: who logged in, be it that sudo made him another."""
     with suppress(OSError):
         return os.getlogin()
@@ -154,7 +154,7 @@ async def agreed(question: str) -> bool:
 
 @dataclass(slots=True)
 class Progressing:
-    """Counts the panel's answers, shows how far it is, and stops at Ctrl-C and SIGTERM.
+    """Counts the panel's results, shows how far it is, and stops at Ctrl-C and SIGTERM.
 
     The first one lets the requests under way end, and what came of them be written down; the
     second cuts them off. Before it acts the first one ends the command.
@@ -162,7 +162,7 @@ class Progressing:
 
     total: int = 0
     """Messages that are asked for one by one."""
-    answers: list[RequestResult] = field(default_factory=list)
+    results: list[RequestResult] = field(default_factory=list)
     acting: bool = False
     """Whether something may have been asked of the panel that changes it."""
     interrupted: bool = False
@@ -185,10 +185,10 @@ class Progressing:
             self._bar.add_task("", total=self.total)
             self._bar.start()
 
-    async def on_result(self, answer: RequestResult) -> bool:
-        """Take an answer in; whether to go on."""
-        self.answers.append(answer)
-        if self._bar is not None and answer.message_id:
+    async def on_result(self, result: RequestResult) -> bool:
+        """Take a result in; whether to go on."""
+        self.results.append(result)
+        if self._bar is not None and result.message_id:
             self._bar.advance(self._bar.task_ids[0])
         return not self.interrupted
 
@@ -225,7 +225,7 @@ class Progressing:
         if not self.acting:
             return "nothing was done."
         parts = [f"{integer(count)} {what}" for what, count in self.counts().items()]
-        answered = sum(bool(answer.message_id) for answer in self.answers)
+        answered = sum(bool(result.message_id) for result in self.results)
         known = ", ".join(parts) or "no answer yet"
         rest = self.total - answered
         return (
@@ -241,8 +241,8 @@ class Progressing:
     def counts(self) -> dict[str, int]:
         """Answers by what they came to."""
         found: dict[str, int] = {}
-        for answer in self.answers:
-            found[answer.what] = found.get(answer.what, 0) + 1
+        for result in self.results:
+            found[result.what] = found.get(result.what, 0) + 1
         return found
 
 
@@ -254,7 +254,7 @@ def at_work(host: str, progress: Progressing, work: Callable[[], Awaitable[T]]) 
             return await work()
 
     try:
-        with told(host):
+        with explained(host):
             result = uvloop.run(run())
     except asyncio.CancelledError:
         click.echo(err=True)
@@ -264,7 +264,7 @@ def at_work(host: str, progress: Progressing, work: Callable[[], Awaitable[T]]) 
 
 
 @contextmanager
-def told(host: str) -> Iterator[None]:
+def explained(host: str) -> Iterator[None]:
     """Turn what can end an action into a sentence and exit code 1."""
     try:
         yield

@@ -313,8 +313,8 @@ def clock_block(
 ) -> Block | None:
     """Why ages are not to be gone by now; None where nothing is done by them, or clocks agree.
 
-    Whichever of the two clocks is wrong: by ours dates are read, and by the panel's it tells ages.
-    `limit` goes by them, too: it means the oldest.
+    Whichever of the two clocks is wrong: by ours dates are read, and by the panel's it works out
+    ages. `limit` goes by them, too: it means the oldest.
     """
     named = [
         name
@@ -344,20 +344,20 @@ def own_clock_block(skew: float | None, skews: Sequence[float]) -> Block | None:
     """Why no rule may act, whatever it goes by: this machine's clock seems to be wrong.
 
     Cooldowns, limits of a day and windows go by it. It seems so where a panel's clock (`skew`)
-    disagrees with it and so do, to the same side, those of most panels that told theirs
-    (`skews`). Of a single panel it cannot be told which of the two is wrong: then nothing acts
+    disagrees with it and so do, to the same side, those of most panels whose clocks are known
+    (`skews`). Of a single panel it is not known which of the two is wrong: then nothing acts
     where ours is ahead, for only that would free a cooldown.
     """
-    told = sorted(skews if skews or skew is None else [skew])
-    if not told or (skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN):
+    known = sorted(skews if skews or skew is None else [skew])
+    if not known or (skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN):
         return None
-    low, high = median_low(told), median_high(told)
+    low, high = median_low(known), median_high(known)
     ahead = high < -CLOCKS_AGREE_WITHIN
-    behind = low > CLOCKS_AGREE_WITHIN and len(told) > 1
+    behind = low > CLOCKS_AGREE_WITHIN and len(known) > 1
     if not ahead and not behind:
         return None
     side = "ahead of" if ahead else "behind"
-    whose = "the panel's" if len(told) == 1 else f"those of most of {len(told)} panels"
+    whose = "the panel's" if len(known) == 1 else f"those of most of {len(known)} panels"
     return Block(
         Guard.CLOCK,
         f"This machine's clock seems to be wrong: it is {duration(abs(high if ahead else low))} "

@@ -69,8 +69,8 @@ def lost_sight(before: Message, after: Message) -> str:
 
     What made it this message and no other must still be shown of it, or nothing is done to it.
     """
-    told = {name for name in ("sender", "size", "age") if getattr(before, name) is not None}
-    missing = sorted(name for name in told if getattr(after, name) is None)
+    known = {name for name in ("sender", "size", "age") if getattr(before, name) is not None}
+    missing = sorted(name for name in known if getattr(after, name) is None)
     return f"It does not show its {' and '.join(missing)} any more." if missing else ""
 
 

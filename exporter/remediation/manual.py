@@ -18,6 +18,7 @@ from exporter.remediation.guards import Block, Blocked, check, clock_block
 from exporter.remediation.listing import Listing
 from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, is_all_frozen_mail, plan_from
 from exporter.remediation.recovery import UnsettledError
+from exporter.remediation.requests import Request
 from exporter.remediation.selection import describe
 
 ALL = 10**9
@@ -121,7 +122,7 @@ class ManualJob:
     """What a person wants done: no rule's guards, but nothing goes that was not seen."""
 
     def __init__(
-        self, context: HostContext, spec: ActionSpec, who: str, only: frozenset[str] | None
+        self, context: HostContext, spec: ActionSpec, requester: str, only: frozenset[str] | None
     ) -> None:
         self._context = context
         self._only = only
@@ -133,7 +134,7 @@ class ManualJob:
             host=context.host,
             action=spec.action,
             mode="enforce",
-            actor=f"{Actor.PERSON}:{who}" if who else Actor.PERSON.value,
+            actor=Request(Actor.PERSON, requester).signature,
             panel=context.panel,
         )
 
@@ -182,7 +183,7 @@ async def do_by_hand(
     context: HostContext,
     spec: ActionSpec,
     *,
-    who: str,
+    requester: str,
     confirm: Callable[[Preview], Awaitable[bool]],
     hooks: Hooks,
     only: frozenset[str] | None = None,
@@ -199,7 +200,7 @@ async def do_by_hand(
         UnfinishedError: the journal failed in the middle; what came of it is settled later.
         JournalError: it cannot be written down, so that nothing was done.
     """
-    job = ManualJob(context, spec, who, only)
+    job = ManualJob(context, spec, requester, only)
     hooks = replace(hooks, confirm=lambda _: confirm(job.preview))
     try:
         outcome = await execute(context, job, hooks)

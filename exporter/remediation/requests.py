@@ -36,9 +36,9 @@ class Incident:
     """One firing of one alert, from its beginning to its end."""
 
     key: str = ""
-    """What makes it the same when it is told again."""
+    """What makes it the same when it is sent again."""
     alert: str = ""
-    """What tells its alert from others."""
+    """What sets its alert apart from others."""
     since: str = ""
     """When it began, as Alertmanager writes it (`startsAt`)."""
 
@@ -64,7 +64,7 @@ class Incident:
     def is_over_with(self, ended: Incident) -> bool:
         """Whether the end of `ended` tells that this one is over: of its alert, and no later.
 
-        An alert fires once at a time. Where it cannot be told which of two began first, it is
+        An alert fires once at a time. Where it is not known which of two began first, it is
         over: nothing is done for an alert that may be no more.
         """
         if self.key == ended.key:
@@ -82,18 +82,18 @@ def _digest(text: str) -> str:
 def _time(text: str) -> datetime | None:
     """An RFC 3339 time; None when it is none. Without a zone it is taken for UTC."""
     try:
-        told = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who wants a rule to act, and why."""
+    """That somebody wants a rule to act, and why."""
 
     actor: Actor = Actor.RULE
-    who: str = ""
+    requester: str = ""
     """The user's or the alert's name."""
     why: Mapping[str, object] = field(default_factory=dict)
     """What was asked with, beside the rule's own readings."""
@@ -103,7 +103,7 @@ class Request:
     @property
     def signature(self) -> str:
         """The actor as the journal names it."""
-        return f"{self.actor}:{self.who}" if self.who else self.actor.value
+        return f"{self.actor}:{self.requester}" if self.requester else self.actor.value
 
     @property
     def incident(self) -> Incident:

@@ -245,7 +245,7 @@ def apply_config(
 ) -> dict[str, HostState]:
     """The states of a config's hosts: rules that are as they were keep their clocks.
 
-    A host does whose figures say the same as before: with other labels, another interval or
+    A host does that is measured as before: with other labels, another interval or
     another password it is the same one still.
     """
     hosts: dict[str, HostState] = {}

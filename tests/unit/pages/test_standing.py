@@ -104,7 +104,7 @@ def test_a_stop_comes_before_everything_else() -> None:
 
 
 def test_somebody_asks_for_it() -> None:
-    asked = state(asked={"": Asked(Request(who="ann"), NOW)})
+    asked = state(asked={"": Asked(Request(requester="ann"), NOW)})
     assert stand(asked, projection()).word == "asked"
 
 
