@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -21,6 +22,22 @@ from exporter.snapshot import Message
 
 Why = Mapping[str, float | None]
 """What each condition of a rule said, by its words."""
+
+
+def intent_entry(
+    context: HostContext, spec: ActionSpec, actor: str, *, mode: str, rule: str = ""
+) -> Entry:
+    """Return what all entries of an execution share, with a number of its own."""
+    return Entry(
+        Kind.INTENT,
+        run=uuid.uuid4().hex,
+        host=context.host,
+        panel=context.panel,
+        rule=rule,
+        action=spec.action,
+        mode=mode,
+        actor=actor,
+    )
 
 
 class Job(Protocol):

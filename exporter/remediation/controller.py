@@ -24,16 +24,14 @@ from exporter.remediation import guards, requests
 from exporter.remediation.approvals import expire
 from exporter.remediation.context import HostContext, KnowsSilences
 from exporter.remediation.execution import execute_rule
-from exporter.remediation.fleet_state import FleetState, UnknownRuleError
+from exporter.remediation.fleet_state import FleetState
 from exporter.remediation.follower import JournalFollower
 from exporter.remediation.guard_inputs import GuardInputs, guard_inputs
 from exporter.remediation.guards import Block
 from exporter.remediation.recovery import UnsettledError, close_orphans, recover_unfinished
 from exporter.remediation.requests import STANDS, Incident, Request, Taken
-from exporter.remediation.rule_state import LOOK_AGAIN, Asked, HostState, RuleState
+from exporter.remediation.rule_state import Asked, HostState, RuleState
 from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
-
-__all__ = ["LOOK_AGAIN", "RemediationController", "Taken", "UnknownRuleError"]
 
 log = structlog.get_logger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from exporter.config.remediation import ON_SERVICE
 from exporter.humanize import guess_words
 from exporter.journal import Actor, Entry, Kind
 from exporter.remediation import guards
-from exporter.remediation.acting import Hooks, Why
+from exporter.remediation.acting import Hooks, Why, intent_entry
 from exporter.remediation.context import HostContext
 from exporter.remediation.execution import execute
 from exporter.remediation.guards import Block, Blocked, check, clock_block
@@ -128,15 +127,8 @@ class ManualJob:
         self._only = only
         self.spec = spec
         self.preview = Preview(Plan())
-        self.base = Entry(
-            Kind.INTENT,
-            run=uuid.uuid4().hex,
-            host=context.host,
-            action=spec.action,
-            mode="enforce",
-            actor=Request(Actor.PERSON, requester).signature,
-            panel=context.panel,
-        )
+        actor = Request(Actor.PERSON, requester).signature
+        self.base = intent_entry(context, spec, actor, mode="enforce")
 
     async def before_polling(self) -> Block | None:
         """Ask no guard."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 
 from exporter.conditions import readings
 from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
-from exporter.journal import Entry, Kind
 from exporter.journal.entries import Guard
 from exporter.journal.host_lock import FLEET, TURN, HostBusyError
 from exporter.panel.errors import PanelError
 from exporter.remediation import guards
-from exporter.remediation.acting import Why
+from exporter.remediation.acting import Why, intent_entry
 from exporter.remediation.context import HostContext
 from exporter.remediation.guard_inputs import GuardInputs, InForce, ask_silences
 from exporter.remediation.guards import Block, Blocked, check, clock_block, effective_mode
@@ -60,16 +58,8 @@ class RuleJob:
         """The plan that was made last."""
         self.spec = ActionSpec.of(rule)
         dry = request.dry_run or effective_mode(config) != "enforce"
-        self.base = Entry(
-            Kind.INTENT,
-            run=uuid.uuid4().hex,
-            host=context.host,
-            rule=rule.name,
-            action=rule.action,
-            mode="dry_run" if dry else "enforce",
-            actor=request.signature,
-            panel=context.panel,
-        )
+        mode = "dry_run" if dry else "enforce"
+        self.base = intent_entry(context, self.spec, request.signature, rule=rule.name, mode=mode)
 
     async def before_polling(self) -> Block | None:
         """Pass the guards and silences; return that a person must be asked first, if so."""

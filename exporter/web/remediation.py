@@ -13,7 +13,8 @@ from aiohttp import web
 from exporter.config.units import parse_duration
 from exporter.journal import Actor, JournalError
 from exporter.journal.view import entry_view
-from exporter.remediation.controller import RemediationController, UnknownRuleError
+from exporter.remediation.controller import RemediationController
+from exporter.remediation.fleet_state import UnknownRuleError
 from exporter.remediation.requests import Incident, Request
 from exporter.web.responses import json_answer, text_answer
 

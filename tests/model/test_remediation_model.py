@@ -1,4 +1,4 @@
-"""A whole remediation desk under whatever may befall it, watched from outside.
+"""A whole remediation controller under whatever may befall it, watched from outside.
 
 The machine makes mail, polls, faults, clock jumps, restarts and people; `tests.model.watch`
 holds each request and each entry of the journal against the rules.
@@ -37,13 +37,14 @@ from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.polling import collect as collect_module
 from exporter.polling.collect import PollContext, QueueMemory, poll_host
-from exporter.remediation import controller as desk_module
+from exporter.remediation import controller as controller_module
 from exporter.remediation import listing as listing_module
 from exporter.remediation.context import HostContext
-from exporter.remediation.controller import RemediationController, Taken, UnknownRuleError
+from exporter.remediation.controller import RemediationController
 from exporter.remediation.execution import execute_rule
+from exporter.remediation.fleet_state import UnknownRuleError
 from exporter.remediation.guard_inputs import Fleet, GuardInputs, guard_inputs
-from exporter.remediation.requests import Incident, Request
+from exporter.remediation.requests import Incident, Request, Taken
 from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
 from tests.model.watch import HOUR, MINUTE, OTHER_NAME, RULES, Told, Watcher, kind_of
 from tests.model.world import (
@@ -137,7 +138,7 @@ some_hosts = hosts.map(lambda name: (name,)) | st.sampled_from(
 
 
 class Bugs:
-    """In place of the desk's log: what it calls a bug is one."""
+    """In place of the controller's log: what it calls a bug is one."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -233,7 +234,7 @@ class Remediation(RuleBasedStateMachine):
             self.journal,
             cast("PanelPool", Pool(self.servers)),
             self.decoder,
-            self._poll_of_desk,
+            self._poll_of_controller,
             clock=world.clock,
             monotonic=world.monotonic,
             sleep=world.sleep,
@@ -402,15 +403,15 @@ class Remediation(RuleBasedStateMachine):
         """The host of this name by the config in force."""
         return next((host for host in self.config.hosts if host.name == name), None)
 
-    async def _poll_of_desk(self, name: str, panel: PanelId) -> HostSnapshot:
-        """As the daemon's poller does it for the desk."""
+    async def _poll_of_controller(self, name: str, panel: PanelId) -> HostSnapshot:
+        """As the daemon's poller does it for the controller."""
         host = self._now(name)
         if host is None or host.panel != panel or self.world.ended.is_set():
             raise HostGoneError(name)
         return await self._polled(host)
 
     async def _poll(self, place: str) -> None:
-        """A poll of the daemon's, of which the desk gets to know."""
+        """A poll of the daemon's, of which the controller gets to know."""
         if place in self.fleet and not self.world.ended.is_set():
             await self._polled(self._host(place))
 
@@ -899,10 +900,10 @@ def tell_time(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "time", Clocks())
 
 
-def test_a_desk_keeps_its_rules_whatever_befalls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_controller_keeps_its_rules_whatever_befalls_it(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Remediation
     machine.seen.clear()
-    monkeypatch.setattr(desk_module, "log", machine.bugs)
+    monkeypatch.setattr(controller_module, "log", machine.bugs)
     tell_time(monkeypatch)
     run_state_machine_as_test(
         machine,

@@ -23,8 +23,7 @@ import exporter.web.remediation
 from exporter.journal import Actor, Kind
 from exporter.journal.host_lock import TURN, HostLocks
 from exporter.panel.protocol import Operation
-from exporter.remediation.controller import Taken
-from exporter.remediation.requests import Incident, Request
+from exporter.remediation.requests import Incident, Request, Taken
 from exporter.standin.exim import EximQueue
 from exporter.web.remediation import MOST_AT_ONCE
 from tests.daemon.conftest import RunningDaemon, eventually, series
