@@ -34,7 +34,11 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
-    """Surely nobody wants the rule to act."""
+    """Surely nobody wants the rule to act.
+
+    Of a rule without conditions that is known once all that asked for it was withdrawn: what was
+    asked of an earlier process may still be so.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +53,6 @@ class Due:
 
 Demand = Unknown | Unwanted | Due
 """What the last poll says of a rule, and what it has heard of the alerts that ask for it."""
-
-
-def demand_by(
-    rule: RemediationRule,
-    snapshot: HostSnapshot,
-    clocks: tuple[HoldTimer, HoldTimer],
-    now: float,
-    *,
-    requested: bool,
-    withdrawn: bool,
-) -> tuple[Demand, bool]:
-    """What a poll at monotonic time `now` makes of a rule, and whether its conditions do not hold.
-
-    `clocks` count for how long the conditions have held: as far as that is known for sure, and
-    where guesses count as known. Of a rule without conditions it is known that nobody wants it
-    once all that asked for it was `withdrawn`: what was asked of an earlier process may still be
-    so.
-    """
-    known, guesses = clocks
-    measurements = Measurements(snapshot)
-    holds = measurements.hold(rule.when, rule.service, certain=True) if rule.when else False
-    guess = measurements.hold(rule.when) if holds is None else holds
-    tripped = known.follow(now, verdict=holds)
-    by_guess = guesses.follow(now, verdict=guess) and holds is None
-    guessed = tuple(measurements.guessed(rule.when)) if by_guess else ()
-    calm = guess is False
-    if tripped or guessed:
-        return Due(readings(snapshot, rule.when), guessed), calm
-    if holds is False and not requested and (bool(rule.when) or withdrawn):
-        return Unwanted(), calm
-    return Unknown(), calm
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,20 +156,23 @@ class RuleState:
         self, rule: RemediationRule, snapshot: HostSnapshot, now: float
     ) -> Request | None:
         """Take in a poll at monotonic time `now`; who wants the rule to act, None when nobody."""
-        requested = bool(self.asked)
-        self.demand, calm = demand_by(
-            rule,
-            snapshot,
-            (self.clock, self.guesses),
-            now,
-            requested=requested,
-            withdrawn=self.withdrawn,
-        )
+        measurements, requested = Measurements(snapshot), bool(self.asked)
+        holds = measurements.hold(rule.when, rule.service, certain=True) if rule.when else False
+        guess = measurements.hold(rule.when) if holds is None else holds
+        tripped = self.clock.follow(now, verdict=holds)
+        by_guess = self.guesses.follow(now, verdict=guess) and holds is None
+        guessed = tuple(measurements.guessed(rule.when)) if by_guess else ()
+        if tripped or guessed:
+            self.demand = Due(readings(snapshot, rule.when), guessed)
+        elif holds is False and not requested and (rule.when or self.withdrawn):
+            self.demand = Unwanted()
+        else:
+            self.demand = Unknown()
         if requested and snapshot.ok:
             return self.next_request
         if isinstance(self.demand, Due):
             return Request(why=dict(self.demand.why))
-        if calm and not requested:
+        if guess is False and not requested:
             self.held = self.held.forgotten()
         return None
 
