@@ -133,7 +133,7 @@ async def ask_silences(context: HostContext, rule: RemediationRule) -> Silences 
     )
     reasons = [reply for reply in replies if isinstance(reply, str) and reply]
     errors = [str(reply) for reply in replies if isinstance(reply, DeliveryError)]
-    for reply in replies:
+    for reply in () if reasons else replies:
         if isinstance(reply, BaseException) and not isinstance(reply, DeliveryError):
             raise reply
     return Silences(len(alertmanagers), reasons, errors)
