@@ -43,7 +43,7 @@ SHORT_RUN = 8
 
 @dataclass(frozen=True, slots=True)
 class ManualAction:
-    """A deed, and how the person wants it."""
+    """What is to be done, and how the person wants it."""
 
     spec: ActionSpec
     only: frozenset[str] | None = None
@@ -62,7 +62,7 @@ def the_host(config_file: Path, name: str) -> tuple[Config, HostConfig]:
     return config, host
 
 
-def run_errand(config: Config, host: HostConfig, manual_action: ManualAction) -> None:
+def run_manual_action(config: Config, host: HostConfig, manual_action: ManualAction) -> None:
     """Do it; the exit code is 0 when the outcome is ok, or there was nothing to do.
 
     It is 1 where all that may be meant is left out, since what it rests on is only guessed.

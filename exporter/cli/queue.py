@@ -8,7 +8,7 @@ import click
 import uvloop
 
 from exporter.cli.mail import echo_messages, say, totals
-from exporter.cli.manual_action import ManualAction, notes_on, run_errand, the_host
+from exporter.cli.manual_action import ManualAction, notes_on, run_manual_action, the_host
 from exporter.cli.selectors import Chosen, selector_options
 from exporter.cli.session import all_option, explained, session, yes_option
 from exporter.cli.terminal import (
@@ -89,7 +89,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
 
     async def ask_list() -> Preview:
         async with session(config, host) as opened:
-            # Which deed makes no odds: this one takes any selector.
+            # Which action makes no difference: this one takes any selector.
             spec = ActionSpec("retry", chosen.selector)
             return await preview_of(opened.context, spec, chosen.only, guesses=True)
 
@@ -145,7 +145,7 @@ def retry(
     """  # noqa: D301
     config, host = the_host(config_file, name)
     spec = ActionSpec("retry", chosen.selector)
-    run_errand(config, host, ManualAction(spec, chosen.only, yes, show_all, output_format))
+    run_manual_action(config, host, ManualAction(spec, chosen.only, yes, show_all, output_format))
 
 
 @queue.command("delete")
@@ -168,7 +168,7 @@ def delete(
     """  # noqa: D301
     config, host = the_host(config_file, name)
     spec = ActionSpec("delete", chosen.selector)
-    run_errand(config, host, ManualAction(spec, chosen.only, yes, show_all, output_format))
+    run_manual_action(config, host, ManualAction(spec, chosen.only, yes, show_all, output_format))
 
 
 @queue.command("purge-frozen")
@@ -191,7 +191,7 @@ def purge_frozen(
     """  # noqa: D301
     config, host = the_host(config_file, name)
     spec = ActionSpec("purge_frozen", Selector(frozen=True))
-    run_errand(config, host, ManualAction(spec, None, yes, show_all, output_format))
+    run_manual_action(config, host, ManualAction(spec, None, yes, show_all, output_format))
 
 
 @queue.command("purge-all")
@@ -213,4 +213,4 @@ def purge_all(
     """  # noqa: D301
     config, host = the_host(config_file, name)
     spec = ActionSpec("purge_all", EVERYTHING, force)
-    run_errand(config, host, ManualAction(spec, None, yes, show_all, output_format))
+    run_manual_action(config, host, ManualAction(spec, None, yes, show_all, output_format))

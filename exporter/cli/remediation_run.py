@@ -56,7 +56,7 @@ from exporter.remediation.requests import Request, blocked_entry
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Options:
     """What the person wants, and how."""
 
     config: Config
@@ -101,13 +101,13 @@ def run(
     dry = dry_run or effective_mode(config.remediation) != "enforce"
     if not dry:
         need_a_terminal(yes=yes)
-    wish = _Wish(config, rule, host, dry, yes, show_all, output_format == "json")
+    options = _Options(config, rule, host, dry, yes, show_all, output_format == "json")
     progress = Progressing()
-    result = at_work(host.name, progress, lambda: _carry_out(wish, progress))
-    if wish.as_json:
-        print_json(_view(wish, result, progress))
+    result = at_work(host.name, progress, lambda: _carry_out(options, progress))
+    if options.as_json:
+        print_json(_view(options, result, progress))
     else:
-        _tell(wish, result, progress)
+        _tell(options, result, progress)
     if progress.interrupted:
         raise SystemExit(INTERRUPTED)
     outcome = result.outcome.outcome if result.outcome is not None else ""
@@ -115,31 +115,31 @@ def run(
         raise SystemExit(1)
 
 
-async def _carry_out(wish: _Wish, progress: Progressing) -> ExecutionResult:
-    spec, asks = ActionSpec.of(wish.rule), not (wish.yes or wish.dry_run)
-    request = Request(Actor.PERSON, requester(), dry_run=wish.dry_run)
+async def _carry_out(options: _Options, progress: Progressing) -> ExecutionResult:
+    spec, asks = ActionSpec.of(options.rule), not (options.yes or options.dry_run)
+    request = Request(Actor.PERSON, requester(), dry_run=options.dry_run)
 
     async def confirm(plan: Plan) -> bool:
-        if asks or not wish.as_json:
-            out = place_of_plan(as_json=wish.as_json, asks=asks)
-            show_plan(plan, out, show_all=wish.show_all)
-            words = sentence(spec, plan, wish.host.name)
-            say(f"{words} It is a dry run: nothing is done." if wish.dry_run else words, out)
+        if asks or not options.as_json:
+            out = place_of_plan(as_json=options.as_json, asks=asks)
+            show_plan(plan, out, show_all=options.show_all)
+            words = sentence(spec, plan, options.host.name)
+            say(f"{words} It is a dry run: nothing is done." if options.dry_run else words, out)
         return not asks or await agreed("Go on?")
 
     hooks = Hooks(confirm, on_result=progress.on_result)
-    if not wish.dry_run:
+    if not options.dry_run:
         hooks = replace(hooks, on_begin=progress.begin)
 
-    async with session(wish.config, wish.host, progress.ends) as opened:
+    async with session(options.config, options.host, progress.ends) as opened:
 
         async def inputs() -> GuardInputs:
             return await guard_inputs(
                 opened.context.journal,
-                wish.config.remediation,
-                wish.host,
-                wish.rule,
-                Fleet(len(wish.config.hosts)),
+                options.config.remediation,
+                options.host,
+                options.rule,
+                Fleet(len(options.config.hosts)),
                 now=time.time(),
                 actor=Actor.PERSON,
             )
@@ -149,30 +149,30 @@ async def _carry_out(wish: _Wish, progress: Progressing) -> ExecutionResult:
             await opened.close_orphans()
         result = await execute_rule(
             opened.context,
-            wish.config.remediation,
-            wish.rule,
+            options.config.remediation,
+            options.rule,
             request,
             inputs,
             hooks,
         )
         if result.block is not None:
-            await _note(opened, wish, request, result.block)
+            await _note(opened, options, request, result.block)
         return result
 
 
-async def _note(opened: Session, wish: _Wish, request: Request, block: Block) -> None:
+async def _note(opened: Session, options: _Options, request: Request, block: Block) -> None:
     """Write down what held it back, as the daemon does."""
     if block.guard is not Guard.JOURNAL:
-        entry = blocked_entry(wish.host, wish.rule, request, block)
+        entry = blocked_entry(options.host, options.rule, request, block)
         await opened.context.journal.do(lambda journal: journal.add(entry))
 
 
-def _view(wish: _Wish, result: ExecutionResult, progress: Progressing) -> dict[str, Any]:
+def _view(options: _Options, result: ExecutionResult, progress: Progressing) -> dict[str, Any]:
     block, plan = result.block, result.plan
     return {
-        "host": wish.host.name,
-        "rule": wish.rule.name,
-        "dry_run": wish.dry_run,
+        "host": options.host.name,
+        "rule": options.rule.name,
+        "dry_run": options.dry_run,
         "block": block_view(block),
         "plan": None if plan is None else plan_view(plan),
         "failures": failures_view(progress.results),
@@ -180,14 +180,14 @@ def _view(wish: _Wish, result: ExecutionResult, progress: Progressing) -> dict[s
     }
 
 
-def _tell(wish: _Wish, result: ExecutionResult, progress: Progressing) -> None:
-    tell_failures(progress.results, show_all=wish.show_all)
+def _tell(options: _Options, result: ExecutionResult, progress: Progressing) -> None:
+    tell_failures(progress.results, show_all=options.show_all)
     if result.outcome is not None:
         tell_outcome(result.outcome)
     block = result.block
     if block is None:
         return
-    where = f"{wish.rule.name} on {wish.host.name}"
+    where = f"{options.rule.name} on {options.host.name}"
     if block.guard is Guard.JOURNAL and progress.acting:
         # It may have begun: what is not known must not sound as if nothing had been done.
         say(

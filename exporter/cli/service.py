@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from exporter.cli.manual_action import ManualAction, run_errand, the_host
+from exporter.cli.manual_action import ManualAction, run_manual_action, the_host
 from exporter.cli.session import explained, session
 from exporter.cli.terminal import config_option, format_option, host_argument, print_json
 from exporter.remediation.actions import service_state
@@ -78,7 +78,7 @@ def on(name: str, which: str, config_file: Path, output_format: str) -> None:
     manual_action = ManualAction(
         ActionSpec("service_on", service=which), output_format=output_format
     )
-    run_errand(config, host, manual_action)
+    run_manual_action(config, host, manual_action)
 
 
 @service.command("off")
@@ -96,4 +96,4 @@ def off(name: str, which: str, config_file: Path, output_format: str) -> None:
     manual_action = ManualAction(
         ActionSpec("service_off", service=which), output_format=output_format
     )
-    run_errand(config, host, manual_action)
+    run_manual_action(config, host, manual_action)

@@ -104,7 +104,7 @@ async def session(
 
 
 def requester() -> str:
-    """The user's name for the journal: who logged in, be it that sudo made him another."""
+    """Return the name for the journal: of the user that logged in, even under sudo."""
     with suppress(OSError):
         return os.getlogin()
     with suppress(KeyError):

@@ -82,7 +82,7 @@ class FleetState:
     # --- for an action that is to begin, or has ------------------------------------------------
 
     def has(self, host: HostState, rule: RemediationRule | None = None) -> bool:
-        """Whether the config still has the host, be it with other labels, and the rule for it."""
+        """Whether the config still has the host, even with other labels, and the rule for it."""
         if self.hosts.get(host.config.name) is not host:
             return False
         return rule is None or (rule.name in host.rules and rule in self.config.rules)

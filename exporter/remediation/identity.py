@@ -75,7 +75,7 @@ def lost_sight(before: Message, after: Message) -> str:
 
 
 def change_of(before: Message, then: float, after: Message, now: float) -> str:
-    """Why a message is not as it was, be it another one or in another state; "" when it can be."""
+    """Return why a message is another one or in another state; "" when it can be the same."""
     other = other_message(before, then, after, now) or lost_sight(before, after)
     if other or None in {before.frozen, after.frozen} or before.frozen is after.frozen:
         return other

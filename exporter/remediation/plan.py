@@ -63,9 +63,9 @@ class Plan:
         return frozenset(message.id for message in self.messages)
 
     def as_seen(self, now: Plan) -> Plan:
-        """This plan, once a person has thought about it: nothing goes that he has not seen.
+        """Return what stands of this plan after a person confirmed it: nothing unseen goes.
 
-        `now` is the plan that would be made now: when it is another one, this goes by id.
+        `now` is the plan that would be made now: when it differs, this one goes by id.
         """
         return replace(self, as_a_whole=now.as_a_whole and now.ids == self.ids)
 
