@@ -156,7 +156,7 @@ class App:
         return (
             Consumer("store", HostRecord.add),
             Consumer("metrics", lambda record, _: self._metrics_page.refresh(record)),
-            Consumer("remediation", lambda _, snapshot: self.controller.observe(snapshot)),
+            Consumer("remediation", lambda _, snapshot: self.controller.reconcile(snapshot)),
             Consumer("alerting", self.alerting.on_snapshot),
             Consumer("history", lambda _, snapshot: self._histories[snapshot.host].add(snapshot)),
             Consumer("pages", lambda _, snapshot: self.pages.feed.changed(snapshot.host)),
@@ -232,7 +232,7 @@ class App:
                 concurrency=config.poll.concurrency,
                 hint="raise it (LimitNOFILE= in the unit, ulimit -n)",
             )
-        self.controller.configure(config)
+        self.controller.apply_config(config)
         external_url = config.web.external_url or self.listeners.urls[0]
         await self.alerting.apply_config(config, external_url)
         self.pages.apply_config(mask=config.web.mask_addresses)

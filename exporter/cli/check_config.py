@@ -14,7 +14,7 @@ from exporter.config.errors import ConfigError
 from exporter.config.models import Config
 from exporter.config.schema import schema_text
 from exporter.journal import Journal, JournalError, JournalMissingError
-from exporter.remediation.lost import lost_facts
+from exporter.remediation.recovery import lost_facts
 from exporter.startup import load_everything
 
 

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from exporter.cli.message_table import SHOWN, echo_messages
-from exporter.cli.session import INTERRUPTED, Progressing, at_work, session, who_asks
+from exporter.cli.session import INTERRUPTED, Progressing, at_work, requester, session
 from exporter.cli.terminal import (
     ask_beside_tasks,
     console,
@@ -27,14 +27,14 @@ from exporter.config.remediation import ON_SERVICE
 from exporter.humanize import integer, untold_words
 from exporter.journal import Entry, Outcome
 from exporter.journal.view import entry_view, messages_view
+from exporter.remediation.acting import Hooks
 from exporter.remediation.actions import RequestResult
 from exporter.remediation.guards import Block
 from exporter.remediation.manual import ManualResult, Preview, do_by_hand
-from exporter.remediation.plan import Plan
-from exporter.remediation.work import ActionSpec
+from exporter.remediation.plan import ActionSpec, Plan
 
 FAILURES = frozenset({"locked", "refused", "failed", "unknown"})
-"""What an answer may come to that the person should see message by message."""
+"""What a result may come to that the person should see message by message."""
 
 SHORT_RUN = 8
 """Characters of a run's number that are shown; `journal --run` takes them."""
@@ -42,7 +42,7 @@ SHORT_RUN = 8
 
 @dataclass(frozen=True, slots=True)
 class ManualAction:
-    """A deed, and how the person wants it."""
+    """What is to be done, and how the person wants it."""
 
     spec: ActionSpec
     only: frozenset[str] | None = None
@@ -54,7 +54,7 @@ class ManualAction:
     output_format: str = "table"
 
 
-def run_errand(config: Config, host: HostConfig, manual_action: ManualAction) -> None:
+def run_manual_action(config: Config, host: HostConfig, manual_action: ManualAction) -> None:
     """Do it; the exit code is 0 when the outcome is ok, or there was nothing to do.
 
     It is 1 where all that may be meant is left out, since what it rests on is only guessed.
@@ -64,13 +64,13 @@ def run_errand(config: Config, host: HostConfig, manual_action: ManualAction) ->
     progress = Progressing()
     done = at_work(host.name, progress, lambda: _carry_out(config, host, manual_action, progress))
     if manual_action.output_format == "json":
-        print_json(_view(host.name, manual_action, done, progress.answers))
+        print_json(_view(host.name, manual_action, done, progress.results))
     else:
-        _tell(host.name, manual_action, done, progress.answers)
+        _tell(host.name, manual_action, done, progress.results)
     if progress.interrupted:
         raise SystemExit(INTERRUPTED)
     ended_well = done.outcome is None or done.outcome.outcome == Outcome.OK
-    if done.prospect.block is not None or not ended_well:
+    if done.preview.block is not None or not ended_well:
         raise SystemExit(1)
 
 
@@ -80,26 +80,24 @@ async def _carry_out(
     spec, as_json = manual_action.spec, manual_action.output_format == "json"
     out = place_of_plan(as_json=as_json, asks=not manual_action.yes)
 
-    async def confirm(prospect: Preview) -> bool:
+    async def confirm(preview: Preview) -> bool:
         if spec.action in ON_SERVICE:
             return True
-        plan = prospect.plan
+        plan = preview.plan
         if not (manual_action.yes and as_json):
             show_plan(plan, out, show_all=manual_action.show_all)
-            for note in (*notes_on(prospect, host.name), sentence(spec, plan, host.name)):
+            for note in (*notes_on(preview, host.name), sentence(spec, plan, host.name)):
                 say(note, out)
         return manual_action.yes or await ask_beside_tasks("Go on?")
 
-    async with session(config, host, progress.ends) as shop:
-        await shop.close_orphans()
+    async with session(config, host, progress.ends) as opened:
+        await opened.close_orphans()
         return await do_by_hand(
-            shop.bench,
-            shop.locks,
+            opened.context,
             spec,
-            who=who_asks(),
+            requester=requester(),
             confirm=confirm,
-            on_begin=progress.begin,
-            on_answer=progress.on_answer,
+            hooks=Hooks(on_begin=progress.begin, on_result=progress.on_result),
             only=manual_action.only,
         )
 
@@ -120,9 +118,9 @@ def show_plan(plan: Plan, out: Console, *, show_all: bool) -> None:
         click.echo(file=out.file)
 
 
-def notes_on(prospect: Preview, host: str) -> list[str]:
+def notes_on(preview: Preview, host: str) -> list[str]:
     """What a person should know of a list beside its messages, a sentence each."""
-    listing = prospect.listing
+    listing = preview.listing
     if listing is None:
         return []
     notes = []
@@ -141,15 +139,15 @@ def notes_on(prospect: Preview, host: str) -> list[str]:
             f"count_msg tells {plural(listing.count, 'message')}, list_msg lists "
             f"{integer(listing.listed)}: {why}"
         )
-    if prospect.absent:
-        notes.append(f"Not in the queue: {', '.join(sorted(prospect.absent))}.")
-    if prospect.withheld and prospect.plan.messages:
-        count = plural(len(prospect.withheld), "message")
-        notes.append(f"Left out, though they may be meant: {count}. {prospect.doubt}")
+    if preview.absent:
+        notes.append(f"Not in the queue: {', '.join(sorted(preview.absent))}.")
+    if preview.withheld and preview.plan.messages:
+        count = plural(len(preview.withheld), "message")
+        notes.append(f"Left out, though they may be meant: {count}. {preview.doubt}")
     if listing.untold:
         notes.append(untold_words(host, listing.untold))
-    if prospect.unmeant:
-        ids = ", ".join(sorted(prospect.unmeant))
+    if preview.unmeant:
+        ids = ", ".join(sorted(preview.unmeant))
         notes.append(f"In the queue, but not what the other options say: {ids}.")
     return notes
 
@@ -179,21 +177,21 @@ def sentence(spec: ActionSpec, plan: Plan, host: str) -> str:
 
 
 def _view(
-    host: str, manual_action: ManualAction, done: ManualResult, answers: Sequence[RequestResult]
+    host: str, manual_action: ManualAction, done: ManualResult, results: Sequence[RequestResult]
 ) -> dict[str, Any]:
-    prospect, plan = done.prospect, done.prospect.plan
+    preview, plan = done.preview, done.preview.plan
     view: dict[str, Any] = {"host": host, "action": manual_action.spec.action}
     if manual_action.spec.service:
         view["service"] = manual_action.spec.service
     else:
         view["plan"] = plan_view(plan)
-        view["ids_not_in_the_queue"] = sorted(prospect.absent)
-        view["ids_not_meant"] = sorted(prospect.unmeant)
-        if prospect.withheld:
-            view["ids_only_guessed"] = sorted(prospect.withheld)
-        if prospect.withheld or prospect.block is not None:
-            view["block"] = block_view(prospect.block)
-        view["failures"] = failures_view(answers)
+        view["ids_not_in_the_queue"] = sorted(preview.absent)
+        view["ids_not_meant"] = sorted(preview.unmeant)
+        if preview.withheld:
+            view["ids_only_guessed"] = sorted(preview.withheld)
+        if preview.withheld or preview.block is not None:
+            view["block"] = block_view(preview.block)
+        view["failures"] = failures_view(results)
     view["outcome"] = None if done.outcome is None else entry_view(done.outcome)
     return view
 
@@ -215,52 +213,52 @@ def plan_view(plan: Plan) -> dict[str, Any]:
     }
 
 
-def failures_view(answers: Sequence[RequestResult]) -> list[dict[str, str]]:
+def failures_view(results: Sequence[RequestResult]) -> list[dict[str, str]]:
     """The requests with which it did not go well; without an id one for the whole queue."""
     return [
-        {"id": answer.message_id, "what": answer.what, "text": answer.text}
-        for answer in answers
-        if answer.what in FAILURES
+        {"id": result.message_id, "what": result.what, "text": result.text}
+        for result in results
+        if result.what in FAILURES
     ]
 
 
 def _tell(
-    host: str, manual_action: ManualAction, done: ManualResult, answers: Sequence[RequestResult]
+    host: str, manual_action: ManualAction, done: ManualResult, results: Sequence[RequestResult]
 ) -> None:
-    block = done.prospect.block
+    block = done.preview.block
     if block is not None:
-        for note in notes_on(done.prospect, host):
+        for note in notes_on(done.preview, host):
             say(note)
         what = manual_action.spec.action.replace("_", "-")
         say(f"{what} on {host} is held back by {block.guard}: {printable(block.reason)}")
         return
     if done.outcome is None:
-        nothing = f"{host}: nothing to do, {_emptiness(manual_action, done.prospect)}."
-        for note in (*notes_on(done.prospect, host), nothing):
+        nothing = f"{host}: nothing to do, {_emptiness(manual_action, done.preview)}."
+        for note in (*notes_on(done.preview, host), nothing):
             say(note)
         return
-    tell_failures(answers, show_all=manual_action.show_all)
+    tell_failures(results, show_all=manual_action.show_all)
     tell_outcome(done.outcome)
 
 
-def _emptiness(manual_action: ManualAction, prospect: Preview) -> str:
-    listing = prospect.listing
+def _emptiness(manual_action: ManualAction, preview: Preview) -> str:
+    listing = preview.listing
     if listing is None or not listing.listed:
         return "the queue is empty"
     if manual_action.only is not None:
         return "none of these messages is meant and there"
     known = "known to be " if listing.untold else ""
-    return f"no message of {integer(listing.listed)} is {known}{prospect.plan.reason}"
+    return f"no message of {integer(listing.listed)} is {known}{preview.plan.reason}"
 
 
-def tell_failures(answers: Sequence[RequestResult], *, show_all: bool) -> None:
+def tell_failures(results: Sequence[RequestResult], *, show_all: bool) -> None:
     """The messages with which it did not go well, and why."""
-    failures = [answer for answer in answers if answer.what in FAILURES and answer.message_id]
+    failures = [result for result in results if result.what in FAILURES and result.message_id]
     shown = failures if show_all else failures[:SHOWN]
-    for answer in shown:
-        what = "no answer" if answer.what == "unknown" else answer.what
-        text = f": {printable(answer.text)}" if answer.text else ""
-        click.echo(f"  {answer.message_id}  {what}{text}")
+    for result in shown:
+        what = "no answer" if result.what == "unknown" else result.what
+        text = f": {printable(result.text)}" if result.text else ""
+        click.echo(f"  {result.message_id}  {what}{text}")
     if len(shown) < len(failures):
         click.echo(f"  and {integer(len(failures) - len(shown))} more; the journal names them.")
 

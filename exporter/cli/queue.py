@@ -17,17 +17,17 @@ from exporter.cli.arguments import (
     the_host,
     yes_option,
 )
-from exporter.cli.manual_action import ManualAction, notes_on, run_errand
+from exporter.cli.manual_action import ManualAction, notes_on, run_manual_action
 from exporter.cli.message_table import echo_messages, totals
 from exporter.cli.selectors import Chosen, selector_options
-from exporter.cli.session import session, told
+from exporter.cli.session import explained, session
 from exporter.cli.terminal import console, print_json, say
 from exporter.config.selectors import Selector
 from exporter.humanize import guess_words, integer
 from exporter.journal.view import messages_view
 from exporter.remediation.listing import ask_count
-from exporter.remediation.manual import Preview, prospect_of
-from exporter.remediation.work import EVERYTHING, ActionSpec
+from exporter.remediation.manual import Preview, preview_of
+from exporter.remediation.plan import EVERYTHING, ActionSpec
 from exporter.snapshot import in_order
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -51,7 +51,7 @@ def _act(
     show_all: bool,
 ) -> None:
     config, host = the_host(config_file, name)
-    run_errand(config, host, ManualAction(spec, only, yes, show_all, output_format))
+    run_manual_action(config, host, ManualAction(spec, only, yes, show_all, output_format))
 
 
 @click.group
@@ -83,10 +83,10 @@ def count(name: str, config_file: Path, output_format: str) -> None:
     config, host = the_host(config_file, name)
 
     async def ask() -> int:
-        async with session(config, host) as shop:
-            return await ask_count(shop.bench.client)
+        async with session(config, host) as opened:
+            return await ask_count(opened.context.client)
 
-    with told(host.name):
+    with explained(host.name):
         messages = uvloop.run(ask())
     if output_format == "json":
         print_json({"host": host.name, "messages": messages})
@@ -106,7 +106,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
 
     \b
     brainycp-exporter queue list mx1 --config F
-    brainycp-exporter queue list mx1 --sender "*@shop.example.com" --config F
+    brainycp-exporter queue list mx1 --sender "*@opened.example.com" --config F
 
     F marks frozen mail, ? that the panel does not tell, <> the sender of a bounce; +2 stands
     for two more recipients who wait. A column whose heading ends with ? is only guessed, of one
@@ -115,12 +115,12 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     config, host = the_host(config_file, name)
 
     async def ask_list() -> Preview:
-        async with session(config, host) as shop:
+        async with session(config, host) as opened:
             # The action makes no difference: this one takes any selector.
             spec = ActionSpec("retry", chosen.selector)
-            return await prospect_of(shop.bench, spec, chosen.only, guesses=True)
+            return await preview_of(opened.context, spec, chosen.only, guesses=True)
 
-    with told(host.name):
+    with explained(host.name):
         preview = uvloop.run(ask_list())
     listing, messages = preview.listing, preview.plan.messages
     guessed = frozenset[str]().union(*{message.guessed for message in messages})

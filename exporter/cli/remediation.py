@@ -22,7 +22,7 @@ from exporter.cli.arguments import (
 from exporter.cli.manual_action import show_plan
 from exporter.cli.remediation_run import run
 from exporter.cli.remediation_status import status
-from exporter.cli.session import who_asks
+from exporter.cli.session import requester
 from exporter.cli.terminal import ask, console, local_time, need_a_terminal, say
 from exporter.config.errors import ConfigError
 from exporter.config.files import file_exists
@@ -72,7 +72,7 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
         exit_on_config_error(error)
 
     def write(journal: Journal) -> tuple[str, bool]:
-        text = approvals.pause(journal, signature(), who_asks(), " ".join(reason))
+        text = approvals.pause(journal, signature(), requester(), " ".join(reason))
         return text, journal.is_used_otherwise()
 
     text, unheard = in_journal(path, write)
@@ -114,7 +114,7 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
     rule, host = rule_on_host(config, rule_name, name)
     stopped = in_journal(
         config.state.path,
-        lambda journal: approvals.resume_rule(journal, host, rule.name, signature(), who_asks()),
+        lambda journal: approvals.resume_rule(journal, host, rule.name, signature(), requester()),
     )
     if stopped:
         say(f"{rule.name} may act on {name} again. It was: {stopped}")
@@ -124,7 +124,7 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
 
 def _resume_all(config: Config) -> None:
     paused = in_journal(
-        config.state.path, lambda journal: approvals.resume(journal, signature(), who_asks())
+        config.state.path, lambda journal: approvals.resume(journal, signature(), requester())
     )
     say(f"Resumed. It was: {paused}" if paused else "It was not paused by command.")
     file = config.remediation.pause_file
@@ -222,7 +222,7 @@ def _decide(
 ) -> None:
     def write(journal: Journal) -> None:
         # A person may take long to decide: the request must still be the same.
-        approvals.decide(journal, host, rule, request.run, kind, signature(), who_asks())
+        approvals.decide(journal, host, rule, request.run, kind, signature(), requester())
 
     try:
         in_journal(config.state.path, write)
@@ -237,7 +237,7 @@ def _decide(
 
 def signature() -> str:
     """Return the person who asks, as the journal names them."""
-    return f"{Actor.PERSON}:{who_asks()}"
+    return f"{Actor.PERSON}:{requester()}"
 
 
 def in_journal(path: Path, work: Callable[[Journal], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from exporter.cli.manual_action import (
     tell_failures,
     tell_outcome,
 )
-from exporter.cli.session import INTERRUPTED, Progressing, Session, at_work, session, who_asks
+from exporter.cli.session import INTERRUPTED, Progressing, Session, at_work, requester, session
 from exporter.cli.terminal import (
     ask_beside_tasks,
     local_time,
@@ -44,16 +44,16 @@ from exporter.config.remediation import RemediationRule
 from exporter.journal import WELL, Actor, JournalError
 from exporter.journal.entries import Guard
 from exporter.journal.view import entry_view
-from exporter.remediation.guard_inputs import Fleet, guard_inputs
-from exporter.remediation.guards import Block, GuardInputs, effective_mode
-from exporter.remediation.notes import entry_of_block
-from exporter.remediation.plan import Plan
-from exporter.remediation.run import Request, Result, run_rule
-from exporter.remediation.work import ActionSpec
+from exporter.remediation.acting import Hooks
+from exporter.remediation.execution import ExecutionResult, execute_rule
+from exporter.remediation.guard_inputs import Fleet, GuardInputs, guard_inputs
+from exporter.remediation.guards import Block, effective_mode
+from exporter.remediation.plan import ActionSpec, Plan
+from exporter.remediation.requests import Request, blocked_entry
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Options:
     """What the person wants, and how."""
 
     config: Config
@@ -98,13 +98,13 @@ def run(
     dry = dry_run or effective_mode(config.remediation) != "enforce"
     if not dry:
         need_a_terminal(yes=yes)
-    wish = _Wish(config, rule, host, dry, yes, show_all, output_format == "json")
+    options = _Options(config, rule, host, dry, yes, show_all, output_format == "json")
     progress = Progressing()
-    result = at_work(host.name, progress, lambda: _carry_out(wish, progress))
-    if wish.as_json:
-        print_json(_view(wish, result, progress))
+    result = at_work(host.name, progress, lambda: _carry_out(options, progress))
+    if options.as_json:
+        print_json(_view(options, result, progress))
     else:
-        _tell(wish, result, progress)
+        _tell(options, result, progress)
     if progress.interrupted:
         raise SystemExit(INTERRUPTED)
     outcome = result.outcome.outcome if result.outcome is not None else ""
@@ -112,78 +112,79 @@ def run(
         raise SystemExit(1)
 
 
-async def _carry_out(wish: _Wish, progress: Progressing) -> Result:
-    spec, asks = ActionSpec.of(wish.rule), not (wish.yes or wish.dry_run)
-    request = Request(Actor.PERSON, who_asks(), dry_run=wish.dry_run)
+async def _carry_out(options: _Options, progress: Progressing) -> ExecutionResult:
+    spec, asks = ActionSpec.of(options.rule), not (options.yes or options.dry_run)
+    request = Request(Actor.PERSON, requester(), dry_run=options.dry_run)
 
     async def confirm(plan: Plan) -> bool:
-        if asks or not wish.as_json:
-            out = place_of_plan(as_json=wish.as_json, asks=asks)
-            show_plan(plan, out, show_all=wish.show_all)
-            words = sentence(spec, plan, wish.host.name)
-            say(f"{words} It is a dry run: nothing is done." if wish.dry_run else words, out)
+        if asks or not options.as_json:
+            out = place_of_plan(as_json=options.as_json, asks=asks)
+            show_plan(plan, out, show_all=options.show_all)
+            words = sentence(spec, plan, options.host.name)
+            say(f"{words} It is a dry run: nothing is done." if options.dry_run else words, out)
         return not asks or await ask_beside_tasks("Go on?")
 
-    async with session(wish.config, wish.host, progress.ends) as shop:
+    hooks = Hooks(confirm, on_result=progress.on_result)
+    if not options.dry_run:
+        hooks = replace(hooks, on_begin=progress.begin)
 
-        async def look() -> GuardInputs:
+    async with session(options.config, options.host, progress.ends) as opened:
+
+        async def inputs() -> GuardInputs:
             return await guard_inputs(
-                shop.journal,
-                wish.config.remediation,
-                wish.host,
-                wish.rule,
-                Fleet(len(wish.config.hosts)),
+                opened.context.journal,
+                options.config.remediation,
+                options.host,
+                options.rule,
+                Fleet(len(options.config.hosts)),
                 now=time.time(),
                 actor=Actor.PERSON,
             )
 
         # A journal that fails is for the run to tell.
         with suppress(JournalError):
-            await shop.close_orphans()
-        result = await run_rule(
-            shop.bench,
-            shop.locks,
-            wish.config.remediation,
-            wish.rule,
+            await opened.close_orphans()
+        result = await execute_rule(
+            opened.context,
+            options.config.remediation,
+            options.rule,
             request,
-            look,
-            confirm=confirm,
-            on_begin=None if wish.dry_run else progress.begin,
-            on_answer=progress.on_answer,
+            inputs,
+            hooks,
         )
         if result.block is not None:
-            await _note(shop, wish, request, result.block)
+            await _note(opened, options, request, result.block)
         return result
 
 
-async def _note(shop: Session, wish: _Wish, request: Request, block: Block) -> None:
+async def _note(opened: Session, options: _Options, request: Request, block: Block) -> None:
     """Write down what held it back, as the daemon does."""
     if block.guard is not Guard.JOURNAL:
-        entry = entry_of_block(wish.host, wish.rule, request, block)
-        await shop.journal.do(lambda journal: journal.add(entry))
+        entry = blocked_entry(options.host, options.rule, request, block)
+        await opened.context.journal.do(lambda journal: journal.add(entry))
 
 
-def _view(wish: _Wish, result: Result, progress: Progressing) -> dict[str, Any]:
+def _view(options: _Options, result: ExecutionResult, progress: Progressing) -> dict[str, Any]:
     block, plan = result.block, result.plan
     return {
-        "host": wish.host.name,
-        "rule": wish.rule.name,
-        "dry_run": wish.dry_run,
+        "host": options.host.name,
+        "rule": options.rule.name,
+        "dry_run": options.dry_run,
         "block": block_view(block),
         "plan": None if plan is None else plan_view(plan),
-        "failures": failures_view(progress.answers),
+        "failures": failures_view(progress.results),
         "outcome": None if result.outcome is None else entry_view(result.outcome),
     }
 
 
-def _tell(wish: _Wish, result: Result, progress: Progressing) -> None:
-    tell_failures(progress.answers, show_all=wish.show_all)
+def _tell(options: _Options, result: ExecutionResult, progress: Progressing) -> None:
+    tell_failures(progress.results, show_all=options.show_all)
     if result.outcome is not None:
         tell_outcome(result.outcome)
     block = result.block
     if block is None:
         return
-    where = f"{wish.rule.name} on {wish.host.name}"
+    where = f"{options.rule.name} on {options.host.name}"
     if block.guard is Guard.JOURNAL and progress.acting:
         # It may have begun: what is not known must not sound as if nothing had been done.
         say(

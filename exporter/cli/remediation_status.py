@@ -28,6 +28,7 @@ from exporter.cli.terminal import console, local_time, plural, print_json, print
 from exporter.config.files import file_exists
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.config.windows import is_open
 from exporter.humanize import duration
 from exporter.journal import (
     WELL,
@@ -42,8 +43,8 @@ from exporter.journal import (
 from exporter.journal.entries import concerns
 from exporter.journal.records import RequestRecord
 from exporter.remediation.approvals import request_of
-from exporter.remediation.guards import effective_mode, is_open
-from exporter.remediation.lost import Lost, lost_facts
+from exporter.remediation.guards import effective_mode
+from exporter.remediation.recovery import Lost, lost_facts
 from exporter.remediation.rule_status import RuleStatus, held_back_by
 
 _MODES = {

@@ -8,11 +8,11 @@ import click
 import uvloop
 
 from exporter.cli.arguments import config_option, format_option, host_argument, the_host
-from exporter.cli.manual_action import ManualAction, run_errand
-from exporter.cli.session import session, told
+from exporter.cli.manual_action import ManualAction, run_manual_action
+from exporter.cli.session import explained, session
 from exporter.cli.terminal import print_json
 from exporter.remediation.actions import service_state
-from exporter.remediation.work import ActionSpec
+from exporter.remediation.plan import ActionSpec
 from exporter.snapshot import (
     SERVICES,
     ServiceState,
@@ -50,10 +50,10 @@ def status(name: str, which: str, config_file: Path, output_format: str) -> None
     config, host = the_host(config_file, name)
 
     async def ask() -> ServiceState:
-        async with session(config, host) as shop:
-            return await service_state(shop.bench.client, which)
+        async with session(config, host) as opened:
+            return await service_state(opened.context.client, which)
 
-    with told(host.name):
+    with explained(host.name):
         state = uvloop.run(ask())
     if output_format == "json":
         known = {"running": state.running, "installed": state.installed}
@@ -94,4 +94,4 @@ def off(name: str, which: str, config_file: Path, output_format: str) -> None:
 
 def _switch(spec: ActionSpec, name: str, config_file: Path, output_format: str) -> None:
     config, host = the_host(config_file, name)
-    run_errand(config, host, ManualAction(spec, output_format=output_format))
+    run_manual_action(config, host, ManualAction(spec, output_format=output_format))

@@ -29,12 +29,11 @@ from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.polling.collect import PollContext, QueueMemory, poll_host
 from exporter.remediation.actions import RequestResult
-from exporter.remediation.manual import UnfinishedError
-from exporter.remediation.orphans import close_orphans
+from exporter.remediation.context import HostContext
+from exporter.remediation.execution import Declined, UnfinishedError
 from exporter.remediation.plan import Plan
-from exporter.remediation.run import Declined
-from exporter.remediation.work import HostContext
-from exporter.snapshot import HostSnapshot, PanelId
+from exporter.remediation.recovery import close_orphans
+from exporter.snapshot import PanelId
 
 T = TypeVar("T")
 
@@ -49,9 +48,7 @@ MANY = 10
 class Session:
     """What a command acts with on one host."""
 
-    bench: HostContext
-    locks: HostLocks
-    journal: JournalThread
+    context: HostContext
     panels: Mapping[str, PanelId]
     """Of all hosts of the config, by name."""
 
@@ -61,7 +58,7 @@ class Session:
         Raises:
             JournalError: it could not be read or written.
         """
-        await close_orphans(self.journal, self.locks, self.panels)
+        await close_orphans(self.context.journal, self.context.locks, self.panels)
 
 
 @asynccontextmanager
@@ -78,22 +75,20 @@ async def session(
     try:
         async with PanelPool(config.poll) as pool:
             limit = config.poll.queue_detail_limit
-            context = PollContext(host, pool.client(host), decoder, QueueMemory(), limit)
+            poll_context = PollContext(host, pool.client(host), decoder, QueueMemory(), limit)
 
-            async def poll(_: str) -> HostSnapshot:
-                return await poll_host(context)
-
-            bench = HostContext(
+            context = HostContext(
                 journal,
+                HostLocks(config.state.path),
                 pool.client(host),
                 decoder,
-                poll,
+                lambda: poll_host(poll_context),
                 config.poll.requests_per_host,
                 alertmanagers=lambda: alertmanagers,
                 ends=ends if ends is not None else asyncio.Event(),
             )
             panels = {each.name: each.panel for each in config.hosts}
-            yield Session(bench, HostLocks(config.state.path), journal, panels)
+            yield Session(context, panels)
     finally:
         for alertmanager in alertmanagers:
             await alertmanager.close()
@@ -101,8 +96,8 @@ async def session(
         decoder.close()
 
 
-def who_asks() -> str:
-    """The user's name for the journal: who logged in, be it that sudo made him another."""
+def requester() -> str:
+    """Return the name for the journal: of the user that logged in, even under sudo."""
     with suppress(OSError):
         return os.getlogin()
     with suppress(KeyError):
@@ -115,7 +110,7 @@ def who_asks() -> str:
 
 @dataclass(slots=True)
 class Progressing:
-    """Counts the panel's answers, shows how far it is, and stops at Ctrl-C and SIGTERM.
+    """Counts the panel's results, shows how far it is, and stops at Ctrl-C and SIGTERM.
 
     The first one lets the requests under way end, and what came of them be written down; the
     second cuts them off. Before it acts the first one ends the command.
@@ -123,7 +118,7 @@ class Progressing:
 
     total: int = 0
     """Messages that are asked for one by one."""
-    answers: list[RequestResult] = field(default_factory=list)
+    results: list[RequestResult] = field(default_factory=list)
     acting: bool = False
     """Whether something may have been asked of the panel that changes it."""
     interrupted: bool = False
@@ -141,10 +136,10 @@ class Progressing:
             self._bar = progress_bar("asking", self.total)
             self._bar.start()
 
-    async def on_answer(self, answer: RequestResult) -> bool:
-        """Take an answer in; whether to go on."""
-        self.answers.append(answer)
-        if self._bar is not None and answer.message_id:
+    async def on_result(self, result: RequestResult) -> bool:
+        """Take a result in; whether to go on."""
+        self.results.append(result)
+        if self._bar is not None and result.message_id:
             self._bar.advance(self._bar.task_ids[0])
         return not self.interrupted
 
@@ -181,7 +176,7 @@ class Progressing:
         if not self.acting:
             return "nothing was done."
         parts = [f"{integer(count)} {what}" for what, count in self.counts().items()]
-        answered = sum(bool(answer.message_id) for answer in self.answers)
+        answered = sum(bool(result.message_id) for result in self.results)
         known = ", ".join(parts) or "no answer yet"
         rest = self.total - answered
         return (
@@ -197,8 +192,8 @@ class Progressing:
     def counts(self) -> dict[str, int]:
         """Answers by what they came to."""
         found: dict[str, int] = {}
-        for answer in self.answers:
-            found[answer.what] = found.get(answer.what, 0) + 1
+        for result in self.results:
+            found[result.what] = found.get(result.what, 0) + 1
         return found
 
 
@@ -210,7 +205,7 @@ def at_work(host: str, progress: Progressing, work: Callable[[], Awaitable[T]]) 
             return await work()
 
     try:
-        with told(host):
+        with explained(host):
             result = uvloop.run(run())
     except asyncio.CancelledError:
         click.echo(err=True)
@@ -220,7 +215,7 @@ def at_work(host: str, progress: Progressing, work: Callable[[], Awaitable[T]]) 
 
 
 @contextmanager
-def told(host: str) -> Iterator[None]:
+def explained(host: str) -> Iterator[None]:
     """Turn what can end an action into a sentence and exit code 1."""
     try:
         yield

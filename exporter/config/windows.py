@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import time
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -67,3 +68,15 @@ class Window(Model):
     """When it ends; on the next day when that is not after `from`."""
     time_zone: TimeZone = "UTC"
     """IANA name of the zone that the times are of."""
+
+
+def is_open(window: Window, now: float) -> bool:
+    """Whether a window is open at Unix time `now`; one that ends at its start lasts a day."""
+    local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(window.time_zone))
+    clock = local.time().replace(tzinfo=None)
+    today, yesterday = DAYS[local.weekday()], DAYS[(local - timedelta(days=1)).weekday()]
+    if window.start < window.end:
+        return today in window.days and window.start <= clock < window.end
+    return (today in window.days and clock >= window.start) or (
+        yesterday in window.days and clock < window.end
+    )

@@ -56,8 +56,8 @@ class RequestResult:
     """Whether further requests would fail alike."""
 
 
-OnAnswer = Callable[[RequestResult], Awaitable[bool]]
-"""Called for each answer as it comes; no further request is sent when it says no, or raises."""
+OnResult = Callable[[RequestResult], Awaitable[bool]]
+"""Called for each result as it comes; no further request is sent when it says no, or raises."""
 
 
 async def delete_frozen(client: PanelClient, *, before: Before | None = None) -> RequestResult:
@@ -104,7 +104,7 @@ async def service_state(client: PanelClient, service: str) -> ServiceState:
     """What a service does now.
 
     Raises:
-        PanelError: the panel could not be asked, or its answer was not understood.
+        PanelError: the panel could not be asked, or its reply was not understood.
     """
     operation = SERVICE_OPERATIONS[service]
 
@@ -115,12 +115,12 @@ async def service_state(client: PanelClient, service: str) -> ServiceState:
 
 
 def with_the_rest(
-    answers: Sequence[RequestResult], messages: Sequence[Message]
+    results: Sequence[RequestResult], messages: Sequence[Message]
 ) -> list[RequestResult]:
-    """The answers, and `not_asked` for each message that has none."""
-    answered = {answer.message_id for answer in answers}
-    rest = (RequestResult("not_asked", message_id=m.id) for m in messages if m.id not in answered)
-    return [*answers, *rest]
+    """The results, and `not_asked` for each message that has none."""
+    known = {result.message_id for result in results}
+    rest = (RequestResult("not_asked", message_id=m.id) for m in messages if m.id not in known)
+    return [*results, *rest]
 
 
 async def _always() -> bool:
@@ -131,7 +131,7 @@ class Sender:
     """Sends controll_msg for one message after the other, `parallel` at a time, in their order.
 
     Stops for good when the panel as a whole fails, when MAX_LOST_IN_A_ROW requests in a row get
-    no answer, or when who is asked says so.
+    no answer, or when `on_result` or `before` says so.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Sender:
         command: MessageCommand,
         *,
         parallel: int,
-        on_answer: OnAnswer,
+        on_result: OnResult,
         before: Callable[[], Awaitable[bool]] = _always,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -150,33 +150,33 @@ class Sender:
             client: the panel.
             command: what is to be done to each message.
             parallel: requests under way at once.
-            on_answer: called for each answer as it comes; no further message is sent when it
+            on_result: called for each result as it comes; no further message is sent when it
                 says no, or raises.
             before: asked before each message, and once more right before its request goes out,
                 since that may have to wait for its slot; likewise.
-            monotonic: tells the seconds that have passed.
+            monotonic: seconds that have passed.
         """
         self._client = client
         self._command = command
         self._parallel = parallel
-        self._on_answer = on_answer
+        self._on_result = on_result
         self._before = before
         self._monotonic = monotonic
         self._lost = 0
         self.stopped = False
         """Whether no further message is sent."""
         self.seconds = 0.0
-        """That the last answer took."""
+        """That the last result took."""
 
     async def send(
         self, messages: Sequence[Message], *, until: float | None = None
     ) -> list[RequestResult]:
-        """Send for these; the answers in the order in which they came.
+        """Send for these; the results in the order in which they came.
 
-        After the first no message is sent whose answer would, by the panel's speed, come later
+        After the first no message is sent whose result would, by the panel's speed, come later
         than at the monotonic time `until`.
 
-        What `on_answer` or `before` raises is raised once the requests under way have ended.
+        What `on_result` or `before` raises is raised once the requests under way have ended.
         """
         batch = _Batch(iter(messages), until)
         async with asyncio.TaskGroup() as tasks:
@@ -184,7 +184,7 @@ class Sender:
                 tasks.create_task(self._work(batch))
         if batch.failures:
             raise batch.failures[0]
-        return batch.answers
+        return batch.results
 
     async def _work(self, batch: _Batch) -> None:
         while not self.stopped:
@@ -194,14 +194,14 @@ class Sender:
             until = batch.until if batch.begun else None
             batch.begun = True
             try:
-                answer = await self._ask_for(message.id, until)
-                if answer is None:
+                result = await self._ask_for(message.id, until)
+                if result is None:
                     return
-                batch.answers.append(answer)
-                self._lost = self._lost + 1 if answer.what == "unknown" else 0
-                if answer.host_failed or self._lost >= MAX_LOST_IN_A_ROW:
+                batch.results.append(result)
+                self._lost = self._lost + 1 if result.what == "unknown" else 0
+                if result.host_failed or self._lost >= MAX_LOST_IN_A_ROW:
                     self.stopped = True
-                if not await self._on_answer(answer):
+                if not await self._on_result(result):
                     self.stopped = True
             except Exception as error:  # noqa: BLE001 - raised by `send`
                 batch.failures.append(error)
@@ -220,11 +220,11 @@ class Sender:
         if not await self._may_send():
             return None
         began = self._monotonic()
-        answer = await _one(self._client, self._command, message_id, may_go_out)
-        if answer.what == "not_asked":
+        result = await _one(self._client, self._command, message_id, may_go_out)
+        if result.what == "not_asked":
             return None
         self.seconds = self._monotonic() - began
-        return answer
+        return result
 
     async def _may_send(self) -> bool:
         if not await self._before():
@@ -239,7 +239,7 @@ class _Batch:
     waiting: Iterator[Message]
     until: float | None
     begun: bool = False
-    answers: list[RequestResult] = field(default_factory=list)
+    results: list[RequestResult] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
 
     @property

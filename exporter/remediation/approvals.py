@@ -78,7 +78,7 @@ def decide(
         journal.add(entry)
 
 
-def lapse(journal: Journal, host: HostConfig, rule: RemediationRule) -> None:
+def expire(journal: Journal, host: HostConfig, rule: RemediationRule) -> None:
     """End what a rule asks a person for, or was approved to do: nobody wants it to act any more.
 
     Of the next trouble a person hears anew. A rejection stays: it holds the rule back.

@@ -48,14 +48,14 @@ class JournalFollower:
         self._sleep = sleep
         self._config = RemediationConfig()
 
-    def configure(self, config: RemediationConfig) -> None:
-        """Follow a config."""
+    def apply_config(self, config: RemediationConfig) -> None:
+        """Go by a config."""
         self._config = config
 
     async def run(self) -> None:
         """Follow the journal, and prune it now and then; ends only by being cancelled."""
         prune_at = -math.inf
-        told = ""
+        reported = ""
         while True:
             try:
                 if await self.in_use():
@@ -67,11 +67,11 @@ class JournalFollower:
                         await self._prune()
                 else:
                     self.projection.known = True  # no journal: nothing was ever done
-                told = ""
+                reported = ""
             except JournalError as error:
-                if str(error) != told:
-                    told = str(error)
-                    log.error("the journal cannot be used, so that nothing acts", problem=told)  # noqa: TRY400 - says it all
+                if str(error) != reported:
+                    reported = str(error)
+                    log.error("the journal cannot be used, so that nothing acts", problem=reported)  # noqa: TRY400 - says it all
             except Exception:
                 # A bug must not end the daemon, which polls and serves all the same.
                 log.exception("a bug in the exporter kept it from following the journal")
@@ -97,7 +97,7 @@ class JournalFollower:
         self.projection.paused = bool(facts.paused) or pause_file is not False
 
     def _knows_the_time(self) -> bool:
-        """Whether what is older than the journal is kept can be told.
+        """Whether what is older than the journal is kept is known.
 
         A clock that is months ahead, at the start or by a jump, would have all be so: the panels'
         clocks must agree with it.
@@ -118,7 +118,7 @@ class JournalFollower:
     async def entries(self, **filters: Any) -> list[Entry]:
         """Entries of the journal, as `Journal.entries` takes the filters; none without one.
 
-        For who shows them: what cannot be read is left out, as `tally.problem` says.
+        To show them: what cannot be read is left out, as `projection.problem` says.
 
         Raises:
             JournalError: it cannot be read.

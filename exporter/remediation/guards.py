@@ -1,22 +1,26 @@
-"""What keeps a rule from acting. Pure: each guard says why it blocks, or nothing.
+"""Everything that keeps an action from being done. Pure: no clock, no panel, no journal.
 
-A guard that cannot know its answer blocks.
+Each function returns why its guard blocks, or None; `check` is the one way to stop by it. A guard
+whose inputs are not known blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median_high, median_low
-from zoneinfo import ZoneInfo
 
+from exporter.conditions import Measurements, failures_behind
 from exporter.config.conditions import Condition
 from exporter.config.remediation import Mode, RemediationConfig, RemediationRule
 from exporter.config.selectors import Selector
-from exporter.config.windows import DAYS, Window
-from exporter.humanize import duration
-from exporter.journal.entries import Actor, FleetFacts, Guard, RuleFacts
+from exporter.config.windows import is_open
+from exporter.humanize import duration, guess_words, integer, untold_words
+from exporter.journal.entries import Actor, Guard
+from exporter.remediation.guard_inputs import GuardInputs, InForce, Silences
+from exporter.remediation.listing import Listing
+from exporter.remediation.selection import describe
+from exporter.snapshot import HostSnapshot, Message
 
 FAILED_VERIFICATIONS = 3
 """In a row, after which a rule stops itself on a host."""
@@ -42,49 +46,25 @@ class Block:
     """Unix time from which this guard lets it pass, where that is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """The config as it stands now, for an action that has begun by an earlier one."""
+class Blocked(Exception):  # noqa: N818 - no error: a guard did its work
+    """A guard keeps an action from being done, or from going on."""
 
-    config: RemediationConfig
-    rule: RemediationRule | None
-    """The rule of the same name, if it is for the host; None when it is not any more."""
-    against: str = ""
-    """Why the action must not go on: its host has left, or is another panel."""
+    def __init__(self, block: Block) -> None:
+        super().__init__(block.reason)
+        self.block = block
 
 
-@dataclass(frozen=True, slots=True)
-class GuardInputs:
-    """Everything that the guards look at."""
+def check(block: Block | None) -> None:
+    """Stop here if a guard blocks.
 
-    now: float
-    """Unix time."""
-    pause_file: bool | None
-    """Whether the pause file exists; None when that cannot be known."""
-    hosts: int
-    """Hosts of the fleet."""
-    wanting: int
-    """Hosts of which any rule wants an action, or will by the next poll."""
-    unheard: int
-    """Hosts that have not been polled yet, since the start or since they have a rule that is new
-    or changed, so that it is not known what they want."""
-    running: int
-    """Actions under way in this process."""
-    rule: RuleFacts | None
-    """None when the journal cannot be read."""
-    fleet: FleetFacts | None
-    actor: Actor = Actor.RULE
-    errors: Sequence[str] = field(default_factory=tuple)
-    """Why facts are missing."""
-    withdrawn: str = ""
-    """Why the request counts no more; "" while it does."""
-    alert_over: str = ""
-    """Why nobody wants an action any more that has begun, since its alert was resolved and nothing
-    else asks for it; "" while that is not so."""
-    skews: Sequence[float] = field(default_factory=tuple)
-    """By how many seconds the clocks of the panels that told them are ahead of ours."""
-    in_force: InForce | None = None
-    """None where the config cannot change."""
+    Raises:
+        Blocked: it does.
+    """
+    if block is not None:
+        raise Blocked(block)
+
+
+# --- before anything is asked of the panel ------------------------------------------------------
 
 
 def first_block(
@@ -105,23 +85,227 @@ def first_block(
     return None
 
 
-def block_under_way(
-    rule: RemediationRule, config: RemediationConfig, inputs: GuardInputs
-) -> Block | None:
+def before_message(began: InForce, inputs: GuardInputs) -> Block | None:
     """The first guard that speaks against the next message of an action that has begun.
 
-    `rule` and `config` are those in force now. What counts actions, and approvals, was asked
-    before the intent, which they count themselves; hosts that a reload has just brought make no
-    storm before they are heard.
+    Asked by the config and the rule in force now; `began` are those by which it has begun. What
+    counts actions, and approvals, was asked before the intent, which they count themselves; hosts
+    that a reload has just brought make no storm before they are heard.
     """
-    now = replace(inputs, unheard=0)
+    now, rule = inputs.in_force or began, began.rule
+    assert rule is not None  # noqa: S101 - it has begun
+    if now.against or now.rule is None:
+        gone = f"{rule.name} is not for this host any more, or has left the config."
+        return Block(Guard.CONDITION, now.against or gone)
+    if _meaning(now.rule) != _meaning(rule):
+        reason = f"{rule.name} means something else in the config that is in force now."
+        return Block(Guard.CONDITION, reason)
+    inputs = replace(inputs, withdrawn=inputs.alert_over, unheard=0)
     for guard in _UNDER_WAY:
-        block = guard(rule, config, now)
+        block = guard(now.rule, now.config, inputs)
         if block is not None:
             return block
-    if effective_mode(config) != "enforce":
-        return Block(Guard.MODE, f"remediation.mode is {effective_mode(config)} now.")
+    mode = effective_mode(now.config)
+    return None if mode == "enforce" else Block(Guard.MODE, f"remediation.mode is {mode} now.")
+
+
+def _meaning(rule: RemediationRule) -> tuple[object, ...]:
+    """What a rule does and to which messages, and whether a person must allow it."""
+    return _deed(rule), rule.selector, rule.approval
+
+
+def begun_meanwhile(config: RemediationConfig, inputs: GuardInputs, acting: int) -> Block | None:
+    """Whether the limits are used up by `acting` actions that may not be in the journal yet."""
+    limits = config.limits
+    if inputs.fleet is None:
+        return None
+    if acting >= limits.actions_at_once:
+        return Block(Guard.ACTIONS_AT_ONCE, "Another action has just begun.")
+    if inputs.fleet.begun_this_hour + acting >= limits.actions_per_hour:
+        reason = "What is under way may be the last action that actions_per_hour allows."
+        return Block(Guard.ACTIONS_PER_HOUR, reason)
     return None
+
+
+def silenced(silences: Silences | None) -> Block | None:
+    """Whether a silence, or not knowing of one, keeps a rule from acting; None: it asks nobody."""
+    if silences is None:
+        return None
+    if not silences.alertmanagers:
+        return Block(Guard.SILENCE, "There is no Alertmanager that could be asked for silences.")
+    for reason in silences.reasons:
+        return Block(Guard.SILENCE, reason)
+    for error in silences.errors:
+        return Block(Guard.SILENCE, f"Whether it is silenced is not known: {error}")
+    return None
+
+
+# --- what an execution meets --------------------------------------------------------------------
+
+
+HOST_BUSY = Block(Guard.HOST_BUSY, "Another action is under way on this host.")
+HOST_GONE = Block(Guard.CONDITION, "The host left the config.")
+ENDING = Block(Guard.CONDITION, "The exporter was told to end.")
+OTHERS_BEGIN = Block(Guard.ACTIONS_AT_ONCE, "Other actions are about to begin.")
+
+
+def lock_unknown(error: object) -> Block:
+    """It cannot be known whether somebody else is at work on the panel."""
+    return Block(Guard.HOST_BUSY, str(error))
+
+
+def journal_fails(error: object) -> Block:
+    """The journal cannot be read or written."""
+    return Block(Guard.JOURNAL, str(error))
+
+
+def unsettled(error: object) -> Block:
+    """What became of an earlier action is not known."""
+    reason = (
+        "What became of an earlier action, whose process ended in the middle, "
+        f"cannot be told yet: {error}"
+    )
+    return Block(Guard.UNSETTLED, reason)
+
+
+def no_turn(limit: int) -> Block:
+    """As many actions are under way over all processes as may be."""
+    reason = f"{limit} actions are under way; actions_at_once is {limit}."
+    return Block(Guard.ACTIONS_AT_ONCE, reason)
+
+
+# --- the poll -----------------------------------------------------------------------------------
+
+
+def condition(
+    rule: RemediationRule, snapshot: HostSnapshot, why: Mapping[str, float | None]
+) -> Block | None:
+    """Whether a rule's `when` holds by a poll, in which its readings are `why`.
+
+    A guess is no knowledge.
+    """
+    measurements, when = Measurements(snapshot), rule.when
+    holds = measurements.hold(when, rule.service, certain=True)
+    if holds is True:
+        return None
+    if holds is None and measurements.hold(when) is not None:
+        return conditions_guessed(snapshot.host, measurements.guessed(when), why)
+    unsure = holds is None
+    found = "cannot be told whether it holds" if unsure else "does not hold"
+    failures = failures_behind(snapshot, when) if unsure else ()
+    words = " ".join(f"{failure.message} {failure.hint}" for failure in failures)
+    reason = f"Looked at again, it {found}: {shown(why)}. {words}".rstrip()
+    return Block(Guard.CONDITION, reason)
+
+
+def conditions_guessed(host: str, fields: Collection[str], why: Mapping[str, object]) -> Block:
+    """That conditions rest on fields that are only guessed, with what they would say."""
+    known = {name: value for name, value in why.items() if isinstance(value, float | int | None)}
+    return Block(Guard.LAYOUT, f"{guess_words(host, fields)} Guessed: {shown(known)}.")
+
+
+def shown(why: Mapping[str, float | None]) -> str:
+    """Readings in words: `queue_frozen_messages > 500 (612)`."""
+    parts = [
+        f"{name} ({'not told' if value is None else f'{value:g}'})" for name, value in why.items()
+    ]
+    return ", ".join(parts) or "it was asked for"
+
+
+# --- the list -----------------------------------------------------------------------------------
+
+
+def not_listed(error: object) -> Block:
+    """The queue could not be listed for the plan."""
+    return Block(Guard.LISTING, f"The queue could not be listed: {error}")
+
+
+def not_listed_again(error: object) -> Block:
+    """The queue could not be listed between two batches of messages."""
+    reason = f"The queue could not be listed again before the next messages: {error}"
+    return Block(Guard.LISTING, reason)
+
+
+def not_whole_again(listing: Listing) -> Block | None:
+    """Whether a list between two batches lacks a part of the queue."""
+    if listing.is_whole:
+        return None
+    return Block(
+        Guard.LISTING,
+        f"Before the next messages count_msg told {integer(listing.count)} messages and "
+        f"list_msg listed only {integer(listing.listed)}.",
+    )
+
+
+def too_much_unseen(rule: RemediationRule, listing: Listing) -> Block | None:
+    """Whether what the list does not show keeps a rule from acting."""
+    if not listing.is_whole:
+        what = (
+            f"count_msg tells {integer(listing.count)} messages and list_msg lists only "
+            f"{integer(listing.listed)}: what the others are is not known."
+        )
+        return Block(Guard.LISTING, what)
+    if rule.action != "purge_all" or not (listing.unparsed or listing.unlisted):
+        return None
+    what = (
+        f"{integer(listing.unparsed)} rows of list_msg were not understood"
+        if listing.unparsed
+        else f"{integer(listing.unlisted)} messages are not in list_msg's reply"
+    )
+    return Block(Guard.LISTING, f"{what}, and purge_all would delete those too.")
+
+
+def too_many(rule: RemediationRule, listing: Listing) -> Block | None:
+    """Whether a plan would hold more messages than the rule may act on."""
+    if listing.matching <= rule.max_messages:
+        return None
+    return Block(
+        Guard.MAX_MESSAGES,
+        f"The plan holds {integer(listing.matching)} messages; max_messages is "
+        f"{integer(rule.max_messages)}.",
+    )
+
+
+def selection_guessed(
+    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
+) -> Block | None:
+    """Whether too much of the selection rests on guesses: all of it, or any of the whole queue.
+
+    What may be meant and is not known to be would go with the whole queue.
+    """
+    if not listing.withheld or (chosen and rule.action != "purge_all"):
+        return None
+    return Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
+
+
+def all_guessed(doubt: str, messages: Collection[Message]) -> Block | None:
+    """Whether, by `doubt`, all that a person means is only guessed."""
+    return Block(Guard.LAYOUT, doubt) if doubt and not messages else None
+
+
+def nothing_to_do(
+    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
+) -> Block | None:
+    """Whether no message is meant, and among those that were approved."""
+    if chosen:
+        return None
+    seen = " and among those that were approved" if listing.chosen else ""
+    meant = f"{describe(rule.selector)}{seen}"
+    doubt = untold_words(listing.host, listing.untold) if listing.untold else ""
+    text = f"No message is known to be {meant}. {doubt}" if doubt else f"No message is {meant}."
+    return Block(Guard.NOTHING_TO_DO, text)
+
+
+def not_approved(
+    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
+) -> Block | None:
+    """Whether the whole queue would go, with messages that the approval does not cover."""
+    if rule.action != "purge_all" or len(chosen) == len(listing.chosen):
+        return None
+    return Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")
+
+
+# --- clocks -------------------------------------------------------------------------------------
 
 
 def clock_block(
@@ -129,8 +313,8 @@ def clock_block(
 ) -> Block | None:
     """Why ages are not to be gone by now; None where nothing is done by them, or clocks agree.
 
-    Whichever of the two clocks is wrong: by ours dates are read, and by the panel's it tells ages.
-    `limit` goes by them, too: it means the oldest.
+    Whichever of the two clocks is wrong: by ours dates are read, and by the panel's it works out
+    ages. `limit` goes by them, too: it means the oldest.
     """
     named = [
         name
@@ -160,20 +344,20 @@ def own_clock_block(skew: float | None, skews: Sequence[float]) -> Block | None:
     """Why no rule may act, whatever it goes by: this machine's clock seems to be wrong.
 
     Cooldowns, limits of a day and windows go by it. It seems so where a panel's clock (`skew`)
-    disagrees with it and so do, to the same side, those of most panels that told theirs
-    (`skews`). Of a single panel it cannot be told which of the two is wrong: then nothing acts
+    disagrees with it and so do, to the same side, those of most panels whose clocks are known
+    (`skews`). Of a single panel it is not known which of the two is wrong: then nothing acts
     where ours is ahead, for only that would free a cooldown.
     """
-    told = sorted(skews if skews or skew is None else [skew])
-    if not told or (skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN):
+    known = sorted(skews if skews or skew is None else [skew])
+    if not known or (skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN):
         return None
-    low, high = median_low(told), median_high(told)
+    low, high = median_low(known), median_high(known)
     ahead = high < -CLOCKS_AGREE_WITHIN
-    behind = low > CLOCKS_AGREE_WITHIN and len(told) > 1
+    behind = low > CLOCKS_AGREE_WITHIN and len(known) > 1
     if not ahead and not behind:
         return None
     side = "ahead of" if ahead else "behind"
-    whose = "the panel's" if len(told) == 1 else f"those of most of {len(told)} panels"
+    whose = "the panel's" if len(known) == 1 else f"those of most of {len(known)} panels"
     return Block(
         Guard.CLOCK,
         f"This machine's clock seems to be wrong: it is {duration(abs(high if ahead else low))} "
@@ -182,14 +366,21 @@ def own_clock_block(skew: float | None, skews: Sequence[float]) -> Block | None:
     )
 
 
+# --- the guards of a rule -----------------------------------------------------------------------
+
+
 def effective_mode(config: RemediationConfig) -> Mode:
     """The mode in force: without a word, nothing acts."""
     return config.mode or "off"
 
 
-def deed_of(rule: RemediationRule) -> str:
-    """What a rule does, as an approval names it: `delete`, `service_on clamav`."""
-    return " ".join(filter(None, (rule.action, rule.service, "force" if rule.force else "")))
+def deed_of(action: str, service: str | None, force: bool) -> str:  # noqa: FBT001 - as configured
+    """Return what is done, as an approval names it: `delete`, `service_on clamav`."""
+    return " ".join(filter(None, (action, service, "force" if force else "")))
+
+
+def _deed(rule: RemediationRule) -> str:
+    return deed_of(rule.action, rule.service, rule.force)
 
 
 def _mode(rule: RemediationRule, config: RemediationConfig, _: GuardInputs) -> Block | None:
@@ -226,18 +417,6 @@ def _window(_: RemediationRule, config: RemediationConfig, inputs: GuardInputs) 
     if not config.windows or any(is_open(window, inputs.now) for window in config.windows):
         return None
     return Block(Guard.WINDOW, "It is outside of every window in which rules may act.")
-
-
-def is_open(window: Window, now: float) -> bool:
-    """Whether a window is open at Unix time `now`; one that ends at its start lasts a day."""
-    local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(window.time_zone))
-    clock = local.time().replace(tzinfo=None)
-    today, yesterday = DAYS[local.weekday()], DAYS[(local - timedelta(days=1)).weekday()]
-    if window.start < window.end:
-        return today in window.days and window.start <= clock < window.end
-    return (today in window.days and clock >= window.start) or (
-        yesterday in window.days and clock < window.end
-    )
 
 
 def storm_bound(config: RemediationConfig, hosts: int) -> float:
@@ -278,13 +457,13 @@ def _approval(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) 
     if rule.approval == "none" or inputs.actor is Actor.PERSON or inputs.rule is None:
         return None
     match inputs.rule.approval:
-        case "approved" if inputs.rule.approved_deed == deed_of(rule):
+        case "approved" if inputs.rule.approved_deed == _deed(rule):
             return None
         case "approved":
             return Block(
                 Guard.APPROVAL,
                 f"What was approved was {inputs.rule.approved_deed or 'not told'}; the config "
-                f"has it {deed_of(rule)} now. It may ask again after 24 hours.",
+                f"has it {_deed(rule)} now. It may ask again after 24 hours.",
             )
         case "rejected":
             return Block(Guard.APPROVAL, "A person rejected it.")

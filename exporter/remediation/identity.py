@@ -69,13 +69,13 @@ def lost_sight(before: Message, after: Message) -> str:
 
     What made it this message and no other must still be shown of it, or nothing is done to it.
     """
-    told = {name for name in ("sender", "size", "age") if getattr(before, name) is not None}
-    missing = sorted(name for name in told if getattr(after, name) is None)
+    known = {name for name in ("sender", "size", "age") if getattr(before, name) is not None}
+    missing = sorted(name for name in known if getattr(after, name) is None)
     return f"It does not show its {' and '.join(missing)} any more." if missing else ""
 
 
 def change_of(before: Message, then: float, after: Message, now: float) -> str:
-    """Why a message is not as it was, be it another one or in another state; "" when it can be."""
+    """Return why a message is another one or in another state; "" when it can be the same."""
     other = other_message(before, then, after, now) or lost_sight(before, after)
     if other or None in {before.frozen, after.frozen} or before.frozen is after.frozen:
         return other

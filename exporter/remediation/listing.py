@@ -146,7 +146,7 @@ async def ask_listing(
 ) -> Listing:
     """Ask the panel for its queue now; with `guesses` as `read_listing` takes it.
 
-    Of the ids in `watch` the messages are told whether or not the selector means them.
+    Messages with ids in `watch` are returned whether or not the selector means them.
 
     A queue that is empty by count_msg is listed all the same: that all is gone must not rest on
     one number.

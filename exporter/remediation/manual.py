@@ -1,29 +1,27 @@
-"""What a person does without a rule: the same steps, journalled alike, without a rule's guards."""
+"""What a person does without a rule: the same execution, without a rule's guards."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from exporter.config.remediation import ON_SERVICE
 from exporter.humanize import guess_words
-from exporter.journal import Actor, Entry, JournalError, Kind
-from exporter.journal.entries import Guard
-from exporter.journal.host_lock import HostLocks
-from exporter.remediation.guards import Block, clock_block
+from exporter.journal import Actor, Entry, Kind
+from exporter.remediation import guards
+from exporter.remediation.acting import Hooks, Why, intent_entry
+from exporter.remediation.context import HostContext
+from exporter.remediation.execution import execute
+from exporter.remediation.guards import Block, Blocked, check, clock_block
 from exporter.remediation.listing import Listing
-from exporter.remediation.plan import Plan, is_all_frozen_mail, plan_from
-from exporter.remediation.run import Declined, OnBegin, settle_what_was_left
+from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, is_all_frozen_mail, plan_from
+from exporter.remediation.recovery import UnsettledError
+from exporter.remediation.requests import Request
 from exporter.remediation.selection import describe
-from exporter.remediation.work import EVERYTHING, ActionSpec, Execution, HostContext, OnAnswer
 
 ALL = 10**9
 """More messages than any list holds."""
-
-
-class UnfinishedError(JournalError):
-    """The journal failed after the intent: what was done is only known once it is settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +54,7 @@ class Preview:
 
         Clocks that disagree where it goes by ages, and guesses where all rests on them.
         """
-        if self.clock is not None:
-            return self.clock
-        doubt = self.doubt
-        return Block(Guard.LAYOUT, doubt) if doubt and not self.plan.messages else None
+        return self.clock or guards.all_guessed(self.doubt, self.plan.messages)
 
     @property
     def is_empty(self) -> bool:
@@ -71,27 +66,23 @@ class Preview:
         return not self.plan.messages and not (self.plan.as_a_whole and rest)
 
 
-Confirm = Callable[[Preview], Awaitable[bool]]
-"""Shows a person what would be done, and asks."""
-
-
 @dataclass(frozen=True, slots=True)
 class ManualResult:
     """What came of it."""
 
-    prospect: Preview
+    preview: Preview
     outcome: Entry | None = None
     """None when there was nothing to do, or a guard spoke against it."""
 
 
-async def prospect_of(
-    bench: HostContext,
+async def preview_of(
+    context: HostContext,
     spec: ActionSpec,
     only: frozenset[str] | None = None,
     *,
     guesses: bool = False,
 ) -> Preview:
-    """What a deed would be done to now.
+    """Return what would be acted on now.
 
     With `only`, of what the selector means these ids alone. With `guesses` also what it means by
     a guess: to show it, not to act.
@@ -103,7 +94,7 @@ async def prospect_of(
         return Preview(Plan(reason=spec.service))
     # One request empties the whole queue, whatever the ids are; the plan shows what is there.
     guesses = guesses or spec.action == "purge_all"
-    listing = await bench.list(spec.selector, most=ALL, guesses=guesses)
+    listing = await context.list(spec.selector, most=ALL, guesses=guesses)
     chosen, withheld, reason = listing.chosen, listing.withheld, describe(spec.selector)
     if only is not None:
         chosen = tuple(message for message in chosen if message.id in only)
@@ -115,27 +106,84 @@ async def prospect_of(
     whole = spec.action == "purge_all" or (all_frozen and bool(chosen))
     plan = plan_from(listing, chosen, reason, whole=whole)
     plan = replace(plan, withheld=len(withheld))
-    plan = plan.by_id_where_it_costs_little(spec.action, bench.parallel)
+    plan = plan.by_id_where_it_costs_little(spec.action, context.parallel)
     missing = (only or frozenset()) - plan.ids
     unmeant = (missing & listing.ids) - withheld.keys()
     clock = clock_block(listing.clock_skew, spec.selector)
     return Preview(plan, listing, missing - listing.ids, unmeant, withheld, clock)
 
 
+class _NothingToDoError(Exception):
+    """Nothing is meant, which holds nobody back."""
+
+
+class ManualJob:
+    """What a person wants done: no rule's guards, but nothing goes that was not seen."""
+
+    def __init__(
+        self, context: HostContext, spec: ActionSpec, requester: str, only: frozenset[str] | None
+    ) -> None:
+        self._context = context
+        self._only = only
+        self.spec = spec
+        self.preview = Preview(Plan())
+        actor = Request(Actor.PERSON, requester).signature
+        self.base = intent_entry(context, spec, actor, mode="enforce")
+
+    async def before_polling(self) -> Block | None:
+        """Ask no guard."""
+        return None
+
+    async def condition(self) -> Why:
+        """Ask for no condition."""
+        return {}
+
+    async def plan(self, seen: Plan | None = None) -> Plan:
+        """Plan by the queue as it is now; of what a person has `seen`, nothing else goes.
+
+        But of a whole queue, as the person was shown, what came meanwhile: it is written down with
+        the rest.
+        """
+        if seen is None:
+            self.preview = await preview_of(self._context, self.spec, self._only)
+            check(self.preview.block)
+        else:
+            now = await preview_of(self._context, self.spec)
+            whole = self.spec.action == "purge_all"
+            self.preview = now if whole else replace(self.preview, plan=seen.as_seen(now.plan))
+        if self.preview.is_empty:
+            raise _NothingToDoError
+        return self.preview.plan
+
+    @asynccontextmanager
+    async def about_to_begin(self, turn: ExitStack) -> AsyncIterator[None]:
+        """Ask no guard, and take no turn of the rules'."""
+        del turn
+        yield
+
+    def intent(self, plan: Plan, why: Why) -> tuple[str, dict[str, object]]:
+        """Return the text of the intent, and what its detail holds first."""
+        del why
+        return f"About to {self.spec.describe(plan)}, by hand.", {}
+
+    async def before_message(self) -> Block | None:
+        """Ask no guard."""
+        return None
+
+
 async def do_by_hand(
-    bench: HostContext,
-    locks: HostLocks,
+    context: HostContext,
     spec: ActionSpec,
     *,
-    who: str,
-    confirm: Confirm,
-    on_begin: OnBegin,
-    on_answer: OnAnswer,
+    requester: str,
+    confirm: Callable[[Preview], Awaitable[bool]],
+    hooks: Hooks,
     only: frozenset[str] | None = None,
 ) -> ManualResult:
     """Do what a person wants, alone on the host, and write it down.
 
-    With `only`, of what the deed's selector means these ids alone.
+    `confirm` shows the person what would be done, and asks. With `only`, of what the selector
+    means these ids alone.
 
     Raises:
         Declined: `confirm` said no.
@@ -144,53 +192,24 @@ async def do_by_hand(
         UnfinishedError: the journal failed in the middle; what came of it is settled later.
         JournalError: it cannot be written down, so that nothing was done.
     """
-    with locks.hold(bench.panel.url):
-        await settle_what_was_left(bench)
-        prospect = await prospect_of(bench, spec, only)
-        base = Entry(
-            Kind.INTENT,
-            run=uuid.uuid4().hex,
-            host=bench.host,
-            action=spec.action,
-            mode="enforce",
-            actor=f"{Actor.PERSON}:{who}" if who else Actor.PERSON.value,
-            panel=bench.client.host.panel,
-        )
-        if prospect.block is not None:
-            await _note(bench, base, prospect.block)
-            return ManualResult(prospect)
-        if prospect.is_empty:
-            return ManualResult(prospect)
-        if not await confirm(prospect):
-            raise Declined
-        if prospect.plan.as_a_whole:
-            prospect = _as_seen(spec, prospect, await prospect_of(bench, spec))
-            if prospect.is_empty:
-                return ManualResult(prospect)
-        plan = prospect.plan
-        work = Execution(bench, spec, plan, base, on_answer=on_answer)
-        on_begin(plan)
-        await work.intend(f"About to {spec.describe(plan)}, by hand.", {})
-        try:
-            outcome = await work.conclude(await work.act())
-        except JournalError as error:
-            raise UnfinishedError(str(error)) from error
-        return ManualResult(prospect, outcome)
+    job = ManualJob(context, spec, requester, only)
+    hooks = replace(hooks, confirm=lambda _: confirm(job.preview))
+    try:
+        outcome = await execute(context, job, hooks)
+    except Blocked as blocked:
+        await _write_block(context, job.base, blocked.block)
+    except _NothingToDoError:
+        pass
+    except UnsettledError as unsettled:
+        raise unsettled.error from None
+    else:
+        return ManualResult(job.preview, outcome)
+    return ManualResult(job.preview)
 
 
-async def _note(bench: HostContext, base: Entry, block: Block) -> None:
+async def _write_block(context: HostContext, base: Entry, block: Block) -> None:
     """Write down what held a person back, as it is written down of a rule."""
     entry = replace(
         base, kind=Kind.BLOCKED, run="", mode="", outcome=block.guard.value, text=block.reason
     )
-    await bench.journal.do(lambda journal: journal.add(entry))
-
-
-def _as_seen(spec: ActionSpec, seen: Preview, now: Preview) -> Preview:
-    """What is done once a person has thought about it: nothing goes that he has not seen.
-
-    But of a whole queue, as he was told, what came meanwhile: it is written down with the rest.
-    """
-    if spec.action == "purge_all":
-        return now
-    return replace(seen, plan=seen.plan.as_seen(now.plan))
+    await context.journal.do(lambda journal: journal.add(entry))

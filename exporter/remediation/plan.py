@@ -1,18 +1,16 @@
-"""What a rule would act on, and what became of it. Pure."""
+"""What is to be done to exactly which messages, and which of them are still those. Pure."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal
 
-from exporter.config.remediation import RemediationRule
+from exporter.config.remediation import ON_SERVICE, Action, RemediationRule, Verify
 from exporter.config.selectors import Selector
-from exporter.humanize import guess_words, integer, untold_words
-from exporter.journal.entries import Guard, Outcome
-from exporter.remediation.actions import RequestResult
-from exporter.remediation.guards import Block
+from exporter.humanize import integer
+from exporter.remediation import guards
+from exporter.remediation.guards import check
 from exporter.remediation.identity import (
     ARRIVAL_SLACK,
     Sighting,
@@ -22,7 +20,9 @@ from exporter.remediation.identity import (
 )
 from exporter.remediation.listing import Listing
 from exporter.remediation.selection import describe, select
-from exporter.snapshot import Message, Reason
+from exporter.snapshot import Message
+
+EVERYTHING = Selector(everything=True)
 
 ALL_FROZEN = Selector(frozen=True)
 """What deleting frozen mail as a whole deletes. A selector that merely comes to the same now does
@@ -63,9 +63,9 @@ class Plan:
         return frozenset(message.id for message in self.messages)
 
     def as_seen(self, now: Plan) -> Plan:
-        """This plan, once a person has thought about it: nothing goes that he has not seen.
+        """Return what stands of this plan after a person confirmed it: nothing unseen goes.
 
-        `now` is the plan that would be made now: when it is another one, this goes by id.
+        `now` is the plan that would be made now: when it differs, this one goes by id.
         """
         return replace(self, as_a_whole=now.as_a_whole and now.ids == self.ids)
 
@@ -80,6 +80,40 @@ class Plan:
         if action == "purge_frozen" and self.as_a_whole and others and short:
             return replace(self, as_a_whole=False)
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """What is to be done to a host, whoever requests it."""
+
+    action: Action
+    selector: Selector = EVERYTHING
+    force: bool = False
+    service: str = ""
+    verify: Verify | None = None
+
+    @classmethod
+    def of(cls, rule: RemediationRule) -> ActionSpec:
+        """Return what a rule does."""
+        return cls(rule.action, rule.selector, rule.force, rule.service or "", rule.verify)
+
+    @property
+    def turns_on(self) -> bool:
+        """Whether a service is to run."""
+        return self.action == "service_on"
+
+    def describe(self, plan: Plan) -> str:
+        """Return what it does as the end of a sentence: `delete 12 messages (frozen)`."""
+        if self.action in ON_SERVICE:
+            return f"turn {self.service} {'on' if self.turns_on else 'off'}"
+        verb = "retry" if self.action == "retry" else "delete"
+        count = len(plan.messages)
+        what = f"{integer(count)} {'message' if count == 1 else 'messages'}"
+        more = ""
+        if plan.withheld:
+            are = "is" if plan.withheld == 1 else "are"
+            more = f"; {integer(plan.withheld)} more {are} left out, since what they are is guessed"
+        return f"{verb} {what} ({plan.reason}{more})"
 
 
 def plan_from(listing: Listing, messages: Sequence[Message], reason: str, *, whole: bool) -> Plan:
@@ -103,62 +137,24 @@ def is_all_frozen_mail(action: str, selector: Selector, listing: Listing) -> boo
     return action == "purge_frozen" and selector == ALL_FROZEN and listing.is_all_frozen_mail
 
 
-def plan_of(
-    rule: RemediationRule, listing: Listing, approved: Sighting | None = None
-) -> Plan | Block:
-    """The plan for a queue as it is, or why there is none.
+def plan_of(rule: RemediationRule, listing: Listing, approved: Sighting | None = None) -> Plan:
+    """Return a rule's plan for a queue as it is.
 
     `approved`: the only messages that a person has allowed; None when nobody was asked.
+
+    Raises:
+        Blocked: there is none.
     """
-    unseen = _unseen(rule, listing)
-    if unseen is not None:
-        return unseen
-    if listing.matching > rule.max_messages:
-        return Block(
-            Guard.MAX_MESSAGES,
-            f"The plan holds {integer(listing.matching)} messages; max_messages is "
-            f"{integer(rule.max_messages)}.",
-        )
+    check(guards.too_much_unseen(rule, listing))
+    check(guards.too_many(rule, listing))
     chosen = [m for m in listing.chosen if approved is None or approved.holds(m, listing.at)]
-    # What may be meant and is not known to be would go with the whole queue.
-    if listing.withheld and (not chosen or rule.action == "purge_all"):
-        return Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
-    if not chosen:
-        seen = " and among those that were approved" if listing.chosen else ""
-        meant = f"{describe(rule.selector)}{seen}"
-        doubt = untold_words(listing.host, listing.untold) if listing.untold else ""
-        text = f"No message is known to be {meant}. {doubt}" if doubt else f"No message is {meant}."
-        return Block(Guard.NOTHING_TO_DO, text)
-    everything = len(chosen) == len(listing.chosen)
-    if rule.action == "purge_all" and not everything:
-        return Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")
+    check(guards.selection_guessed(rule, listing, chosen))
+    check(guards.nothing_to_do(rule, listing, chosen))
+    check(guards.not_approved(rule, listing, chosen))
     # What a person has approved are these messages, not what may be frozen by then.
     all_frozen = approved is None and is_all_frozen_mail(rule.action, rule.selector, listing)
     whole = rule.action == "purge_all" or all_frozen
     return plan_from(listing, chosen, describe(rule.selector), whole=whole)
-
-
-def _unseen(rule: RemediationRule, listing: Listing) -> Block | None:
-    """Why what the list does not show keeps a rule from acting."""
-    if not listing.is_whole:
-        return Block(
-            Guard.LISTING,
-            f"count_msg tells {integer(listing.count)} messages and list_msg lists only "
-            f"{integer(listing.listed)}: what the others are is not known.",
-        )
-    if rule.action == "purge_all" and listing.unparsed:
-        return Block(
-            Guard.LISTING,
-            f"{integer(listing.unparsed)} rows of list_msg were not understood, and purge_all "
-            "would delete those too.",
-        )
-    if rule.action == "purge_all" and listing.unlisted:
-        return Block(
-            Guard.LISTING,
-            f"{integer(listing.unlisted)} messages are not in list_msg's reply, and purge_all "
-            "would delete those too.",
-        )
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +176,7 @@ def held_against(
     the selector does not mean any more. Where our clock was set meanwhile all are, since when a
     message arrived does not tell then whether it is the one before.
     """
-    timed = _is_timed_alike(plan, fresh)
+    timed = is_timed_alike(plan, fresh)
     now = {message.id: message for message in fresh.watched}
     meaning = selector.model_copy(update={"limit": None})
     meant = {message.id for message in select(fresh.watched, meaning)}
@@ -209,7 +205,7 @@ _CLOCK_WAS_SET = (
 )
 
 
-def _is_timed_alike(plan: Plan, after: Listing) -> bool:
+def is_timed_alike(plan: Plan, after: Listing) -> bool:
     """Whether as much time passed by the clock between two lists as has really passed.
 
     Else the clock was set: a message that stays seems to have arrived at another time then.
@@ -236,274 +232,3 @@ def still_there(
         if message.id in after.ids
         and not (message.id in now and other_message(message, then, now[message.id], after.at))
     )
-
-
-@dataclass(frozen=True, slots=True)
-class QueueDiff:
-    """What listing again tells of a plan."""
-
-    gone: frozenset[str]
-    """Planned messages that are no longer in the queue."""
-    still: frozenset[str]
-    """Planned messages that are."""
-    frozen_gone: frozenset[str]
-    """Frozen messages that were not meant, and are gone all the same."""
-    froze: frozenset[str] = field(default=frozenset(), compare=False)
-    """Messages that are frozen now, and were not when the plan was made."""
-    left: frozenset[str] = field(default=frozenset(), compare=False)
-    """Messages that were neither meant nor frozen, and are gone: delivered, or deleted too."""
-
-
-def queue_diff(plan: Plan, after: Listing) -> QueueDiff | None:
-    """What became of the plan; None when the new list cannot tell."""
-    if not after.is_whole or after.unparsed > plan.unparsed:
-        return None  # a message that is still there may be among what was not understood
-    timed = _is_timed_alike(plan, after)
-    still = still_there(plan.messages, plan.at, after, timed=timed)
-    gone = plan.ids - still
-    if gone and after.unlisted:
-        return None  # any of what seems gone may be among what is there and was not listed
-    return QueueDiff(
-        gone=gone,
-        still=still,
-        frozen_gone=plan.frozen_beyond - after.ids,
-        froze=after.frozen_ids - plan.ids - plan.frozen_beyond,
-        left=plan.listed - plan.ids - plan.frozen_beyond - after.ids,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ActionOutcome:
-    """How an action ended."""
-
-    outcome: Outcome
-    text: str
-    detail: Mapping[str, object]
-
-
-_TOLD_ELSEWHERE = frozenset({Guard.PAUSE, Guard.JOURNAL})
-"""Guards that the page, the log and a metric of their own tell: no outcome repeats them."""
-
-_NOT_BY_INTENT = frozenset({Guard.LISTING, Guard.JOURNAL})
-"""Guards that stop an action for want of what it takes to go on: nobody meant it to stop."""
-
-
-def stopped_by(block: Block) -> dict[str, str]:
-    """What an outcome's detail `stopped_by` tells of it: of no action that came to its end."""
-    return {"guard": block.guard.value, "reason": block.reason}
-
-
-def was_meant_to_stop(stopped: Block | None) -> bool:
-    """Whether an action was stopped by intent, which is no failure of it.
-
-    By a person or a guard, since its alert or host is gone, or because the daemon ends.
-    """
-    return stopped is not None and stopped.guard not in _NOT_BY_INTENT
-
-
-_REFUSALS = frozenset(
-    {Reason.FORBIDDEN, Reason.UNSUPPORTED, Reason.BAD_REQUEST, Reason.HTTP_STATUS}
-)
-"""Words of a panel, or of what is before it: that nothing was done only the list proves."""
-
-
-def verdict_on_messages(
-    rule_action: str,
-    plan: Plan,
-    answers: Sequence[RequestResult],
-    seen: QueueDiff | None,
-    *,
-    expected: bool | None,
-    omissions: Sequence[Omission] = (),
-    stopped: Block | None = None,
-) -> ActionOutcome:
-    """How an action on messages ended, by its replies, the list after it and `verify`.
-
-    `expected`: whether what `verify` expects holds; None when nothing is expected.
-    `omissions`: what was not asked for since it was not what was planned any more.
-    `stopped`: what stopped it in the middle.
-    """
-    replies = Counter[str](answer.what for answer in answers)
-    detail: dict[str, object] = {"planned": len(plan.messages), "replies": dict(replies)}
-    detail |= Counter[str](omission.what for omission in omissions)
-    if stopped is not None:
-        detail["stopped_by"] = stopped_by(stopped)
-    asked = [answer for answer in answers if answer.what != "not_asked"]
-    if not asked and (answers or not omissions):
-        return nothing_asked(stopped, detail)
-    if asked and all(answer.what == "failed" for answer in asked):
-        return _refused(plan, asked, seen, detail)
-    if seen is None:
-        text = "What became of the messages could not be seen by listing the queue again."
-        return ActionOutcome(Outcome.UNKNOWN, text, detail)
-    return _judged(rule_action, plan, answers, seen, expected, omissions, stopped, detail)
-
-
-def nothing_asked(stopped: Block | None, detail: Mapping[str, object]) -> ActionOutcome:
-    """That an action sent no request at all; no failure where it was meant to stop."""
-    why = f" {stopped.reason}" if stopped is not None else ""
-    outcome = Outcome.OK if was_meant_to_stop(stopped) else Outcome.FAILED
-    return ActionOutcome(outcome, f"Nothing was done.{why}", detail)
-
-
-def _refused(
-    plan: Plan, asked: Sequence[RequestResult], seen: QueueDiff | None, detail: dict[str, object]
-) -> ActionOutcome:
-    """Every request was refused: whether nothing was done is told by the list, not by that."""
-    first = asked[0]
-    if seen is None and first.reason in _REFUSALS:
-        text = (
-            f"The panel refused. {first.text} Whether nothing was done could not be seen by "
-            "listing the queue again."
-        )
-        return ActionOutcome(Outcome.FAILED, text, detail)
-    ids = {answer.message_id for answer in asked}
-    gone = frozenset() if seen is None else seen.gone
-    gone = gone if "" in ids else gone & ids
-    if not gone:
-        return ActionOutcome(Outcome.FAILED, f"Nothing was done. {first.text}", detail)
-    detail |= {"gone": len(gone), "still_there": len(plan.messages) - len(gone)}
-    text = f"The panel refused, and yet {gone_of(len(gone), len(plan.messages))}. {first.text}"
-    return ActionOutcome(Outcome.FAILED, text, detail)
-
-
-def _judged(
-    rule_action: str,
-    plan: Plan,
-    answers: Sequence[RequestResult],
-    seen: QueueDiff,
-    expected: bool | None,  # noqa: FBT001 - three values
-    omissions: Sequence[Omission],
-    stopped: Block | None,
-    detail: dict[str, object],
-) -> ActionOutcome:
-    left_out = {omission.message_id for omission in omissions if omission.what == "left_out"}
-    seen = replace(seen, gone=seen.gone - left_out, still=seen.still - left_out)
-    asked = [answer for answer in answers if answer.what != "not_asked"]
-    own = ours(asked, seen.gone)
-    detail |= {"gone": len(seen.gone), "still_there": len(seen.still)}
-    if rule_action != "retry":
-        detail["removed"] = len(own)
-        if alone := len(seen.gone) - len(own):
-            detail["left_by_themselves"] = alone
-    counted = detail["replies"]
-    assert isinstance(counted, dict)  # noqa: S101 - made above
-    notes = {**counted, **Counter(omission.what for omission in omissions)}
-    parts = [_sentence(rule_action, len(plan.ids - left_out), seen, notes)]
-    beyond = _beyond(rule_action, plan, seen, parts, detail)
-    belied = sum(a.what in {"gone", "removed"} and a.message_id in seen.still for a in asked)
-    if rule_action == "retry" and belied:
-        parts.append(f"{integer(belied)} that the panel calls gone are still there.")
-    meant = plan.ids - left_out
-    if was_meant_to_stop(stopped):
-        # The rest is still there since nobody asked for it, and what `verify` expects of all
-        # of it is not to be expected.
-        meant -= {answer.message_id for answer in answers if answer.what == "not_asked"}
-        counted = {what: number for what, number in counted.items() if what != "not_asked"}
-        seen = replace(seen, gone=seen.gone & meant, still=seen.still & meant)
-        expected = None
-    good = _is_good(rule_action, seen, counted, belied, expected=expected)
-    if expected is False:
-        parts.append("What verify expects did not come true.")
-    if stopped is not None and stopped.guard not in _TOLD_ELSEWHERE:
-        parts.append(f"Stopped: {stopped.reason}")
-    absent = {a.message_id for a in asked if a.what == "gone"}
-    absent |= {omission.message_id for omission in omissions if omission.what == "left"}
-    if 2 * len(absent & seen.gone) > len(meant):
-        parts.append(
-            "But most of them were not there when they were asked for: another mail server than "
-            "the one that was listed may have answered."
-        )
-        return ActionOutcome(Outcome.UNKNOWN, " ".join(parts), detail)
-    outcome = Outcome.OK if good and not beyond else Outcome.UNVERIFIED
-    return ActionOutcome(outcome, " ".join(parts), detail)
-
-
-class Told(Protocol):
-    """An answer, as far as it tells what became of a message."""
-
-    @property
-    def what(self) -> str:
-        """As of an Answer."""
-
-    @property
-    def message_id(self) -> str:
-        """As of an Answer."""
-
-
-def ours(asked: Sequence[Told], gone: frozenset[str]) -> frozenset[str]:
-    """Of the planned messages that are gone those that left by this action.
-
-    Not those that did not exist any more, that a delivery held or that were refused: these have
-    left by themselves.
-    """
-    acting = {a.message_id for a in asked if a.what in {"removed", "done", "unknown"}}
-    whole = any(not a.message_id and a.what != "failed" for a in asked)
-    return gone if whole else gone & acting
-
-
-def _beyond(
-    rule_action: str, plan: Plan, seen: QueueDiff, parts: list[str], detail: dict[str, object]
-) -> bool:
-    """Tell what left the queue beside the plan; whether that is a failure."""
-    if seen.frozen_gone:
-        detail["frozen_gone_beyond_the_plan"] = sorted(seen.frozen_gone)[:100]
-        lost = len(seen.frozen_gone)
-        which = "message that was not meant is" if lost == 1 else "messages that were not meant are"
-        parts.append(f"{integer(lost)} frozen {which} gone too.")
-    # By id nothing else was asked for. As a whole it is not known whether it was delivered.
-    risked = plan.as_a_whole and rule_action == "purge_frozen"
-    if seen.left:
-        detail["others_left"] = len(seen.left)
-        what = "other message" if len(seen.left) == 1 else "other messages"
-        more = ", by this action or by themselves" if risked else ""
-        parts.append(f"{integer(len(seen.left))} {what} left the queue meanwhile{more}.")
-        if risked:
-            detail["gone_beyond_the_plan"] = sorted(seen.left)[:100]
-    if seen.froze:
-        detail["froze_meanwhile"] = len(seen.froze)
-        parts.append(f"{integer(len(seen.froze))} more froze meanwhile.")
-    return bool(seen.frozen_gone) or (risked and bool(seen.left))
-
-
-_NOT_TRIED = frozenset[str]({"refused", "failed", "unknown", "not_asked"})
-"""Answers after which it is not known that a delivery was tried."""
-
-
-def _is_good(
-    action: str, seen: QueueDiff, replies: Mapping[str, int], belied: int, *, expected: bool | None
-) -> bool:
-    if expected is not None:
-        # Where nothing came of it, what is expected held before.
-        tried = sum(replies.values()) > belied and not _NOT_TRIED.issuperset(replies)
-        return expected and (tried if action == "retry" else bool(seen.gone))
-    if action == "retry":
-        # What stays may wait for its recipient's server: each was tried, or is being delivered.
-        # One that is there although the reply calls it gone was not: "exim: not found".
-        return not belied and _NOT_TRIED.isdisjoint(replies)
-    return not seen.still
-
-
-def _sentence(action: str, planned: int, seen: QueueDiff, counts: Mapping[str, int]) -> str:
-    text = gone_of(len(seen.gone), planned, left=action == "retry")
-    notes = [
-        f"{integer(counts[what])} {words}"
-        for what, words in (
-            ("locked", "locked by a delivery"),
-            ("refused", "refused by the mail server"),
-            ("failed", "refused by the panel"),
-            ("unknown", "without an answer"),
-            ("not_asked", "not asked for any more"),
-            ("left", "had left by themselves"),
-            ("left_out", "left out, since they are not what was planned any more"),
-        )
-        if counts.get(what)
-    ]
-    return f"{text} ({', '.join(notes)})." if notes else f"{text}."
-
-
-def gone_of(gone: int, planned: int, *, left: bool = False) -> str:
-    """`3 of 8 messages are gone`, or `left the queue`."""
-    noun, verb = ("message", "is") if planned == 1 else ("messages", "are")
-    what = "left the queue" if left else f"{verb} gone"
-    return f"{integer(gone)} of {integer(planned)} {noun} {what}"

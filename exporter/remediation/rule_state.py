@@ -1,23 +1,88 @@
-"""Where each rule stands on each host now, as long as the daemon runs."""
+"""Where each rule stands on each host now, as long as the daemon runs. Pure."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from exporter.conditions import HoldTimer, Measurements, readings
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
+from exporter.journal.entries import Guard
 from exporter.remediation.guards import Block
-from exporter.remediation.incidents import Incident
-from exporter.remediation.run import Request
+from exporter.remediation.requests import Request
 from exporter.snapshot import HostSnapshot
 
+LOOK_AGAIN = 300.0
+"""Seconds after which the panel is asked again for a rule that could not act for what its queue
+held, or for a silence: until then each poll would cost it another list."""
 
-def key_of(request: Request) -> str:
-    """What makes a request the same when it is made again."""
-    return Incident.of(request.why).key
+_AFTER_LISTING = frozenset(
+    {
+        *(Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES),
+        *(Guard.UNSETTLED, Guard.SILENCE, Guard.LAYOUT, Guard.CLOCK),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nothing says that the rule is to act, nor that it surely is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """Surely nobody wants the rule to act.
+
+    Of a rule without conditions that is known once all that asked for it was withdrawn: what was
+    asked of an earlier process may still be so.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The rule wants to act: its conditions have held for so long."""
+
+    why: Mapping[str, float | None]
+    """What each condition reads."""
+    guessed: tuple[str, ...] = ()
+    """The fields, only guessed, by which alone it would act now: it does not, and says so."""
+
+
+Demand = Unknown | Unwanted | Due
+"""What the last poll says of a rule, and what it has heard of the alerts that ask for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What kept a rule from acting the last time that it was to."""
+
+    block: Block | None = None
+    key: str = ""
+    """Key of the request to which that was the answer; "" where the rule itself wanted to act."""
+    look_again_at: float = 0.0
+    """Monotonic time before which the panel is not asked again for it."""
+
+    def after(self, request: Request, block: Block | None, now: float) -> Held:
+        """What holds it after it was to act for a request at monotonic time `now`."""
+        costly = block is not None and block.guard in _AFTER_LISTING
+        return Held(block, request.key, now + LOOK_AGAIN if costly else self.look_again_at)
+
+    def is_news(self, request: Request, block: Block) -> bool:
+        """Whether a block says more than this one did to the same request.
+
+        Most reasons hold numbers that change at each look: these are no news.
+        """
+        if self.block is None or self.key != request.key:
+            return True
+        if block.guard is Guard.APPROVAL:
+            return block != self.block
+        return block.guard is not self.block.guard
+
+    def forgotten(self) -> Held:
+        """Nothing is held back any more; the panel is spared as long as before."""
+        return replace(self, block=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +102,14 @@ class RuleState:
     """How long its conditions have held, as far as that is known for sure."""
     guesses: HoldTimer = field(init=False)
     """The same where guesses count as known: a rule that would act by them says so."""
-    doubt: tuple[str, ...] = ()
-    """The fields, only guessed, by which alone it would act now."""
-    block: Block | None = None
-    """What kept it from acting the last time it wanted to."""
-    block_key: str = ""
-    """The request to which that was said; "" when the rule wanted to act by itself."""
+    demand: Demand = Unknown()
+    held: Held = Held()
     asked: dict[str, Asked] = field(default_factory=dict)
     """Who asks for it, by what makes two requests the same, the first one first: with the host's
     next poll that one is looked at, and the others when it has its answer."""
     withdrawn: bool = False
     """Whether all that is known to have asked for it took it back."""
-    rest_until: float = 0.0
-    """Monotonic time before which the panel is not asked again for it."""
-    unwanted: bool = False
-    """Whether surely nobody wants it to act. Of a rule without conditions that is known once who
-    asked for it has taken it back: what was asked of an earlier process may still be so."""
-    lapses: bool = False
+    expires: bool = False
     """Whether what a person was asked, or has approved, is to be ended, since the rule was
     unwanted: until that is written down it does not act, though it be wanted again."""
 
@@ -62,31 +118,61 @@ class RuleState:
         self.guesses = HoldTimer(self.clock.hold_duration, self.clock.max_gap)
 
     @property
+    def block(self) -> Block | None:
+        """What kept it from acting the last time it wanted to."""
+        return self.held.block
+
+    @property
+    def guessed(self) -> tuple[str, ...]:
+        """The fields, only guessed, by which alone it would act now."""
+        return self.demand.guessed if isinstance(self.demand, Due) else ()
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether surely nobody wants it to act."""
+        return isinstance(self.demand, Unwanted)
+
+    def may_act(self, now: float) -> bool:
+        """Whether it still wants to act by itself at monotonic time `now`, and does not rest."""
+        return (self.clock.tripped or bool(self.guessed)) and now >= self.held.look_again_at
+
+    @property
     def next_request(self) -> Request | None:
         """The request that is looked at next; None when nobody asks."""
         return next((asked.request for asked in self.asked.values()), None)
 
+    def request(self, asked: Asked) -> None:
+        """Take a request in; what held others back was not said to this one yet."""
+        self.asked[asked.request.key] = asked
+        self.held = self.held.forgotten()
+
     def is_asked(self, request: Request) -> bool:
         """Whether a request still waits for its answer."""
-        asked = self.asked.get(key_of(request))
+        asked = self.asked.get(request.key)
         return asked is not None and asked.request is request
 
-    def follow(self, rule: RemediationRule, snapshot: HostSnapshot, now: float) -> Request | None:
+    def on_snapshot(
+        self, rule: RemediationRule, snapshot: HostSnapshot, now: float
+    ) -> Request | None:
         """Take in a poll at monotonic time `now`; who wants the rule to act, None when nobody."""
-        figures = Measurements(snapshot)
-        verdict = figures.hold(rule.when, rule.service, certain=True) if rule.when else False
-        tripped = self.clock.advance(now, holds=verdict)
-        guess = figures.hold(rule.when) if verdict is None else verdict
-        guessed = self.guesses.advance(now, holds=guess) and verdict is None
-        self.doubt = figures.guessed(rule.when) if guessed else ()
-        calm = verdict is False and not self.asked
-        self.unwanted = calm and (bool(rule.when) or self.withdrawn)
-        if self.asked and snapshot.ok:
+        measurements, requested = Measurements(snapshot), bool(self.asked)
+        holds = measurements.hold(rule.when, rule.service, certain=True) if rule.when else False
+        guess = measurements.hold(rule.when) if holds is None else holds
+        tripped = self.clock.advance(now, holds=holds)
+        by_guess = self.guesses.advance(now, holds=guess) and holds is None
+        guessed = tuple(measurements.guessed(rule.when)) if by_guess else ()
+        if tripped or guessed:
+            self.demand = Due(readings(snapshot, rule.when), guessed)
+        elif holds is False and not requested and (rule.when or self.withdrawn):
+            self.demand = Unwanted()
+        else:
+            self.demand = Unknown()
+        if requested and snapshot.ok:
             return self.next_request
-        if tripped or self.doubt:
-            return Request(why=dict(readings(snapshot, rule.when)))
-        if guess is False and not self.asked:
-            self.block = None  # nothing is held back any more
+        if isinstance(self.demand, Due):
+            return Request(why=dict(self.demand.why))
+        if guess is False and not requested:
+            self.held = self.held.forgotten()
         return None
 
 
@@ -119,22 +205,22 @@ class HostState:
             for state in self.rules.values()
         )
 
-    def follow(
+    def on_snapshot(
         self, rules: Iterable[RemediationRule], snapshot: HostSnapshot, now: float
     ) -> list[tuple[RemediationRule, Request]]:
         """Take in a poll at monotonic time `now`; the rules that are to act, and for whom."""
         self.heard = True
         own = [(rule, self.rules[rule.name]) for rule in rules if rule.name in self.rules]
-        wanted = [(rule, state.follow(rule, snapshot, now)) for rule, state in own]
+        wanted = [(rule, state.on_snapshot(rule, snapshot, now)) for rule, state in own]
         return [(rule, request) for rule, request in wanted if request is not None]
 
 
-def follow_config(
+def apply_config(
     before: Mapping[str, HostState], old_rules: tuple[RemediationRule, ...], config: Config
 ) -> dict[str, HostState]:
     """The states of a config's hosts: rules that are as they were keep their clocks.
 
-    A host does whose figures say the same as before: with other labels, another interval or
+    A host does that is measured as before: with other labels, another interval or
     another password it is the same one still.
     """
     hosts: dict[str, HostState] = {}

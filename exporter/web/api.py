@@ -21,9 +21,9 @@ from exporter.fleet.view import host_view
 from exporter.journal import Actor, JournalError
 from exporter.journal.view import entry_view
 from exporter.metrics.page import MetricsPage
-from exporter.remediation.controller import RemediationController, UnknownRuleError
-from exporter.remediation.incidents import Incident
-from exporter.remediation.run import Request
+from exporter.remediation.controller import RemediationController
+from exporter.remediation.fleet_state import UnknownRuleError
+from exporter.remediation.requests import Incident, Request
 from exporter.snapshot import HostGoneError, HostSnapshot
 from exporter.web.pages.routes import Pages
 from exporter.web.responses import accepts_gzip, json_response, text_response

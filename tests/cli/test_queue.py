@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from exporter.cli import main
-from exporter.cli.session import who_asks
+from exporter.cli.session import requester
 from exporter.journal import Entry, Journal, Kind
 from exporter.journal.host_lock import HostLocks
 from exporter.panel.protocol import Operation
@@ -294,7 +294,7 @@ async def test_delete_takes_what_the_selector_means_and_nothing_else(
         "",
         "delete",
     )
-    assert intent.actor == f"person:{who_asks()}"
+    assert intent.actor == f"person:{requester()}"
     assert sorted(site.planned()) == ids
     assert {(r.kind, r.outcome) for r in replies} == {(Kind.REPLY, "removed")}
     assert sorted(str(r.detail["id"]) for r in replies) == ids

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exporter.cli import main
-from exporter.cli.session import who_asks
+from exporter.cli.session import requester
 from exporter.cli.terminal import local_time
 from exporter.config.panel_api import API_PATH
 from exporter.journal import Entry, Journal, Kind, Outcome
@@ -41,7 +41,7 @@ from tests.servers.exim import EximQueue
 
 RUN = "3fa9b2c1" * 4
 HOUR, DAY = 3600.0, 86400.0
-ME = f"person:{who_asks()}"
+ME = f"person:{requester()}"
 
 PURGE: dict[str, Any] = {
     "name": "purge",
@@ -318,7 +318,7 @@ def test_pause_and_resume(config: Path, path: Path) -> None:
     assert result.exit_code == 0
     (paused,) = read(path)
     assert (paused.kind, paused.actor) == (Kind.PAUSED, ME)
-    assert paused.text.startswith(f"Paused by {who_asks()} at ")
+    assert paused.text.startswith(f"Paused by {requester()} at ")
     assert paused.text.endswith(" UTC: mail migration until noon.")
     assert paused.text.removeprefix("Paused") in " ".join(
         remediation(config, "status").stdout.split()

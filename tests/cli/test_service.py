@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from exporter.cli import main
-from exporter.cli.session import who_asks
+from exporter.cli.session import requester
 from exporter.journal import Entry, Journal
 from exporter.journal.host_lock import HostLocks
 from exporter.panel.protocol import Operation, ServiceCommand
@@ -87,7 +87,7 @@ async def test_switching_is_journalled(config: Path, panel: PanelServer) -> None
     assert (code, err) == (0, "")
     intent, reply, outcome = entries(config)
     assert out == f"mx1: clamav runs.\nIn the journal as run {intent.run[:8]}.\n"
-    assert (intent.action, intent.actor) == ("service_on", f"person:{who_asks()}")
+    assert (intent.action, intent.actor) == ("service_on", f"person:{requester()}")
     assert intent.detail["service"] == "clamav"
     assert (reply.outcome, outcome.outcome) == ("done", "ok")
 

@@ -15,7 +15,7 @@ from exporter.remediation.approvals import (
     AskedAnewError,
     NothingAskedError,
     decide,
-    lapse,
+    expire,
     pause,
     resume,
     resume_rule,
@@ -91,7 +91,7 @@ def test_nobody_writes_between_a_look_and_the_word_that_goes_by_it(
 ) -> None:
     ask(journal, "r1")
     with closing(sqlite3.connect(path, timeout=0)) as another, journal.alone():
-        lapse(journal, MX1, RULE)
+        expire(journal, MX1, RULE)
         assert journal.rule_facts("mx1", "purge", MX1.panel).approval == ""
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             another.execute("BEGIN IMMEDIATE")
@@ -102,7 +102,7 @@ def test_nobody_writes_between_a_look_and_the_word_that_goes_by_it(
 def test_what_was_written_before_a_trouble_is_not_kept(journal: Journal) -> None:
     def lapsed_and_approved() -> None:
         with journal.alone():
-            lapse(journal, MX1, RULE)
+            expire(journal, MX1, RULE)
             decide(journal, MX1, RULE, "r1", Kind.APPROVED, *ANN)
 
     ask(journal, "r1")
@@ -110,7 +110,7 @@ def test_what_was_written_before_a_trouble_is_not_kept(journal: Journal) -> None
         lapsed_and_approved()
     assert journal.rule_facts("mx1", "purge", MX1.panel).approval == "requested"
     decide(journal, MX1, RULE, "r1", Kind.REJECTED, *ANN)
-    lapse(journal, MX1, RULE)
+    expire(journal, MX1, RULE)
     assert journal.rule_facts("mx1", "purge", MX1.panel).approval == "rejected"
 
 
@@ -144,7 +144,7 @@ def test_what_one_panel_asks_for_is_not_decided_for_another(
     decide(journal, MX1, RULE, "r1", Kind.APPROVED, *ANN)
     assert journal.rule_facts("mx1", "purge", MX1.panel).approval == "approved"
     assert journal.rule_facts("mx1", "purge", host.panel).approval == ""
-    lapse(journal, host, RULE)
+    expire(journal, host, RULE)
     assert journal.rule_facts("mx1", "purge", MX1.panel).approval == "approved"
 
 

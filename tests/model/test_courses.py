@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.journal import Actor, Entry, Journal, Kind, Outcome
-from exporter.remediation.incidents import Incident
-from exporter.remediation.run import Request
+from exporter.remediation.requests import Incident, Request
 from tests.model.test_remediation_model import Remediation, tell_time
 from tests.model.world import BEFALL, MEDDLES
 

@@ -1,4 +1,4 @@
-"""A whole remediation desk under whatever may befall it, watched from outside.
+"""A whole remediation controller under whatever may befall it, watched from outside.
 
 The machine makes mail, polls, faults, clock jumps, restarts and people; `tests.model.watch`
 holds each request and each entry of the journal against the rules.
@@ -37,14 +37,14 @@ from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.polling import collect as collect_module
 from exporter.polling.collect import PollContext, QueueMemory, poll_host
-from exporter.remediation import controller as desk_module
+from exporter.remediation import controller as controller_module
 from exporter.remediation import listing as listing_module
-from exporter.remediation.controller import RemediationController, Taken, UnknownRuleError
-from exporter.remediation.guard_inputs import Fleet, guard_inputs
-from exporter.remediation.guards import GuardInputs
-from exporter.remediation.incidents import Incident
-from exporter.remediation.run import Request, run_rule
-from exporter.remediation.work import HostContext
+from exporter.remediation.context import HostContext
+from exporter.remediation.controller import RemediationController
+from exporter.remediation.execution import execute_rule
+from exporter.remediation.fleet_state import UnknownRuleError
+from exporter.remediation.guard_inputs import Fleet, GuardInputs, guard_inputs
+from exporter.remediation.requests import Incident, Request, Taken
 from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
 from tests.model.watch import HOUR, MINUTE, OTHER_NAME, RULES, Told, Watcher, kind_of
 from tests.model.world import (
@@ -138,7 +138,7 @@ some_hosts = hosts.map(lambda name: (name,)) | st.sampled_from(
 
 
 class Bugs:
-    """In place of the desk's log: what it calls a bug is one."""
+    """In place of the controller's log: what it calls a bug is one."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -234,7 +234,7 @@ class Remediation(RuleBasedStateMachine):
             self.journal,
             cast("PanelPool", Pool(self.servers)),
             self.decoder,
-            self._poll_of_desk,
+            self._poll_of_controller,
             clock=world.clock,
             monotonic=world.monotonic,
             sleep=world.sleep,
@@ -247,7 +247,7 @@ class Remediation(RuleBasedStateMachine):
 
     def _follow(self, *, anew: bool = False) -> None:
         self.config = self._config()
-        self.controller.configure(self.config)
+        self.controller.apply_config(self.config)
         self.watch.configure(self.config, anew=anew)
 
     def _host(self, place: str) -> HostConfig:
@@ -403,15 +403,15 @@ class Remediation(RuleBasedStateMachine):
         """The host of this name by the config in force."""
         return next((host for host in self.config.hosts if host.name == name), None)
 
-    async def _poll_of_desk(self, name: str, panel: PanelId) -> HostSnapshot:
-        """As the daemon's poller does it for the desk."""
+    async def _poll_of_controller(self, name: str, panel: PanelId) -> HostSnapshot:
+        """As the daemon's poller does it for the controller."""
         host = self._now(name)
         if host is None or host.panel != panel or self.world.ended.is_set():
             raise HostGoneError(name)
         return await self._polled(host)
 
     async def _poll(self, place: str) -> None:
-        """A poll of the daemon's, of which the desk gets to know."""
+        """A poll of the daemon's, of which the controller gets to know."""
         if place in self.fleet and not self.world.ended.is_set():
             await self._polled(self._host(place))
 
@@ -422,11 +422,11 @@ class Remediation(RuleBasedStateMachine):
         if now is None or not now.is_asked_like(asked) or self.world.ended.is_set():
             return snapshot  # it left the config while it was polled
         self.watch.polled(name, told)
-        host = self.controller._hosts[name]
+        host = self.controller._fleet.hosts[name]
         before, run = host.task, object()
         free = before is None or before.done()
         token = RUN.set(run)
-        self.controller.observe(snapshot)
+        self.controller.reconcile(snapshot)
         RUN.reset(token)
         if host.task is not None and host.task is not before:
             asked_for = {rule for where, rule in self.watch.pending if where == name}
@@ -797,15 +797,16 @@ class Remediation(RuleBasedStateMachine):
         RUN.set(run)
         self.watch.considers(run, host.name, ())
 
-        async def poll(_: str) -> HostSnapshot:
+        async def poll() -> HostSnapshot:
             return (await self._look_at(host))[0]
 
-        async def look() -> GuardInputs:
+        async def inputs() -> GuardInputs:
             return await self._situation_by_hand(host, found, config.remediation)
 
         client = cast("PanelClient", self.servers.client(host))
-        bench = HostContext(
+        context = HostContext(
             self.journal,
+            HostLocks(self.journal.path),
             client,
             self.decoder,
             poll,
@@ -813,9 +814,8 @@ class Remediation(RuleBasedStateMachine):
             self.world.sleep,
             self.world.monotonic,
         )
-        locks = HostLocks(self.journal.path)
         try:
-            await run_rule(bench, locks, config.remediation, found, request, look)
+            await execute_rule(context, config.remediation, found, request, inputs)
         finally:
             self.watch.considered(run)
 
@@ -900,10 +900,10 @@ def tell_time(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "time", Clocks())
 
 
-def test_a_desk_keeps_its_rules_whatever_befalls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_controller_keeps_its_rules_whatever_befalls_it(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Remediation
     machine.seen.clear()
-    monkeypatch.setattr(desk_module, "log", machine.bugs)
+    monkeypatch.setattr(controller_module, "log", machine.bugs)
     tell_time(monkeypatch)
     run_state_machine_as_test(
         machine,

@@ -36,10 +36,10 @@ async def on_each(
     plan: Sequence[Message],
     *,
     parallel: int,
-    on_answer: Callable[[RequestResult], Awaitable[bool]],
+    on_result: Callable[[RequestResult], Awaitable[bool]],
 ) -> list[RequestResult]:
     """What came of each message of a plan, sent in one batch."""
-    sender = Sender(client, command, parallel=parallel, on_answer=on_answer)
+    sender = Sender(client, command, parallel=parallel, on_result=on_result)
     return with_the_rest(await sender.send(plan), plan)
 
 
@@ -107,14 +107,14 @@ def each(pool: PanelPool, host: MakeHost) -> Each:
         command: MessageCommand = MessageCommand.DELETE,
         *,
         parallel: int = 1,
-        on_answer: Callable[[RequestResult], Awaitable[bool]] | None = None,
+        on_result: Callable[[RequestResult], Awaitable[bool]] | None = None,
     ) -> list[RequestResult]:
         return await on_each(
             pool.client(host(panel)),
             command,
             plan,
             parallel=parallel,
-            on_answer=on_answer or Listener(),
+            on_result=on_result or Listener(),
         )
 
     return run
@@ -136,7 +136,7 @@ async def test_every_message_is_asked_for_once_and_in_order(
     serve: ServeRaw, each: Each, command: MessageCommand
 ) -> None:
     panel, plan, listener = await serve(scripted()), messages(7), Listener()
-    answers = await each(panel, plan, command, on_answer=listener)
+    answers = await each(panel, plan, command, on_result=listener)
     assert asked(panel) == [m.id for m in plan]
     assert {request.form["command"] for request in panel.requests} == {command.value}
     assert {request.form["subdo"] for request in panel.requests} == {"controll_msg"}
@@ -193,7 +193,7 @@ async def test_so_many_are_under_way_at_once_and_no_more(
     async with PanelPool(PollConfig(timeout="9s", requests_per_host=16)) as pool:
         client = pool.client(host(panel))
         answers = await on_each(
-            client, MessageCommand.DELETE, plan, parallel=parallel, on_answer=Listener()
+            client, MessageCommand.DELETE, plan, parallel=parallel, on_result=Listener()
         )
     assert highest == most
     assert sorted(asked(panel)) == [m.id for m in plan]
@@ -239,7 +239,7 @@ async def test_a_refusal_that_every_message_would_meet_stops_it(
     serve: ServeRaw, each: Each, reply: bytes, reason: Reason
 ) -> None:
     panel, listener = await serve(scripted(replied("removed"), reply)), Listener()
-    answers = await each(panel, messages(6), on_answer=listener)
+    answers = await each(panel, messages(6), on_result=listener)
     assert len(panel.requests) == 2
     assert whats(answers) == ["removed", "failed", *["not_asked"] * 4]
     failed = answers[1]
@@ -338,7 +338,7 @@ async def test_a_request_that_fails_is_not_sent_again(serve: ServeRaw, each: Eac
 @pytest.mark.parametrize("parallel", [1, 3])
 async def test_it_stops_when_it_is_asked_to(serve: ServeRaw, each: Each, parallel: int) -> None:
     panel, listener = await serve(scripted()), Listener(stop_at=2)
-    answers = await each(panel, messages(9), parallel=parallel, on_answer=listener)
+    answers = await each(panel, messages(9), parallel=parallel, on_result=listener)
     assert 2 <= len(panel.requests) <= 2 + parallel - 1
     assert len(listener.heard) == len(panel.requests)
     assert whats(answers).count("not_asked") == 9 - len(panel.requests)
@@ -355,7 +355,7 @@ async def test_each_answer_is_taken_before_the_next_message_is_sent(
         sent_before.append(len(panel.requests))
         return True
 
-    await each(panel, messages(4), on_answer=listen)
+    await each(panel, messages(4), on_result=listen)
     assert sent_before == [1, 2, 3, 4]
 
 
@@ -387,7 +387,7 @@ async def test_what_the_listener_raises_is_raised_when_requests_under_way_have_e
         return True
 
     with pytest.raises(WrittenNotError, match="The disk is full"):
-        await each(panel, plan, parallel=2, on_answer=listen)
+        await each(panel, plan, parallel=2, on_result=listen)
     assert heard == asked(panel) == [plan[0].id, plan[1].id]
 
 
@@ -400,7 +400,7 @@ async def test_of_several_errors_the_first_is_raised(serve: ServeRaw, each: Each
 
     panel = await serve(scripted())
     with pytest.raises(WrittenNotError) as caught:
-        await each(panel, messages(9), parallel=2, on_answer=listen)
+        await each(panel, messages(9), parallel=2, on_result=listen)
     assert len(panel.requests) == 2
     assert str(caught.value) in asked(panel)
 
@@ -413,7 +413,7 @@ async def test_a_cancelled_run_sends_no_more(serve: ServeRaw, each: Each) -> Non
 
     panel = await serve(replying(reply))
     listener = Listener()
-    task = asyncio.create_task(each(panel, messages(9), on_answer=listener))
+    task = asyncio.create_task(each(panel, messages(9), on_result=listener))
     async with asyncio.timeout(5):
         while len(panel.requests) < 3:
             panel.asked.clear()

@@ -55,6 +55,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "remediation/selection.py": (("time", "asyncio"), ()),
     "remediation/guards.py": (("time", "asyncio", "aiohttp", "exporter.panel"), ()),
     "remediation/plan.py": (("time", "asyncio", "aiohttp", "exporter.panel"), ()),
+    "remediation/outcome.py": (("time", "asyncio", "aiohttp", "exporter.panel"), ()),
     "journal/projection.py": (("time", "asyncio", "aiohttp"), ()),
     "alerting/evaluator.py": (("time", "asyncio", "aiohttp", "exporter.journal"), ()),
     "alerting/notification_log.py": (("time", "asyncio", "aiohttp", "exporter.journal"), ()),

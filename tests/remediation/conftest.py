@@ -152,7 +152,7 @@ class Site:
 
     async def quiet(self) -> None:
         """Wait until no rule is at work on anything."""
-        hosts = self.running.daemon.app.controller._hosts.values()
+        hosts = self.running.daemon.app.controller._fleet.hosts.values()
         if tasks := [host.task for host in hosts if host.task is not None]:
             await asyncio.wait(tasks)
 

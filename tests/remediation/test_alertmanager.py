@@ -23,10 +23,7 @@ import exporter.web.api
 from exporter.journal import Actor, Kind
 from exporter.journal.host_lock import TURN, HostLocks
 from exporter.panel.protocol import Operation
-from exporter.remediation.controller import Taken
-from exporter.remediation.incidents import Incident
-from exporter.remediation.run import Request
-from exporter.web.api import MAX_WEBHOOKS
+from exporter.remediation.requests import Incident, Request, Taken
 from tests.daemon.conftest import RunningDaemon, eventually, series
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
@@ -199,7 +196,7 @@ async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
     ending = asyncio.create_task(post(site.running, alert(status="resolved")))
 
     async def ended() -> bool:
-        return bool(controller._ended)
+        return bool(controller._fleet.resolved)
 
     await eventually(ended)
     busy.set()
@@ -726,7 +723,7 @@ async def test_a_real_alertmanager_withdraws_what_is_resolved(
     await alertmanager.post(LABELS)
     await asked_by_now(site)
     await alertmanager.post(LABELS, over=True)
-    state = site.running.daemon.app.controller._hosts["mx1"].rules["purge"]
+    state = site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"]
 
     async def withdrawn() -> bool:
         return not state.asked
@@ -756,7 +753,7 @@ async def test_an_alert_that_is_resolved_in_the_middle_stops_what_it_alone_asked
     await hold.wait()
     if when:
         controller = site.running.daemon.app.controller
-        controller._hosts["mx1"].rules["purge"].clock.tripped = True
+        controller._fleet.hosts["mx1"].rules["purge"].clock.tripped = True
     await post(site.running, {**first, "status": "resolved"})
     hold.let_go.set()
     await site.quiet()

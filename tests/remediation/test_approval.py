@@ -298,7 +298,7 @@ async def test_an_approval_that_could_not_be_ended_is_not_acted_on(
         raise JournalError("It cannot be written.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(controller_module, "lapse", fails)
+        patch.setattr(controller_module, "expire", fails)
         await thaw(queue, frozen)
         await site.look()
         await queue.freeze(*frozen)

@@ -156,7 +156,7 @@ async def test_a_host_that_leaves_the_config_in_the_middle(
 ) -> None:
     freeze(queue, 8)
     site, hold = await begun(start_site, panel, verify=VERIFY)
-    task = site.running.daemon.app.controller._hosts["mx1"].task
+    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
     assert task is not None
     site.running.write({**settings(panel, verify=VERIFY), "hosts": [host("other", unused_url)]})
     await site.running.post("/-/reload")
@@ -248,7 +248,7 @@ async def test_a_host_that_has_changed_meanwhile_is_polled_as_it_is_now(
         return len(lists) == 5
 
     await eventually(waits_for_what_is_expected)
-    task = site.running.daemon.app.controller._hosts["mx1"].task
+    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
     assert task is not None
     made["hosts"][0]["labels"] = {"tier": "new"}
     site.running.write(made)

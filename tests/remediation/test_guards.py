@@ -18,7 +18,7 @@ from exporter.config.windows import DAYS
 from exporter.journal import Entry, FleetFacts, Journal, JournalError, Kind
 from exporter.journal.host_lock import FLEET, HostLocks
 from exporter.panel.protocol import Operation
-from exporter.remediation import follower, run
+from exporter.remediation import follower, rule_job
 from tests.daemon.conftest import eventually
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
@@ -289,7 +289,7 @@ async def test_nothing_begins_while_another_process_counts_what_has_begun(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run, "A_MOMENT", 0.001)
+    monkeypatch.setattr(rule_job, "A_MOMENT", 0.001)
     with HostLocks(tmp_path / "journal.db").hold(FLEET):
         site = await start_site(config(panel, rules=[rule()]))
         block = await assert_held_back(site, panel, "actions_at_once")

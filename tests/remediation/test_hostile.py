@@ -10,7 +10,7 @@ from aiohttp import web
 
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
-from exporter.remediation import work
+from exporter.remediation import conclusion
 from exporter.standin.panel import Answer, RecordedRequest
 from exporter.standin.replies import Reply, done, refusal
 from tests.fixtures.standin import PanelServer
@@ -423,7 +423,7 @@ async def test_the_list_afterwards_fails(
     queue: EximQueue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(work, "LIST_AGAIN_AFTER", 0.01)
+    monkeypatch.setattr(conclusion, "LIST_AGAIN_AFTER", 0.01)
     freeze(queue, 8)
     freeze(queue, 2, first=50, frozen=False)
     panel.panel.interfere = shows_login_page(later(LIST, skip=3))
@@ -449,7 +449,7 @@ async def test_the_list_afterwards_is_asked_for_once_more(
     queue: EximQueue,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(work, "LIST_AGAIN_AFTER", 0.01)
+    monkeypatch.setattr(conclusion, "LIST_AGAIN_AFTER", 0.01)
     freeze(queue, 8)
     freeze(queue, 2, first=50, frozen=False)
     panel.panel.interfere = shows_login_page(once(LIST, skip=3))

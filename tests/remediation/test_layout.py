@@ -14,7 +14,8 @@ from aiohttp import web
 from exporter.config.remediation import Verify
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation
-from exporter.remediation.work import HostContext, comes_true
+from exporter.remediation.conclusion import effect_of
+from exporter.remediation.context import HostContext
 from exporter.snapshot import Certainty, HostSnapshot
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import Answer, PanelOptions, RecordedRequest
@@ -132,7 +133,7 @@ async def test_what_verify_expects_does_not_come_true_by_a_guess(certainty: Cert
     seen = snapshot(good("queue", queue_state(stats=told)))
     passed = 0.0
 
-    async def poll(_: str) -> HostSnapshot:
+    async def poll() -> HostSnapshot:
         return seen
 
     async def sleep(seconds: float) -> None:
@@ -140,8 +141,9 @@ async def test_what_verify_expects_does_not_come_true_by_a_guess(certainty: Cert
         passed += seconds
 
     nothing: Any = None
-    bench = HostContext(
+    context = HostContext(
         journal=nothing,
+        locks=nothing,
         client=cast("Any", SimpleNamespace(host=SimpleNamespace(name="mx1"))),
         decoder=nothing,
         poll=poll,
@@ -150,7 +152,8 @@ async def test_what_verify_expects_does_not_come_true_by_a_guess(certainty: Cert
         monotonic=lambda: passed,
     )
     verify = Verify(expect=["queue_frozen_messages == 0"], within="30s")
-    assert await comes_true(bench, verify, 0.0) is (certainty is not Certainty.GUESSED)
+    effect = await effect_of(context, verify, 0.0)
+    assert effect.expected is (certainty is not Certainty.GUESSED)
     assert passed == (30.0 if certainty is Certainty.GUESSED else 0.0)
 
 

@@ -268,7 +268,7 @@ async def test_two_names_for_one_panel_act_once(
     first = {entry.host for entry in site.journal(Kind.INTENT)}
     assert len(first) == 1
     second = ({"mx1", "mx2"} - first).pop()
-    tasks = site.running.daemon.app.controller._hosts
+    tasks = site.running.daemon.app.controller._fleet.hosts
     polled = await site.running.poll(second)
     assert polled
     task = tasks[second].task
@@ -323,7 +323,7 @@ async def in_the_middle(
     hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=10)
     site = await start_site(pointed(panel, rule(**BY_ID, verify=VERIFY), **keys), wait=False)
     await hold.wait()
-    task = site.running.daemon.app.controller._hosts["mx1"].task
+    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
     assert task is not None
     return site, hold, ids, task
 
@@ -361,12 +361,12 @@ async def test_a_label_that_changes_restarts_no_clock(
     freeze(queue, 8)
     counted = rule(**{"for": "1h"})
     site = await start_site(pointed(panel, counted))
-    clock = site.running.daemon.app.controller._hosts["mx1"].rules["purge"].clock
+    clock = site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"].clock
     assert clock.last is not None
     await reload(site, pointed(panel, counted, labels={"dc": "msk1"}))
-    assert site.running.daemon.app.controller._hosts["mx1"].rules["purge"].clock is clock
+    assert site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"].clock is clock
     await reload(site, pointed(panel, counted, fields={"id": 0}))
-    assert site.running.daemon.app.controller._hosts["mx1"].rules["purge"].clock is not clock
+    assert site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"].clock is not clock
 
 
 @pytest.mark.parametrize("how", ["removed", "re-pointed", "renamed", "rule gone from its label"])
@@ -386,7 +386,7 @@ async def test_what_is_under_way_on_a_host_that_leaves_ends_with_an_outcome(
     hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=10)
     site = await start_site(pointed(panel, only, **acting), wait=False)
     await hold.wait()
-    task = site.running.daemon.app.controller._hosts["mx1"].task
+    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
     assert task is not None
     match how:
         case "removed":

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
-from exporter.remediation import by_id, plan
+from exporter.remediation import acting, plan
 from exporter.standin.panel import Answer, RecordedRequest
 from exporter.standin.replies import count_reply, done, refusal
 from tests.fixtures.alertmanager import NewAlertmanager, matcher
@@ -59,7 +59,7 @@ async def removed(site: Site) -> float | None:
 @pytest.fixture
 def each_its_own_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a panel that takes longer over one message than a list counts as fresh."""
-    monkeypatch.setattr(by_id, "BATCH", 0.0)
+    monkeypatch.setattr(acting, "BATCH", 0.0)
 
 
 # --- plan and queue -----------------------------------------------------------------------------
@@ -308,7 +308,7 @@ async def test_a_guard_that_speaks_in_the_middle_stops_the_next_message(
     made = one_at_a_time(panel, rule(**BY_ID), remediation=open_for_an_hour())
     site = await start_site(made, wait=False)
     await hold.wait()
-    task = site.running.daemon.app.controller._hosts["mx1"].task
+    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
     await change(site, panel, made)
     hold.let_go.set()
     assert task is not None

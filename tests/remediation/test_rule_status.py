@@ -11,6 +11,7 @@ from exporter.journal import Entry, Kind, RuleFacts
 from exporter.journal.entries import Guard
 from exporter.journal.projection import JournalProjection
 from exporter.remediation.guards import Block
+from exporter.remediation.requests import Request
 from exporter.remediation.rule_state import Asked, RuleState
 from exporter.remediation.rule_status import (
     HeldBack,
@@ -19,7 +20,6 @@ from exporter.remediation.rule_status import (
     live_status,
     live_statuses,
 )
-from exporter.remediation.run import Request
 from tests.builders import NOW
 
 HOUR = 3600.0
@@ -111,7 +111,7 @@ def test_a_stop_comes_before_everything_else() -> None:
 
 
 def test_somebody_asks_for_it() -> None:
-    asked = state(asked={"": Asked(Request(who="ann"), NOW)})
+    asked = state(asked={"": Asked(Request(requester="ann"), NOW)})
     assert status(asked, projection()).word == "asked"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.journal import Kind
 from exporter.panel.protocol import Operation
-from exporter.remediation.controller import LOOK_AGAIN
+from exporter.remediation.rule_state import LOOK_AGAIN
 from tests.cli.shell import run, write_config
 from tests.daemon.conftest import eventually
 from tests.fixtures.alertmanager import Alertmanager, NewAlertmanager, matcher

@@ -16,8 +16,8 @@ from exporter.journal import Entry, Journal, Kind
 from exporter.panel import client as client_module
 from exporter.panel.protocol import Operation
 from exporter.remediation import follower
-from exporter.remediation.controller import LOOK_AGAIN
-from exporter.remediation.work import ActionSpec
+from exporter.remediation.plan import ActionSpec
+from exporter.remediation.rule_state import LOOK_AGAIN
 from tests.cli import shell
 from tests.daemon.conftest import eventually, host
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -13,10 +14,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config.remediation import RemediationConfig, RemediationRule
-from exporter.config.windows import DAYS, Window
+from exporter.config.windows import DAYS, Window, is_open
 from exporter.journal import Actor, FleetFacts, RuleFacts
 from exporter.journal.entries import Guard
-from exporter.remediation.guards import Block, GuardInputs, effective_mode, first_block, is_open
+from exporter.remediation import guards
+from exporter.remediation.guard_inputs import GuardInputs
+from exporter.remediation.guards import Block, effective_mode, first_block
 from tests.builders import NOW
 
 HOUR, DAY = 3600.0, 86400.0
@@ -476,9 +479,9 @@ def test_who_needs_whose_approval(
     ],
 )
 def test_an_approval_is_of_what_the_rule_did_then(
-    spec: str, keys: Mapping[str, Any], *, counts: bool
+    deed: str, keys: Mapping[str, Any], *, counts: bool
 ) -> None:
-    told = inputs(rule=RuleFacts(approval="approved", approved_deed=spec))
+    told = inputs(rule=RuleFacts(approval="approved", approved_deed=deed))
     expected = None if counts else Guard.APPROVAL
     assert guard(told, rule_=rule(approval="required", **keys)) is expected
 
@@ -567,3 +570,9 @@ def test_so_many_actions_of_the_fleet_an_hour(
 def test_so_many_actions_at_once(running: int, limit: int, expected: Guard | None) -> None:
     section = config(limits={"actions_at_once": limit})
     assert guard(inputs(running=running), section) is expected
+
+
+def test_every_block_is_made_among_the_guards() -> None:
+    package = Path(guards.__file__).parents[1]
+    made = [file for file in package.rglob("*.py") if re.search(r"\bBlock\(", file.read_text())]
+    assert made == [Path(guards.__file__)]

@@ -16,17 +16,11 @@ from exporter.config.selectors import Selector
 from exporter.journal import Outcome
 from exporter.journal.entries import Guard
 from exporter.remediation.actions import RequestResult, What
-from exporter.remediation.guards import Block
+from exporter.remediation.guards import Block, Blocked
 from exporter.remediation.identity import Sighting
 from exporter.remediation.listing import Listing
-from exporter.remediation.plan import (
-    Plan,
-    QueueDiff,
-    held_against,
-    plan_of,
-    queue_diff,
-    verdict_on_messages,
-)
+from exporter.remediation.outcome import QueueDiff, outcome_of_messages, queue_diff
+from exporter.remediation.plan import Plan, held_against, plan_of
 from exporter.remediation.selection import select, sift
 from exporter.snapshot import Message
 from tests.builders import message
@@ -77,6 +71,16 @@ def approved_of(ids_: Collection[str], queue: Sequence[Message]) -> Sighting:
     return Sighting(messages={m.id: m for m in queue if m.id in ids_})
 
 
+def planned(
+    rule: RemediationRule, listing: Listing, approved: Sighting | None = None
+) -> Plan | Block:
+    """The plan, or why there is none."""
+    try:
+        return plan_of(rule, listing, approved)
+    except Blocked as blocked:
+        return blocked.block
+
+
 # --- the plan -----------------------------------------------------------------------------------
 
 
@@ -118,7 +122,7 @@ def approved_of(ids_: Collection[str], queue: Sequence[Message]) -> Sighting:
 def test_a_plan_is_exactly_what_is_meant(
     rule_: RemediationRule, queue: Sequence[Message], expected: Plan
 ) -> None:
-    assert plan_of(rule_, listing(rule_, *queue)) == expected
+    assert planned(rule_, listing(rule_, *queue)) == expected
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ def test_a_plan_is_exactly_what_is_meant(
 def test_rows_that_were_not_understood_are_in_no_plan(
     rule_: RemediationRule, changes: Mapping[str, int], plan: Plan | None
 ) -> None:
-    made = plan_of(rule_, listing(rule_, *QUEUE, **changes))
+    made = planned(rule_, listing(rule_, *QUEUE, **changes))
     assert isinstance(made, Plan)
     assert made.unparsed == changes["unparsed"]
     assert not made.as_a_whole
@@ -141,7 +145,7 @@ def test_rows_that_were_not_understood_are_in_no_plan(
 
 @pytest.mark.parametrize("rule_", [PURGE, DELETE, RETRY, PURGE_ALL])
 def test_a_list_that_is_not_the_whole_queue_makes_no_plan(rule_: RemediationRule) -> None:
-    block = plan_of(rule_, listing(rule_, *QUEUE, count=5000))
+    block = planned(rule_, listing(rule_, *QUEUE, count=5000))
     assert block == Block(
         Guard.LISTING,
         "count_msg tells 5,000 messages and list_msg lists only 6: what the others are is not "
@@ -150,21 +154,21 @@ def test_a_list_that_is_not_the_whole_queue_makes_no_plan(rule_: RemediationRule
 
 
 def test_purge_all_does_not_delete_what_was_not_understood() -> None:
-    block = plan_of(PURGE_ALL, listing(PURGE_ALL, *QUEUE, unparsed=2, listed=8, count=8))
+    block = planned(PURGE_ALL, listing(PURGE_ALL, *QUEUE, unparsed=2, listed=8, count=8))
     assert isinstance(block, Block)
     assert block.guard is Guard.LISTING
     assert "2 rows of list_msg were not understood" in block.reason
 
 
 def test_purge_all_does_not_delete_what_was_not_listed() -> None:
-    block = plan_of(PURGE_ALL, listing(PURGE_ALL, *QUEUE, count=8))
+    block = planned(PURGE_ALL, listing(PURGE_ALL, *QUEUE, count=8))
     assert isinstance(block, Block)
     assert block.guard is Guard.LISTING
     assert "2 messages are not in list_msg's reply" in block.reason
 
 
 def test_frozen_mail_goes_by_id_where_some_of_the_queue_was_not_listed() -> None:
-    made = plan_of(PURGE, listing(PURGE, *QUEUE, count=7))
+    made = planned(PURGE, listing(PURGE, *QUEUE, count=7))
     assert made == Plan((*BOUNCES, FROZEN), "frozen")
 
 
@@ -178,7 +182,7 @@ def test_a_plan_is_carried_out_up_to_max_messages(
 ) -> None:
     limited = rule(max_messages=most)
     seen = None if approved is None else approved_of(approved, QUEUE)
-    made = plan_of(limited, listing(limited, *QUEUE, most=most), seen)
+    made = planned(limited, listing(limited, *QUEUE, most=most), seen)
     if expected is None:
         assert isinstance(made, Plan)
     else:
@@ -190,7 +194,7 @@ def test_a_plan_is_carried_out_up_to_max_messages(
 def test_where_no_message_is_meant_there_is_nothing_to_do(
     rule_: RemediationRule, queue: Sequence[Message]
 ) -> None:
-    block = plan_of(rule_, listing(rule_, *queue))
+    block = planned(rule_, listing(rule_, *queue))
     assert isinstance(block, Block)
     assert block.guard is Guard.NOTHING_TO_DO
     assert block.reason in {"No message is frozen.", "No message is frozen, bounce."}
@@ -219,12 +223,12 @@ def test_where_no_message_is_meant_there_is_nothing_to_do(
 def test_only_what_a_person_has_seen_is_acted_on(
     rule_: RemediationRule, approved: frozenset[str], expected: Plan | Guard
 ) -> None:
-    made = plan_of(rule_, listing(rule_, *QUEUE), approved_of(approved, QUEUE))
+    made = planned(rule_, listing(rule_, *QUEUE), approved_of(approved, QUEUE))
     assert (made.guard if isinstance(made, Block) else made) == expected
 
 
 def test_of_mail_that_nobody_approved_it_is_not_said_that_there_is_none() -> None:
-    block = plan_of(PURGE, listing(PURGE, *QUEUE), Sighting())
+    block = planned(PURGE, listing(PURGE, *QUEUE), Sighting())
     assert isinstance(block, Block)
     assert block.reason == "No message is frozen and among those that were approved."
 
@@ -259,7 +263,7 @@ def test_whatever_the_queue_a_plan_holds_only_what_is_meant_and_allowed(
     unparsed = data.draw(st.integers(0, 2))
     listed = len(queue) + unparsed
     told = listing(rule_, *queue, unparsed=unparsed, listed=listed, count=listed)
-    made = plan_of(rule_, told, None if approved is None else approved_of(approved, queue))
+    made = planned(rule_, told, None if approved is None else approved_of(approved, queue))
     if isinstance(made, Block):
         return
     assert made.ids <= ids(*select(queue, rule_.selector))
@@ -343,7 +347,7 @@ def test_of_many_that_seem_gone_a_list_that_is_not_whole_tells_nothing() -> None
     assert queue_diff(plan, listing(DELETE, PLAIN, count=1)) is not None
 
 
-# --- the verdict --------------------------------------------------------------------------------
+# --- the outcome --------------------------------------------------------------------------------
 
 ALL_GONE = QueueDiff(ids(*BOUNCES), frozenset(), frozenset())
 ALL_THERE = QueueDiff(frozenset(), ids(*BOUNCES), frozenset())
@@ -464,10 +468,10 @@ def test_how_an_action_ended(
     outcome: Outcome,
     text: str,
 ) -> None:
-    verdict = verdict_on_messages(action, PLAN, answers(replies), seen, expected=expected)
-    assert (verdict.outcome, verdict.text) == (outcome, text.replace("…", "messages"))
+    ended = outcome_of_messages(action, PLAN, answers(replies), seen, expected=expected)
+    assert (ended.outcome, ended.text) == (outcome, text.replace("…", "messages"))
     told = {"planned": 4, "replies": dict(Counter(replies.split()))}
-    assert {name: verdict.detail[name] for name in told} == told
+    assert {name: ended.detail[name] for name in told} == told
 
 
 @pytest.mark.parametrize(
@@ -492,17 +496,17 @@ def test_how_an_action_ended(
 def test_what_is_written_down_of_it(
     action: str, seen: QueueDiff | None, expected: dict[str, object]
 ) -> None:
-    verdict = verdict_on_messages(action, PLAN, answers(REMOVED), seen, expected=None)
+    ended = outcome_of_messages(action, PLAN, answers(REMOVED), seen, expected=None)
     always: dict[str, object] = {"planned": 4, "replies": {"removed": 4}}
-    assert verdict.detail == always | expected
+    assert ended.detail == always | expected
 
 
 def test_of_a_great_loss_only_the_first_ids_are_written_down() -> None:
     lost = frozenset(f"1lostxx-{n:06d}-AA" for n in range(500))
     seen = replace(ALL_GONE, frozen_gone=lost)
-    verdict = verdict_on_messages("purge_frozen", PLAN, answers("done"), seen, expected=None)
-    assert verdict.detail["frozen_gone_beyond_the_plan"] == sorted(lost)[:100]
-    assert "500 frozen messages" in verdict.text
+    ended = outcome_of_messages("purge_frozen", PLAN, answers("done"), seen, expected=None)
+    assert ended.detail["frozen_gone_beyond_the_plan"] == sorted(lost)[:100]
+    assert "500 frozen messages" in ended.text
 
 
 WHATS: tuple[What, ...] = get_args(What)
@@ -519,14 +523,14 @@ def test_an_action_ends_well_only_as_the_list_shows(
 ) -> None:
     if set(replies) == {"not_asked"}:
         return  # at least one is asked
-    verdict = verdict_on_messages(action, PLAN, answers(" ".join(replies)), seen, expected=expected)
-    if verdict.outcome is Outcome.OK:
+    ended = outcome_of_messages(action, PLAN, answers(" ".join(replies)), seen, expected=expected)
+    if ended.outcome is Outcome.OK:
         assert seen is not None
         assert not seen.frozen_gone
         assert expected is not False
         assert expected or action == "retry" or not seen.still
     nothing_done = set(replies) <= {"failed", "not_asked"}
-    assert (verdict.outcome is Outcome.FAILED) is nothing_done
+    assert (ended.outcome is Outcome.FAILED) is nothing_done
 
 
 # --- held against a fresh list ------------------------------------------------------------------
@@ -655,7 +659,7 @@ def test_a_plan_that_rests_on_a_guess_is_none(action: str) -> None:
     made = RemediationRule.model_validate(values)
     for field in ("frozen", "id"):
         needed = field == "id" or action != "purge_all"
-        plan = plan_of(made, _guessed(field, selector=made.selector))
+        plan = planned(made, _guessed(field, selector=made.selector))
         if not needed:
             assert isinstance(plan, Plan)
             continue

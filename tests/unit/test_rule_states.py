@@ -12,8 +12,16 @@ from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor
 from exporter.journal.entries import Guard
 from exporter.remediation.guards import Block
-from exporter.remediation.rule_state import Asked, HostState, RuleState, follow_config
-from exporter.remediation.run import Request
+from exporter.remediation.requests import Request
+from exporter.remediation.rule_state import (
+    Asked,
+    Held,
+    HostState,
+    RuleState,
+    Unknown,
+    Unwanted,
+    apply_config,
+)
 from exporter.snapshot import Certainty, HostSnapshot
 from tests import builders
 from tests.builders import NOW, bad, good, queue, snapshot, stats
@@ -69,7 +77,8 @@ def test_who_wants_a_rule_to_act(
     """Polls are half a minute apart."""
     told = state(rule, asked=asked)
     assert [
-        told.follow(rule, poll(frozen), NOW + 30 * number) for number, frozen in enumerate(polls)
+        told.on_snapshot(rule, poll(frozen), NOW + 30 * number)
+        for number, frozen in enumerate(polls)
     ] == wanted
 
 
@@ -89,8 +98,8 @@ def test_who_wants_a_rule_to_act(
 def test_what_held_a_rule_back_is_forgotten_once_nobody_wants_it(
     rule: RemediationRule, asked: Request | None, frozen: int | None, stands: bool
 ) -> None:
-    told = state(rule, asked=asked, block=BLOCK)
-    told.follow(rule, poll(frozen), NOW)
+    told = state(rule, asked=asked, held=Held(BLOCK))
+    told.on_snapshot(rule, poll(frozen), NOW)
     assert told.block == (BLOCK if stands else None)
 
 
@@ -111,9 +120,9 @@ def test_what_held_a_rule_back_is_forgotten_once_nobody_wants_it(
 def test_when_surely_nobody_wants_a_rule_to_act(
     rule: RemediationRule, keys: dict[str, Any], frozen: int | None, unwanted: bool
 ) -> None:
-    told = state(rule, unwanted=not unwanted, **keys)
-    told.follow(rule, poll(frozen), NOW)
-    assert told.unwanted is unwanted
+    told = state(rule, demand=Unknown() if unwanted else Unwanted(), **keys)
+    told.on_snapshot(rule, poll(frozen), NOW)
+    assert told.is_unwanted is unwanted
 
 
 def test_the_rules_of_a_host_want_to_act_in_the_order_of_the_config() -> None:
@@ -121,7 +130,7 @@ def test_the_rules_of_a_host_want_to_act_in_the_order_of_the_config() -> None:
     calm = rule(name="calm", when="queue_messages > 999")
     host = HostState(builders.host())
     host.rules = {each.name: state(each) for each in (second, calm, first)}
-    wanted = host.follow([first, calm, second, third], poll(60), NOW)
+    wanted = host.on_snapshot([first, calm, second, third], poll(60), NOW)
     assert wanted == [(first, TRIPPED), (second, TRIPPED)]
     assert host.heard
 
@@ -144,7 +153,7 @@ def test_a_host_wants_an_action_that_is_due_by_its_next_poll(
     host = HostState(builders.host(), interval=30.0)
     host.rules = {FOR.name: state(FOR)}
     for number, frozen in enumerate(polls):
-        host.follow([FOR], poll(frozen), NOW + 30 * number)
+        host.on_snapshot([FOR], poll(frozen), NOW + 30 * number)
     assert host.wants is wants
 
 
@@ -161,10 +170,10 @@ def config(*rules: dict[str, Any]) -> Config:
 
 
 def test_an_interval_is_that_of_the_config() -> None:
-    hosts = follow_config({}, (), config())
+    hosts = apply_config({}, (), config())
     assert hosts["mx1"].interval == 60.0
     slower = config().model_copy(update={"poll": PollConfig(interval="5m")})
-    assert follow_config(hosts, (), slower)["mx1"].interval == 300.0
+    assert apply_config(hosts, (), slower)["mx1"].interval == 300.0
 
 
 PURGE: dict[str, Any] = {"name": "purge", "when": "up == 1", "action": "purge_frozen"}
@@ -186,9 +195,9 @@ def test_a_host_is_heard_by_all_of_its_rules(
     before: list[dict[str, Any]], after: list[dict[str, Any]], heard: bool
 ) -> None:
     old = config(*before)
-    hosts = follow_config({}, (), old)
-    hosts["mx1"].follow(old.remediation.rules, poll(3), NOW)
-    again = follow_config(hosts, old.remediation.rules, config(*after))
+    hosts = apply_config({}, (), old)
+    hosts["mx1"].on_snapshot(old.remediation.rules, poll(3), NOW)
+    again = apply_config(hosts, old.remediation.rules, config(*after))
     assert again["mx1"].heard is heard
 
 
@@ -217,18 +226,18 @@ def test_a_rule_that_would_act_by_a_guess_says_so_and_has_not_tripped(
 ) -> None:
     held = state(rule)
     for number, (poll_, doubt) in enumerate(zip(polls, doubts, strict=True)):
-        wanted = held.follow(rule, poll_, NOW + 30 * number)
-        assert bool(held.doubt) is doubt
-        assert held.doubt in ((), ("frozen",))
+        wanted = held.on_snapshot(rule, poll_, NOW + 30 * number)
+        assert bool(held.guessed) is doubt
+        assert held.guessed in ((), ("frozen",))
         known = dict(poll_.results[0].value.stats.certainty)["frozen"]  # type: ignore[union-attr]
         tripped = known is Certainty.NAMED and rule is STORM
         assert (wanted is not None) is (doubt or tripped)
-    assert not held.unwanted, "a guess does not say that nobody wants it, either"
+    assert not held.is_unwanted, "a guess does not say that nobody wants it, either"
 
 
 def test_a_host_that_wants_by_a_guess_is_none_of_a_storm() -> None:
     host = HostState(builders.host(), rules={STORM.name: state(STORM)})
-    host.follow([STORM], guess(60), NOW)
+    host.on_snapshot([STORM], guess(60), NOW)
     assert not host.wants
-    host.follow([STORM], guess(60, Certainty.NAMED), NOW + 30)
+    host.on_snapshot([STORM], guess(60, Certainty.NAMED), NOW + 30)
     assert host.wants

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from exporter.config.remediation import Verify
-from exporter.remediation.work import HostContext, comes_true
+from exporter.remediation.conclusion import effect_of
+from exporter.remediation.context import HostContext
 from exporter.snapshot import HostSnapshot
 from tests.builders import bad, good, queue, snapshot, stats
 
@@ -27,7 +28,7 @@ class Panel:
     now: float = DONE_AT
     polled_at: list[float] = field(default_factory=list)
 
-    async def poll(self, _: str) -> HostSnapshot:
+    async def poll(self) -> HostSnapshot:
         began = self.now - DONE_AT
         self.polled_at.append(began)
         self.now += self.takes
@@ -40,11 +41,11 @@ class Panel:
         assert seconds >= 0
         self.now += seconds
 
-    def bench(self) -> HostContext:
+    def context(self) -> HostContext:
         nothing: Any = None
         client = cast("Any", SimpleNamespace(host=SimpleNamespace(name="mx1")))
         return HostContext(
-            nothing, client, nothing, self.poll, 1, self.sleep, monotonic=lambda: self.now
+            nothing, nothing, client, nothing, self.poll, 1, self.sleep, monotonic=lambda: self.now
         )
 
 
@@ -74,5 +75,6 @@ async def test_what_is_expected_has_its_time_and_no_more(
     panel: Panel, polled_at: list[float], came_true: bool
 ) -> None:
     verify = Verify.model_validate({"within": "40s", "expect": "queue_frozen_messages < 5"})
-    assert await comes_true(panel.bench(), verify, DONE_AT) is came_true
+    effect = await effect_of(panel.context(), verify, DONE_AT)
+    assert effect.expected is came_true
     assert panel.polled_at == polled_at

@@ -1,4 +1,4 @@
-"""What an action under way goes by: the config as it stands before each message."""
+"""What a rule's action goes by: the config as it stands before each message."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, cast
 
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.journal.entries import Guard
-from exporter.remediation.guards import GuardInputs, InForce
-from exporter.remediation.under_way import UnderWay
+from exporter.remediation.guard_inputs import GuardInputs, InForce
+from exporter.remediation.requests import Request
+from exporter.remediation.rule_job import RuleJob
 from tests.builders import host
 from tests.unit.test_guards import config, rule
 from tests.unit.test_guards import inputs as guard_inputs
@@ -31,26 +32,28 @@ class Silences:
 
 async def test_a_rule_that_is_told_in_the_middle_to_respect_silences_does_so() -> None:
     silences, client = Silences(), SimpleNamespace(host=host("mx1"))
-    bench = cast(
+    context = cast(
         "Any",
         SimpleNamespace(
             alertmanagers=lambda: (silences,),
             client=client,
+            host="mx1",
+            panel=client.host.panel,
             monotonic=lambda: 0.0,
             ends=asyncio.Event(),
         ),
     )
     in_force: RemediationRule = rule()
 
-    async def look() -> GuardInputs:
+    async def inputs() -> GuardInputs:
         section: RemediationConfig = config()
         return replace(guard_inputs(), in_force=InForce(section, in_force))
 
-    under_way = UnderWay(bench, config(), rule(), look)
-    assert await under_way.block() is None
+    job = RuleJob(context, config(), rule(), Request(), inputs)
+    assert await job.before_message() is None
     assert silences.asked == 0
     in_force = rule(respect_silences=True)
-    block = await under_way.block()
+    block = await job.before_message()
     assert block is not None
     assert (block.guard, block.reason, silences.asked) == (
         Guard.SILENCE,

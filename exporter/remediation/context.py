@@ -1,0 +1,94 @@
+"""What actions on one host are done with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from exporter.config.selectors import Selector
+from exporter.journal.host_lock import HostLocks
+from exporter.journal.thread import JournalThread
+from exporter.panel.client import PanelClient
+from exporter.panel.queue_decoder import QueueDecoder
+from exporter.remediation.listing import Listing, ask_listing
+from exporter.snapshot import HostSnapshot, PanelId
+
+
+class KnowsSilences(Protocol):
+    """An Alertmanager, as far as silences are asked for."""
+
+    async def silenced(self, host: str, labels: Mapping[str, str]) -> str:
+        """Return why nothing shall be done to a host; "" when nothing speaks against it.
+
+        Raises:
+            DeliveryError: it is not known.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class HostContext:
+    """What actions on one host are done with."""
+
+    journal: JournalThread
+    locks: HostLocks
+    client: PanelClient
+    decoder: QueueDecoder
+    poll: Callable[[], Awaitable[HostSnapshot]]
+    """Poll the host now; the snapshot is no older than the call.
+
+    Raises:
+        HostGoneError: it left the config.
+    """
+    parallel: int
+    """Requests in flight to the panel."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds that have passed, whatever the machine's clock is set to."""
+    alertmanagers: Callable[[], Sequence[KnowsSilences]] = tuple
+    """Asked about silences: those of the config in force."""
+    ends: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once nothing more may be sent: the daemon ends, or a person has pressed Ctrl-C."""
+
+    @property
+    def host(self) -> str:
+        """Name of the host."""
+        return self.client.host.name
+
+    @property
+    def panel(self) -> PanelId:
+        """Identity of the panel, whatever the host is called."""
+        return self.client.host.panel
+
+    async def list(
+        self,
+        selector: Selector,
+        *,
+        most: int,
+        watch: frozenset[str] = frozenset(),
+        guesses: bool = False,
+    ) -> Listing:
+        """List the queue now: at most `most` selected messages, and those with ids in `watch`.
+
+        With `guesses` also messages that are selected only by a guess: to show, not to act on.
+
+        Raises:
+            PanelError: it could not be had.
+        """
+        listing = await ask_listing(
+            self.client, self.decoder, selector, most=most, watch=watch, guesses=guesses
+        )
+        return replace(listing, heard=self.monotonic())
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so many seconds, or until `ends` is set."""
+        if self.ends.is_set():
+            return
+        waits = [asyncio.ensure_future(each) for each in (self.sleep(seconds), self.ends.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()

@@ -1,0 +1,296 @@
+"""What a dead process, or a changed config, has left in the journal: settled, closed, or shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from exporter.conditions import holds
+from exporter.config.conditions import parse_condition
+from exporter.config.models import Config
+from exporter.config.remediation import ON_SERVICE
+from exporter.humanize import duration
+from exporter.journal import Entry, Journal, Kind, Outcome, RuleFacts, Unsettled
+from exporter.journal.host_lock import HostBusyError, HostLocks, LockFileError
+from exporter.journal.thread import JournalThread
+from exporter.panel.errors import PanelError
+from exporter.remediation import actions
+from exporter.remediation.context import HostContext
+from exporter.remediation.outcome import ActionOutcome, gone_of, ours
+from exporter.remediation.plan import EVERYTHING, still_there
+from exporter.snapshot import Message, PanelId
+
+
+class UnsettledError(Exception):
+    """What became of an earlier action is not known, since the panel could not be asked."""
+
+    def __init__(self, error: PanelError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def recover_unfinished(context: HostContext) -> bool:
+    """Find out what became of actions on a panel whose process ended in the middle.
+
+    Only while the panel's lock is held: then every intent without an outcome is such a one.
+
+    Returns:
+        Whether there was any.
+
+    Raises:
+        UnsettledError: the panel could not be asked.
+        HostGoneError: the host left the config, or the daemon ends.
+        JournalError: the journal cannot be read or written.
+    """
+    left = await context.journal.do(lambda journal: journal.unsettled(context.host, context.panel))
+    try:
+        for unsettled in left:
+            await _settle(context, unsettled)
+    except PanelError as error:
+        raise UnsettledError(error) from None
+    return bool(left)
+
+
+async def _settle(context: HostContext, unsettled: Unsettled) -> Entry:
+    """Write down what became of one of them; nothing is done again."""
+    if unsettled.intent.panel != context.panel:
+        # Another panel's list says nothing of what was done to that one.
+        entry = outcome_unseen(unsettled.intent, _not_here(unsettled.intent.panel, context))
+        return await context.journal.do(lambda journal: journal.add(entry))
+    outcome = await _settled(context, unsettled)
+    if outcome.outcome is Outcome.OK:
+        outcome = await _verified(context, unsettled.intent, outcome)
+    entry = replace(
+        unsettled.intent,
+        kind=Kind.OUTCOME,
+        outcome=outcome.outcome,
+        text=f"Settled afterwards, since its process ended in the middle: {outcome.text}",
+        detail={**outcome.detail, "settled": True},
+    )
+    return await context.journal.do(lambda journal: journal.add(entry))
+
+
+def _not_here(panel: PanelId, context: HostContext) -> str:
+    if not panel.url:
+        return "an earlier version did not write down which panel it was"
+    if panel.url != context.panel.url:
+        return f"it was on {panel.url}, and {context.host} is {context.panel.url} now"
+    return f"{context.host} has another certificate pinned now, so that it may be another server"
+
+
+async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
+    intent, messages = unsettled.intent, unsettled.messages
+    if intent.mode == "dry_run":
+        return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.", {})
+    if intent.action in ON_SERVICE:
+        service = str(intent.detail.get("service", ""))
+        state = await actions.service_state(context.client, service)
+        done = state.running is (intent.action == "service_on")
+        text = f"{service} {state.words}."
+        return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, {})
+    results = await _results_of(context, intent)
+    left_out = {result.message_id for result in results if result.what == "left_out"}
+    planned = [message for message in messages if message.id not in left_out]
+    watch = frozenset(message.id for message in planned)
+    listing = await context.list(EVERYTHING, most=0, watch=watch)
+    if not listing.is_whole or listing.unparsed:
+        return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
+    then = intent.detail.get("listed_at")
+    then = then if isinstance(then, int | float) else intent.at
+    # The process before may have had another time: only who it is from, or its size, tells then
+    # that what is there by an id is another message.
+    gone = watch - still_there(planned, then, listing, timed=False)
+    if gone and listing.unlisted:
+        return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
+    detail: dict[str, object] = {"planned": len(messages), "gone": len(gone)}
+    if left_out:
+        detail["left_out"] = len(left_out)
+    if intent.action != "retry":
+        detail["removed"] = len(_removed(context, intent, planned, results, gone))
+    text = f"{gone_of(len(gone), len(planned))}."
+    absent = gone & {a.message_id for a in results if a.what in {"gone", "left"}}
+    done = len(gone) == len(planned) and 2 * len(absent) <= len(planned)
+    return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What a request came to, by the journal."""
+
+    what: str
+    message_id: str
+
+
+async def _results_of(context: HostContext, intent: Entry) -> list[_Reply]:
+    replies = await context.journal.do(
+        lambda journal: journal.entries(run=intent.run, kinds=[Kind.REPLY])
+    )
+    return [_Reply(reply.outcome, str(reply.detail.get("id", ""))) for reply in replies]
+
+
+def _removed(
+    context: HostContext,
+    intent: Entry,
+    planned: Sequence[Message],
+    results: Sequence[_Reply],
+    gone: frozenset[str],
+) -> frozenset[str]:
+    """Of the planned messages that are gone those that left by the action.
+
+    What was never asked for has left by itself. They were asked for in their order, so that only
+    the first of those without a result may have been under way.
+    """
+    if intent.detail.get("as_a_whole", True):
+        return gone
+    replied = {result.message_id for result in results}
+    under_way = [message.id for message in planned if message.id not in replied]
+    return ours(results, gone) | (gone & frozenset(under_way[: context.parallel]))
+
+
+async def _verified(context: HostContext, intent: Entry, outcome: ActionOutcome) -> ActionOutcome:
+    """The same, unless what `verify` expected does not hold now: nobody may have looked then."""
+    expected = intent.detail.get("verify")
+    if not isinstance(expected, list) or not expected:
+        return outcome
+    with suppress(ValueError):  # a figure that only another version knows
+        conditions = [parse_condition(str(text)) for text in expected]
+        if holds(await context.poll(), conditions, certain=True):
+            return outcome
+    text = f"{outcome.text} What verify expects is not seen to hold."
+    return replace(outcome, outcome=Outcome.UNKNOWN, text=text)
+
+
+# --- panels that have left the config ----------------------------------------------------------
+
+
+async def close_orphans(
+    journal: JournalThread, locks: HostLocks, hosts: Mapping[str, PanelId]
+) -> bool:
+    """Write down that nobody knows how actions ended on panels that no host is any more.
+
+    A panel is its url and pin: another one's list says nothing of what was done to this one.
+    `hosts` are those of the config, by name.
+
+    Returns:
+        Whether none is left; one that somebody is still at gets its outcome from there.
+
+    Raises:
+        JournalError: it cannot be read or written.
+    """
+    left = await journal.do(lambda journal: journal.unsettled())
+    orphans = [one.intent for one in left if _is_orphan(one.intent, hosts)]
+    closed = 0
+    for intent in orphans:
+        with suppress(HostBusyError, LockFileError), locks.hold(_lock_of(intent)):
+            await journal.do(partial(_close, intent=intent))
+            closed += 1
+    return closed == len(orphans)
+
+
+def _is_orphan(intent: Entry, hosts: Mapping[str, PanelId]) -> bool:
+    if not intent.panel.url:  # of a version that did not write it down
+        return intent.host not in hosts
+    return intent.panel not in hosts.values()
+
+
+def _lock_of(intent: Entry) -> str:
+    return intent.panel.url or intent.host
+
+
+def _close(journal: Journal, intent: Entry) -> None:
+    # Whoever was at it may have ended it just before its lock was free.
+    with journal.alone():
+        if any(one.intent.run == intent.run for one in journal.unsettled()):
+            where = intent.panel.url or intent.host
+            pinned = " with that certificate" if intent.panel.pin else ""
+            why = f"no host of the config is {where}{pinned} now"
+            journal.add(outcome_unseen(intent, why))
+
+
+def outcome_unseen(intent: Entry, why: str) -> Entry:
+    """The outcome of an action that was cut off, where its panel cannot be asked."""
+    dry = intent.mode == "dry_run"
+    what = "a dry run does nothing" if dry else f"what became of it is not known, since {why}"
+    return replace(
+        intent,
+        kind=Kind.OUTCOME,
+        outcome=Outcome.DRY_RUN if dry else Outcome.UNKNOWN,
+        text=f"Settled afterwards, since its process ended in the middle: {what}.",
+        detail={"settled": True},
+    )
+
+
+# --- rules and hosts that have other names ------------------------------------------------------
+
+DAY = 86400.0
+
+_APPROVALS = {
+    "requested": "waits for approval",
+    "approved": "is approved",
+    "rejected": "was rejected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What held a rule back, or let it act, on a panel, and does so no more by this config."""
+
+    rule: str
+    host: str
+    """The name that it had."""
+    panel: str
+    """Its url; "" where an earlier version did not write it down."""
+    what: str
+    """The end of a sentence that begins with the rule."""
+    why: str
+    """Which part of it the config does not have."""
+
+    def __str__(self) -> str:
+        where = f"{self.host} ({self.panel})" if self.panel else self.host
+        return (
+            f"{self.rule} on {where} {self.what}. That counts no more, since {self.why}: "
+            "to what was renamed, give the old name or url back, or see that it may begin anew."
+        )
+
+
+def lost_facts(journal: Journal, config: Config, now: float) -> list[Lost]:
+    """Stops, approvals and actions of the last day that no rule of the config goes by.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    found: dict[tuple[str, str], Lost] = {}
+    for entry in journal.rules_known():
+        whom = entry.rule, entry.panel.url or f"\0{entry.host}"
+        if whom in found or not (why := _why_lost(config, entry)):
+            continue
+        facts = journal.rule_facts(entry.host, entry.rule, entry.panel)
+        if what := " and ".join(_in_force(facts, now)):
+            found[whom] = Lost(entry.rule, entry.host, entry.panel.url, what, why)
+    return [found[whom] for whom in sorted(found)]
+
+
+def _why_lost(config: Config, entry: Entry) -> str:
+    """Why no rule goes by what an entry says; "" when one does."""
+    rule = config.remediation.rule(entry.rule)
+    if rule is None:
+        return f"the config has no remediation rule {entry.rule}"
+    url = entry.panel.url
+    hosts = [h for h in config.hosts if (h.panel.url == url if url else h.name == entry.host)]
+    if not hosts:
+        return f"no host of the config {f'has the url {url}' if url else f'is {entry.host}'}"
+    if not any(rule.hosts.matches(host.name, host.labels) for host in hosts):
+        return f"{entry.rule} is not for {hosts[0].name} by its `hosts`"
+    return ""
+
+
+def _in_force(facts: RuleFacts, now: float) -> Iterator[str]:
+    if facts.stopped:
+        yield f"is stopped ({facts.stopped.rstrip('.')})"
+    if facts.approval:
+        yield _APPROVALS[facts.approval]
+    if facts.last_begun is not None and abs(now - facts.last_begun) < DAY:
+        ago = duration(max(0.0, now - facts.last_begun))
+        yield f"acted {ago} ago, for which its cooldown and max_per_day count"

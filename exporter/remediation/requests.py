@@ -1,0 +1,240 @@
+"""What is requested of rules, by whom, and what the journal says of it. Pure, but for the journal.
+
+An alert that is sent again asks for nothing new: an incident is one firing of one alert.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from exporter.config.models import HostConfig
+from exporter.config.remediation import RemediationRule
+from exporter.journal import Actor, Entry, Journal, Kind
+from exporter.journal.entries import Guard
+from exporter.remediation.guards import Block
+from exporter.snapshot import PanelId
+
+STANDS: Mapping[Guard, float] = {
+    Guard.STORM_BRAKE: 3600.0,
+    Guard.ACTIONS_AT_ONCE: 3600.0,
+    Guard.HOST_BUSY: 3600.0,
+    Guard.APPROVAL: 86400.0,
+}
+"""Seconds, from when it was asked, for which a request stands that these hold back: they pass by
+themselves, or by a person's word. What any other says is the answer to it."""
+
+LONGEST_TIME = 64
+"""Characters that are kept of a time; no RFC 3339 time has as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One firing of one alert, from its beginning to its end."""
+
+    key: str = ""
+    """What makes it the same when it is sent again."""
+    alert: str = ""
+    """What sets its alert apart from others."""
+    since: str = ""
+    """When it began, as Alertmanager writes it (`startsAt`)."""
+
+    @classmethod
+    def made(cls, alert: str, since: str) -> Incident:
+        """The incident of an alert (Alertmanager's fingerprint, or all its labels) that began so.
+
+        What is kept is short, and nothing that an alert's labels may hold.
+        """
+        return cls(_digest(f"{alert}\0{since}"), _digest(alert), since[:LONGEST_TIME])
+
+    @classmethod
+    def of(cls, detail: Mapping[str, object]) -> Incident:
+        """The incident that a request, or an entry of the journal, is about by its detail."""
+        key, alert, since = (str(detail.get(name) or "") for name in ("key", "of", "since"))
+        return cls(key, alert, since)
+
+    @property
+    def detail(self) -> dict[str, object]:
+        """What the journal keeps of it."""
+        return {"key": self.key, "of": self.alert, "since": self.since}
+
+    def is_over_with(self, ended: Incident) -> bool:
+        """Whether the end of `ended` tells that this one is over: of its alert, and no later.
+
+        An alert fires once at a time. Where it is not known which of two began first, it is
+        over: nothing is done for an alert that may be no more.
+        """
+        if self.key == ended.key:
+            return True
+        if self.alert != ended.alert:
+            return False
+        mine, other = _time(self.since), _time(ended.since)
+        return mine is None or other is None or mine <= other
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _time(text: str) -> datetime | None:
+    """An RFC 3339 time; None when it is none. Without a zone it is taken for UTC."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """That somebody wants a rule to act, and why."""
+
+    actor: Actor = Actor.RULE
+    requester: str = ""
+    """The user's or the alert's name."""
+    why: Mapping[str, object] = field(default_factory=dict)
+    """What was asked with, beside the rule's own readings."""
+    dry_run: bool = False
+    """Not to act although the mode would allow it."""
+
+    @property
+    def signature(self) -> str:
+        """The actor as the journal names it."""
+        return f"{self.actor}:{self.requester}" if self.requester else self.actor.value
+
+    @property
+    def incident(self) -> Incident:
+        """The incident that it is about; without a key where no alert asks."""
+        return Incident.of(self.why)
+
+    @property
+    def key(self) -> str:
+        """What makes it the same when it is made again; "" where the rule itself wants to act."""
+        return self.incident.key
+
+
+class Taken(StrEnum):
+    """What becomes of a request."""
+
+    NEW = "asked"
+    """It is looked at with the host's next poll."""
+    BEFORE = "asked before"
+    """It was made before, and answered, or waits for its answer, or was of another panel."""
+    OVER = "resolved before"
+    """The alert that asks was resolved, as was told before."""
+
+
+# --- entries of the journal ---------------------------------------------------------------------
+
+
+def asked_entry(host: HostConfig, rule: str, request: Request) -> Entry:
+    """Return the entry of a request."""
+    return Entry(
+        Kind.ASKED,
+        host=host.name,
+        panel=host.panel,
+        rule=rule,
+        actor=request.signature,
+        text=f"Asked for by {request.signature}.",
+        detail=request.why,
+    )
+
+
+def withdrawn_entry(host: str, panel: PanelId, rule: str, incident: Incident, alert: str) -> Entry:
+    """Return the entry of an alert's end."""
+    return Entry(
+        Kind.WITHDRAWN,
+        host=host,
+        panel=panel,
+        rule=rule,
+        actor=Request(Actor.ALERTMANAGER, alert).signature,
+        text="The alert that asks for it was resolved.",
+        detail={"alert": alert, **incident.detail},
+    )
+
+
+def blocked_entry(host: HostConfig, rule: RemediationRule, request: Request, block: Block) -> Entry:
+    """Return the entry of a block."""
+    return Entry(
+        Kind.BLOCKED,
+        host=host.name,
+        panel=host.panel,
+        rule=rule.name,
+        action=rule.action,
+        actor=request.signature,
+        outcome=block.guard.value,
+        text=block.reason,
+        detail=dict(request.why),
+    )
+
+
+# --- what the journal knows of requests ---------------------------------------------------------
+
+
+def record_request(journal: Journal, entry: Entry, started: int) -> Taken:
+    """Write down a request that is new, and say what becomes of it.
+
+    `started`: the last entry before this process was first asked. What an earlier process left
+    without an answer is taken again, since with that process it was forgotten.
+    """
+    incident = Incident.of(entry.detail)
+    if incident.key:
+        if is_over(journal, entry.host, entry.rule, incident):
+            return Taken.OVER
+        before = journal.asked(entry.host, entry.rule, incident.key, since=0.0)
+        if before is not None and (
+            before.id > started or before.panel != entry.panel or _was_answered(journal, before)
+        ):
+            return Taken.BEFORE
+    journal.add(entry)
+    return Taken.NEW
+
+
+def record_withdrawal(journal: Journal, entry: Entry, now: float, *, known_rule: bool) -> bool:
+    """Write down the end of an alert; whether anything else that was asked for is unanswered."""
+    incident = Incident.of(entry.detail)
+    ended = journal.withdrawn(entry.host, entry.rule, incident.alert)
+    known = any(Incident.of(each.detail).key == incident.key for each in ended)
+    asked = journal.asked(entry.host, entry.rule, incident.key, since=0.0)
+    # A rule may be away for a while; but nobody fills the journal with what never was.
+    if not known and (known_rule or asked is not None):
+        journal.add(entry)
+    return _open_requests(journal, entry.host, entry.rule, now)
+
+
+def _was_answered(journal: Journal, asked: Entry) -> bool:
+    """Whether what was asked for was acted on, or something spoke against it for good."""
+    incident = Incident.of(asked.detail)
+    later = journal.entries(
+        host=asked.host, rule=asked.rule, kinds=[Kind.INTENT, Kind.BLOCKED], after=asked.id
+    )
+    return any(
+        entry.kind is Kind.INTENT or entry.outcome not in STANDS
+        for entry in later
+        if _incident_of(entry).key == incident.key
+    )
+
+
+def _incident_of(entry: Entry) -> Incident:
+    """The incident for which a rule acted, or was held back."""
+    why = entry.detail.get("why") if entry.kind is Kind.INTENT else entry.detail
+    return Incident.of(why if isinstance(why, Mapping) else {})
+
+
+def is_over(journal: Journal, host: str, rule: str, incident: Incident) -> bool:
+    """Whether the alert of an incident was resolved."""
+    ended = journal.withdrawn(host, rule, incident.alert)
+    return any(incident.is_over_with(Incident.of(entry.detail)) for entry in ended)
+
+
+def _open_requests(journal: Journal, host: str, rule: str, now: float) -> bool:
+    """Whether anything that was asked for within the time for which it stands is unanswered."""
+    since = now - max(STANDS.values())
+    return any(
+        not _was_answered(journal, asked)
+        and not is_over(journal, host, rule, Incident.of(asked.detail))
+        for asked in journal.entries(host=host, rule=rule, kinds=[Kind.ASKED], since=since)
+    )

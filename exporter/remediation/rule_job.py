@@ -1,0 +1,180 @@
+"""What a rule's execution asks before each step: the guards, with their inputs of that moment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+
+from exporter.conditions import readings
+from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
+from exporter.journal.entries import Guard
+from exporter.journal.host_lock import FLEET, TURN, HostBusyError
+from exporter.panel.errors import PanelError
+from exporter.remediation import guards
+from exporter.remediation.acting import Why, intent_entry
+from exporter.remediation.context import HostContext
+from exporter.remediation.guard_inputs import GuardInputs, InForce, ask_silences
+from exporter.remediation.guards import Block, Blocked, check, clock_block, effective_mode
+from exporter.remediation.identity import Sighting
+from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, plan_of
+from exporter.remediation.requests import Request
+
+Inputs = Callable[[], Awaitable[GuardInputs]]
+"""Return what the guards look at as it is now."""
+
+TRIES_TO_BEGIN = 100
+A_MOMENT = 0.05
+"""Seconds between two of them; each execution holds the fleet's lock for the time of one write."""
+
+SILENCE_REST = 1.0
+"""The most seconds between two questions about silences."""
+
+SILENCE_SHARE = 3.0
+"""They are asked again after so many times the seconds that the last reply took: a fleet's
+Alertmanagers are not asked for each of thousands of messages, nor is the action held up."""
+
+
+class RuleJob:
+    """A rule that acts on a host, by the config in force when it begins."""
+
+    def __init__(
+        self,
+        context: HostContext,
+        config: RemediationConfig,
+        rule: RemediationRule,
+        request: Request,
+        inputs: Inputs,
+    ) -> None:
+        self._context = context
+        self._config = config
+        self._rule = rule
+        self._request = request
+        self._inputs = inputs
+        self._approved: Sighting | None = None
+        """The only messages that a person has allowed; None where nobody needs to."""
+        self._ask_silences_at = float("-inf")
+        """Monotonic time from which silences are asked again while messages are sent."""
+        self.planned: Plan | None = None
+        """The plan that was made last."""
+        self.spec = ActionSpec.of(rule)
+        dry = request.dry_run or effective_mode(config) != "enforce"
+        mode = "dry_run" if dry else "enforce"
+        self.base = intent_entry(context, self.spec, request.signature, rule=rule.name, mode=mode)
+
+    async def before_polling(self) -> Block | None:
+        """Pass the guards and silences; return that a person must be asked first, if so."""
+        waits = await self._guards()
+        check(await self._silenced())
+        return waits
+
+    async def condition(self) -> Why:
+        """Poll the host and see that the rule's `when` holds; return what it reads."""
+        rule = self._rule
+        snapshot = await self._context.poll()
+        why = readings(snapshot, rule.when)
+        selector = EVERYTHING if rule.action in ON_SERVICE else rule.selector
+        check(clock_block(snapshot.clock_skew, selector, rule.when))
+        check(guards.own_clock_block(snapshot.clock_skew, (await self._inputs()).skews))
+        check(guards.condition(rule, snapshot, why))
+        return why
+
+    async def plan(self, seen: Plan | None = None) -> Plan:
+        """Plan by the queue as it is now; of what a person has `seen`, nothing else goes.
+
+        But of a whole queue, as the person was shown, what came meanwhile: it must be within the
+        bounds.
+        """
+        plan = await self._make_plan()
+        if seen is not None and self._rule.action != "purge_all":
+            plan = seen.as_seen(plan)
+        self.planned = plan
+        return plan
+
+    async def _make_plan(self) -> Plan:
+        rule, context = self._rule, self._context
+        if rule.action in ON_SERVICE:
+            return Plan(reason=f"{rule.service}")
+        try:
+            listing = await context.list(rule.selector, most=rule.max_messages)
+        except PanelError as error:
+            raise Blocked(guards.not_listed(error)) from None
+        check(clock_block(listing.clock_skew, rule.selector, rule.when))
+        plan = plan_of(rule, listing, self._approved)
+        return plan.by_id_where_it_costs_little(rule.action, context.parallel)
+
+    @asynccontextmanager
+    async def about_to_begin(self, turn: ExitStack) -> AsyncIterator[None]:
+        """Pass silences and guards once more; the turn is held as long as the action takes.
+
+        One execution at a time over the fleet: else each of two would be the last that a limit
+        allows.
+        """
+        check(await self._silenced())
+        with await self._alone_over_the_fleet():
+            check(await self._guards())  # the approval that there was may count no more
+            self._take_turn(turn)
+            yield
+
+    async def _alone_over_the_fleet(self) -> ExitStack:
+        for _ in range(TRIES_TO_BEGIN):
+            held = ExitStack()
+            with suppress(HostBusyError):
+                held.enter_context(self._context.locks.hold(FLEET))
+                return held
+            await self._context.sleep(A_MOMENT)
+        raise Blocked(guards.OTHERS_BEGIN)
+
+    def _take_turn(self, turn: ExitStack) -> None:
+        """Be one of the actions that may run at once, counting those of other processes."""
+        limit = self._config.limits.actions_at_once
+        for number in range(limit):
+            with suppress(HostBusyError):
+                turn.enter_context(self._context.locks.hold(f"{TURN}{number}"))
+                return
+        raise Blocked(guards.no_turn(limit))
+
+    def intent(self, plan: Plan, why: Why) -> tuple[str, dict[str, object]]:
+        """Return the text of the intent, and what its detail holds first."""
+        detail: dict[str, object] = {
+            "why": {**why, **self._request.why},
+            "for_seconds": self._rule.hold,
+        }
+        if self._approved is not None:
+            detail["approval"] = True
+        return f"About to {self.spec.describe(plan)}: {guards.shown(why)}.", detail
+
+    async def before_message(self) -> Block | None:
+        """Return what speaks against the next message; None when nothing does."""
+        began = InForce(self._config, self._rule)
+        inputs = await self._inputs()
+        block = guards.before_message(began, inputs)
+        if block is not None or self._context.monotonic() < self._ask_silences_at:
+            return block
+        rule = (inputs.in_force or began).rule
+        if rule is None or not rule.respect_silences:
+            return None
+        asked_at = self._context.monotonic()
+        block = guards.silenced(await ask_silences(self._context, rule))
+        ended_at = self._context.monotonic()
+        rest = min(SILENCE_REST, SILENCE_SHARE * (ended_at - asked_at))
+        self._ask_silences_at = ended_at + rest
+        # The reply may have taken its time.
+        return block or guards.before_message(began, await self._inputs())
+
+    async def _guards(self) -> Block | None:
+        """Pass every guard; what is returned is only that nobody was asked to approve it yet."""
+        inputs = await self._inputs()
+        block = guards.first_block(self._rule, self._config, inputs)
+        facts = inputs.rule
+        if facts is not None and facts.approval == "approved":
+            seen = {message.id: message for message in facts.approved}
+            self._approved = Sighting(facts.approved_listed_at, seen)
+        if block is None or block.guard is not Guard.APPROVAL or facts is None or facts.approval:
+            check(block)
+            return None
+        check(guards.first_block(self._rule, self._config, inputs, approval=False))
+        return block
+
+    async def _silenced(self) -> Block | None:
+        """Ask the Alertmanagers: the other guards look at this machine alone, and cost nothing."""
+        return guards.silenced(await ask_silences(self._context, self._rule))
