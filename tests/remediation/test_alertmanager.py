@@ -24,6 +24,7 @@ from exporter.journal import Actor, Kind
 from exporter.journal.host_lock import TURN, HostLocks
 from exporter.panel.protocol import Operation
 from exporter.remediation.requests import Incident, Request, Taken
+from exporter.web.api import MAX_WEBHOOKS
 from tests.daemon.conftest import RunningDaemon, eventually, series
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
 from tests.remediation.conftest import (
