@@ -19,13 +19,13 @@ One that ends in dots is what a page shows of a longer one, or of several."""
 
 _MAX_ADDRESS = 1000
 _SIMPLE_ADDRESS = re.compile(SIMPLE_ADDRESS)
-_QUOTED = r'"(?:[^"\\]|\\.){0,200}+"'
-_ADDRESS = re.compile(rf"(?:{_QUOTED}|[^\s<>\"(),;])++")
-_PARTS = re.compile(r"[^\[\]{}@]+(?:@(?:\[[^\[\]@]+\]|[^\[\]{}@]*+))*+")
+_QUOTED = r'"(?>(?:[^"\\]|\\.){0,200})"'
+_ADDRESS = re.compile(rf"(?>(?:{_QUOTED}|[^\s<>\"(),;])+)")
+_PARTS = re.compile(r"[^\[\]{}@]+(?>(?:@(?:\[[^\[\]@]+\]|[^\[\]{}@]*+))*)")
 """Outside quotes brackets stand around a host's address behind the `@` and nowhere else: a list of
 JSON in a text is no address."""
-_BRACKETED = re.compile(rf"[^<>]{{0,200}}<((?:{_QUOTED}|[^<>\"]){{0,{_MAX_ADDRESS}}}+)>")
-_TOKEN = re.compile(rf"(?:{_QUOTED}|[^\s,;\"]){{1,{_MAX_ADDRESS}}}+|\"")
+_BRACKETED = re.compile(rf"[^<>]{{0,200}}<((?>(?:{_QUOTED}|[^<>\"]){{0,{_MAX_ADDRESS}}}))>")
+_TOKEN = re.compile(rf"(?>(?:{_QUOTED}|[^\s,;\"]){{1,{_MAX_ADDRESS}}})|\"")
 _QUOTED_PART = re.compile(_QUOTED)
 _PARENTHESIS = re.compile(rf"{_QUOTED}|[()]")
 _ANY_PARENTHESIS = re.compile(r"[()]")
@@ -33,7 +33,7 @@ _BREAK = re.compile(r"<br\s{0,5}/?>", re.IGNORECASE)
 _DELIVERED_MARKS = ("D", "+D")
 """Before addresses that are delivered: of Exim's list, and of those that `-bpa` adds to it."""
 _MORE = re.compile(
-    r"\(\s{0,9}(?:[^\W\d]{1,9}\s{0,9}){0,2}+\+?\s{0,9}\d{1,9}(?:\s{0,9}[^\W\d]{1,20}){0,2}\s{0,9}\)"
+    r"\(\s{0,9}(?>(?:[^\W\d]{1,9}\s{0,9}){0,2})\+?\s{0,9}\d{1,9}(?:\s{0,9}[^\W\d]{1,20}){0,2}\s{0,9}\)"
     r"|\(\s{0,9}(?:(?:and|и|та|і|還有|还有)\s{0,9})?"
     r"(?:more|others?|etc|ещ[её]|други[ех]|др|інші|ще|其他|等|[.…+]{1,3})\s{0,9}\.?\s{0,9}\)",
     re.IGNORECASE,
@@ -254,8 +254,8 @@ def _next_parenthesis(line: str, start: int) -> int:
 
 # --- whole columns -----------------------------------------------------------------------------
 
-_SIMPLE_LINES = re.compile(rf"(?:{SIMPLE_ADDRESS}\n)*+")
-_SENDER_LINES = re.compile(rf"(?:(?:{SIMPLE_ADDRESS}|<{SIMPLE_ADDRESS}>|<>|MAILER-DAEMON)?\n)*+")
+_SIMPLE_LINES = re.compile(rf"(?>(?:{SIMPLE_ADDRESS}\n)*)")
+_SENDER_LINES = re.compile(rf"(?>(?:(?:{SIMPLE_ADDRESS}|<{SIMPLE_ADDRESS}>|<>|MAILER-DAEMON)?\n)*)")
 
 
 def read_senders(column: Sequence[object]) -> list[str | None]:

@@ -45,14 +45,14 @@ _FILE_TYPES = ("php", "service", "conf", "cfg", "log", "sock", "socket", "txt", 
 
 _TOKEN = re.compile(r"""(?:[^\s<>"'(),;\[\]{}|\\=&]|&(?!(?:lt|gt|amp|quot|nbsp|#\d{1,4});))+""")
 """A word with all that may belong to an address; what HTML escapes is no part of it."""
-_QUOTED_LOCAL = re.compile(r'"(?:[^"\\\n]|\\.){0,200}+"(?=@)')
+_QUOTED_LOCAL = re.compile(r'"(?>(?:[^"\\\n]|\\.){0,200})"(?=@)')
 _EXIM = re.compile(rf"(?<![\w-]){EXIM_ID}(?={SPOOL_SUFFIX}(?![\w-]))", re.ASCII)
 _POSTFIX = re.compile(rf"{POSTFIX_ID}(?={POSTFIX_MARKS}\Z)", re.ASCII)
 _IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)", re.ASCII)
 _IPV6 = re.compile(
     r"(?<![\w:])(?=[0-9A-Fa-f:]*(?:::|(?::[0-9A-Fa-f]+){4}))[0-9A-Fa-f:]{3,45}(?![\w:])"
 )
-_DOMAIN = re.compile(r"(?<![\w-])[\w-]++(?:\.[\w-]++)++")
+_DOMAIN = re.compile(r"(?<![\w-])[\w-]++(?>(?:\.[\w-]++)+)")
 _DIGITS = re.compile(r"\d{7,}")
 _HOME = re.compile(r"/home/[^/\s\"'<>]+")
 _TAG = re.compile(r"<[a-zA-Z/!][^<>@]{0,500}>")

@@ -68,8 +68,8 @@ _FIRST_MILLISECONDS = 10**11
 _SURE_IDS = re.compile(
     rf"(?:{values.EXIM_ID}{values.SPOOL_SUFFIX}|{values.POSTFIX_ID}(?:[*!]\#?|\#))", re.ASCII
 )
-_SURE_ID_LINES = re.compile(rf"(?:{_SURE_IDS.pattern}\n)++", re.ASCII)
-_ADDRESS_LINES = re.compile(rf"(?:{SIMPLE_ADDRESS}\n)++")
+_SURE_ID_LINES = re.compile(rf"(?>(?:{_SURE_IDS.pattern}\n)+)", re.ASCII)
+_ADDRESS_LINES = re.compile(rf"(?>(?:{SIMPLE_ADDRESS}\n)+)")
 _BRACKETED = re.compile(r"<[^<>\s]{0,1000}>")
 _NEGATIVE_SIZE = re.compile(r"-?\d{1,18}(?:\.\d{1,6})?[KMGT]?", re.ASCII)
 

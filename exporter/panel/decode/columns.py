@@ -45,7 +45,7 @@ _MEMO_LIMIT = 2**16
 _PLAIN_DIGITS = 15
 """Digits of a number that is surely below MAX_SIZE."""
 
-_ID_LINES = re.compile(rf"(?:(?:{EXIM_ID}|{POSTFIX_ID}{POSTFIX_MARKS})\n)*+", re.ASCII)
+_ID_LINES = re.compile(rf"(?>(?:(?:{EXIM_ID}|{POSTFIX_ID}{POSTFIX_MARKS})\n)*)", re.ASCII)
 
 _MARKS = (ACTIVE_MARK, HOLD_MARK, EXPIRE_MARK)
 

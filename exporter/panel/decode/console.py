@@ -55,19 +55,22 @@ _AGE = r"\d{1,2}+[smhw]|\d{1,5}+d"
 `queue_list`). More digits are those of a number that stands right before."""
 _EXIM_AGE = re.compile(_AGE, re.ASCII)
 _EXIM_MESSAGE = re.compile(
-    rf"^ {{0,3}}+({_AGE}) {{1,8}}+(?:([\d.]++[KMG]?+) )?+({EXIM_ID}){SPOOL_SUFFIX}"
-    rf" <((?:{SIMPLE_ADDRESS})?+)>(?: \({_NO_STATE}[a-z0-9_.-]++\))?+( \*\*\* frozen \*\*\*)?+\n"
-    rf"((?: *+(?:\+?D )?{SIMPLE_ADDRESS}\n)++)(?:\n|(?= {{0,3}}\d++[smhdw] )|\Z)",
+    rf"^ {{0,3}}+({_AGE}) {{1,8}}+(?>(?:([\d.]++[KMG]?+) )?)({EXIM_ID}){SPOOL_SUFFIX}"
+    rf" <((?>(?:{SIMPLE_ADDRESS})?))>(?>(?: \({_NO_STATE}[a-z0-9_.-]++\))?)"
+    r"(?>( \*\*\* frozen \*\*\*)?)\n"
+    rf"((?>(?: *+(?:\+?D )?{SIMPLE_ADDRESS}\n)+))(?:\n|(?= {{0,3}}\d++[smhdw] )|\Z)",
     re.MULTILINE | re.ASCII,
 )
-"""Possessive, and with nothing in it that would need a second look at the columns."""
+"""Atomic, and with nothing in it that would need a second look at the columns. Groups are never
+possessive: before CPython 3.11.5 such a group may lose what it has matched (gh-106052)."""
 _PLAIN_LOCAL = r"[^\t-\r\x1c-\x20()\"<>@]"
 # A reason may stand before the recipients; with several reasons the line reader takes over.
 _POSTFIX_MESSAGE = re.compile(
     rf"^({POSTFIX_ID}{POSTFIX_MARKS}) +(\d+) ({_DATE})  ?"
     rf"({_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++|MAILER-DAEMON)\n"
     r"(?:[ \t]*\([^\n]*\)[ \t]*\n)?"
-    rf"((?:[ \t]++{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++\n)++|(?:{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++\n)++)"
+    rf"((?>(?:[ \t]++{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++\n)+)"
+    rf"|(?>(?:{_PLAIN_LOCAL}++@{_PLAIN_LOCAL}++\n)+))"
     rf"(?:\n|(?={POSTFIX_ID}{POSTFIX_MARKS} +\d+ {_WEEKDAY} )|\Z)",
     re.MULTILINE | re.ASCII,
 )
@@ -142,11 +145,12 @@ _INNER = re.compile(r"\(([^()]{1,40})\)")
 _FIRST_STATE_WORD = re.compile(r"\*|(?<!\S)(?!\+?D\s)[^\s@]++(?!\S)")
 """Where the addresses of a line end: what follows has no `@`, or a star of Exim's mark."""
 _EXIM_SENDER = re.compile(
-    r"(<(?:\"(?:[^\"\\]|\\.)*+\"|[^<>\"])*+>)(?: \(([^()]*)\))?"
+    r"(<(?>(?:\"(?>(?:[^\"\\]|\\.)*)\"|[^<>\"])*)>)(?: \(([^()]*)\))?"
     r"(\s+\*\*\* frozen \*\*\*)?(?:\s+(.*))?"
 )
 _BARE_SENDER = re.compile(
-    r"((?:\"(?:[^\"\\]|\\.)*+\"|[^\s<>\"()*@])++@[^\s<>\"()@]++)?(\s*(?<!\S)\*\*\* frozen \*\*\*)?"
+    r"((?>(?:\"(?>(?:[^\"\\]|\\.)*)\"|[^\s<>\"()*@])+)@[^\s<>\"()@]++)?"
+    r"(\s*(?<!\S)\*\*\* frozen \*\*\*)?"
 )
 
 _MARKS = ACTIVE_MARK + HOLD_MARK + EXPIRE_MARK
