@@ -479,9 +479,9 @@ def test_who_needs_whose_approval(
     ],
 )
 def test_an_approval_is_of_what_the_rule_did_then(
-    deed: str, keys: Mapping[str, Any], *, counts: bool
+    spec: str, keys: Mapping[str, Any], *, counts: bool
 ) -> None:
-    told = inputs(rule=RuleFacts(approval="approved", approved_deed=deed))
+    told = inputs(rule=RuleFacts(approval="approved", approved_deed=spec))
     expected = None if counts else Guard.APPROVAL
     assert guard(told, rule_=rule(approval="required", **keys)) is expected
 
