@@ -1,603 +1,578 @@
-"""Each guard as a running daemon shows it: nothing is asked of the panel that would change it."""
+"""What keeps a rule from acting: each guard by a table, and the order in which they are asked."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import partial
+import re
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from exporter.config.windows import DAYS
-from exporter.journal import Entry, FleetFacts, Journal, JournalError, Kind
-from exporter.journal.host_lock import FLEET, HostLocks
-from exporter.panel.protocol import Operation
-from exporter.remediation import follower, rule_job
-from tests.daemon.conftest import eventually
-from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
-from tests.remediation.conftest import (
-    BY_ID,
-    Site,
-    StartSite,
-    changing,
-    config,
-    freeze,
-    ids_asked,
-    message,
-    operations,
-    panel_of,
-    rule,
-    write_journal,
-    written_so_far,
+from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.config.windows import DAYS, Window, is_open
+from exporter.journal import Actor, FleetFacts, RuleFacts
+from exporter.journal.entries import Guard
+from exporter.remediation import guards
+from exporter.remediation.guard_inputs import GuardInputs
+from exporter.remediation.guards import Block, effective_mode, first_block
+from tests.builders import NOW
+
+HOUR, DAY = 3600.0, 86400.0
+
+
+def rule(**keys: Any) -> RemediationRule:
+    """A rule with the defaults: once an hour, four times a day, without approval."""
+    return RemediationRule.model_validate({"name": "purge", "action": "purge_frozen"} | keys)
+
+
+def config(**keys: Any) -> RemediationConfig:
+    return RemediationConfig.model_validate({"mode": "enforce", "rules": [rule()]} | keys)
+
+
+def inputs(**keys: Any) -> GuardInputs:
+    """One host of ten wants an action, and nothing speaks against it."""
+    values: dict[str, Any] = {
+        "now": NOW,
+        "pause_file": False,
+        "hosts": 10,
+        "wanting": 1,
+        "unheard": 0,
+        "running": 0,
+        "rule": RuleFacts(),
+        "fleet": FleetFacts(),
+    } | keys
+    return GuardInputs(**values)
+
+
+def blocked(
+    inputs: GuardInputs,
+    config: RemediationConfig | None = None,
+    rule_: RemediationRule | None = None,
+    *,
+    approval: bool = True,
+) -> Block | None:
+    return first_block(rule_ or rule(), config or CONFIG, inputs, approval=approval)
+
+
+def guard(*arguments: Any, **keys: Any) -> Guard | None:
+    """The guard that blocks."""
+    block = blocked(*arguments, **keys)
+    return None if block is None else block.guard
+
+
+CONFIG = config()
+
+
+def test_nothing_blocks_where_nothing_speaks_against_it() -> None:
+    assert blocked(inputs()) is None
+
+
+# --- the order ----------------------------------------------------------------------------------
+
+NEVER = {"from": "00:00", "to": "00:01", "days": ["mon"], "time_zone": "UTC"}
+"""A window that is closed at NOW."""
+
+AGAINST: Mapping[Guard, Mapping[str, Any]] = {
+    Guard.MODE: {"config": {"mode": "off"}},
+    Guard.PAUSE: {"situation": {"pause_file": True}},
+    Guard.WINDOW: {"config": {"windows": [NEVER]}},
+    Guard.STORM_BRAKE: {"situation": {"wanting": 9}},
+    Guard.STOPPED: {"facts": {"stopped": "It failed."}},
+    Guard.APPROVAL: {"rule": {"approval": "required"}},
+    Guard.COOLDOWN: {"facts": {"last_begun": NOW}},
+    Guard.MAX_PER_DAY: {"facts": {"begun_today": 4}},
+    Guard.ACTIONS_PER_HOUR: {"fleet": {"begun_this_hour": 12}},
+    Guard.ACTIONS_AT_ONCE: {"situation": {"running": 1}},
+}
+"""What makes each guard block, in the order in which they are asked."""
+
+
+def against(*guards: Guard, **keys: Any) -> tuple[GuardInputs, RemediationConfig, RemediationRule]:
+    """Everything that makes these guards block at once."""
+    parts: dict[str, dict[str, Any]] = {
+        "config": {},
+        "situation": dict(keys),
+        "facts": {},
+        "fleet": {},
+        "rule": {},
+    }
+    for each in guards:
+        for part, values in AGAINST[each].items():
+            parts[part] |= values
+    facts = {"rule": RuleFacts(**parts["facts"]), "fleet": FleetFacts(**parts["fleet"])}
+    return (
+        inputs(**facts | parts["situation"]),
+        config(**parts["config"]),
+        rule(**parts["rule"]),
+    )
+
+
+@pytest.mark.parametrize("only", AGAINST)
+def test_each_guard_blocks_by_itself(only: Guard) -> None:
+    assert guard(*against(only)) is only
+
+
+def test_of_several_guards_the_first_in_order_blocks() -> None:
+    left = list(AGAINST)
+    while left:
+        assert guard(*against(*left)) is left.pop(0)
+
+
+@pytest.mark.parametrize("missing", [{"rule": None}, {"fleet": None}])
+def test_what_the_journal_does_not_tell_blocks_before_what_is_read_from_it(
+    missing: Mapping[str, Any],
+) -> None:
+    for position, first in enumerate(AGAINST):
+        told = guard(*against(*list(AGAINST)[position:], **missing))
+        needs_it = first not in {Guard.MODE, Guard.PAUSE, Guard.WINDOW, Guard.STORM_BRAKE}
+        assert told is (Guard.JOURNAL if needs_it else first)
+    assert guard(inputs(**missing)) is Guard.JOURNAL
+
+
+@pytest.mark.parametrize("later", [g for g in AGAINST if g is not Guard.APPROVAL])
+def test_without_the_question_of_approval_every_other_guard_is_asked(later: Guard) -> None:
+    assert guard(*against(Guard.APPROVAL, later), approval=False) is later
+
+
+def test_without_the_question_of_approval_a_missing_one_does_not_block() -> None:
+    assert blocked(*against(Guard.APPROVAL), approval=False) is None
+
+
+BY_PERSON = frozenset({Guard.STORM_BRAKE, Guard.APPROVAL})
+"""What a person who asks for one host answers himself."""
+
+
+@pytest.mark.parametrize("actor", Actor)
+@pytest.mark.parametrize("each", AGAINST)
+def test_whoever_asks_passes_the_same_guards_but_a_person_answers_two_himself(
+    actor: Actor, each: Guard
+) -> None:
+    told = guard(*against(each, actor=actor))
+    assert told is (None if actor is Actor.PERSON and each in BY_PERSON else each)
+
+
+# --- what cannot be known -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("unknown", "expected", "words"),
+    [
+        ({"pause_file": None}, Guard.PAUSE, "cannot be known"),
+        ({"unheard": 9, "wanting": 1}, Guard.STORM_BRAKE, "not been polled yet"),
+        ({"rule": None}, Guard.JOURNAL, "The journal cannot be read."),
+        ({"fleet": None}, Guard.JOURNAL, "The journal cannot be read."),
+        (
+            {"rule": None, "fleet": None, "errors": ["It is damaged.", "Move it."]},
+            Guard.JOURNAL,
+            "It is damaged. Move it.",
+        ),
+    ],
 )
-from tests.remediation.mischief import Hold, counts, is_change, meanwhile, of
-from tests.servers.exim import EximQueue
-
-
-@pytest.fixture
-def frozen(queue: EximQueue) -> list[str]:
-    """The ids of eight frozen bounces, enough for the rule to trip."""
-    return freeze(queue, 8)
-
-
-async def assert_held_back(
-    site: Site, panel: PanelServer, guard: str, *, rule: str = "purge", messages: int = 8
-) -> Entry:
-    """Nothing was asked that changes anything, and guard and reason are told; the entry."""
-    assert changing(panel) == []
-    assert await panel.panel.queue.count() == messages
-    blocks = site.journal(Kind.BLOCKED)
-    assert [each.outcome for each in blocks] == [guard]
-    assert not site.journal(Kind.INTENT, Kind.OUTCOME)
-    assert (await site.blocked(guard, rule) or 0) >= 1
-    (block,) = blocks
-    assert (block.host, block.rule, block.actor) == ("mx1", rule, "rule")
-    assert block.text
-    return block
-
-
-async def test_mode_off(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], queue: EximQueue
+@pytest.mark.parametrize("approval", [True, False])
+def test_a_guard_whose_answer_cannot_be_known_blocks(
+    unknown: Mapping[str, Any], expected: Guard, words: str, approval: bool
 ) -> None:
-    site = await start_site(config(panel, rules=[rule()], remediation={"mode": "off"}))
-    block = await assert_held_back(site, panel, "mode")
-    assert block.text == "remediation.mode is off."
-    assert block.detail == {"queue_frozen_messages > 5": 8}
-
-    await site.look()
-    await site.look()
-    assert len(site.journal()) == 1, "a guard is written down when it changes, not at each poll"
-    assert await site.blocked("mode") == 3
+    block = first_block(rule(), CONFIG, inputs(**unknown), approval=approval)
+    assert block is not None
+    assert block.guard is expected
+    assert words in block.reason
 
 
-async def test_pause_file(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(follower, "READ_EVERY", 0.02)
-    (tmp_path / "pause").touch()
-    site = await start_site(config(panel, rules=[rule()], remediation={"pause_file": "pause"}))
-    block = await assert_held_back(site, panel, "pause")
-    assert block.text == f"The pause file {tmp_path / 'pause'} exists."
-    assert await site.metric("paused") == 1
-
-    (tmp_path / "pause").unlink()
-    await site.look()
-    assert site.story()[-1] == ("outcome", "ok")
-    assert await panel.panel.queue.count() == 0
-    assert await site.metric("paused") == 0
-
-
-async def test_a_pause_file_that_cannot_be_looked_for(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
+@given(
+    wanting=st.integers(0, 30),
+    unheard=st.integers(0, 30),
+    pause_file=st.sampled_from([None, False]),
+    journal=st.booleans(),
+    actor=st.sampled_from(Actor),
+)
+def test_nobody_acts_by_what_is_not_known(
+    wanting: int, unheard: int, pause_file: bool | None, journal: bool, actor: Actor
 ) -> None:
-    (tmp_path / "folder").symlink_to("folder")  # a loop
-    remediation = {"pause_file": "folder/pause"}
-    site = await start_site(config(panel, rules=[rule()], remediation=remediation))
-    block = await assert_held_back(site, panel, "pause")
-    assert "cannot be known" in block.text
-    assert await site.metric("paused") == 1
+    told = inputs(
+        hosts=30,
+        wanting=wanting,
+        unheard=unheard,
+        pause_file=pause_file,
+        fleet=FleetFacts() if journal else None,
+        actor=actor,
+    )
+    passes = blocked(told) is None
+    stormless = wanting + unheard <= 9 or actor is Actor.PERSON or (not unheard and wanting <= 9)
+    assert passes == (pause_file is False and journal and stormless)
 
 
-async def test_paused_by_a_person(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
+# --- mode and pause -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "effective", "expected"),
+    [
+        (None, "off", Guard.MODE),
+        ("off", "off", Guard.MODE),
+        ("dry_run", "dry_run", None),
+        ("enforce", "enforce", None),
+    ],
+)
+def test_nothing_acts_without_a_word(
+    mode: str | None, effective: str, expected: Guard | None
 ) -> None:
-    path = tmp_path / "journal.db"
-    write_journal(path, Entry(Kind.PAUSED, actor="person:ann", text="Ann paused it."))
-    site = await start_site(config(panel, rules=[rule()]))
-    block = await assert_held_back(site, panel, "pause")
-    assert block.text == "Ann paused it."
-    assert await site.metric("paused") == 1
-
-    write_journal(path, Entry(Kind.RESUMED, actor="person:ann"))
-    await site.look()
-    assert site.story()[-1] == ("outcome", "ok")
-    assert await site.metric("paused") == 0
+    section = config(mode=mode, rules=[]) if mode is None else config(mode=mode)
+    assert effective_mode(section) == effective
+    assert guard(inputs(), section) is expected
 
 
-@pytest.mark.parametrize("known", [True, False])
-async def test_a_pause_in_the_middle_stops_the_next_message(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path, known: bool
+@pytest.mark.parametrize(
+    ("pause_file", "paused", "reason"),
+    [
+        (True, "", "The pause file /run/pause exists."),
+        (True, "Ann paused it.", "The pause file /run/pause exists."),
+        (None, "", "Whether the pause file /run/pause exists cannot be known."),
+        (False, "Ann paused it.", "Ann paused it."),
+        (False, "", None),
+    ],
+)
+def test_a_pause_by_file_or_by_command(
+    pause_file: bool | None, paused: str, reason: str | None
 ) -> None:
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
-    keys = config(panel, rules=[rule(**BY_ID)], remediation={"pause_file": "folder/pause"})
-    keys["poll"]["requests_per_host"] = 1
-    site = await start_site(keys, wait=False)
-    await hold.wait()
-    if known:
-        (tmp_path / "folder").mkdir()
-        (tmp_path / "folder" / "pause").touch()
-    else:
-        (tmp_path / "folder").symlink_to("folder")  # a loop
-    hold.let_go.set()
-    await site.quiet()
-    assert len(ids_asked(panel)) == 4
-    assert await panel.panel.queue.count() == 4
-    (outcome,) = site.journal(Kind.OUTCOME)
-    assert outcome.text == "4 of 8 messages are gone (4 not asked for any more)."
-    assert outcome.outcome == "ok", "a pause is no failure"
+    section = config().model_copy(update={"pause_file": Path("/run/pause")})
+    told = inputs(pause_file=pause_file, fleet=FleetFacts(paused=paused))
+    assert blocked(told, section) == (None if reason is None else Block(Guard.PAUSE, reason))
 
 
-async def test_what_was_done_before_a_pause_is_verified(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
+# --- windows ------------------------------------------------------------------------------------
+
+
+def window(start: str, end: str, zone: str = "Europe/Berlin", *days: str) -> Window:
+    keys = {"from": start, "to": end, "time_zone": zone} | ({"days": days} if days else {})
+    return Window.model_validate(keys)
+
+
+def at(text: str) -> float:
+    """Unix time of a moment with its offset."""
+    moment = datetime.fromisoformat(text)
+    assert moment.tzinfo is not None
+    return moment.timestamp()
+
+
+NIGHT = window("22:00", "06:00", "Europe/Berlin", "mon-fri")
+NOON = window("11:30", "13:00", "Europe/Berlin", "tue", "sun")
+MONDAY = window("08:00", "08:00", "Europe/Berlin", "mon")
+
+
+@pytest.mark.parametrize(
+    ("which", "moment", "open_"),
+    [
+        # Within a day; 2026-06-09 is a Tuesday.
+        (NOON, "2026-06-09T11:29:59+02:00", False),
+        (NOON, "2026-06-09T11:30:00+02:00", True),
+        (NOON, "2026-06-09T12:59:59+02:00", True),
+        (NOON, "2026-06-09T13:00:00+02:00", False),
+        (NOON, "2026-06-10T12:00:00+02:00", False),
+        (NOON, "2026-06-14T12:00:00+02:00", True),
+        # Over midnight it belongs to the day on which it begins.
+        (NIGHT, "2026-06-08T21:59:59+02:00", False),
+        (NIGHT, "2026-06-08T22:00:00+02:00", True),
+        (NIGHT, "2026-06-09T00:00:00+02:00", True),
+        (NIGHT, "2026-06-09T05:59:59+02:00", True),
+        (NIGHT, "2026-06-09T06:00:00+02:00", False),
+        (NIGHT, "2026-06-12T23:30:00+02:00", True),
+        (NIGHT, "2026-06-13T05:00:00+02:00", True),
+        (NIGHT, "2026-06-13T23:30:00+02:00", False),
+        (NIGHT, "2026-06-14T03:00:00+02:00", False),
+        (NIGHT, "2026-06-15T03:00:00+02:00", False),
+        (NIGHT, "2026-06-15T22:00:00+02:00", True),
+        # One that ends when it begins lasts a day.
+        (MONDAY, "2026-06-08T07:59:59+02:00", False),
+        (MONDAY, "2026-06-08T08:00:00+02:00", True),
+        (MONDAY, "2026-06-09T07:59:59+02:00", True),
+        (MONDAY, "2026-06-09T08:00:00+02:00", False),
+        # The same moment is another time elsewhere.
+        (window("22:00", "06:00", "Europe/Moscow"), "2026-06-08T21:00:00+02:00", True),
+        (window("22:00", "06:00", "UTC"), "2026-06-08T21:00:00+02:00", False),
+        (window("00:00", "01:00", "Asia/Kolkata"), "2026-06-08T18:30:00+00:00", True),
+        (window("00:00", "01:00", "Asia/Kolkata"), "2026-06-08T19:30:00+00:00", False),
+    ],
+)
+def test_a_window_is_open_by_the_clock_of_its_zone(which: Window, moment: str, open_: bool) -> None:
+    assert is_open(which, at(moment)) is open_
+
+
+SKIPPED = window("02:00", "03:00")
+"""On the night of 29 March 2026 there is no such hour in Berlin, on that of 25 October two."""
+
+
+@pytest.mark.parametrize(
+    ("which", "moment", "open_"),
+    [
+        # Spring: from 02:00 the clocks show 03:00.
+        (SKIPPED, "2026-03-28T02:30:00+01:00", True),
+        (SKIPPED, "2026-03-29T01:59:59+01:00", False),
+        (SKIPPED, "2026-03-29T03:00:00+02:00", False),
+        (window("02:30", "04:00"), "2026-03-29T01:59:59+01:00", False),
+        (window("02:30", "04:00"), "2026-03-29T03:00:00+02:00", True),
+        (window("02:30", "04:00"), "2026-03-29T04:00:00+02:00", False),
+        (NIGHT, "2026-03-28T05:59:59+01:00", True),
+        (window("22:00", "06:00"), "2026-03-29T05:59:59+02:00", True),
+        (window("22:00", "06:00"), "2026-03-29T06:00:00+02:00", False),
+        # Autumn: from 03:00 the clocks show 02:00 again.
+        (SKIPPED, "2026-10-25T01:59:59+02:00", False),
+        (SKIPPED, "2026-10-25T02:30:00+02:00", True),
+        (SKIPPED, "2026-10-25T02:30:00+01:00", True),
+        (SKIPPED, "2026-10-25T03:00:00+01:00", False),
+        (window("01:00", "02:30"), "2026-10-25T02:29:59+02:00", True),
+        (window("01:00", "02:30"), "2026-10-25T02:30:00+02:00", False),
+        (window("01:00", "02:30"), "2026-10-25T02:00:00+01:00", True),
+        (window("22:00", "06:00"), "2026-10-25T05:59:59+01:00", True),
+        (window("22:00", "06:00"), "2026-10-25T06:00:00+01:00", False),
+    ],
+)
+def test_a_window_on_the_nights_when_the_clocks_are_changed(
+    which: Window, moment: str, open_: bool
 ) -> None:
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
-    verify = {"within": "50ms", "expect": ["queue_frozen_messages < 5"]}
-    keys = config(panel, rules=[rule(**BY_ID, verify=verify)], remediation={"pause_file": "pause"})
-    keys["poll"]["requests_per_host"] = 1
-    site = await start_site(keys, wait=False)
-    await hold.wait()
-    (tmp_path / "pause").touch()
-    hold.let_go.set()
-    await site.quiet()
-    (outcome,) = site.journal(Kind.OUTCOME)
-    assert outcome.text == "4 of 8 messages are gone (4 not asked for any more)."
-    assert outcome.outcome == "ok"
+    assert is_open(which, at(moment)) is open_
 
 
-async def test_outside_of_the_window(
-    start_site: StartSite, panel: PanelServer, frozen: list[str]
+MINUTES = st.integers(0, 1439).map(lambda minutes: f"{minutes // 60:02d}:{minutes % 60:02d}")
+ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu"])
+
+
+@given(
+    start=MINUTES,
+    end=MINUTES,
+    zone=ZONES,
+    days=st.sets(st.sampled_from(DAYS), min_size=1),
+    now=st.floats(NOW - 400 * DAY, NOW + 400 * DAY),
+)
+def test_a_window_is_open_between_a_beginning_on_its_day_and_the_next_end(
+    start: str, end: str, zone: str, days: set[str], now: float
 ) -> None:
-    far = DAYS[(datetime.now(UTC).weekday() + 3) % 7]
-    windows = [{"days": [far], "from": "09:00", "to": "17:00"}]
-    site = await start_site(config(panel, rules=[rule()], remediation={"windows": windows}))
-    await assert_held_back(site, panel, "window")
+    which = window(start, end, zone, *days)
+    clock = datetime.fromtimestamp(now, ZoneInfo(zone)).replace(tzinfo=None)
+    expected = False
+    for days_ago in (0, 1):
+        day = clock.date() - timedelta(days=days_ago)
+        begins = datetime.combine(day, time.fromisoformat(start))
+        ends = datetime.combine(day, time.fromisoformat(end))
+        ends += timedelta(days=ends <= begins)
+        expected |= DAYS[day.weekday()] in days and begins <= clock < ends
+    assert is_open(which, now) is expected
 
 
-async def test_inside_of_the_window(
-    start_site: StartSite, panel: PanelServer, frozen: list[str]
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        ([], None),
+        ([NIGHT], Guard.WINDOW),
+        ([NIGHT, NOON], None),
+        ([NOON, NIGHT], None),
+        ([NIGHT, MONDAY], Guard.WINDOW),
+    ],
+)
+def test_rules_act_while_any_window_is_open_and_always_when_there_is_none(
+    windows: list[Window], expected: Guard | None
 ) -> None:
-    windows = [{"from": "00:00", "to": "00:00"}]
-    site = await start_site(config(panel, rules=[rule()], remediation={"windows": windows}))
-    assert site.story()[-1] == ("outcome", "ok")
+    section = CONFIG.model_copy(update={"windows": tuple(windows)})
+    assert guard(inputs(now=at("2026-06-09T12:00:00+02:00")), section) is expected
 
 
-@pytest.fixture
-async def fleet(exim_queue: NewEximQueue, serve_panel: ServePanel) -> list[PanelServer]:
-    """Five panels; on three of them eight bounces are frozen."""
-    queues = [await exim_queue() for _ in range(5)]
-    for queue in queues[:3]:
-        freeze(queue, 8)
-    return [await serve_panel(queue) for queue in queues]
+# --- the storm brake ----------------------------------------------------------------------------
 
 
-async def test_the_storm_brake(start_site: StartSite, fleet: list[PanelServer]) -> None:
-    site = await start_site(config(*fleet, rules=[rule()]))
-    for number in range(1, 6):
-        await site.look(f"mx{number}")
-    assert [changing(panel) for panel in fleet] == [[]] * 5
-    assert [await panel.panel.queue.count() for panel in fleet] == [8, 8, 8, 0, 0]
-    assert {each.host for each in site.journal()} == {"mx1", "mx2", "mx3"}
-    assert set(site.story()) == {("blocked", "storm_brake")}
-    assert (await site.blocked("storm_brake") or 0) >= 3
-
-    # The third host is mended: two of five may have what they want.
-    await fleet[2].panel.queue.delete_all(force=True)
-    await site.look("mx3")
-    await site.look("mx1")
-    assert [len(changing(panel)) for panel in fleet] == [1, 0, 0, 0, 0]
-    assert site.story(host="mx1")[-1] == ("outcome", "ok")
-
-
-async def test_the_storm_brake_waits_for_hosts_of_which_nothing_is_known(
-    start_site: StartSite, fleet: list[PanelServer]
+@pytest.mark.parametrize(
+    ("share", "hosts", "wanting", "unheard", "expected"),
+    [
+        ("30%", 10, 3, 0, None),
+        ("30%", 10, 4, 0, Guard.STORM_BRAKE),
+        ("30%", 11, 3, 0, None),
+        ("30%", 11, 4, 0, Guard.STORM_BRAKE),
+        # Two may always want something.
+        ("30%", 1, 1, 0, None),
+        ("30%", 2, 2, 0, None),
+        ("1%", 5, 2, 0, None),
+        ("1%", 5, 3, 0, Guard.STORM_BRAKE),
+        ("100%", 5, 5, 0, None),
+        # Exactly the share is not more than the share, whatever floats make of it.
+        ("29%", 100, 29, 0, None),
+        ("29%", 100, 30, 0, Guard.STORM_BRAKE),
+        ("58%", 100, 58, 0, None),
+        ("7%", 300, 21, 0, None),
+        # Who has not been heard may want something too.
+        ("30%", 10, 1, 2, None),
+        ("30%", 10, 1, 3, Guard.STORM_BRAKE),
+        ("30%", 10, 0, 4, Guard.STORM_BRAKE),
+        ("30%", 3, 1, 1, None),
+        ("30%", 3, 1, 2, Guard.STORM_BRAKE),
+        ("100%", 5, 1, 4, None),
+    ],
+)
+def test_the_storm_brake(
+    share: str, hosts: int, wanting: int, unheard: int, expected: Guard | None
 ) -> None:
-    holds = [Hold(of(Operation.COUNT)) for _ in fleet]
-    for panel, hold in zip(fleet[1:], holds[1:], strict=True):
-        panel.panel.interfere = hold
-    site = await start_site(config(*fleet, rules=[rule()]), wait=False)
-
-    async def told() -> bool:
-        return [each.host for each in written_so_far(site.path, Kind.BLOCKED)] == ["mx1"]
-
-    await eventually(told)
-    assert site.blocks() == ["storm_brake"]
-    assert "have not been polled yet" in site.journal(host="mx1")[0].text
-    for hold in holds:
-        hold.let_go.set()
-    await site.look("mx1")
-    assert changing(fleet[0]) == []
+    section = config(limits={"storm_brake": share})
+    told = inputs(hosts=hosts, wanting=wanting, unheard=unheard)
+    assert guard(told, section) is expected
 
 
-async def test_of_a_rule_that_is_new_it_is_not_known_how_many_hosts_want_it(
-    start_site: StartSite, fleet: list[PanelServer]
+@example(percent=29, hosts=100, wanting=29)
+@given(percent=st.integers(1, 100), hosts=st.integers(1, 999), wanting=st.integers(0, 999))
+def test_the_storm_brake_counts_exactly(percent: int, hosts: int, wanting: int) -> None:
+    section = config(limits={"storm_brake": f"{percent}%"})
+    storm = wanting > 2 and 100 * wanting > percent * hosts
+    told = guard(inputs(hosts=hosts, wanting=wanting), section)
+    assert told is (Guard.STORM_BRAKE if storm else None)
+
+
+def test_the_storm_brake_names_its_figures() -> None:
+    block = blocked(inputs(wanting=4))
+    assert block is not None
+    assert block.reason.startswith("4 of 10 hosts want an action at once, more than 30% of them")
+
+
+# --- stopped, approval --------------------------------------------------------------------------
+
+
+def test_a_stopped_rule_waits_for_a_person() -> None:
+    told = blocked(inputs(rule=RuleFacts(stopped="Disabled here: no frozen mail.")))
+    reason = "Disabled here: no frozen mail. A person must resume purge."
+    assert told == Block(Guard.STOPPED, reason)
+
+
+@pytest.mark.parametrize(
+    ("needed", "said", "actor", "expected"),
+    [
+        ("none", "", Actor.RULE, None),
+        ("none", "rejected", Actor.RULE, None),
+        ("required", "", Actor.RULE, "It waits for a person to approve it."),
+        ("required", "requested", Actor.RULE, "It waits for a person to approve it."),
+        ("required", "rejected", Actor.RULE, "A person rejected it."),
+        ("required", "approved", Actor.RULE, None),
+        ("required", "", Actor.ALERTMANAGER, "It waits for a person to approve it."),
+        ("required", "approved", Actor.ALERTMANAGER, None),
+        ("required", "", Actor.PERSON, None),
+        ("required", "rejected", Actor.PERSON, None),
+    ],
+)
+def test_who_needs_whose_approval(
+    needed: str, said: str, actor: Actor, expected: str | None
 ) -> None:
-    """Each of three hosts that want it would be the only one of which that is known."""
-    site = await start_site(config(*fleet, rules=[rule(when="queue_frozen_messages > 99")]))
-    site.running.write(config(*fleet, rules=[rule()]))
-    await site.running.post("/-/reload")
-    await site.look("mx1")
-    assert site.story() == [("blocked", "storm_brake")]
-    assert "4 hosts have not been polled yet" in site.journal()[0].text
-    for number in range(2, 6):
-        await site.look(f"mx{number}")
-    assert [changing(panel) for panel in fleet] == [[]] * 5
-    assert set(site.story()) == {("blocked", "storm_brake")}
+    told = inputs(rule=RuleFacts(approval=said, approved_deed="purge_frozen"), actor=actor)
+    block = None if expected is None else Block(Guard.APPROVAL, expected)
+    assert blocked(told, rule_=rule(approval=needed)) == block
 
 
-async def test_cooldown(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], queue: EximQueue
+@pytest.mark.parametrize(
+    ("spec", "keys", "counts"),
+    [
+        ("delete", {"action": "delete", "select": {"frozen": True}}, True),
+        ("retry", {"action": "delete", "select": {"frozen": True}}, False),
+        ("", {"action": "delete", "select": {"frozen": True}}, False),
+        ("service_on clamav", {"action": "service_on", "service": "clamav"}, True),
+        ("service_on spamassassin", {"action": "service_on", "service": "clamav"}, False),
+        ("service_on clamav", {"action": "service_off", "service": "clamav"}, False),
+        ("purge_all", {"action": "purge_all"}, True),
+        ("purge_all", {"action": "purge_all", "force": True}, False),
+    ],
+)
+def test_an_approval_is_of_what_the_rule_did_then(
+    spec: str, keys: Mapping[str, Any], *, counts: bool
 ) -> None:
-    site = await start_site(config(panel, rules=[rule()]))
-    assert operations(panel) == [Operation.DELETE_FROZEN]
-    freeze(queue, 8, first=20)
-    await site.look()
-    assert len(changing(panel)) == 1
-    assert await queue.count() == 8
-    assert site.blocks() == ["cooldown"]
-    assert site.journal()[-1].text.endswith("within the cooldown of 1h.")
+    told = inputs(rule=RuleFacts(approval="approved", approved_deed=spec))
+    expected = None if counts else Guard.APPROVAL
+    assert guard(told, rule_=rule(approval="required", **keys)) is expected
 
 
-async def test_max_per_day(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], queue: EximQueue
+def test_a_request_that_counts_no_more_begins_nothing() -> None:
+    told = inputs(withdrawn="The alert was resolved.")
+    assert blocked(told) == Block(Guard.CONDITION, "The alert was resolved.")
+
+
+# --- limits in time -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("last", "until"),
+    [
+        (None, None),
+        (NOW - DAY, None),
+        (NOW - HOUR, None),
+        (NOW - HOUR + 1, NOW + 1),
+        (NOW - 1, NOW + HOUR - 1),
+        (NOW, NOW + HOUR),
+        # The clock was set back: what lies ahead has only just been.
+        (NOW + 1, NOW + HOUR),
+        (NOW + 10 * DAY, NOW + HOUR),
+    ],
+)
+def test_the_cooldown(last: float | None, until: float | None) -> None:
+    block = blocked(inputs(rule=RuleFacts(last_begun=last)))
+    if until is None:
+        assert block is None
+        return
+    assert block is not None
+    assert block.guard is Guard.COOLDOWN
+    assert block.until == until
+    # The journal knows when it was first seen to lie ahead.
+    ended = inputs(now=until, rule=RuleFacts(last_begun=min(last or 0.0, NOW)))
+    assert blocked(ended) is None, "it tells when it lets the rule act again"
+
+
+def test_the_cooldown_says_how_long_ago_the_last_action_was() -> None:
+    block = blocked(inputs(rule=RuleFacts(last_begun=NOW - 754)))
+    assert block is not None
+    words = "Its last action here was 12m 34s ago, within the cooldown of 1h."
+    assert block.reason == words
+    ahead = blocked(inputs(rule=RuleFacts(last_begun=NOW + 754)))
+    assert ahead is not None
+    assert "was 0s ago" in ahead.reason
+
+
+@pytest.mark.parametrize(("cooldown", "expected"), [("30m", None), ("31m", Guard.COOLDOWN)])
+def test_each_rule_has_its_own_cooldown(cooldown: str, expected: Guard | None) -> None:
+    told = inputs(rule=RuleFacts(last_begun=NOW - 1800))
+    assert guard(told, rule_=rule(cooldown=cooldown)) is expected
+
+
+@pytest.mark.parametrize(
+    ("begun", "limit", "expected"),
+    [
+        (0, 1, None),
+        (1, 1, Guard.MAX_PER_DAY),
+        (3, 4, None),
+        (4, 4, Guard.MAX_PER_DAY),
+        (5, 4, Guard.MAX_PER_DAY),
+    ],
+)
+def test_so_many_actions_of_a_rule_a_day(begun: int, limit: int, expected: Guard | None) -> None:
+    told = inputs(rule=RuleFacts(begun_today=begun))
+    assert guard(told, rule_=rule(max_per_day=limit)) is expected
+
+
+@pytest.mark.parametrize(
+    ("begun", "limit", "expected"),
+    [(11, 12, None), (12, 12, Guard.ACTIONS_PER_HOUR), (13, 12, Guard.ACTIONS_PER_HOUR)],
+)
+def test_so_many_actions_of_the_fleet_an_hour(
+    begun: int, limit: int, expected: Guard | None
 ) -> None:
-    site = await start_site(config(panel, rules=[rule(cooldown="1ms", max_per_day=2)]))
-    for first in (20, 40):
-        freeze(queue, 8, first=first)
-        await site.look()
-    assert len(changing(panel)) == 2
-    assert await queue.count() == 8
-    assert site.blocks() == ["max_per_day"]
+    section = config(limits={"actions_per_hour": limit})
+    assert guard(inputs(fleet=FleetFacts(begun_this_hour=begun)), section) is expected
 
 
-async def test_actions_per_hour(
-    start_site: StartSite, exim_queue: NewEximQueue, serve_panel: ServePanel
-) -> None:
-    queues = [await exim_queue(), await exim_queue()]
-    for queue in queues:
-        freeze(queue, 8)
-    panels = [await serve_panel(queue) for queue in queues]
-    limits = {"actions_per_hour": 1, "actions_at_once": 10}
-    site = await start_site(config(*panels, rules=[rule()], remediation={"limits": limits}))
-    for host in ("mx1", "mx2"):
-        await site.look(host)
-    assert sorted(len(changing(panel)) for panel in panels) == [0, 1]
-    assert len(site.journal(Kind.INTENT)) == 1
-    assert "actions_per_hour" in site.blocks()
+@pytest.mark.parametrize(
+    ("running", "limit", "expected"),
+    [(0, 1, None), (1, 1, Guard.ACTIONS_AT_ONCE), (1, 2, None), (2, 2, Guard.ACTIONS_AT_ONCE)],
+)
+def test_so_many_actions_at_once(running: int, limit: int, expected: Guard | None) -> None:
+    section = config(limits={"actions_at_once": limit})
+    assert guard(inputs(running=running), section) is expected
 
 
-async def test_nothing_begins_while_another_process_counts_what_has_begun(
-    start_site: StartSite,
-    panel: PanelServer,
-    frozen: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(rule_job, "A_MOMENT", 0.001)
-    with HostLocks(tmp_path / "journal.db").hold(FLEET):
-        site = await start_site(config(panel, rules=[rule()]))
-        block = await assert_held_back(site, panel, "actions_at_once")
-    assert block.text == "Other actions are about to begin."
-    await site.look()
-    assert site.story()[-1] == ("outcome", "ok")
-
-
-async def test_actions_per_hour_holds_for_those_that_begin_together(
-    start_site: StartSite, exim_queue: NewEximQueue, serve_panel: ServePanel
-) -> None:
-    queues = [await exim_queue() for _ in range(4)]
-    for queue in queues:
-        freeze(queue, 8)
-    panels = [await serve_panel(queue) for queue in queues]
-    # Each that comes so far is held where it has its plan, and no intent yet.
-    holds = [Hold(of(Operation.LIST), skip=2, done=True) for _ in panels]
-    for panel, hold in zip(panels, holds, strict=True):
-        panel.panel.interfere = hold
-    limits = {"actions_per_hour": 2, "actions_at_once": 10, "storm_brake": 1.0}
-    keys = config(*panels, rules=[rule()], remediation={"limits": limits})
-    site = await start_site(keys, wait=False)
-
-    async def decided() -> bool:
-        begun = sum(hold.reached.is_set() for hold in holds)
-        return begun + len(written_so_far(site.path, Kind.BLOCKED)) == 4
-
-    await eventually(decided)
-    for hold in holds:
-        hold.let_go.set()
-    await site.quiet()
-    assert sorted(len(changing(panel)) for panel in panels) == [0, 0, 1, 1]
-    assert len(site.journal(Kind.INTENT)) == 2
-    assert site.blocks() == ["actions_per_hour"] * 2
-
-
-async def test_actions_at_once(
-    start_site: StartSite, exim_queue: NewEximQueue, serve_panel: ServePanel
-) -> None:
-    queues = [await exim_queue(), await exim_queue()]
-    for queue in queues:
-        freeze(queue, 8)
-    panels = [await serve_panel(queue) for queue in queues]
-    hold = panels[0].panel.interfere = Hold(is_change)
-    panels[1].panel.interfere = second = Hold(of(Operation.COUNT))
-    site = await start_site(config(*panels, rules=[rule()]), wait=False)
-    await hold.wait()
-    second.let_go.set()
-    await site.running.poll("mx2")
-
-    async def told() -> bool:
-        return site.blocks("mx2") == ["actions_at_once"]
-
-    await eventually(told)
-    assert changing(panels[1]) == []
-    hold.let_go.set()
-    await site.quiet()
-    await site.look("mx2")
-    assert [len(changing(panel)) for panel in panels] == [1, 1]
-    assert [site.story(host=f"mx{n}")[-1] for n in (1, 2)] == [("outcome", "ok")] * 2
-
-
-LOCKER = """
-import sys, pathlib
-from exporter.journal.host_lock import HostLocks
-with HostLocks(pathlib.Path(sys.argv[1])).hold(sys.argv[2]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def busy(path: Path, host: str) -> Iterator[None]:
-    """Another process is at work on a host."""
-    command = [sys.executable, "-c", LOCKER, str(path), host]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
-        yield
-
-
-async def test_another_process_is_at_work_on_the_host(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
-) -> None:
-    with busy(tmp_path / "journal.db", panel_of(panel).url):
-        site = await start_site(config(panel, rules=[rule()]))
-        await assert_held_back(site, panel, "host_busy")
-    await site.look()
-    assert site.story()[-1] == ("outcome", "ok")
-
-
-async def test_another_host_is_not_held_back(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
-) -> None:
-    with busy(tmp_path / "journal.db", "http://mx2.example.com/api/api.php"):
-        site = await start_site(config(panel, rules=[rule()]))
-        assert site.story() == [("intent", ""), ("reply", "done"), ("outcome", "ok")]
-
-
-async def test_a_lock_that_cannot_be_had(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
-) -> None:
-    (tmp_path / "journal.db-hosts.lock").mkdir()
-    site = await start_site(config(panel, rules=[rule()]))
-    block = await assert_held_back(site, panel, "host_busy")
-    assert "cannot be opened" in block.text
-
-
-def no_folder(path: Path) -> None:
-    """The state path's folder is missing."""
-
-
-def a_folder(path: Path) -> None:
-    path.mkdir(parents=True)
-
-
-def damaged(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 32)
-
-
-def foreign(path: Path) -> None:
-    import sqlite3
-
-    path.parent.mkdir()
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE something (else_ TEXT)")
-    connection.close()
-
-
-@pytest.mark.parametrize("spoil", [no_folder, a_folder, damaged, foreign])
-async def test_a_journal_that_cannot_be_used(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path,
-    spoil: Callable[[Path], None],
-) -> None:  # fmt: skip
-    path = tmp_path / "state" / "journal.db"
-    spoil(path)
-    before = path.read_bytes() if path.is_file() else None
-    site = await start_site(config(panel, rules=[rule()], state={"path": str(path)}))
-    await site.look()
-    assert changing(panel) == []
-    assert await panel.panel.queue.count() == 8
-    blocked = await site.running.value("remediation_blocked_total", rule="purge", guard="journal")
-    assert blocked == 2
-    assert await site.running.value("queue_messages", host="mx1") == 8, "polling goes on"
-    assert (path.read_bytes() if path.is_file() else None) == before
-
-
-async def test_a_journal_that_can_no_more_be_written(
-    start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
-) -> None:
-    site = await start_site(config(panel, rules=[rule()]))
-    assert site.path.exists(), "it is in use"
-    freeze(queue, 8)
-    site.path.rename(tmp_path / "aside.db")
-    await site.look()
-    assert changing(panel) == []
-    assert await queue.count() == 8
-    blocked = await site.running.value("remediation_blocked_total", rule="purge", guard="journal")
-    assert blocked == 1
-
-
-async def test_a_journal_that_fails_in_the_middle(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
-) -> None:
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), done=True)
-    keys = config(panel, rules=[rule(**BY_ID)])
-    keys["poll"]["requests_per_host"] = 1
-    site = await start_site(keys, wait=False)
-    await hold.wait()
-    for file in tmp_path.glob("journal.db*"):
-        file.rename(tmp_path / f"aside-{file.name}")
-    hold.let_go.set()
-    await site.quiet()
-    assert len(ids_asked(panel)) == 1, "what cannot be written down is not gone on with"
-    for file in tmp_path.glob("aside-journal.db*"):
-        file.rename(tmp_path / file.name.removeprefix("aside-"))
-    await site.look()
-    assert len(ids_asked(panel)) == 1
-    outcome = site.journal(Kind.OUTCOME)[-1]
-    assert (outcome.outcome, outcome.detail["gone"]) == ("unknown", 1)
-
-
-async def test_a_journal_that_cannot_be_read_in_the_middle(
-    start_site: StartSite,
-    panel: PanelServer,
-    frozen: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Whether somebody has paused it is not known any more."""
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
-    keys = config(panel, rules=[rule(**BY_ID)])
-    keys["poll"]["requests_per_host"] = 1
-    site = await start_site(keys, wait=False)
-    await hold.wait()
-
-    def fails(_: Journal) -> FleetFacts:
-        raise JournalError("It cannot be read.")
-
-    monkeypatch.setattr(Journal, "fleet_facts", fails)
-    hold.let_go.set()
-    await site.quiet()
-    assert len(ids_asked(panel)) == 4
-    (outcome,) = site.journal(Kind.OUTCOME)
-    assert outcome.text == "4 of 8 messages are gone (4 not asked for any more)."
-
-
-async def test_max_messages(start_site: StartSite, panel: PanelServer, frozen: list[str]) -> None:
-    site = await start_site(config(panel, rules=[rule(max_messages=7)]))
-    block = await assert_held_back(site, panel, "max_messages")
-    assert block.text == "The plan holds 8 messages; max_messages is 7."
-
-
-async def test_the_condition_holds_no_longer_when_looked_at_again(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], queue: EximQueue
-) -> None:
-    panel.panel.interfere = meanwhile(of(Operation.COUNT), partial(queue.thaw, *frozen[:4]), skip=1)
-    site = await start_site(config(panel, rules=[rule()]))
-    block = await assert_held_back(site, panel, "condition")
-    assert block.text == ("Looked at again, it does not hold: queue_frozen_messages > 5 (4).")
-
-
-async def test_nothing_to_do(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    select = {"frozen": True, "sender": "*@example.org"}
-    site = await start_site(config(panel, rules=[rule(select=select)]))
-    await assert_held_back(site, panel, "nothing_to_do")
-
-    # Each look costs the panel a poll and a list more: it is let alone for a while.
-    asked = len(panel.panel.requests)
-    await site.look()
-    assert len(panel.panel.requests) == asked + 2
-    assert await site.blocked("nothing_to_do") == 1
-
-
-async def test_what_froze_since_the_poll_is_in_the_plan_and_what_thawed_is_not(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], queue: EximQueue
-) -> None:
-    late = message(queue, 50)
-
-    async def change() -> None:
-        await queue.thaw(frozen[0])
-        queue.put([late])
-
-    panel.panel.interfere = meanwhile(of(Operation.LIST), change, skip=2)
-    site = await start_site(config(panel, rules=[rule(**BY_ID)]))
-    expected = sorted([*frozen[1:], late.id])
-    assert sorted(ids_asked(panel)) == expected
-    assert sorted(site.plan(site.journal()[0])) == expected
-
-
-@pytest.mark.parametrize("keys", [{}, BY_ID, {"action": "purge_all"}])
-async def test_a_list_that_is_not_whole(
-    start_site: StartSite, panel: PanelServer, queue: EximQueue, keys: dict[str, Any]
-) -> None:
-    freeze(queue, 10)
-    panel.panel.interfere = counts(500)
-    site = await start_site(config(panel, rules=[rule(**keys)]))
-    block = await assert_held_back(site, panel, "listing", messages=10)
-    assert block.text.startswith("count_msg tells 500 messages and list_msg lists only 10")
-
-
-async def test_conditions_must_hold_for_long_enough(
-    start_site: StartSite, panel: PanelServer, frozen: list[str]
-) -> None:
-    site = await start_site(config(panel, rules=[rule(**{"for": "10m"})]))
-    now = time.monotonic()
-    site.running.daemon.app.controller._monotonic = lambda: now
-    for seconds in (1, 300, 290):
-        now += seconds
-        await site.look()
-        assert changing(panel) == []
-        assert site.journal() == []
-    now += 20
-    await site.look()
-    assert operations(panel) == [Operation.DELETE_FROZEN]
-    assert site.story() == [("intent", ""), ("reply", "done"), ("outcome", "ok")]
-
-
-async def test_a_dry_run_does_everything_but_act(
-    start_site: StartSite, panel: PanelServer, frozen: list[str], queue: EximQueue
-) -> None:
-    site = await start_site(config(panel, rules=[rule()], remediation={"mode": "dry_run"}))
-    intent, outcome = site.journal()
-    assert (intent.kind, intent.mode, intent.outcome) == (Kind.INTENT, "dry_run", "")
-    assert sorted(site.plan(intent)) == sorted(frozen)
-    assert (outcome.kind, outcome.outcome) == (Kind.OUTCOME, "dry_run")
-    assert outcome.text == "Would delete 8 messages (frozen)."
-    assert changing(panel) == []
-    assert await queue.count() == 8
-
-    await site.look()
-    assert site.story()[2:] == [("blocked", "cooldown")]
-    labels = {"host": "mx1", "rule": "purge"}
-    assert await site.outcomes(**labels, action="purge_frozen", outcome="dry_run") == 1
-    assert await site.metric("planned_messages", **labels) == 8
-    assert await site.metric("removed_messages_total", **labels) == 0
-    assert changing(panel) == []
-
-
-async def test_a_dry_run_counts_for_the_limits(
-    start_site: StartSite, panel: PanelServer, frozen: list[str]
-) -> None:
-    keys = rule(cooldown="1ms", max_per_day=2)
-    site = await start_site(config(panel, rules=[keys], remediation={"mode": "dry_run"}))
-    for _ in range(3):
-        await site.look()
-    assert len(site.journal(Kind.INTENT)) == 2
-    assert site.blocks() == ["max_per_day"]
-    assert changing(panel) == []
+def test_every_block_is_made_among_the_guards() -> None:
+    package = Path(guards.__file__).parents[1]
+    made = [file for file in package.rglob("*.py") if re.search(r"\bBlock\(", file.read_text())]
+    assert made == [Path(guards.__file__)]

@@ -14,8 +14,8 @@ from exporter.remediation.guard_inputs import GuardInputs, InForce
 from exporter.remediation.requests import Request
 from exporter.remediation.rule_job import RuleJob
 from tests.builders import host
-from tests.unit.test_guards import config, rule
-from tests.unit.test_guards import inputs as guard_inputs
+from tests.remediation.test_guards import config, rule
+from tests.remediation.test_guards import inputs as guard_inputs
 
 
 class Silences:
