@@ -13,9 +13,11 @@ from exporter.snapshot import HostSnapshot
 from exporter.standin.memory import MemoryQueue
 from exporter.standin.traffic import CALM
 from tests.builders import host
-from tests.daemon.conftest import StartDaemon
+from tests.daemon.conftest import StartDaemon, start_daemon
 from tests.daemon.conftest import host as host_config
 from tests.fixtures.standin import ServePanel
+
+__all__ = ["start_daemon"]
 
 SNAPSHOT = HostSnapshot("mx1", 0.0, ())
 NAMES = ("store", "metrics", "remediation", "alerting", "history", "pages", "log")
