@@ -17,7 +17,7 @@ import yaml
 
 from exporter.standin.panel import serving
 from tests.daemon.conftest import StartDaemon, eventually, host, series
-from tests.polling.test_polling import Scripted
+from tests.daemon.test_polling import Scripted
 
 LONG_LIST = {"error": 0, "detail": ["x" * 100] * 2000}
 

@@ -6,7 +6,7 @@ import json
 
 from exporter.standin.panel import serving
 from tests.daemon.conftest import StartDaemon, host
-from tests.polling.test_polling import Scripted
+from tests.daemon.test_polling import Scripted
 
 SECRET = "open-sesame-42"
 ABSENT = {"error": 0, "message": "Enabled", "detail": "Служба не установлена"}
