@@ -71,6 +71,8 @@ class Database:
         self._pin_lock()
         self._refused = False
         """Whether a write failed, and none has succeeded since."""
+        self._damaged = False
+        """Whether it was not found to be what was written when that was looked at last."""
         self.on_verified: Callable[[Entry], object] = id
         """Called with each entry as it is found to be what was written."""
         self.generation = 0
@@ -205,10 +207,13 @@ class Database:
             ):
                 began = time.monotonic()
                 self._trusted = None
-                self.generation += 1  # unless it is found to be what was written
+                was_damaged, self._damaged = self._damaged, True  # unless it is found to be sound
+                self.generation += 1
                 verify(self.path, self.on_verified)
                 self._demand_all_that_was()
-                self.generation -= 1
+                self._damaged = False
+                if not was_damaged:  # else what was read meanwhile may not be what is there now
+                    self.generation -= 1
                 self._trusted = state
                 now = time.monotonic()
                 self._verified = now, now - began

@@ -266,13 +266,14 @@ class JournalProjection:
         """Apply one entry, unless that was done before."""
         if entry.id <= self.last_entry:
             return
-        self.last_entry = entry.id
         if entry.kind is Kind.REPLY:
-            return  # by far the most
-        if entry.kind in {Kind.PAUSED, Kind.RESUMED}:
+            pass  # by far the most
+        elif entry.kind in {Kind.PAUSED, Kind.RESUMED}:
             self._pause = entry
         elif entry.rule and entry.kind in COUNTED:
             self._apply(entry, self._history(entry), (entry.host, entry.rule))
+        # Last: one at which it failed, for want of memory, must not be skipped the next time.
+        self.last_entry = entry.id
 
     def blocked(self, rule: str, guard: Guard) -> None:
         """Count that a guard has kept a rule from acting."""

@@ -332,8 +332,8 @@ class Journal:
         of nothing that was found to be damaged: then it begins anew.
         """
         if self._generation != self._database.generation:
-            self._generation = self._database.generation
             self._projection = JournalProjection()
+            self._generation = self._database.generation
         last = self._last_id()
         while self._projection.last_entry < last:
             news = self._entries(_NEWS, self._projection.last_entry)

@@ -130,6 +130,22 @@ def test_each_outcome_is_counted_once_however_often_it_is_read() -> None:
     assert told.removed[KEY] == 7
 
 
+def test_an_entry_at_which_memory_ran_out_is_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = projection(entry(1, Kind.BLOCKED))
+    with monkeypatch.context() as short:
+        short.setattr("exporter.journal.projection.insort", _no_memory)
+        told.add([entry(2, Kind.INTENT, at=1005.0)])
+        with pytest.raises(MemoryError):
+            told.add([entry(3, Kind.INTENT, at=1004.0)])
+    told.add([entry(3, Kind.INTENT, at=1004.0)])
+    assert told.rule_facts(*KEY, None, SOON).begun_today == 2
+    assert told.last_entry == 3
+
+
+def _no_memory(*_: object) -> None:
+    raise MemoryError
+
+
 def test_what_a_person_did_without_a_rule_is_no_rules_action() -> None:
     told = projection(planning(1, Kind.INTENT, 7, rule=""), outcome(2, removed=7, rule=""))
     assert shown(told) == shown(JournalProjection()) | {"last_entry": 2}

@@ -175,6 +175,27 @@ def test_what_was_read_while_it_was_damaged_is_read_anew(path: Path, open_journa
         assert each.rule_facts("mx1", "retry") == RuleFacts()
 
 
+@pytest.mark.parametrize("how", ["a transaction", "what is shown"])
+def test_what_is_looked_at_while_it_is_damaged_is_read_anew(
+    path: Path, open_journal: Opens, how: str
+) -> None:
+    journal = open_journal()
+    journal.add(intent(), plan())
+    journal.add(entry(Kind.STOPPED, text="Why."))
+    known = journal.rule_facts("mx1", "purge")
+    sql("UPDATE entries SET kind = 'blocked' WHERE id = 2")(path)
+    refuses(journal)
+    # Neither asks whether the journal is sound: it was asked before a transaction, or need not be.
+    if how == "a transaction":
+        with journal.alone():
+            assert not journal.rule_facts("mx1", "purge").stopped
+    else:
+        assert [e.kind for e in journal.rules_known()] == [Kind.INTENT]
+    sql("UPDATE entries SET kind = 'stopped' WHERE id = 2")(path)
+    assert journal.rule_facts("mx1", "purge") == known
+    assert known.stopped == "Why."
+
+
 def test_what_was_rolled_back_was_never_done(journal: Journal) -> None:
     with suppress(KeyError), journal.alone():
         journal.add(entry(Kind.STOPPED, text="Why."))
