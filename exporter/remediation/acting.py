@@ -41,7 +41,7 @@ def intent_entry(
 
 
 class Job(Protocol):
-    """What is to be done to a host, for whom, and what must hold before each step.
+    """What is to be done to a host, at whose request, and what must hold before each step.
 
     Each step raises Blocked where a guard blocks.
     """

@@ -1,4 +1,4 @@
-"""One action on one host, on one page: every step in its order, each of which may end it."""
+"""One action on one host, on one page: every step in its order; each may end it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exporter.remediation import guards
 from exporter.remediation.acting import NO_HOOKS, Execution, Hooks, Job, Why, act
 from exporter.remediation.conclusion import conclude
 from exporter.remediation.context import HostContext
-from exporter.remediation.guards import Block, Blocked, deed_of
+from exporter.remediation.guards import Block, Blocked, action_text
 from exporter.remediation.plan import Plan
 from exporter.remediation.recovery import UnsettledError, recover_unfinished
 from exporter.remediation.requests import Request
@@ -21,7 +21,7 @@ from exporter.snapshot import HostGoneError
 
 
 class Declined(Exception):  # noqa: N818 - no error: a person said no
-    """The person who was asked said no."""
+    """A person was asked, and said no."""
 
 
 class UnfinishedError(JournalError):
@@ -67,7 +67,7 @@ async def _request_approval(execution: Execution, why: Why) -> None:
     """Ask a person to allow this plan; until then nothing is done."""
     spec, plan = execution.spec, execution.plan
     detail: dict[str, object] = {"why": why, "planned": len(plan.messages)}
-    detail |= {"deed": deed_of(spec.action, spec.service, spec.force), "listed_at": plan.at}
+    detail |= {"deed": action_text(spec.action, spec.service, spec.force), "listed_at": plan.at}
     text = f"Asks to {spec.describe(plan)}."
     await execution.write(Kind.APPROVAL_REQUESTED, text=text, detail=detail, plan=plan)
 

@@ -36,7 +36,7 @@ class Preview:
     unmeant: frozenset[str] = frozenset()
     """Ids that were named and are in the queue, but are not what the selector means."""
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """By id, messages that may be meant, of which that is not known since these fields are only
+    """By id, messages that may be meant, where that is not known since these fields are only
     guessed: they are left out."""
     clock: Block | None = None
     """What keeps a person from going by ages, in the words that keep a rule from it."""

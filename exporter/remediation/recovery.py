@@ -99,7 +99,7 @@ async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
         return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
     then = intent.detail.get("listed_at")
     then = then if isinstance(then, int | float) else intent.at
-    # The process before may have had another time: only who it is from, or its size, tells then
+    # The process before may have had another time: only its sender, or its size, shows then
     # that what is there by an id is another message.
     gone = watch - still_there(planned, then, listing, timed=False)
     if gone and listing.unlisted:
@@ -263,13 +263,13 @@ def lost_facts(journal: Journal, config: Config, now: float) -> list[Lost]:
     """
     found: dict[tuple[str, str], Lost] = {}
     for entry in journal.rules_known():
-        whom = entry.rule, entry.panel.url or f"\0{entry.host}"
-        if whom in found or not (why := _why_lost(config, entry)):
+        key = entry.rule, entry.panel.url or f"\0{entry.host}"
+        if key in found or not (why := _why_lost(config, entry)):
             continue
         facts = journal.rule_facts(entry.host, entry.rule, entry.panel)
         if what := " and ".join(_in_force(facts, now)):
-            found[whom] = Lost(entry.rule, entry.host, entry.panel.url, what, why)
-    return [found[whom] for whom in sorted(found)]
+            found[key] = Lost(entry.rule, entry.host, entry.panel.url, what, why)
+    return [found[key] for key in sorted(found)]
 
 
 def _why_lost(config: Config, entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""What is requested of rules, by whom, and what the journal says of it. Pure, but for the journal.
+"""What is requested of rules, and what the journal says of it. Pure, but for the journal.
 
 An alert that is sent again asks for nothing new: an incident is one firing of one alert.
 """
@@ -124,7 +124,7 @@ class Taken(StrEnum):
     BEFORE = "asked before"
     """It was made before, and answered, or waits for its answer, or was of another panel."""
     OVER = "resolved before"
-    """The alert that asks was resolved, as was told before."""
+    """The alert that asks was resolved, as was reported before."""
 
 
 # --- entries of the journal ---------------------------------------------------------------------
