@@ -12,7 +12,7 @@ from exporter.journal.entries import Guard
 from exporter.journal.projection import JournalProjection
 from exporter.remediation.guards import Block
 from exporter.remediation.requests import Request
-from exporter.remediation.rule_state import Asked, RuleState
+from exporter.remediation.rule_state import Asked, Held, RuleState
 from exporter.remediation.rule_status import (
     HeldBack,
     RuleStatus,
@@ -82,22 +82,22 @@ def test_cooling_down_until_its_cooldown_has_passed_since_it_began() -> None:
 
 
 def test_held_back_says_by_what_and_until_when() -> None:
-    found = status(state(block=HELD), projection())
+    found = status(state(held=Held(HELD)), projection())
     assert (found.word, found.reason, found.until) == ("blocked", HELD.reason, NOW + 900)
 
 
 def test_it_waits_for_a_person_on_so_many_messages() -> None:
-    found = status(state(block=ASKING), projection(ASKED))
+    found = status(state(held=Held(ASKING)), projection(ASKED))
     assert (found.word, found.messages) == ("waiting", 12)
 
 
 @pytest.mark.parametrize("decision", [Kind.APPROVED, Kind.REJECTED])
 def test_what_was_just_decided_does_not_wait_for_a_person(decision: Kind) -> None:
     decided: Line = (decision, NOW - 1, {})
-    assert status(state(block=ASKING), projection(ASKED, decided)).word == decision.value
+    assert status(state(held=Held(ASKING)), projection(ASKED, decided)).word == decision.value
     # Another guard speaks of now, and a request that came since of something else.
-    assert status(state(block=HELD), projection(ASKED, decided)).word == "blocked"
-    assert status(state(block=ASKING), projection(ASKED, decided, ASKED)).word == "waiting"
+    assert status(state(held=Held(HELD)), projection(ASKED, decided)).word == "blocked"
+    assert status(state(held=Held(ASKING)), projection(ASKED, decided, ASKED)).word == "waiting"
 
 
 def test_a_request_that_nobody_answered_within_a_day_stands_no_more() -> None:
@@ -106,7 +106,7 @@ def test_a_request_that_nobody_answered_within_a_day_stands_no_more() -> None:
 
 
 def test_a_stop_comes_before_everything_else() -> None:
-    found = status(state(block=HELD), projection(BEGUN, ASKED, STOPPED))
+    found = status(state(held=Held(HELD)), projection(BEGUN, ASKED, STOPPED))
     assert (found.word, found.reason) == ("stopped", "Three failed.")
 
 
@@ -121,7 +121,7 @@ def test_what_wants_somebodys_eye_comes_first() -> None:
     every = [
         ("mx1", rule("a-calm"), state()),
         ("mx1", rule("d-counting"), counting()),
-        ("mx1", rule("e-blocked"), state(block=HELD)),
+        ("mx1", rule("e-blocked"), state(held=Held(HELD))),
         ("mx1", rule("c-stopped"), state()),
         ("mx1", rule("b-waits"), state()),
     ]
