@@ -326,7 +326,7 @@ class RemediationRoutes:
         except ValueError as error:
             return text_response(400, f"{error}\n")
         try:
-            entries = await self.controller.entries(newest=MAX_ENTRIES, **filters)
+            entries = await self.controller.follower.entries(newest=MAX_ENTRIES, **filters)
         except JournalError as error:
             return text_response(503, f"{error}\n")
         return json_response([entry_view(entry) for entry in entries])
