@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.journal import Entry, JournalError, Kind
 from exporter.journal.host_lock import HostBusyError, LockFileError
+from exporter.journal.records import RequestRecord
 from exporter.remediation import guards
 from exporter.remediation.acting import NO_HOOKS, Execution, Hooks, Job, Why, act
 from exporter.remediation.conclusion import conclude
@@ -66,10 +67,14 @@ async def execute(context: HostContext, job: Job, hooks: Hooks = NO_HOOKS) -> En
 async def _request_approval(execution: Execution, why: Why) -> None:
     """Ask a person to allow this plan; until then nothing is done."""
     spec, plan = execution.spec, execution.plan
-    detail: dict[str, object] = {"why": why, "planned": len(plan.messages)}
-    detail |= {"deed": action_text(spec.action, spec.service, spec.force), "listed_at": plan.at}
+    asks = RequestRecord(
+        why=why,
+        planned=len(plan.messages),
+        action_text=action_text(spec.action, spec.service, spec.force),
+        listed_at=plan.at,
+    )
     text = f"Asks to {spec.describe(plan)}."
-    await execution.write(Kind.APPROVAL_REQUESTED, text=text, detail=detail, plan=plan)
+    await execution.write(Kind.APPROVAL_REQUESTED, text=text, detail=asks.to_detail(), plan=plan)
 
 
 async def _confirm(job: Job, plan: Plan, hooks: Hooks) -> Plan:

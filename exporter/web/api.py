@@ -312,7 +312,7 @@ class RemediationRoutes:
         if alert.status != "firing":
             await self.controller.withdraw(host, rule, incident, name)
             return named | {"result": "withdrawn", "why": f"it is {alert.status or 'not firing'}"}
-        request = Request(Actor.ALERTMANAGER, name, {"alert": name, **incident.detail})
+        request = Request(Actor.ALERTMANAGER, name, incident.detail(name))
         try:
             result = await self.controller.ask(host, rule, request)
         except UnknownRuleError as error:

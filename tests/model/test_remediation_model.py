@@ -736,7 +736,7 @@ class Remediation(RuleBasedStateMachine):
                 continue
             name = self.fleet[place].name
             which = Incident(str(incident), f"alert {incident}", "")
-            request = Request(Actor.ALERTMANAGER, "QueueFull", which.detail)
+            request = Request(Actor.ALERTMANAGER, "QueueFull", which.detail("QueueFull"))
             self._drive([self._ask(name, found.name, request)])
             if resolved:
                 self._drive([self._resolve(name, found.name, which)])
