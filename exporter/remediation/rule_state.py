@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from exporter.conditions import HoldTimer, Measurements, readings
+from exporter.conditions import Measurements, readings
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
+from exporter.hold_timer import HoldTimer
 from exporter.journal.entries import Guard
 from exporter.remediation.guards import Block
 from exporter.remediation.requests import Request
