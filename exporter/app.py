@@ -190,7 +190,7 @@ class App:
 
     def background(self) -> Mapping[str, Coroutine[Any, Any, None]]:
         """What runs beside the polls from start to stop, by name."""
-        return {"journal": self.controller.run(), "alerts": self.alerting.run()}
+        return {"journal": self.controller.follower.run(), "alerts": self.alerting.run()}
 
     async def stop(self) -> None:
         """End every part that was started, the last one first."""

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.conditions import HoldTimer, Interval, Measurements, failures_behind, holds, readings
+from exporter.conditions import Interval, Measurements, failures_behind, holds, readings
 from exporter.config.conditions import ALERT_ONLY_METRICS, METRIC_UNITS, parse_condition
+from exporter.hold_timer import HoldTimer
 from exporter.snapshot import UNTOLD, Certainty, Failure, HostSnapshot, Reason, ServiceState
 from tests.builders import NOW, bad, good, queue, snapshot, stats
 

@@ -10,9 +10,10 @@ from exporter.alerting.annotations import AnnotationContext, annotations_of
 from exporter.alerting.persistence import dump_alert, load_alert
 from exporter.alerting.rule_instances import RuleInstance, instances_of
 from exporter.alertmanager.alert import LAST_TIME, Alert
-from exporter.conditions import AlertOnly, HoldTimer, Interval, Measurements
+from exporter.conditions import AlertOnly, Interval, Measurements
 from exporter.config.conditions import Condition
 from exporter.config.models import Config, HostConfig
+from exporter.hold_timer import HoldTimer
 from exporter.snapshot import HostSnapshot
 
 RESOLVED_RETENTION = 7 * 86400.0

@@ -81,5 +81,5 @@ def main() -> None:
                brainycp-exporter poll --config F asks your panels once
                brainycp-exporter run --config F  the daemon, for Prometheus
     By hand:   brainycp-exporter queue --help    look at mail queues, act on them
-               brainycp-exporter journal --help  what was done, by whom and why
+               brainycp-exporter journal --help  what was done, why, by which user
     """  # noqa: D301 - click's mark before lines that stay as they are

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 from collections import Counter
 from datetime import datetime
@@ -17,7 +16,15 @@ from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alerting.service import ALERTS
 from exporter.alerting.view import alerts_view
 from exporter.cli.arguments import choose_hosts, config_option, format_option, load_or_exit
-from exporter.cli.terminal import console, plural, print_json, printable, zone_note
+from exporter.cli.terminal import (
+    console,
+    local_time,
+    plural,
+    print_json,
+    printable,
+    say,
+    zone_note,
+)
 from exporter.config.models import Config
 from exporter.journal import Journal, JournalError, JournalMissingError
 
@@ -75,7 +82,7 @@ def read_alerts(config: Config) -> list[dict[str, Any]] | None:
 
 def _print(shown: list[dict[str, Any]], out: Console) -> None:
     counts = Counter(alert["state"] for alert in shown)
-    _echo(
+    say(
         f"{plural(counts['firing'], 'alert')} firing, {counts['pending']} pending, "
         f"{counts['resolved']} resolved within a week. {zone_note()}",
         out,
@@ -103,15 +110,9 @@ def _print_one(alert: dict[str, Any], out: Console) -> None:
         f"{printable(labels['host'])}, {'since' if not until else 'from'} {since}{until}",
     )
     out.print(head, overflow="fold")
-    _echo(printable(" ".join(str(alert["annotations"].get("summary", "")).split())), out, "    ")
-
-
-def _echo(text: str, out: Console, indent: str = "") -> None:
-    """Print within the width of the terminal, however narrow: there are no columns to keep."""
-    for line in textwrap.wrap(text, max(20, out.width - len(indent)), break_on_hyphens=False):
-        click.echo(indent + line)
+    summary = printable(" ".join(str(alert["annotations"].get("summary", "")).split()))
+    say(summary, out, "    ", break_words=True)
 
 
 def _local(iso: str) -> str:
-    """Return a time in this machine's time zone."""
-    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return local_time(datetime.fromisoformat(iso).timestamp())

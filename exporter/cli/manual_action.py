@@ -1,4 +1,4 @@
-"""What a person wants done to one host: shown, asked, done, and told how it ended."""
+"""What a person wants done to one host: shown, asked, done, and its outcome shown."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     brainycp-exporter queue list mx1 --sender "*@opened.example.com" --config F
 
     F marks frozen mail, ? that the panel does not tell, <> the sender of a bounce; +2 stands
-    for two more recipients who wait. A column whose heading ends with ? is only guessed, of one
+    for two more recipients that wait. A column whose heading ends with ? is only guessed, of one
     message at least, and nothing acts on it: `diagnose` says how to confirm it.
     """  # noqa: D301
     config, host = the_host(config_file, name)
@@ -175,7 +175,7 @@ def retry(name: str, chosen: Chosen, **how: Any) -> None:
 def delete(name: str, chosen: Chosen, **how: Any) -> None:
     """Delete messages for good; asks first.
 
-    Nobody is told: neither the sender nor the recipients.
+    Nobody is notified: neither the sender nor the recipients.
 
     \b
     brainycp-exporter queue delete mx1 --frozen --older-than 1d --config F

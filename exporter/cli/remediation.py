@@ -236,7 +236,7 @@ def _decide(
 
 
 def signature() -> str:
-    """Return the person who asks, as the journal names them."""
+    """Return the user of this command, as the journal names them."""
     return f"{Actor.PERSON}:{requester()}"
 
 

@@ -1,4 +1,4 @@
-"""What the commands share that act: the means, who asks, the question, Ctrl-C, and troubles."""
+"""What the commands share that act: the means, the user, the question, Ctrl-C, and troubles."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Progressing:
             self._task.cancel()
 
     def cut_off(self, host: str) -> str:
-        """What is known when it was cut off in the middle, for the person who did it."""
+        """What is known when it was cut off in the middle, for the person at the terminal."""
         if not self.acting:
             return "nothing was done."
         parts = [f"{integer(count)} {what}" for what, count in self.counts().items()]

@@ -37,13 +37,19 @@ def width_of(out: Console) -> int:
     return max(out.width, WIDTH) if out.is_terminal else WIDTH
 
 
-def say(text: str, out: Console | None = None) -> None:
-    """Print sentences within the width of the terminal; by default on standard output."""
+def say(
+    text: str, out: Console | None = None, indent: str = "", *, break_words: bool = False
+) -> None:
+    """Print sentences within the width of the terminal; by default on standard output.
+
+    Words that are longer than a line stay whole, to be copied, unless `break_words` is set.
+    """
     out = out or console()
     # A terminal that is narrower than a table would break lines in the middle of words.
     width = out.width if out.is_terminal else WIDTH
-    for line in textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False):
-        click.echo(printable(line), file=out.file)
+    width = max(1, width - len(indent))
+    for line in textwrap.wrap(text, width, break_long_words=break_words, break_on_hyphens=False):
+        click.echo(indent + printable(line), file=out.file)
 
 
 def printable(text: str) -> str:

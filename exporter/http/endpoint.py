@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from base64 import b64encode
 from contextlib import suppress
 
 import aiohttp
 from yarl import URL
 
-from exporter import __version__
+from exporter import USER_AGENT
 from exporter.config.access import TlsConfig
 from exporter.config.alerting import HttpReceiver
 from exporter.config.units import format_size
@@ -35,7 +34,7 @@ class HttpEndpoint:
         self.name = name
         self._tls = config.tls
         self._headers = {
-            "User-Agent": f"brainycp-exporter/{__version__}",
+            "User-Agent": USER_AGENT,
             "Accept": "application/json",
             "Accept-Encoding": "identity",  # a compressed reply could be a bomb
         }
@@ -132,8 +131,7 @@ def _login(config: HttpReceiver) -> str:
     """Return the header Authorization; "" without a login."""
     auth = config.basic_auth
     if auth is not None and auth.password is not None:
-        pair = f"{auth.username}:{auth.password.get_secret_value()}"
-        return f"Basic {b64encode(pair.encode()).decode()}"
+        return aiohttp.encode_basic_auth(auth.username, auth.password.get_secret_value())
     if config.bearer_token is not None:
         return f"Bearer {config.bearer_token.get_secret_value()}"
     return ""

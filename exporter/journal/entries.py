@@ -178,7 +178,7 @@ class RuleFacts:
     """These messages as they were then: ids are used again."""
     approved_listed_at: float = field(default=0.0, compare=False)
     """Unix time of the list that showed them; their ages count from there."""
-    approved_deed: str = ""
+    approved_action: str = ""
     """What the person approved to do to them; "" unless approved."""
 
 

@@ -428,10 +428,6 @@ class JournalProjection:
         host, rule = key
         return self.rule_facts(host, rule, self.panels.get(host), now, self.timeline)
 
-    def begun(self, key: tuple[str, str], now: float) -> float | None:
-        """Return when the last action of a rule on a host began: its cooldown counts from there."""
-        return self.facts(key, now).last_begun
-
     def stopped(self, key: tuple[str, str]) -> str | None:
         """Return why a rule has stopped itself on a host or cannot act there; None if not."""
         host, rule = key
@@ -484,19 +480,10 @@ class JournalProjection:
             if word is not None and word.kind is Kind.APPROVAL_REQUESTED
         }
 
-    def decided(self, key: tuple[str, str], now: float) -> Kind | None:
-        """Return what a person has decided of a rule on a host, while the guards go by it."""
-        decision = self.decision(key, now)
-        return None if decision is None else decision.kind
-
-    def decision(self, key: tuple[str, str], now: float) -> Entry | None:
-        """Return the entry of that decision."""
-        word = self._word(key, now)
-        return None if word is None or word.kind is Kind.APPROVAL_REQUESTED else word
-
     def may_lapse(self, key: tuple[str, str], now: float) -> bool:
         """Return whether a rule on a host waits for a person, or is approved and did not act."""
-        return self.waits(key, now) is not None or self.decided(key, now) is Kind.APPROVED
+        word = self._word(key, now)
+        return word is not None and word.kind in _AUTHORISING
 
     def last_on(self, host: str) -> tuple[str, float, str] | None:
         """Return the last action of any rule on a host: the rule, when it ended, its outcome."""

@@ -157,7 +157,7 @@ class RequestRecord(_Record):
     """What each condition compared."""
     planned: int | None = field(default=None, metadata={"decode": _count})
     """Messages that it would act on."""
-    deed: str | None = field(default=None, metadata={"decode": _text})
+    action_text: str | None = field(default=None, metadata={"decode": _text, "key": "deed"})
     """What it would do to them: the action, the service, `force`."""
     listed_at: float | None = field(default=None, metadata={"decode": _number})
     """Unix time of the list that shows them; their ages count from there."""

@@ -304,7 +304,7 @@ class Journal:
                     approved=approved,
                     approved_ids=frozenset(message.id for message in approved),
                     approved_listed_at=request.at if record.listed_at is None else record.listed_at,
-                    approved_deed=record.deed or "",
+                    approved_action=record.action_text or "",
                 )
         self._note_ahead(facts.newly_ahead, now)
         return facts

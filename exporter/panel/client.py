@@ -10,7 +10,6 @@ import os
 import resource
 import socket
 import time
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +24,7 @@ import aiohttp
 from aiohappyeyeballs import AddrInfoType
 from aiohttp.abc import AbstractResolver
 
-from exporter import __version__
+from exporter import USER_AGENT
 from exporter.config.models import HostConfig, PollConfig
 from exporter.panel.body import ACCEPTED_ENCODINGS, read_body, too_large
 from exporter.panel.budget import Budget, Held
@@ -584,14 +583,14 @@ def skew_of(date: str, now: float) -> float | None:
 
 def _headers(host: HostConfig) -> dict[str, str]:
     headers = {
-        "User-Agent": f"brainycp-exporter/{__version__}",
+        "User-Agent": USER_AGENT,
         "Accept-Encoding": ACCEPTED_ENCODINGS,
         "Content-Type": "application/x-www-form-urlencoded",
     }
     auth = host.basic_auth
     if auth is not None and auth.password is not None:
-        pair = f"{auth.username}:{auth.password.get_secret_value()}"
-        headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+        password = auth.password.get_secret_value()
+        headers["Authorization"] = aiohttp.encode_basic_auth(auth.username, password)
     return headers
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from exporter.config.remediation import ON_SERVICE
 from exporter.journal import Entry, Journal, Kind
+from exporter.journal.records import IntentRecord, ReplyRecord
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import MessageCommand
 from exporter.remediation import actions, guards
@@ -41,7 +42,7 @@ def intent_entry(
 
 
 class Job(Protocol):
-    """What is to be done to a host, for whom, and what must hold before each step.
+    """What is to be done to a host, at whose request, and what must hold before each step.
 
     Each step raises Blocked where a guard blocks.
     """
@@ -66,8 +67,8 @@ class Job(Protocol):
     def about_to_begin(self, turn: ExitStack) -> AbstractAsyncContextManager[None]:
         """Pass the guards again and enter a turn; within it no other action begins."""
 
-    def intent(self, plan: Plan, why: Why) -> tuple[str, dict[str, object]]:
-        """Return the text of the intent, and what its detail holds first."""
+    def intent(self, plan: Plan, why: Why) -> tuple[str, IntentRecord]:
+        """Return the text of the intent, and what is known of it before the plan."""
 
     async def before_message(self) -> Block | None:
         """Return what speaks against the next request, right before it is sent."""
@@ -122,17 +123,20 @@ class Execution:
             JournalError: it is not, so that nothing may be done.
         """
         spec, plan = self.spec, self.plan
-        text, detail = self.job.intent(plan, why)
-        detail |= {"planned": len(plan.messages), "reason": plan.reason}
-        if spec.action not in ON_SERVICE:
-            detail |= {"as_a_whole": plan.as_a_whole, "listed_at": plan.at}
-            if plan.withheld:
-                detail["withheld"] = plan.withheld
-        if spec.service:
-            detail["service"] = spec.service
+        text, intent = self.job.intent(plan, why)
+        intent = replace(intent, planned=len(plan.messages), reason=plan.reason)
+        if spec.action in ON_SERVICE:
+            intent = replace(intent, service=spec.service)
+        else:
+            intent = replace(
+                intent,
+                as_a_whole=plan.as_a_whole,
+                listed_at=plan.at,
+                withheld=plan.withheld or None,
+            )
         if spec.verify is not None:
-            detail["verify"] = [str(condition) for condition in spec.verify.expect]
-        await self.write(Kind.INTENT, text=text, detail=detail, plan=plan)
+            intent = replace(intent, verify=tuple(str(each) for each in spec.verify.expect))
+        await self.write(Kind.INTENT, text=text, detail=intent.to_detail(), plan=plan)
 
     async def write(
         self,
@@ -154,9 +158,8 @@ class Execution:
 
     async def write_result(self, result: RequestResult) -> bool:
         """Write down what a request came to; whether to go on."""
-        detail: dict[str, object] = {"id": result.message_id} if result.message_id else {}
-        if result.reason is not None:
-            detail["reason"] = result.reason.value
+        reason = None if result.reason is None else result.reason.value
+        detail = ReplyRecord(result.message_id or None, reason).to_detail()
         await self.write(Kind.REPLY, outcome=result.what, text=result.text, detail=detail)
         return await self.hooks.on_result(result)
 
@@ -169,7 +172,7 @@ class Execution:
                 kind=Kind.REPLY,
                 outcome=omission.what,
                 text=omission.why,
-                detail={"id": omission.message_id},
+                detail=ReplyRecord(omission.message_id).to_detail(),
             )
             for omission in omissions
         ]

@@ -42,7 +42,7 @@ def decide(
     run: str,
     kind: Kind,
     actor: str,
-    who: str,
+    requester: str,
 ) -> None:
     """Approve or reject what a rule asked for with the request of number `run`.
 
@@ -73,7 +73,7 @@ def decide(
             rule=rule.name,
             action=request.action,
             actor=actor,
-            text=f"{word} by {who}.",
+            text=f"{word} by {requester}.",
         )
         journal.add(entry)
 
@@ -103,7 +103,7 @@ def expire(journal: Journal, host: HostConfig, rule: RemediationRule) -> None:
         journal.add(entry)
 
 
-def pause(journal: Journal, actor: str, who: str, why: str) -> str:
+def pause(journal: Journal, actor: str, requester: str, why: str) -> str:
     """Let nothing act from now on; what was written down of it.
 
     Raises:
@@ -112,12 +112,12 @@ def pause(journal: Journal, actor: str, who: str, why: str) -> str:
     # The guards quote it, wherever they are asked: no local time.
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     reason = f": {said}" if (said := why.strip().rstrip(".")) else ""
-    text = f"Paused by {who} at {at}{reason}."
+    text = f"Paused by {requester} at {at}{reason}."
     journal.add(Entry(Kind.PAUSED, actor=actor, text=text))
     return text
 
 
-def resume(journal: Journal, actor: str, who: str) -> str:
+def resume(journal: Journal, actor: str, requester: str) -> str:
     """End a pause; what it was, "" when there was none.
 
     Raises:
@@ -125,11 +125,11 @@ def resume(journal: Journal, actor: str, who: str) -> str:
     """
     paused = journal.fleet_facts().paused
     if paused:
-        journal.add(Entry(Kind.RESUMED, actor=actor, text=f"Resumed by {who}."))
+        journal.add(Entry(Kind.RESUMED, actor=actor, text=f"Resumed by {requester}."))
     return paused
 
 
-def resume_rule(journal: Journal, host: HostConfig, rule: str, actor: str, who: str) -> str:
+def resume_rule(journal: Journal, host: HostConfig, rule: str, actor: str, requester: str) -> str:
     """Let a rule go on that is stopped, or held back by an action dated ahead of the clock.
 
     Why it was held back, "" when it was not.
@@ -146,7 +146,7 @@ def resume_rule(journal: Journal, host: HostConfig, rule: str, actor: str, who: 
             panel=host.panel,
             rule=rule,
             actor=actor,
-            text=f"Resumed by {who}.",
+            text=f"Resumed by {requester}.",
         )
         journal.add(entry)
     return held

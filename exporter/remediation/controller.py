@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
@@ -80,7 +79,7 @@ class RemediationController:
         """The last entry of the journal before this process was first asked for a rule."""
         self._fleet = FleetState()
         self._locks = HostLocks(journal.path)
-        self._follower = JournalFollower(
+        self.follower = JournalFollower(
             journal, self.projection, clock=clock, monotonic=monotonic, sleep=sleep
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,14 +93,14 @@ class RemediationController:
         `skew` returns by how many seconds theirs are ahead, None where that is not known; `skews`
         the same of each panel whose time is known.
         """
-        self._follower.skew = skew
+        self.follower.skew = skew
         self._skews = skews
 
     def apply_config(self, config: Config) -> None:
         """Go by a config: rules and hosts that are as they were keep their clocks."""
         self._fleet.apply_config(config)
         self.projection.panels = self._fleet.panels
-        self._follower.apply_config(config.remediation)
+        self.follower.apply_config(config.remediation)
 
     # --- what happens --------------------------------------------------------------------------
 
@@ -175,7 +174,7 @@ class RemediationController:
         panel = host.config.panel if host is not None else PanelId()
         entry = requests.withdrawn_entry(host_name, panel, rule_name, incident, alert)
         known = state is not None
-        if not known and not await self._follower.in_use():
+        if not known and not await self.follower.in_use():
             return
         open_requests = await self.journal.do(
             lambda journal: requests.record_withdrawal(
@@ -184,18 +183,6 @@ class RemediationController:
         )
         if not open_requests and state is not None and not state.asked:
             state.withdrawn = True
-
-    async def run(self) -> None:
-        """Follow the journal, and prune it now and then; ends only by being cancelled."""
-        await self._follower.run()
-
-    async def read_journal(self) -> None:
-        """Take in what was written since the last time, by this process or by another.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        await self._follower.read_journal()
 
     @property
     def idle(self) -> bool:
@@ -255,18 +242,6 @@ class RemediationController:
         for host in self._fleet.hosts.values():
             yield from self._fleet.states_of(host)
 
-    async def entries(self, **filters: Any) -> list[Entry]:
-        """Entries of the journal, as `Journal.entries` takes the filters; none without one.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        return await self._follower.entries(**filters)
-
-    async def paused(self) -> str:
-        """Why nothing acts by a person's will; "" when that is not so."""
-        return await self._follower.paused()
-
     # --- one host ------------------------------------------------------------------------------
 
     async def _reconcile_host(
@@ -308,23 +283,23 @@ class RemediationController:
             for rule in rules:
                 if (state := host.rules.get(rule.name)) is not None:
                     state.expires = False
-            await self.read_journal()
+            await self.follower.read_journal()
 
     async def _close_orphans(self) -> None:
         """What was left on panels that have left the config; tried again with the next poll."""
         fleet = self._fleet
         fleet.orphans = False
         try:
-            if await self._follower.in_use():
+            if await self.follower.in_use():
                 fleet.orphans = not await close_orphans(self.journal, self._locks, fleet.panels)
-                await self.read_journal()
+                await self.follower.read_journal()
         except JournalError:
             fleet.orphans = True
 
     async def _recover(self, host: HostState) -> None:
         """What an earlier process left; tried again with the next poll while it is not known."""
         try:
-            if not await self._follower.in_use():
+            if not await self.follower.in_use():
                 host.unsettled = False
                 return
             if not self._fleet.has(host):
@@ -335,7 +310,7 @@ class RemediationController:
             ):
                 recovered = await recover_unfinished(self._context(host, client))
             if recovered:
-                await self.read_journal()
+                await self.follower.read_journal()
         except (HostBusyError, LockFileError, UnsettledError, HostGoneError, JournalError):
             return
         host.unsettled = False
@@ -401,7 +376,7 @@ class RemediationController:
         if result.outcome is not None:
             _log_outcome(result.outcome)
         with suppress(JournalError):
-            await self.read_journal()
+            await self.follower.read_journal()
         return result.block
 
     def _context(self, host: HostState, client: PanelClient) -> HostContext:

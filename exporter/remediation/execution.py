@@ -1,4 +1,4 @@
-"""One action on one host, on one page: every step in its order, each of which may end it."""
+"""One action on one host, on one page: every step in its order; each may end it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.journal import Entry, JournalError, Kind
 from exporter.journal.host_lock import HostBusyError, LockFileError
+from exporter.journal.records import RequestRecord
 from exporter.remediation import guards
 from exporter.remediation.acting import NO_HOOKS, Execution, Hooks, Job, Why, act
 from exporter.remediation.conclusion import conclude
 from exporter.remediation.context import HostContext
-from exporter.remediation.guards import Block, Blocked, deed_of
+from exporter.remediation.guards import Block, Blocked, action_text
 from exporter.remediation.plan import Plan
 from exporter.remediation.recovery import UnsettledError, recover_unfinished
 from exporter.remediation.requests import Request
@@ -21,7 +22,7 @@ from exporter.snapshot import HostGoneError
 
 
 class Declined(Exception):  # noqa: N818 - no error: a person said no
-    """The person who was asked said no."""
+    """A person was asked, and said no."""
 
 
 class UnfinishedError(JournalError):
@@ -66,10 +67,14 @@ async def execute(context: HostContext, job: Job, hooks: Hooks = NO_HOOKS) -> En
 async def _request_approval(execution: Execution, why: Why) -> None:
     """Ask a person to allow this plan; until then nothing is done."""
     spec, plan = execution.spec, execution.plan
-    detail: dict[str, object] = {"why": why, "planned": len(plan.messages)}
-    detail |= {"deed": deed_of(spec.action, spec.service, spec.force), "listed_at": plan.at}
+    asks = RequestRecord(
+        why=why,
+        planned=len(plan.messages),
+        action_text=action_text(spec.action, spec.service, spec.force),
+        listed_at=plan.at,
+    )
     text = f"Asks to {spec.describe(plan)}."
-    await execution.write(Kind.APPROVAL_REQUESTED, text=text, detail=detail, plan=plan)
+    await execution.write(Kind.APPROVAL_REQUESTED, text=text, detail=asks.to_detail(), plan=plan)
 
 
 async def _confirm(job: Job, plan: Plan, hooks: Hooks) -> Plan:

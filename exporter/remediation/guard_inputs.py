@@ -38,7 +38,7 @@ class GuardInputs:
     hosts: int
     """Hosts of the fleet."""
     wanting: int
-    """Hosts of which any rule wants an action, or will by the next poll."""
+    """Hosts with a rule that wants an action, or will by the next poll."""
     unheard: int
     """Hosts that have not been polled yet, since the start or since they have a rule that is new
     or changed, so that it is not known what they want."""
@@ -56,7 +56,7 @@ class GuardInputs:
     """Why nobody wants an action any more that has begun, since its alert was resolved and nothing
     else asks for it; "" while that is not so."""
     skews: Sequence[float] = field(default_factory=tuple)
-    """By how many seconds the clocks of the panels that told them are ahead of ours."""
+    """By how many seconds the clocks of the panels are ahead of ours, where known."""
     in_force: InForce | None = None
     """None where the config cannot change."""
 

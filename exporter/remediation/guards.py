@@ -111,7 +111,7 @@ def before_message(began: InForce, inputs: GuardInputs) -> Block | None:
 
 def _meaning(rule: RemediationRule) -> tuple[object, ...]:
     """What a rule does and to which messages, and whether a person must allow it."""
-    return _deed(rule), rule.selector, rule.approval
+    return _action_text(rule), rule.selector, rule.approval
 
 
 def begun_meanwhile(config: RemediationConfig, inputs: GuardInputs, acting: int) -> Block | None:
@@ -374,13 +374,13 @@ def effective_mode(config: RemediationConfig) -> Mode:
     return config.mode or "off"
 
 
-def deed_of(action: str, service: str | None, force: bool) -> str:  # noqa: FBT001 - as configured
+def action_text(action: str, service: str | None, force: bool) -> str:  # noqa: FBT001 - as configured
     """Return what is done, as an approval names it: `delete`, `service_on clamav`."""
     return " ".join(filter(None, (action, service, "force" if force else "")))
 
 
-def _deed(rule: RemediationRule) -> str:
-    return deed_of(rule.action, rule.service, rule.force)
+def _action_text(rule: RemediationRule) -> str:
+    return action_text(rule.action, rule.service, rule.force)
 
 
 def _mode(rule: RemediationRule, config: RemediationConfig, _: GuardInputs) -> Block | None:
@@ -457,13 +457,13 @@ def _approval(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) 
     if rule.approval == "none" or inputs.actor is Actor.PERSON or inputs.rule is None:
         return None
     match inputs.rule.approval:
-        case "approved" if inputs.rule.approved_deed == _deed(rule):
+        case "approved" if inputs.rule.approved_action == _action_text(rule):
             return None
         case "approved":
             return Block(
                 Guard.APPROVAL,
-                f"What was approved was {inputs.rule.approved_deed or 'not told'}; the config "
-                f"has it {_deed(rule)} now. It may ask again after 24 hours.",
+                f"What was approved was {inputs.rule.approved_action or 'not told'}; the config "
+                f"has it {_action_text(rule)} now. It may ask again after 24 hours.",
             )
         case "rejected":
             return Block(Guard.APPROVAL, "A person rejected it.")

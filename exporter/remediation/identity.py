@@ -65,7 +65,7 @@ def without_guesses(message: Message) -> Message:
 
 
 def lost_sight(before: Message, after: Message) -> str:
-    """Why it cannot be told any more whether a message is the same; "" when it can.
+    """Why it cannot be known any more whether a message is the same; "" when it can.
 
     What made it this message and no other must still be shown of it, or nothing is done to it.
     """

@@ -38,7 +38,7 @@ class Listing:
     frozen_ids: frozenset[str]
     """Of those that are known to be frozen; a guess is no knowledge."""
     frozen_unknown: int
-    """Understood messages of which it is not known whether they are frozen."""
+    """Understood messages that may or may not be frozen: that is not known."""
     matching: int
     """Messages that the selector means."""
     chosen: tuple[Message, ...]
@@ -50,16 +50,16 @@ class Listing:
     at: float = field(default=0.0, compare=False)
     """Unix time at which it was asked for; ages count from there."""
     heard: float | None = field(default=None, compare=False)
-    """Monotonic time at which it had come, for who must know how fresh it is."""
+    """Monotonic time at which it had come, by which its age is judged."""
     took: float = field(default=0.0, compare=False)
     """Seconds that count_msg took: the panel's speed."""
     host: str = field(default="", compare=False)
     """Whose queue it is."""
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """By id, the messages that the selector may mean, of which that is not known since these
+    """By id, the messages that the selector may mean, where that is not known since these
     fields are only guessed."""
     untold: Mapping[str, int] = field(default_factory=dict)
-    """By field, how many more messages the selector may mean, of which the panel does not tell
+    """By field, how many more messages the selector may mean, where the panel does not show
     it."""
 
     @property

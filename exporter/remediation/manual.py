@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from exporter.config.remediation import ON_SERVICE
 from exporter.humanize import guess_words
 from exporter.journal import Actor, Entry, Kind
+from exporter.journal.records import IntentRecord
 from exporter.remediation import guards
 from exporter.remediation.acting import Hooks, Why, intent_entry
 from exporter.remediation.context import HostContext
@@ -36,7 +37,7 @@ class Preview:
     unmeant: frozenset[str] = frozenset()
     """Ids that were named and are in the queue, but are not what the selector means."""
     withheld: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """By id, messages that may be meant, of which that is not known since these fields are only
+    """By id, messages that may be meant, where that is not known since these fields are only
     guessed: they are left out."""
     clock: Block | None = None
     """What keeps a person from going by ages, in the words that keep a rule from it."""
@@ -161,10 +162,10 @@ class ManualJob:
         del turn
         yield
 
-    def intent(self, plan: Plan, why: Why) -> tuple[str, dict[str, object]]:
-        """Return the text of the intent, and what its detail holds first."""
+    def intent(self, plan: Plan, why: Why) -> tuple[str, IntentRecord]:
+        """Return the text of the intent, and what is known of it before the plan."""
         del why
-        return f"About to {self.spec.describe(plan)}, by hand.", {}
+        return f"About to {self.spec.describe(plan)}, by hand.", IntentRecord()
 
     async def before_message(self) -> Block | None:
         """Ask no guard."""

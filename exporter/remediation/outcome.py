@@ -59,7 +59,7 @@ class ActionOutcome:
     detail: Mapping[str, object]
 
 
-_TOLD_ELSEWHERE = frozenset({Guard.PAUSE, Guard.JOURNAL})
+_SHOWN_ELSEWHERE = frozenset({Guard.PAUSE, Guard.JOURNAL})
 """Guards that the page, the log and a metric of their own tell: no outcome repeats them."""
 
 _NOT_BY_INTENT = frozenset({Guard.LISTING, Guard.JOURNAL})
@@ -127,7 +127,7 @@ def nothing_asked(stopped: Block | None, detail: Mapping[str, object]) -> Action
 def _refused(
     plan: Plan, asked: Sequence[RequestResult], seen: QueueDiff | None, detail: dict[str, object]
 ) -> ActionOutcome:
-    """Every request was refused: whether nothing was done is told by the list, not by that."""
+    """Every request was refused: only the list shows whether nothing was done."""
     first = asked[0]
     if seen is None and first.reason in _REFUSALS:
         text = (
@@ -183,7 +183,7 @@ def _judged(
     good = _is_good(rule_action, seen, counted, belied, expected=expected)
     if expected is False:
         parts.append("What verify expects did not come true.")
-    if stopped is not None and stopped.guard not in _TOLD_ELSEWHERE:
+    if stopped is not None and stopped.guard not in _SHOWN_ELSEWHERE:
         parts.append(f"Stopped: {stopped.reason}")
     absent = {a.message_id for a in asked if a.what == "gone"}
     absent |= {omission.message_id for omission in omissions if omission.what == "left"}

@@ -14,6 +14,7 @@ from exporter.config.remediation import ON_SERVICE
 from exporter.humanize import duration
 from exporter.journal import Entry, Journal, Kind, Outcome, RuleFacts, Unsettled
 from exporter.journal.host_lock import HostBusyError, HostLocks, LockFileError
+from exporter.journal.records import IntentRecord, OutcomeRecord, ReplyRecord
 from exporter.journal.thread import JournalThread
 from exporter.panel.errors import PanelError
 from exporter.remediation import actions
@@ -85,7 +86,7 @@ async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     if intent.mode == "dry_run":
         return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.", {})
     if intent.action in ON_SERVICE:
-        service = str(intent.detail.get("service", ""))
+        service = IntentRecord.of(intent, "service").service or ""
         state = await actions.service_state(context.client, service)
         done = state.running is (intent.action == "service_on")
         text = f"{service} {state.words}."
@@ -97,22 +98,23 @@ async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     listing = await context.list(EVERYTHING, most=0, watch=watch)
     if not listing.is_whole or listing.unparsed:
         return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
-    then = intent.detail.get("listed_at")
-    then = then if isinstance(then, int | float) else intent.at
-    # The process before may have had another time: only who it is from, or its size, tells then
+    listed_at = IntentRecord.of(intent, "listed_at").listed_at
+    then = intent.at if listed_at is None else listed_at
+    # The process before may have had another time: only its sender, or its size, shows then
     # that what is there by an id is another message.
     gone = watch - still_there(planned, then, listing, timed=False)
     if gone and listing.unlisted:
         return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
-    detail: dict[str, object] = {"planned": len(messages), "gone": len(gone)}
-    if left_out:
-        detail["left_out"] = len(left_out)
+    removed = None
     if intent.action != "retry":
-        detail["removed"] = len(_removed(context, intent, planned, results, gone))
+        removed = len(_removed(context, intent, planned, results, gone))
+    known = OutcomeRecord(
+        planned=len(messages), gone=len(gone), left_out=len(left_out) or None, removed=removed
+    )
     text = f"{gone_of(len(gone), len(planned))}."
     absent = gone & {a.message_id for a in results if a.what in {"gone", "left"}}
     done = len(gone) == len(planned) and 2 * len(absent) <= len(planned)
-    return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, detail)
+    return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, known.to_detail())
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ async def _results_of(context: HostContext, intent: Entry) -> list[_Reply]:
     replies = await context.journal.do(
         lambda journal: journal.entries(run=intent.run, kinds=[Kind.REPLY])
     )
-    return [_Reply(reply.outcome, str(reply.detail.get("id", ""))) for reply in replies]
+    return [_Reply(reply.outcome, ReplyRecord.of(reply).id or "") for reply in replies]
 
 
 def _removed(
@@ -142,7 +144,7 @@ def _removed(
     What was never asked for has left by itself. They were asked for in their order, so that only
     the first of those without a result may have been under way.
     """
-    if intent.detail.get("as_a_whole", True):
+    if IntentRecord.of(intent, "as_a_whole").as_a_whole is not False:
         return gone
     replied = {result.message_id for result in results}
     under_way = [message.id for message in planned if message.id not in replied]
@@ -151,7 +153,7 @@ def _removed(
 
 async def _verified(context: HostContext, intent: Entry, outcome: ActionOutcome) -> ActionOutcome:
     """The same, unless what `verify` expected does not hold now: nobody may have looked then."""
-    expected = intent.detail.get("verify")
+    expected = intent.detail.get("verify")  # as it is: what cannot be read must not pass for kept
     if not isinstance(expected, list) or not expected:
         return outcome
     with suppress(ValueError):  # a figure that only another version knows
@@ -218,7 +220,7 @@ def outcome_unseen(intent: Entry, why: str) -> Entry:
         kind=Kind.OUTCOME,
         outcome=Outcome.DRY_RUN if dry else Outcome.UNKNOWN,
         text=f"Settled afterwards, since its process ended in the middle: {what}.",
-        detail={"settled": True},
+        detail=OutcomeRecord(settled=True).to_detail(),
     )
 
 
@@ -263,13 +265,13 @@ def lost_facts(journal: Journal, config: Config, now: float) -> list[Lost]:
     """
     found: dict[tuple[str, str], Lost] = {}
     for entry in journal.rules_known():
-        whom = entry.rule, entry.panel.url or f"\0{entry.host}"
-        if whom in found or not (why := _why_lost(config, entry)):
+        key = entry.rule, entry.panel.url or f"\0{entry.host}"
+        if key in found or not (why := _why_lost(config, entry)):
             continue
         facts = journal.rule_facts(entry.host, entry.rule, entry.panel)
         if what := " and ".join(_in_force(facts, now)):
-            found[whom] = Lost(entry.rule, entry.host, entry.panel.url, what, why)
-    return [found[whom] for whom in sorted(found)]
+            found[key] = Lost(entry.rule, entry.host, entry.panel.url, what, why)
+    return [found[key] for key in sorted(found)]
 
 
 def _why_lost(config: Config, entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""What is requested of rules, by whom, and what the journal says of it. Pure, but for the journal.
+"""What is requested of rules, and what the journal says of it. Pure, but for the journal.
 
 An alert that is sent again asks for nothing new: an incident is one firing of one alert.
 """
@@ -15,6 +15,7 @@ from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor, Entry, Journal, Kind
 from exporter.journal.entries import Guard
+from exporter.journal.records import IncidentRecord, IntentRecord
 from exporter.remediation.guards import Block
 from exporter.snapshot import PanelId
 
@@ -51,15 +52,13 @@ class Incident:
         return cls(_digest(f"{alert}\0{since}"), _digest(alert), since[:LONGEST_TIME])
 
     @classmethod
-    def of(cls, detail: Mapping[str, object]) -> Incident:
-        """The incident that a request, or an entry of the journal, is about by its detail."""
-        key, alert, since = (str(detail.get(name) or "") for name in ("key", "of", "since"))
-        return cls(key, alert, since)
+    def of(cls, known: IncidentRecord) -> Incident:
+        """The incident that an entry of the journal is about."""
+        return cls(known.key or "", known.fingerprint or "", known.since or "")
 
-    @property
-    def detail(self) -> dict[str, object]:
-        """What the journal keeps of it."""
-        return {"key": self.key, "of": self.alert, "since": self.since}
+    def detail(self, alert: str) -> dict[str, object]:
+        """What the journal keeps of it; `alert` is the alert's name."""
+        return IncidentRecord(alert, self.key, self.alert, self.since).to_detail()
 
     def is_over_with(self, ended: Incident) -> bool:
         """Whether the end of `ended` tells that this one is over: of its alert, and no later.
@@ -108,7 +107,7 @@ class Request:
     @property
     def incident(self) -> Incident:
         """The incident that it is about; without a key where no alert asks."""
-        return Incident.of(self.why)
+        return Incident.of(IncidentRecord.from_detail(self.why))
 
     @property
     def key(self) -> str:
@@ -124,7 +123,7 @@ class Taken(StrEnum):
     BEFORE = "asked before"
     """It was made before, and answered, or waits for its answer, or was of another panel."""
     OVER = "resolved before"
-    """The alert that asks was resolved, as was told before."""
+    """The alert that asks was resolved, as was reported before."""
 
 
 # --- entries of the journal ---------------------------------------------------------------------
@@ -152,7 +151,7 @@ def withdrawn_entry(host: str, panel: PanelId, rule: str, incident: Incident, al
         rule=rule,
         actor=Request(Actor.ALERTMANAGER, alert).signature,
         text="The alert that asks for it was resolved.",
-        detail={"alert": alert, **incident.detail},
+        detail=incident.detail(alert),
     )
 
 
@@ -180,7 +179,7 @@ def record_request(journal: Journal, entry: Entry, started: int) -> Taken:
     `started`: the last entry before this process was first asked. What an earlier process left
     without an answer is taken again, since with that process it was forgotten.
     """
-    incident = Incident.of(entry.detail)
+    incident = Incident.of(IncidentRecord.of(entry))
     if incident.key:
         if is_over(journal, entry.host, entry.rule, incident):
             return Taken.OVER
@@ -195,9 +194,9 @@ def record_request(journal: Journal, entry: Entry, started: int) -> Taken:
 
 def record_withdrawal(journal: Journal, entry: Entry, now: float, *, known_rule: bool) -> bool:
     """Write down the end of an alert; whether anything else that was asked for is unanswered."""
-    incident = Incident.of(entry.detail)
+    incident = Incident.of(IncidentRecord.of(entry))
     ended = journal.withdrawn(entry.host, entry.rule, incident.alert)
-    known = any(Incident.of(each.detail).key == incident.key for each in ended)
+    known = any(Incident.of(IncidentRecord.of(each)).key == incident.key for each in ended)
     asked = journal.asked(entry.host, entry.rule, incident.key, since=0.0)
     # A rule may be away for a while; but nobody fills the journal with what never was.
     if not known and (known_rule or asked is not None):
@@ -207,7 +206,7 @@ def record_withdrawal(journal: Journal, entry: Entry, now: float, *, known_rule:
 
 def _was_answered(journal: Journal, asked: Entry) -> bool:
     """Whether what was asked for was acted on, or something spoke against it for good."""
-    incident = Incident.of(asked.detail)
+    incident = Incident.of(IncidentRecord.of(asked))
     later = journal.entries(
         host=asked.host, rule=asked.rule, kinds=[Kind.INTENT, Kind.BLOCKED], after=asked.id
     )
@@ -220,14 +219,15 @@ def _was_answered(journal: Journal, asked: Entry) -> bool:
 
 def _incident_of(entry: Entry) -> Incident:
     """The incident for which a rule acted, or was held back."""
-    why = entry.detail.get("why") if entry.kind is Kind.INTENT else entry.detail
-    return Incident.of(why if isinstance(why, Mapping) else {})
+    if entry.kind is Kind.INTENT:
+        return Incident.of(IntentRecord.of(entry, "why").incident)
+    return Incident.of(IncidentRecord.of(entry))
 
 
 def is_over(journal: Journal, host: str, rule: str, incident: Incident) -> bool:
     """Whether the alert of an incident was resolved."""
     ended = journal.withdrawn(host, rule, incident.alert)
-    return any(incident.is_over_with(Incident.of(entry.detail)) for entry in ended)
+    return any(incident.is_over_with(Incident.of(IncidentRecord.of(entry))) for entry in ended)
 
 
 def _open_requests(journal: Journal, host: str, rule: str, now: float) -> bool:
@@ -235,6 +235,6 @@ def _open_requests(journal: Journal, host: str, rule: str, now: float) -> bool:
     since = now - max(STANDS.values())
     return any(
         not _was_answered(journal, asked)
-        and not is_over(journal, host, rule, Incident.of(asked.detail))
+        and not is_over(journal, host, rule, Incident.of(IncidentRecord.of(asked)))
         for asked in journal.entries(host=host, rule=rule, kinds=[Kind.ASKED], since=since)
     )

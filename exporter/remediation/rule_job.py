@@ -9,6 +9,7 @@ from exporter.conditions import readings
 from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
 from exporter.journal.entries import Guard
 from exporter.journal.host_lock import FLEET, TURN, HostBusyError
+from exporter.journal.records import IntentRecord
 from exporter.panel.errors import PanelError
 from exporter.remediation import guards
 from exporter.remediation.acting import Why, intent_entry
@@ -133,15 +134,14 @@ class RuleJob:
                 return
         raise Blocked(guards.no_turn(limit))
 
-    def intent(self, plan: Plan, why: Why) -> tuple[str, dict[str, object]]:
-        """Return the text of the intent, and what its detail holds first."""
-        detail: dict[str, object] = {
-            "why": {**why, **self._request.why},
-            "for_seconds": self._rule.hold,
-        }
-        if self._approved is not None:
-            detail["approval"] = True
-        return f"About to {self.spec.describe(plan)}: {guards.shown(why)}.", detail
+    def intent(self, plan: Plan, why: Why) -> tuple[str, IntentRecord]:
+        """Return the text of the intent, and what is known of it before the plan."""
+        intent = IntentRecord(
+            why={**why, **self._request.why},
+            for_seconds=self._rule.hold,
+            approval=True if self._approved is not None else None,
+        )
+        return f"About to {self.spec.describe(plan)}: {guards.shown(why)}.", intent
 
     async def before_message(self) -> Block | None:
         """Return what speaks against the next message; None when nothing does."""

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from exporter.conditions import HoldTimer, Measurements, readings
+from exporter.conditions import Measurements, readings
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
+from exporter.hold_timer import HoldTimer
 from exporter.journal.entries import Guard
 from exporter.remediation.guards import Block
 from exporter.remediation.requests import Request
@@ -105,7 +106,7 @@ class RuleState:
     demand: Demand = Unknown()
     held: Held = Held()
     asked: dict[str, Asked] = field(default_factory=dict)
-    """Who asks for it, by what makes two requests the same, the first one first: with the host's
+    """The requests for it, by what makes two of them the same, the first one first: with the host's
     next poll that one is looked at, and the others when it has its answer."""
     withdrawn: bool = False
     """Whether all that is known to have asked for it took it back."""
@@ -154,7 +155,7 @@ class RuleState:
     def on_snapshot(
         self, rule: RemediationRule, snapshot: HostSnapshot, now: float
     ) -> Request | None:
-        """Take in a poll at monotonic time `now`; who wants the rule to act, None when nobody."""
+        """Take in a poll at monotonic time `now`; return the request to act, None without one."""
         measurements, requested = Measurements(snapshot), bool(self.asked)
         holds = measurements.hold(rule.when, rule.service, certain=True) if rule.when else False
         guess = measurements.hold(rule.when) if holds is None else holds
@@ -208,7 +209,7 @@ class HostState:
     def on_snapshot(
         self, rules: Iterable[RemediationRule], snapshot: HostSnapshot, now: float
     ) -> list[tuple[RemediationRule, Request]]:
-        """Take in a poll at monotonic time `now`; the rules that are to act, and for whom."""
+        """Take in a poll at monotonic time `now`; return the rules that are to act, by request."""
         self.heard = True
         own = [(rule, self.rules[rule.name]) for rule in rules if rule.name in self.rules]
         wanted = [(rule, state.on_snapshot(rule, snapshot, now)) for rule, state in own]

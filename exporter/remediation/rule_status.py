@@ -128,19 +128,13 @@ def live_status(
 ) -> RuleStatus:
     """Return the status of a rule on a host as a running daemon knows it at Unix time `now`."""
     key, block, request = (host, rule.name), state.block, state.next_request
-    messages, decision = projection.waits(key, now), projection.decided(key, now)
-    approval = "requested" if messages is not None else decision.value if decision else ""
     return RuleStatus(
         host,
         rule,
         now,
-        RuleFacts(
-            last_begun=projection.begun(key, now),
-            stopped=projection.stopped(key) or "",
-            approval=approval,
-        ),
+        projection.facts(key, now),
         last=projection.last.get(host, {}).get(rule.name),
-        messages=messages or 0,
+        messages=projection.waits(key, now) or 0,
         held_back=(
             None if block is None else HeldBack(block.guard.value, block.reason, until=block.until)
         ),

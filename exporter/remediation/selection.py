@@ -26,10 +26,10 @@ class Selection:
     chosen: list[Message]
     """The messages that are meant, the oldest first; those of unknown age come last."""
     withheld: Mapping[str, frozenset[str]]
-    """By id, the messages that may be meant, of which it is not known since these fields are only
+    """By id, the messages that may be meant, where it is not known since these fields are only
     guessed."""
     untold: Mapping[str, int] = field(default_factory=dict)
-    """By field, how many more messages may be meant, of which the panel does not tell it."""
+    """By field, how many more messages may be meant, where the panel does not show it."""
 
 
 def sift(messages: Iterable[Message], selector: Selector, *, guesses: bool = False) -> Selection:
@@ -137,7 +137,7 @@ def _younger_test(younger: float) -> Test:
 
 
 def _least(age: float) -> float:
-    """The least age, in seconds, of a message of which the console may have told this one.
+    """The least age, in seconds, of a message that the console may show with this one.
 
     Exim prints whole minutes up to 90, then hours up to 72, then days, these two rounded to the
     nearest: `2h` may be 91 minutes, and `4d` 83 hours and a half.
@@ -148,7 +148,7 @@ def _least(age: float) -> float:
 
 
 def _most(age: float) -> float:
-    """The age, in seconds, of which such a message may be just short."""
+    """The age, in seconds, that such a message may just not have reached."""
     if age >= 3 * _DAY and age % _DAY == 0:
         return age + _DAY / 2 - _HOUR / 2
     if age >= 2 * _HOUR and age % _HOUR == 0:
@@ -157,7 +157,7 @@ def _most(age: float) -> float:
 
 
 def _least_size(size: int) -> float:
-    """The least size, in bytes, of a message of which Exim may have printed this one.
+    """The least size, in bytes, of a message that Exim may print with this one.
 
     It prints tenths of a KiB below 10 KiB, whole ones below 1 MiB, then the same in MiB, each
     rounded to the nearest (string_format_size): `2.9K` may be 2919 bytes.
@@ -178,7 +178,7 @@ def _sender_test(pattern: re.Pattern[str]) -> Test:
 
 
 def _recipient_test(pattern: re.Pattern[str]) -> Test:
-    """All who still wait must match: whatever is done to a message is done to all of them."""
+    """All waiting recipients must match: whatever is done to a message is done to all."""
 
     def test(message: Message) -> bool:
         waiting = message.recipients
@@ -193,5 +193,5 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def age_bounds(age: float) -> tuple[float, float]:
-    """The least and the most seconds of which the console may have told this age."""
+    """The least and the most seconds that the console may show as this age."""
     return _least(age), _most(age)

@@ -312,7 +312,7 @@ class RemediationRoutes:
         if alert.status != "firing":
             await self.controller.withdraw(host, rule, incident, name)
             return named | {"result": "withdrawn", "why": f"it is {alert.status or 'not firing'}"}
-        request = Request(Actor.ALERTMANAGER, name, {"alert": name, **incident.detail})
+        request = Request(Actor.ALERTMANAGER, name, incident.detail(name))
         try:
             result = await self.controller.ask(host, rule, request)
         except UnknownRuleError as error:
@@ -326,7 +326,7 @@ class RemediationRoutes:
         except ValueError as error:
             return text_response(400, f"{error}\n")
         try:
-            entries = await self.controller.entries(newest=MAX_ENTRIES, **filters)
+            entries = await self.controller.follower.entries(newest=MAX_ENTRIES, **filters)
         except JournalError as error:
             return text_response(503, f"{error}\n")
         return json_response([entry_view(entry) for entry in entries])

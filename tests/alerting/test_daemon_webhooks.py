@@ -184,7 +184,7 @@ async def test_a_notification_has_the_last_remediation(
         group_wait="1h",
     )
     controller = fleet.running.daemon.app.controller
-    await controller.read_journal()
+    await controller.follower.read_journal()
     for frozen in (8, 9):  # the first poll may find the host still being settled
         await fleet.freeze(mx1=frozen)
         await asyncio.wait([s.task for s in controller._fleet.hosts.values() if s.task is not None])

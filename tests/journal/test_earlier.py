@@ -40,7 +40,7 @@ FACTS = RuleFacts(
     approval_run="a1",
     approval_at=NOW - 900,
     approved_ids=frozenset(message.id for message in MESSAGES),
-    approved_deed="delete",
+    approved_action="delete",
 )
 WHY = {"queue_frozen_messages > 1": 2.0}
 

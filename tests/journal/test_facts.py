@@ -671,22 +671,16 @@ def projected(
         (host, rule),
     )
     projection.panels = {} if panel is None else {host: panel}
-    decided = projection.decided(key, now)
-    waits = projection.waits(key, now) is not None
-    assert not (decided and waits)
-    word = {None: "", APPROVED: "approved", REJECTED: "rejected"}[decided]
-    run = projection.waiting_runs(now).get(key, "")
+    facts = projection.facts(key, now)
+    waits = facts.approval == "requested"
+    assert waits is (projection.waits(key, now) is not None)
     assert waits is (key in projection.waiting(now)) is (key in projection.waiting_runs(now))
-    stopped = projection.stopped(key) or ""
-    assert projection.stopped_on(host) >= bool(stopped)
-    assert (key in projection.all_stopped()) is bool(stopped)
-    decision = projection.decision(key, now)
-    return (
-        projection.begun(key, now),
-        stopped,
-        "requested" if waits else word,
-        decision.run if decision else run,
-    )
+    assert not waits or projection.waiting_runs(now)[key] == facts.approval_run
+    assert projection.may_lapse(key, now) is (facts.approval in {"requested", "approved"})
+    assert facts.stopped == (projection.stopped(key) or "")
+    assert projection.stopped_on(host) >= bool(facts.stopped)
+    assert (key in projection.all_stopped()) is bool(facts.stopped)
+    return in_memory(facts)
 
 
 def counted(entries: list[Entry]) -> JournalProjection:

@@ -197,10 +197,10 @@ def test_what_waits_for_a_person(then: Iterable[Entry], waiting: int | None) -> 
 @pytest.mark.parametrize("word", [Kind.APPROVED, Kind.REJECTED])
 def test_what_a_person_decided_stands_until_an_action_uses_it(word: Kind) -> None:
     told = projection(REQUESTED, entry(2, word), planning(3, Kind.INTENT, 8, mode="enforce"))
-    assert told.decided(KEY, SOON) is word
-    assert told.decided(KEY, SOON + APPROVAL_LASTS) is None
+    assert told.facts(KEY, SOON).approval == word.value
+    assert told.facts(KEY, SOON + APPROVAL_LASTS).approval == ""
     told.add([entry(4, Kind.INTENT, detail={"approval": True})])
-    assert told.decided(KEY, SOON) is None
+    assert told.facts(KEY, SOON).approval == ""
 
 
 @pytest.mark.parametrize(

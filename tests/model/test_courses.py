@@ -178,7 +178,7 @@ def test_whatever_befalls_a_run_at_each_of_its_messages(machine: Remediation, wh
 def test_of_two_names_for_one_panel_one_acts_at_a_time(machine: Remediation) -> None:
     machine._change_host("doubled", "mx1")
     set_out(machine)
-    why = Incident("1", "alert 1", "").detail
+    why = Incident("1", "alert 1", "").detail("QueueFull")
     request = Request(Actor.ALERTMANAGER, "QueueFull", why)
     machine._drive([machine._ask("twin", "asked", request)])
     machine._drive(machine._poll(place) for place in ("mx1", "twin"))

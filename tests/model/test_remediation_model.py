@@ -736,7 +736,7 @@ class Remediation(RuleBasedStateMachine):
                 continue
             name = self.fleet[place].name
             which = Incident(str(incident), f"alert {incident}", "")
-            request = Request(Actor.ALERTMANAGER, "QueueFull", which.detail)
+            request = Request(Actor.ALERTMANAGER, "QueueFull", which.detail("QueueFull"))
             self._drive([self._ask(name, found.name, request)])
             if resolved:
                 self._drive([self._resolve(name, found.name, which)])
@@ -867,7 +867,7 @@ class Remediation(RuleBasedStateMachine):
         self.restarts()
         self.world.passes(60)
         self._drive(self._poll(place) for place in EVERYWHERE)
-        self.runner.run(self.controller.read_journal())
+        self.runner.run(self.controller.follower.read_journal())
         self.watch.everything_is_settled(self.controller.projection.outcomes)
         self.nothing_was_wrong()
         self.runner.run(self.controller.stop(0))

@@ -52,6 +52,7 @@ RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "polling/schedule.py": (("exporter", "asyncio", "time"), ()),
     "fleet/transitions.py": (("asyncio", "time", "structlog"), ()),
     "conditions.py": (("aiohttp", "time", "asyncio"), ()),
+    "hold_timer.py": (("aiohttp", "time", "asyncio"), ()),
     "remediation/selection.py": (("time", "asyncio"), ()),
     "remediation/guards.py": (("time", "asyncio", "aiohttp", "exporter.panel"), ()),
     "remediation/plan.py": (("time", "asyncio", "aiohttp", "exporter.panel"), ()),

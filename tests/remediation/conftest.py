@@ -158,7 +158,7 @@ class Site:
 
     async def metric(self, name: str, **labels: str) -> float | None:
         """A value of /metrics once every entry of the journal is counted."""
-        await self.running.daemon.app.controller.read_journal()
+        await self.running.daemon.app.controller.follower.read_journal()
         return await self.running.value(f"remediation_{name}", **labels)
 
     async def outcomes(self, **labels: str) -> float | None:

@@ -191,7 +191,7 @@ async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
     controller, busy = site.running.daemon.app.controller, threading.Event()
     slow = asyncio.create_task(controller.journal.do(lambda _: busy.wait()))
     incident = Incident.made(alert()["fingerprint"], alert()["startsAt"])
-    request = Request(Actor.ALERTMANAGER, "FrozenStorm", incident.detail)
+    request = Request(Actor.ALERTMANAGER, "FrozenStorm", incident.detail("FrozenStorm"))
     asking = asyncio.create_task(controller.ask("mx1", "purge", request))
     await asyncio.sleep(0)  # it waits for the journal now
     ending = asyncio.create_task(post(site.running, alert(status="resolved")))

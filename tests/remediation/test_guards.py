@@ -460,7 +460,7 @@ def test_a_stopped_rule_waits_for_a_person() -> None:
 def test_who_needs_whose_approval(
     needed: str, said: str, actor: Actor, expected: str | None
 ) -> None:
-    told = inputs(rule=RuleFacts(approval=said, approved_deed="purge_frozen"), actor=actor)
+    told = inputs(rule=RuleFacts(approval=said, approved_action="purge_frozen"), actor=actor)
     block = None if expected is None else Block(Guard.APPROVAL, expected)
     assert blocked(told, rule_=rule(approval=needed)) == block
 
@@ -481,7 +481,7 @@ def test_who_needs_whose_approval(
 def test_an_approval_is_of_what_the_rule_did_then(
     spec: str, keys: Mapping[str, Any], *, counts: bool
 ) -> None:
-    told = inputs(rule=RuleFacts(approval="approved", approved_deed=spec))
+    told = inputs(rule=RuleFacts(approval="approved", approved_action=spec))
     expected = None if counts else Guard.APPROVAL
     assert guard(told, rule_=rule(approval="required", **keys)) is expected
 

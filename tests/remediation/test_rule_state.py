@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from exporter.conditions import HoldTimer
 from exporter.config.models import Config, PollConfig
 from exporter.config.remediation import RemediationRule
+from exporter.hold_timer import HoldTimer
 from exporter.journal import Actor
 from exporter.journal.entries import Guard
 from exporter.remediation.guards import Block

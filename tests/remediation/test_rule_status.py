@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.conditions import HoldTimer
 from exporter.config.remediation import RemediationRule
+from exporter.hold_timer import HoldTimer
 from exporter.journal import Entry, Kind, RuleFacts
 from exporter.journal.entries import Guard
 from exporter.journal.projection import JournalProjection

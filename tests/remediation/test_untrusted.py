@@ -335,7 +335,7 @@ async def test_a_start_with_a_clock_ahead_of_the_panels_prunes_nothing(
         skew[0] = wrong
         await site.look()
         for _ in range(3):
-            await site.running.daemon.app.controller.read_journal()
+            await site.running.daemon.app.controller.follower.read_journal()
         assert await left(5)
     skew[0] = 1.0
     await site.look()

@@ -40,8 +40,6 @@ POSTFIX_ID = (
 the inode."""
 
 is_exim_id = re.compile(EXIM_ID, re.ASCII).fullmatch
-is_postfix_id = re.compile(POSTFIX_ID, re.ASCII).fullmatch
-is_id = re.compile(f"(?:{EXIM_ID}|{POSTFIX_ID})", re.ASCII).fullmatch
 
 SPOOL_SUFFIX = r"(?:-[HDJ])?"
 """What stands behind an Exim id that is the name of a spool file. Exim 4.97 also prints the `-H`

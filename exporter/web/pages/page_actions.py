@@ -54,7 +54,7 @@ class PageActions:
             raise RefusedError("This form is not of this page, or older than the exporter's start.")
         what = request.match_info["what"]
         await self.controller.journal.do(lambda journal: self._do(journal, what, values, user))
-        await self.controller.read_journal()
+        await self.controller.follower.read_journal()
 
     def _demand_right_to_act(self, request: web.Request) -> str:
         user = self.user(request)

@@ -102,7 +102,7 @@ class Pages:
         name, trouble = request.match_info["name"], ""
         seen = self.feed.position()  # before anything of the page is read
         try:
-            entries = await self._controller.entries(host=name, newest=NEWEST)
+            entries = await self._controller.follower.entries(host=name, newest=NEWEST)
         except JournalError as error:
             entries, trouble = [], str(error)
         # The config may have changed while the journal was read: the host is looked for now.
@@ -176,7 +176,7 @@ class Pages:
         trouble, entries, messages = "", list[Entry](), list[Message]()
         try:
             filters = {name: query[name] for name in ("host", "rule", "run") if query.get(name)}
-            entries = await self._controller.entries(newest=MAX_ENTRIES, **filters)
+            entries = await self._controller.follower.entries(newest=MAX_ENTRIES, **filters)
             if run:
                 messages = await self._messages_of(entries)
         except JournalError as error:
@@ -216,7 +216,7 @@ class Pages:
         data, controller = self.feed.data, self._controller
         paused, seen, now = "", self.feed.position(), data.clock()
         if controller.config.rules:
-            paused = await controller.paused()
+            paused = await controller.follower.paused()
         config = controller.config
         statuses = live_statuses(controller.states(), data.projection, now)
         busy = [s for s in statuses if s.word != "calm" or s.last is not None]

@@ -161,7 +161,7 @@ async def test_hostile_data_is_inert_on_every_page(
         journal.add(Entry(Kind.ASKED, actor=f"alertmanager:{EVIL}", text=EVIL, **asked))
         journal.add(Entry(Kind.STOPPED, text=EVIL, **asked))
         journal.add(Entry(Kind.APPROVAL_REQUESTED, **asked), map(plain, queue.held))
-    await running.daemon.app.controller.read_journal()
+    await running.daemon.app.controller.follower.read_journal()
     for path in (*PAGES, f"/journal?run={quote(EVIL)}"):
         text = await page(running, path)
         assert live_parts(text) == [], path
