@@ -466,7 +466,7 @@ def test_who_needs_whose_approval(
 
 
 @pytest.mark.parametrize(
-    ("spec", "keys", "counts"),
+    ("deed", "keys", "counts"),
     [
         ("delete", {"action": "delete", "select": {"frozen": True}}, True),
         ("retry", {"action": "delete", "select": {"frozen": True}}, False),
