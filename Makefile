@@ -7,7 +7,15 @@ STAMP := $(VENV)/.locked
 # Some images set it. The tests start the command hundreds of times, which takes twice as long
 # where its modules are compiled anew each time.
 export PYTHONDONTWRITEBYTECODE :=
-FAST := -n auto --dist worksteal -m "not real" --hypothesis-profile fast
+# No daemon, no panel with a real server, no command: what one runs after each change.
+FAST := -n auto --dist worksteal -m "not real" --hypothesis-profile fast \
+  tests/alerting/test_evaluator.py tests/alerting/test_queue_growth.py tests/config tests/decode \
+  tests/fleet tests/http tests/metrics tests/panel/test_body.py tests/panel/test_client.py \
+  tests/panel/test_tls.py tests/polling tests/project tests/remediation/test_guards.py \
+  tests/remediation/test_identity.py tests/remediation/test_plan.py \
+  tests/remediation/test_rule_state.py tests/remediation/test_rule_status.py \
+  tests/remediation/test_selection.py tests/standin/test_console.py tests/standin/test_replies.py \
+  $(wildcard tests/test_*.py)
 LOWEST := $(VENV)-lowest
 NEWEST := $(VENV)-newest
 
@@ -47,7 +55,7 @@ test: $(STAMP) packages ## every test, with real Exim, clamd, spamd and Promethe
 	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --fail-under=95
 
-test-fast: $(STAMP) ## the tests that need no Debian package, with few generated examples
+test-fast: $(STAMP) ## tests that start no daemon and no real server, with few generated examples
 	@$(BIN)/python -m pytest $(FAST) $(ARGS)
 
 test-lowest: $(STAMP) ## the same against the lowest versions that pyproject.toml allows

@@ -12,7 +12,13 @@ from exporter import USER_AGENT
 from exporter.config.access import TlsConfig
 from exporter.config.alerting import HttpReceiver
 from exporter.config.units import format_size
-from exporter.http.errors import DeliveryError, Request, exchange_fault, status_fault
+from exporter.http.errors import (
+    DeliveryError,
+    EarlyReplyRequest,
+    Request,
+    exchange_fault,
+    status_fault,
+)
 from exporter.snapshot import Reason
 
 TIMEOUT = 10.0
@@ -123,6 +129,7 @@ class HttpEndpoint:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=self._seconds, connect=self._connect_seconds),
                 auto_decompress=False,
+                request_class=EarlyReplyRequest,
             )
         return self._session
 

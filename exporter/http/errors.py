@@ -4,6 +4,7 @@
     FAULTS                     the table: the first row that matches an exception explains it
     exchange_fault             exception of aiohttp or ssl -> row -> DeliveryError
     status_fault               HTTP status of a receiver -> DeliveryError
+    EarlyReplyRequest          keeps the exception of a peer that speaks before it is asked
 
 Sentences are made of names, of the config and of constants, never of a receiver's URL or of what
 was answered: the URL of a webhook may be a secret, and an answer may repeat it. Of what a peer
@@ -19,7 +20,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import aiohttp
-from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
 from exporter.config.units import format_duration
 from exporter.snapshot import Reason
@@ -51,6 +53,21 @@ class PinMismatchError(ssl.SSLError):
         super().__init__(ssl.SSL_ERROR_SSL, "the certificate is not the pinned one")
         self.fingerprint = fingerprint
         """SHA-256 of the certificate that the peer showed, in hexadecimal digits."""
+
+
+class EarlyReplyRequest(aiohttp.ClientRequest):
+    """A request that fails for what a peer sent before it was asked, if that is not HTTP.
+
+    For such bytes (of sshd, or a TLS alert) aiohttp closes the connection. From Python 3.12 on it
+    writes the request at once all the same, and the error of that write replaces the reason.
+    """
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send, unless the connection has ended already."""
+        early = conn.protocol.exception() if conn.protocol is not None else None
+        if isinstance(early, HttpProcessingError):
+            raise aiohttp.ClientResponseError(self.request_info, ()) from early
+        return await super().send(conn)
 
 
 class Cause:

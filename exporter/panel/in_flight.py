@@ -15,6 +15,7 @@ from typing import TypeVar
 import aiohttp
 from aiohttp.connector import Connection
 
+from exporter.http.errors import EarlyReplyRequest
 from exporter.panel.budget import Held
 from exporter.panel.error_messages import Attempt, cut_short, exchange_fault
 from exporter.panel.errors import NotSentError, PanelError, no_files
@@ -118,7 +119,7 @@ current_flight: ContextVar[InFlight] = ContextVar("current_flight")
 """The request that the running task sends."""
 
 
-class CheckedRequest(aiohttp.ClientRequest):
+class CheckedRequest(EarlyReplyRequest):
     """A request that asks at the last moment, once it has a connection, whether it may go out."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:

@@ -25,6 +25,7 @@ from exporter.alerting.persistence import (
 from exporter.alertmanager.alert import Alert, Notification
 from tests.alerting.site import FROZEN, FakeAlertmanager, FakeReceiver, Site, frozen, refused
 from tests.builders import bad
+from tests.examples import examples
 
 HOSTS = ("mx1", "mx2")
 POLLS = {
@@ -205,4 +206,4 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestAnyHistory.settings = settings(max_examples=examples(80), stateful_step_count=30, deadline=None)

@@ -19,6 +19,7 @@ from exporter.web.server.passwords import hash_password
 from exporter.web.server.web_config import load_web_config
 from tests.config.test_example import EXAMPLE, uncommented
 from tests.config.wrong import places, put, wrongly_typed
+from tests.examples import examples
 
 WEB: dict[str, Any] = {
     "tls_server_config": {
@@ -47,6 +48,7 @@ MAIN: Any = parse_document(uncommented(EXAMPLE.read_text()).encode(), EXAMPLE).d
 
 def told_or_taken(load: Callable[[Path], object], file: Path, config: Any) -> None:
     """The config is used, or every mistake is reported; anything else is raised."""
+    file.unlink(missing_ok=True)  # ext4 waits for the disk where a file is written over
     file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML, and quicker to read
     reported = ["a good config"]
     try:
@@ -94,7 +96,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(path=st.sampled_from([path for path in places(WEB) if path]), value=VALUES)
 def test_no_value_at_all_in_the_web_config_is_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, path: tuple[str | int, ...], value: Any

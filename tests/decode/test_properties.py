@@ -18,6 +18,7 @@ from exporter.panel.protocol import Operation
 from exporter.snapshot import Message, Mta
 from tests.decode import rendering, strategies
 from tests.decode.invariants import check_reply, check_stats
+from tests.examples import examples
 
 NOW = rendering.NOW
 _zones = st.sampled_from([None, UTC, ZoneInfo("Europe/Moscow"), ZoneInfo("Australia/Lord_Howe")])
@@ -33,7 +34,7 @@ def test_only_panel_errors_escape_from_any_bytes(body: bytes, zone: ZoneInfo | N
     check_reply(body, NOW, None, zone)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(strategies.values, _fields, _zones)
 def test_only_panel_errors_escape_from_any_payload(
     value: object, fields: dict[str, str | int] | None, zone: ZoneInfo | None
@@ -42,7 +43,7 @@ def test_only_panel_errors_escape_from_any_payload(
     check_reply(json.dumps(value).encode(), NOW, fields, zone)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(strategies.rows, _fields, _zones, st.floats(0, 4e9))
 def test_only_panel_errors_escape_from_any_rows(
     rows: list[object], fields: dict[str, str | int] | None, zone: ZoneInfo | None, now: float
@@ -197,22 +198,20 @@ def _everything(body: bytes) -> None:
     check_reply(body, NOW, None, UTC)
 
 
-def _fastest(body: bytes) -> float:
-    best = float("inf")
-    for _ in range(3):
-        started = time.process_time()
-        _everything(body)
-        best = min(best, time.process_time() - started)
-    return best
+def _seconds(body: bytes) -> float:
+    started = time.process_time()
+    _everything(body)
+    return time.process_time() - started
 
 
 @pytest.mark.parametrize("kind", [*_hostile()])
 def test_time_is_linear_in_size(kind: str) -> None:
     """Eight times the input: quadratic work would take 64 times as long."""
     make = _hostile()[kind]
-    size = 25_000
-    small = max(_fastest(make(size)), 0.002)
-    assert _fastest(make(8 * size)) < 24 * small
+    size = 12_500
+    short, long = make(size), make(8 * size)
+    limit = 24 * max(min(_seconds(short) for _ in range(3)), 0.002)
+    assert any(_seconds(long) < limit for _ in range(3))
 
 
 def test_linear_for_many_messages() -> None:
@@ -226,5 +225,5 @@ def test_linear_for_many_messages() -> None:
         decode_queue_update(body, now=NOW, previous_ids=b"")
         return time.process_time() - started
 
-    small = max(min(update(2000) for _ in range(3)), 0.002)
-    assert min(update(16000) for _ in range(3)) < 24 * small
+    limit = 24 * max(min(update(2000) for _ in range(3)), 0.002)
+    assert any(update(16000) < limit for _ in range(3))

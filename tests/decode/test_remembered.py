@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.panel.decode import QueueUpdate, cells, decode_queue_update, recognition, values
 from tests.decode import rendering, strategies
+from tests.examples import examples
 
 NOW = rendering.NOW
 IDS = tuple(f"1kXpJb-0004Uv-7{last}" for last in "QRSTUVWXYZ")
@@ -59,7 +60,7 @@ _rows = st.one_of(
 _courses = st.lists(st.lists(_rows, max_size=6), min_size=2, max_size=5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(_courses, st.sampled_from([0.0, 60.0, 86400.0 * 400]))
 def test_a_course_of_lists_reads_as_each_list_does_alone(
     course: list[list[Any]], between: float
@@ -71,7 +72,7 @@ def test_a_course_of_lists_reads_as_each_list_does_alone(
         assert _decode(rows, NOW + number * between) == remembered[number]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(strategies.messages(strategies.exim_ids, delivered=False), st.data())
 def test_an_odd_row_colours_no_later_list(messages: list[Any], data: st.DataObject) -> None:
     shape = data.draw(st.sampled_from(sorted(rendering.EITHER)))

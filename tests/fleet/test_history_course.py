@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from exporter.fleet.history import COARSE, COARSE_STEP, FINE, History, thinned
 from exporter.snapshot import HostSnapshot
 from tests.builders import NOW, bad, good, queue, snapshot
+from tests.examples import examples
 
 MINUTE = 60.0
 MOST = FINE + FINE // 4 + COARSE
@@ -54,7 +55,7 @@ def test_a_gap_stays_a_gap() -> None:
     assert not any(p.messages == 0 for p in history.points())
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(st.tuples(st.floats(0.1, 5000), st.none() | st.integers(0, 10**6)), max_size=500))
 def test_any_course_keeps_its_bounds_and_its_order(course: list[tuple[float, int | None]]) -> None:
     history, at = History(), NOW

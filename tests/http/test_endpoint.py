@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from exporter.alerting.apprise import AppriseReceiver
 from exporter.alerting.webhook import Webhook
@@ -181,6 +182,33 @@ async def test_odd_answers(
     else:
         await hook.send(NOTIFICATION)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_peer_that_speaks_first(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """The bytes may be here before the request is written, which then fails by itself."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx1 ESMTP\r\n")
+        await reader.read()
+        writer.close()
+
+    async def send() -> DeliveryError:
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        hook = Webhook(
+            webhook_config(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"), timeout=10
+        )
+        try:
+            return await fault(hook)
+        finally:
+            await hook.close()
+            server.close()
+            await server.wait_closed()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        error = runner.run(send())
+    assert (error.reason, error.retryable) == ("unexpected", False)
+    assert "something that is not HTTP" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from exporter.journal import Entry, Journal, RuleFacts
 from exporter.journal.projection import JournalProjection
 from exporter.snapshot import PanelId
+from tests.examples import examples
 from tests.journal.conftest import Clock
 from tests.journal.test_facts import DAY, HOUR, STEPS, WHOSE, Step, by_reading_all, told_of
 
@@ -108,7 +109,7 @@ MOVES = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(moves=st.lists(st.one_of(STEPS, STEPS, MOVES), max_size=30))
 def test_facts_agree_whatever_was_written_set_pruned_and_restarted(
     tmp_path_factory: pytest.TempPathFactory, moves: list[Step | tuple[str, float]]

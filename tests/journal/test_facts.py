@@ -18,6 +18,7 @@ from exporter.journal.projection import COUNTED, JournalProjection
 from exporter.remediation import approvals
 from exporter.snapshot import PanelId
 from tests.builders import NOW
+from tests.examples import examples
 from tests.journal.builders import entry, intent, outcome, plan
 from tests.journal.conftest import Clock, Opens
 
@@ -697,7 +698,7 @@ WHOSE = [
 ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     story=st.lists(STEPS, max_size=25),
     later=st.floats(0, 30 * DAY),

@@ -18,6 +18,7 @@ from exporter.journal import database as database_module
 from exporter.journal.file import lock_file
 from exporter.journal.soundness import verify
 from exporter.snapshot import Message, PanelId
+from tests.examples import examples
 from tests.journal.builders import entry, intent, outcome, plan, raw
 from tests.journal.conftest import Clock, Opens
 
@@ -255,7 +256,7 @@ def test_what_another_process_writes_is_looked_at_and_no_damage(
 TEXTS = st.text(max_size=8)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     texts=st.lists(TEXTS, min_size=6, max_size=6),
     detail=st.dictionaries(TEXTS, st.one_of(TEXTS, st.integers(), st.none())),
