@@ -77,6 +77,24 @@ class JournalClock:
         self._monotonic = monotonic
         self._ahead = self._difference()
         self._jumps: list[Jump] = []
+        self._gained = 0.0
+        """Seconds of all jumps together."""
+        self._noted: dict[int, tuple[FirstSeen, float]] = {}
+        """By intent, what this process noted, and the seconds of the jumps before."""
+
+    def note(self, intent: int, seen: FirstSeen) -> None:
+        """Remember between which jumps this process saw an action dated ahead.
+
+        The last entry alone does not say it: there may be none between a jump and the note.
+        """
+        self._noted[intent] = seen, self._gained
+
+    def as_of_now(self, intent: int, seen: FirstSeen) -> FirstSeen:
+        """Return a note by the clock as it is now, where this process made it."""
+        noted, gained = self._noted.get(intent, (None, 0.0))
+        if noted != seen:
+            return seen
+        return FirstSeen(seen.at + self._gained - gained, LARGEST_INTEGER)
 
     @property
     def jumps(self) -> tuple[Jump, ...]:
@@ -91,6 +109,7 @@ class JournalClock:
         jumped = self._difference() - self._ahead
         if abs(jumped) > JUMP:
             self._ahead += jumped
+            self._gained += jumped
             self._jumps.append(Jump(last_entry(), jumped))
             if len(self._jumps) > MOST_JUMPS:
                 first, second = self._jumps[:2]

@@ -357,13 +357,18 @@ class Journal:
             JournalError: it cannot be read.
         """
         seen = {int(number): FirstSeen(*at) for number, at in self.states(FIRST_SEEN).items()}
-        return Timeline(self._time.jumps, seen)
+        return Timeline(
+            self._time.jumps,
+            {intent: self._time.as_of_now(intent, noted) for intent, noted in seen.items()},
+        )
 
     def _note_ahead(self, intent: int, now: float) -> None:
         """Keep when an action was first seen to be dated ahead of the clock."""
         if intent:
             with suppress(JournalError):  # it is open to read alone
-                self.keep_states({FIRST_SEEN: {str(intent): [now, self._last_id()]}})
+                seen = FirstSeen(now, self._last_id())
+                self.keep_states({FIRST_SEEN: {str(intent): [*seen]}})
+                self._time.note(intent, seen)
 
     def unsettled(self, host: str | None = None, panel: PanelId | None = None) -> list[Unsettled]:
         """Intents without an outcome: of a process that ended, or of one that is still at it.

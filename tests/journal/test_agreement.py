@@ -14,7 +14,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from exporter.journal import Entry, Journal, RuleFacts
+from exporter.journal import Entry, Journal, Kind, Outcome, RuleFacts
 from exporter.journal.projection import JournalProjection
 from exporter.snapshot import PanelId
 from tests.examples import examples
@@ -122,6 +122,26 @@ def test_facts_agree_whatever_was_written_set_pruned_and_restarted(
                 process.demand_agreement()
             else:
                 process.write(move)
+        process.demand_agreement()
+    finally:
+        process.journal.close()
+
+
+def test_an_action_seen_ahead_after_the_clock_was_set_back_counts_from_then(
+    tmp_path: Path,
+) -> None:
+    """No entry stands between the jump and the moment at which it was first seen to be ahead."""
+    process = Process(tmp_path / "journal")
+    try:
+        process.write((0.0, Kind.INTENT, Outcome.OK, "a", "mx1", "purge", PanelId()))
+        process.do("set the clock", -2 * HOUR)
+        process.do("restart", 0.0)
+        process.do("set the clock", -HOUR)
+        first = process.journal.rule_facts("mx1", "purge", None)
+        process.do("wait", 60.0)
+        assert process.journal.rule_facts("mx1", "purge", None).last_begun == first.last_begun
+        process.demand_agreement()
+        process.do("set the clock", -HOUR)
         process.demand_agreement()
     finally:
         process.journal.close()
