@@ -402,7 +402,8 @@ async def test_what_is_under_way_on_a_host_that_leaves_ends_with_an_outcome(
     hold.let_go.set()
     await asyncio.wait([task])
     asked = ids_asked(panel)
-    assert len(asked) == len(set(asked)) <= asked_by_then
+    # Of two requests at once one is held; the other may be on its way when the config changes.
+    assert len(asked) == len(set(asked)) <= asked_by_then + 1
     assert set(asked) < set(ids)
     (outcome,) = site.journal(Kind.OUTCOME)
     assert (outcome.host, outcome.panel) == ("mx1", panel_of(panel))
