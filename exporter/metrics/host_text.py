@@ -96,6 +96,8 @@ class HostFormatter:
         self._layout = {
             name: f'{f.QUEUE_LAYOUT.name}{{{label},field="{name}"}} ' for name in LIST_FIELDS
         }
+        self._last_layout: tuple[tuple[tuple[str, Certainty], ...], str] = ((), "")
+        """The certainty of the fields at the last poll, and its lines."""
         self._domain_line = {
             role: f'{f.QUEUE_DOMAIN.name}{{{label},role="{role}",domain="'.replace("%", "%%")
             + '%s"} %s\n'
@@ -179,12 +181,7 @@ class HostFormatter:
                 [f"{self._incomplete[name]}{count}\n" for name, count in stats.lacking]
             )
         if stats.certainty:
-            parts[f.QUEUE_LAYOUT] = "".join(
-                [
-                    f"{self._layout[name]}{0 if how is Certainty.GUESSED else 1}\n"
-                    for name, how in stats.certainty
-                ]
-            )
+            parts[f.QUEUE_LAYOUT] = self._layout_lines(stats.certainty)
         if stats.ages is not None:
             parts[f.QUEUE_AGE] = self._histogram(stats.ages)
         domains = ""
@@ -193,6 +190,16 @@ class HostFormatter:
         if stats.recipient_domains is not None:
             domains += self._domain_lines("recipient", stats.recipient_domains)
         parts[f.QUEUE_DOMAIN] = domains
+
+    def _layout_lines(self, certainty: tuple[tuple[str, Certainty], ...]) -> str:
+        # The layout of a panel's lists is the same for months.
+        if self._last_layout[0] != certainty:
+            lines = [
+                f"{self._layout[name]}{0 if how is Certainty.GUESSED else 1}\n"
+                for name, how in certainty
+            ]
+            self._last_layout = certainty, "".join(lines)
+        return self._last_layout[1]
 
     def _histogram(self, ages: AgeHistogram) -> str:
         cumulated = list(accumulate(ages.counts))
