@@ -77,17 +77,13 @@ class HostRecord:
             kept = tuple(r for r in self.latest.results if r.collector in collectors)
             self.latest = replace(self.latest, results=kept) if kept else None
 
-    def stale_at(self, result: CollectorResult) -> float:
-        """Unix time from which `result` counts no more.
+    @property
+    def _lasts(self) -> float:
+        """Seconds for which a result counts.
 
         A poll may take longer than the interval (a panel call takes seconds); values must not
         blink out while the next one is under way, so the longer of the two is what counts.
         """
-        return result.at + self._lasts
-
-    @property
-    def _lasts(self) -> float:
-        """Seconds for which a result counts."""
         return self.stale_after * max(self.interval, self.took)
 
     def good_for(self, result: CollectorResult, now: float) -> float:
@@ -95,11 +91,12 @@ class HostRecord:
 
         A clock that was set back makes nothing last longer.
         """
-        seen = self.seen.get(result.collector)
-        by_clock = self.stale_at(result) - now
+        # Asked several times for each host that is rendered: `_lasts` once.
+        lasts, seen = self._lasts, self.seen.get(result.collector)
+        by_clock = result.at + lasts - now
         if seen is None:
             return by_clock
-        by_time = seen + self._lasts - self.monotonic()
+        by_time = seen + lasts - self.monotonic()
         return by_time if by_time < by_clock - SET_BACK else by_clock
 
     def fresh(self, collector: str, now: float) -> CollectorResult | None:
