@@ -63,7 +63,7 @@ class GuardInputs:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What whoever asks knows of the fleet, each as in Situation."""
+    """What is known of the fleet; each value as in `GuardInputs`."""
 
     hosts: int
     wanting: int = 0
