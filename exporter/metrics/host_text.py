@@ -8,7 +8,7 @@ writes ints and floats just as the format wants them; only truth values need to 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import accumulate, chain
+from itertools import accumulate
 
 from exporter.config.models import HostConfig
 from exporter.config.panel_api import API_PATH
@@ -27,10 +27,11 @@ from exporter.snapshot import (
     DomainCounts,
     QueueState,
     QueueStats,
+    Reason,
 )
 
-HostText = tuple[bytes, ...]
-"""The samples of one host, one item for each of HOST_FAMILIES; b"" where it has none."""
+HostText = tuple[str, ...]
+"""The samples of one host, one item for each of HOST_FAMILIES; "" where it has none."""
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 _BOUNDS = (*(f"{float(bound)!r}" for bound in AGE_BUCKETS), "+Inf")
@@ -58,6 +59,19 @@ def _template(prefixes: Iterable[str]) -> str:
     return "".join(prefix.replace("%", "%%") + " %s\n" for prefix in prefixes)
 
 
+class _ErrorPrefixes(dict[tuple[str, Reason], str]):
+    """By collector and reason, the line of brainycp_collector_errors_total up to its value."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__()
+        self._start = f"{f.COLLECTOR_ERRORS.name}{{{label}"
+
+    def __missing__(self, kind: tuple[str, Reason]) -> str:
+        collector, reason = kind
+        prefix = self[kind] = f'{self._start},collector="{collector}",reason="{reason}"}} '
+        return prefix
+
+
 class HostFormatter:
     """Renders the samples of one host; its config does not change."""
 
@@ -73,6 +87,7 @@ class HostFormatter:
             )
             for name in COLLECTORS
         }
+        self._errors = _ErrorPrefixes(label)
         self._services = [
             (
                 name,
@@ -98,9 +113,8 @@ class HostFormatter:
         }
         self._last_layout: tuple[tuple[tuple[str, Certainty], ...], str] = ((), "")
         """The certainty of the fields at the last poll, and its lines."""
-        self._domain_line = {
-            role: f'{f.QUEUE_DOMAIN.name}{{{label},role="{role}",domain="'.replace("%", "%%")
-            + '%s"} %s\n'
+        self._domain = {
+            role: f'{f.QUEUE_DOMAIN.name}{{{label},role="{role}",domain="'
             for role in ("sender", "recipient")
         }
         self._own_labels = "".join(f',{k}="{escape(v)}"' for k, v in host.labels.items())
@@ -128,9 +142,7 @@ class HostFormatter:
             )
         if record.clock_skew is not None and (services or queue is not None):
             parts[f.CLOCK_SKEW] = f"{self._plain[f.CLOCK_SKEW]}{record.clock_skew}\n"
-        return tuple(
-            [parts[family].encode() if family in parts else b"" for family in HOST_FAMILIES]
-        )
+        return tuple([parts.get(family, "") for family in HOST_FAMILIES])
 
     def _info(self, record: HostRecord) -> str:
         mta = record.mta or ""
@@ -146,7 +158,7 @@ class HostFormatter:
         ups = durations = successes = ""
         for result in latest.results:
             up, duration, success = self._collector[result.collector]
-            ups += f"{up}{int(result.failure is None)}\n"
+            ups += f"{up}1\n" if result.failure is None else f"{up}0\n"
             if result.duration:  # else it was not asked, because the panel had just failed
                 durations += f"{duration}{result.duration}\n"
             good = record.good.get(result.collector)
@@ -155,12 +167,8 @@ class HostFormatter:
         parts[f.COLLECTOR_UP], parts[f.COLLECTOR_DURATION] = ups, durations
         parts[f.LAST_SUCCESS] = successes
         if record.errors:
-            start = f"{f.COLLECTOR_ERRORS.name}{{{self._label}"
             parts[f.COLLECTOR_ERRORS] = "".join(
-                [
-                    f'{start},collector="{name}",reason="{reason}"}} {count}\n'
-                    for (name, reason), count in record.errors.items()
-                ]
+                [f"{self._errors[kind]}{count}\n" for kind, count in record.errors.items()]
             )
 
     def _queue(self, parts: dict[Family, str], queue: QueueState) -> None:
@@ -207,7 +215,8 @@ class HostFormatter:
 
     def _domain_lines(self, role: str, counts: DomainCounts) -> str:
         # Domains need no escaping: the decoder accepts nothing but host names.
-        lines = self._domain_line[role] * len(counts.top) % tuple(chain.from_iterable(counts.top))
+        start = self._domain[role]
+        lines = "".join([f'{start}{domain}"}} {count}\n' for domain, count in counts.top])
         if counts.other:
-            lines += self._domain_line[role] % (OTHER_DOMAIN, counts.other)
+            lines += f'{start}{OTHER_DOMAIN}"}} {counts.other}\n'
         return lines

@@ -28,9 +28,9 @@ def join_hosts(texts: Iterable[HostText], *, openmetrics: bool) -> bytes:
     """The hosts' samples grouped by family, as both formats demand."""
     parts: list[bytes] = []
     for header, column in zip(_HEADERS[openmetrics], zip(*texts, strict=True), strict=False):
-        samples = b"".join(column)
+        samples = "".join(column)
         if samples:
-            parts += (header, samples)
+            parts += (header, samples.encode())
     return b"".join(parts)
 
 
