@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -11,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import tzinfo
 from functools import partial
 from multiprocessing import resource_tracker
@@ -26,6 +27,11 @@ INLINE_LIMIT = 64 * 2**10
 
 DECODE_TIMEOUT = 30.0
 """Seconds that decoding one list may take; a list of 100,000 messages takes a third of one."""
+
+_M_MMAP_THRESHOLD = -3
+"""The option of mallopt(3): from how many bytes on a block is returned as soon as it is freed."""
+
+_RETURNED_FROM = 2**20
 
 _ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
 
@@ -174,6 +180,9 @@ def _no_signals() -> Iterator[None]:
 def _prepare_worker() -> None:
     # Decoding makes many objects and no cycles: the cyclic collector would only take time.
     gc.disable()
+    # glibc would keep what one large list took, and lay the next one beside it.
+    with suppress(AttributeError):  # other C libraries have no such option
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _RETURNED_FROM)
     # Ctrl-C and systemd signal every process of the group; it is the daemon that ends this one.
     for ending in _ENDING:
         signal.signal(ending, signal.SIG_IGN)

@@ -125,7 +125,7 @@ def _blank_rows(cells: Sequence[object]) -> list[int]:
     except TypeError:
         return [row for row, cell in enumerate(cells) if _blank(cell)]
     if len(together.split(None, 1)) == 1:  # no blanks: a cell is empty or filled
-        return [row for row, cell in enumerate(cells) if not cell]
+        return [row for row, cell in enumerate(cells) if not cell] if "" in cells else []
     return [row for row, cell in enumerate(cells) if _blank(cell)]
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from heapq import heapify, heappop
 from typing import cast
 
 from exporter.panel.decode.message_table import (
@@ -89,9 +90,9 @@ def decode_queue_update(
         stats = figures.stats(summary.listed, mta_of(ids))
     entered = left = None
     if previous_ids is not None:
-        before = previous_ids.decode().split()
-        entered = len(set(ids).difference(before))
-        left = len(before) - (len(ids) - entered)
+        before = set(previous_ids.decode().split())
+        stayed = sum(map(before.__contains__, ids))
+        entered, left = len(ids) - stayed, len(before) - stayed
     return QueueUpdate(
         stats,
         "\n".join(ids).encode(),
@@ -185,7 +186,7 @@ class _Figures:
 
     def _add_recipients(self, recipients: Sequence[str] | Sequence[tuple[str, ...] | None]) -> None:
         """Of those that wait; a message counts once for each of its domains."""
-        if set(map(type, recipients)) == {str}:
+        if recipients and isinstance(recipients[0], str):  # of a batch all are, then
             _count_domains(self._recipients, cast("Sequence[str]", recipients))
             return
         lists = cast("Sequence[tuple[str, ...] | None]", recipients)
@@ -226,20 +227,30 @@ def _count_domains(counts: Counter[str], addresses: Iterable[str]) -> None:
 
 def _largest(counts: Counter[str]) -> DomainCounts:
     """The largest valid domains; all else is other."""
+    merged = _by_domain(counts)
+    top: list[tuple[str, int]] = []
+    # A queue has thousands of domains, of which only the largest are looked at in order.
+    rest = [(-messages, name) for name, messages in merged.items()]
+    heapify(rest)
+    while rest and len(top) < TOP_DOMAINS:
+        messages, name = heappop(rest)
+        if _DOMAIN.fullmatch(name):
+            top.append((name, -messages))
+    return DomainCounts(tuple(top), sum(merged.values()) - sum(messages for _, messages in top))
+
+
+def _by_domain(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Messages by name in lower case as DNS writes it; "" stands for what is no name."""
+    together = "\n".join(counts) + "\n"
+    if together.isascii() and together == together.lower() and ".\n" not in together:
+        return counts
     lower: Counter[str] = Counter()
     for name, messages in counts.items():
-        if messages:
-            lower[name.lower()] += messages
+        lower[name.lower()] += messages
     beyond_ascii = Counter({n: messages for n, messages in lower.items() if not n.isascii()})
     encoded = dict(beyond_ascii.most_common(_MAX_ENCODED))
     merged: Counter[str] = Counter()
     for name, messages in lower.items():
         tried = name not in beyond_ascii or name in encoded
         merged[_ascii(name) if tried else ""] += messages
-    top: list[tuple[str, int]] = []
-    for name, messages in sorted(merged.items(), key=lambda item: (-item[1], item[0])):
-        if len(top) == TOP_DOMAINS:
-            break
-        if _DOMAIN.fullmatch(name):
-            top.append((name, messages))
-    return DomainCounts(tuple(top), merged.total() - sum(messages for _, messages in top))
+    return merged
