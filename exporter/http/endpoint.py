@@ -39,16 +39,8 @@ class HttpEndpoint:
         """`name` is the receiver's; `timeout` the seconds that one request may take."""
         self.name = name
         self._tls = config.tls
-        self._headers = {
-            "User-Agent": USER_AGENT,
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # a compressed reply could be a bomb
-        }
         self._login = _login(config)
         self._seconds = timeout
-        # A tenth is left, so that a connection that does not come about is known from a
-        # receiver that does not answer.
-        self._connect_seconds = 0.9 * timeout
         self._session: aiohttp.ClientSession | None = None
         self._resolver: aiohttp.AsyncResolver | None = None
 
@@ -78,13 +70,7 @@ class HttpEndpoint:
             await resolver.close()
 
     async def _request(self, method: str, url: URL, body: bytes | None, limit: int) -> bytes:
-        request = Request(
-            receiver=self.name,
-            logs_in=bool(self._login),
-            encrypted=url.scheme == "https",
-            seconds=self._seconds,
-            connect_seconds=self._connect_seconds,
-        )
+        request = Request(self.name, bool(self._login), url.scheme == "https", self._seconds)
         try:
             return await self._exchange(request, method, url, body, limit)
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -99,12 +85,10 @@ class HttpEndpoint:
         self, request: Request, method: str, url: URL, body: bytes | None, limit: int
     ) -> bytes:
         trust = _trust(self._tls, request)
-        headers = dict(self._headers)
+        headers = {"Authorization": _sendable(self._login, request)} if self._login else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if self._login:
-            headers["Authorization"] = _sendable(self._login, request)
-        response = await self._opened().request(
+        response = await self._opened(request).request(
             method, url, data=body, headers=headers, ssl=trust, allow_redirects=False
         )
         try:
@@ -117,7 +101,7 @@ class HttpEndpoint:
         finally:
             response.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _opened(self, request: Request) -> aiohttp.ClientSession:
         if self._session is None:
             # With the three servers that a resolv.conf may name, giving up takes less than
             # connecting may.
@@ -126,8 +110,15 @@ class HttpEndpoint:
                 connector=aiohttp.TCPConnector(
                     resolver=self._resolver, use_dns_cache=False, force_close=True
                 ),
+                headers={
+                    "User-Agent": USER_AGENT,
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",  # a compressed reply could be a bomb
+                },
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._seconds, connect=self._connect_seconds),
+                timeout=aiohttp.ClientTimeout(
+                    total=request.seconds, connect=request.connect_seconds
+                ),
                 auto_decompress=False,
                 request_class=EarlyReplyRequest,
             )
