@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 from aiohttp import web
 from isal import igzip
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from exporter import __version__
 from exporter.web.pages.charts import sparkline
@@ -61,7 +60,7 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(version=__version__, spark=_spark)
+        self._environment.globals.update(version=__version__, sparkline=_sparkline)
 
     def html(self, template: str, tr: Translator, root: str, **values: object) -> str:
         """Return a template's HTML.
@@ -83,7 +82,8 @@ class Renderer:
         return str(getattr(module, name)(*values))
 
 
-def _spark(row: Row, tr: Translator, now: float) -> Markup:
+def _sparkline(row: Row, tr: Translator, now: float) -> tuple[str, str]:
+    """Return the path of a row's small chart, and what it shows in words."""
     series = row.points
     known = [value for _, value in series if not math.isnan(value)]
     if not known:
@@ -92,7 +92,7 @@ def _spark(row: Row, tr: Translator, now: float) -> Markup:
         low, high = tr.number(min(known)), tr.number(max(known))
         label = tr.text("spark", host=row.name, low=low, high=high, now=tr.number(row.messages))
     begin = max(now - SPARK_SECONDS, series[0][0] if series else now)
-    return sparkline(series, begin, now, label)
+    return sparkline(series, begin, now), label
 
 
 def translator_for(request: web.Request) -> Translator:
