@@ -124,6 +124,8 @@ class Paged(Generic[T]):
     """One page of a list."""
 
     items: tuple[T, ...]
+    total: int
+    """Items on all pages together."""
     page: int
     """Counted from 1."""
     pages: int
@@ -139,4 +141,4 @@ def paged(items: Sequence[T], wanted: int) -> Paged[T]:
     """Return page `wanted` of the items, or the last one there is."""
     pages = max(1, math.ceil(len(items) / PER_PAGE))
     page = min(wanted, pages)
-    return Paged(tuple(items[(page - 1) * PER_PAGE : page * PER_PAGE]), page, pages)
+    return Paged(tuple(items[(page - 1) * PER_PAGE : page * PER_PAGE]), len(items), page, pages)

@@ -138,9 +138,11 @@ class Pages:
             values["failure"] = str(error)
         else:
             listing = listed.listing
+            shown, guessed = message_page(listed, query, mask=self.mask)
             values |= {
                 "wanted": query,
-                "shown": message_page(listed, query, mask=self.mask),
+                "shown": shown,
+                "guessed": guessed,
                 "cut": listing.matching > len(listing.chosen),
                 "most": len(listing.chosen),
                 "unread": listing.unparsed,
@@ -183,7 +185,6 @@ class Pages:
             trouble = str(error)
         words = query.get("q", "").lower()
         found = [entry for entry in entries[::-1] if not words or words in _all_text(entry)]
-        shown = paged(found, page_of(query))
         return self._page(
             request,
             "journal.html",
@@ -196,9 +197,7 @@ class Pages:
             run=run,
             query={name: value for name, value in query.items() if value},
             trouble=trouble,
-            entries=shown.items,
-            page=shown.page,
-            pages=shown.pages,
+            shown=paged(found, page_of(query)),
             link=_linker(request),
             messages=messages,
             address=masking(mask=self.mask),
