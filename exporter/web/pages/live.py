@@ -42,7 +42,6 @@ _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
-    "X-Content-Type-Options": "nosniff",
     "Vary": "Accept-Encoding",
 }
 _ALIVE = b"event: alive\ndata:\n\n"
@@ -88,7 +87,7 @@ class Live:
     async def _send(
         self, request: web.Request, response: web.StreamResponse, stream: AsyncIterator[bytes]
     ) -> None:
-        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        if accepts_gzip(request):
             response.headers["Content-Encoding"] = "gzip"
             stream = _gzipped(stream)
         try:

@@ -32,7 +32,6 @@ _POLICY = "; ".join(
 )
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     # Not no-referrer: with that a browser says of its own page's forms that they come from null.
     "Referrer-Policy": "same-origin",
@@ -104,7 +103,7 @@ def page(request: web.Request, html: str, *, status: int = 200) -> web.Response:
     """Return a response with a page, gzipped where the client takes that."""
     body = html.encode("utf-8", "replace")
     headers = dict(HEADERS)
-    if len(body) > _GZIP_FROM and accepts_gzip(request.headers.get("Accept-Encoding", "")):
+    if len(body) > _GZIP_FROM and accepts_gzip(request):
         body = igzip.compress(body)
         headers["Content-Encoding"] = "gzip"
     return web.Response(

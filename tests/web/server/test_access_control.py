@@ -116,7 +116,8 @@ async def test_a_guesser_behind_the_same_proxy_locks_nobody_out(
     """Many connections from one address guess as fast as they are answered."""
     users = GOOD | {"ops": hash_password("open", cost=4)}
     listeners.apply_config(
-        ["127.0.0.1:0"], WebSettings(users=users, rate_limit=RateLimit(interval=60, burst=20))
+        ["127.0.0.1:0"],
+        WebSettings(users=users, rate_limit=RateLimit.model_construct(interval=60, burst=20)),
     )
     url, stop = listeners.urls[0], asyncio.Event()
     answers = set[int]()
@@ -145,7 +146,7 @@ async def test_a_guesser_behind_the_same_proxy_locks_nobody_out(
 async def test_a_rate_limit_that_a_guesser_uses_up_is_not_that_of_who_is_known(
     listeners: Listeners, client: Client
 ) -> None:
-    limited = WebSettings(users=GOOD, rate_limit=RateLimit(interval=3600, burst=3))
+    limited = WebSettings(users=GOOD, rate_limit=RateLimit.model_construct(interval=3600, burst=3))
     listeners.apply_config(["127.0.0.1:0"], limited)
     right, wrong = login("prometheus", "sesame"), login("prometheus", "wrong")
     async with client:
@@ -171,7 +172,7 @@ async def test_configured_headers_are_on_every_response(
 async def test_the_rate_limit_holds_and_survives_a_reload(
     listeners: Listeners, client: Client
 ) -> None:
-    limited = WebSettings(rate_limit=RateLimit(interval=3600, burst=3))
+    limited = WebSettings(rate_limit=RateLimit.model_construct(interval=3600, burst=3))
     async with client:
         listeners.apply_config(["127.0.0.1:0"], limited)
         assert [(await client.get()).status for _ in range(2)] == [200, 200]
@@ -232,7 +233,7 @@ def test_every_kind_of_alternative_name_counts() -> None:
 
 
 def test_a_burst_then_one_an_interval() -> None:
-    bucket = TokenBucket(RateLimit(interval=2.0, burst=3), now=100.0)
+    bucket = TokenBucket(RateLimit.model_construct(interval=2.0, burst=3), now=100.0)
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
     assert not bucket.take(101.0)
     assert bucket.take(102.0)
@@ -240,5 +241,5 @@ def test_a_burst_then_one_an_interval() -> None:
 
 
 def test_a_long_quiet_time_allows_no_more_than_the_burst() -> None:
-    bucket = TokenBucket(RateLimit(interval=1.0, burst=2), now=0.0)
+    bucket = TokenBucket(RateLimit.model_construct(interval=1.0, burst=2), now=0.0)
     assert [bucket.take(1000.0) for _ in range(3)] == [True, True, False]

@@ -108,7 +108,7 @@ def test_headers_users_and_rate_limit(folder: Path) -> None:
         "    X-Frame-Options: deny\n    Strict-Transport-Security: ''\n",
     )
     assert settings.users == {"prometheus": hashed}
-    assert settings.rate_limit == RateLimit(0.1, 5)
+    assert settings.rate_limit == RateLimit.model_construct(interval=0.1, burst=5)
     assert settings.headers == {"X-Frame-Options": "deny"}
 
 
