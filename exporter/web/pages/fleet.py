@@ -29,34 +29,6 @@ class Headline:
     well: bool
 
 
-def headline_of(
-    totals: Totals, tr: Translator, *, paused: bool, usable: bool = True, misses: bool = False
-) -> Headline:
-    """Return that all is well, or what is wrong, the worst first."""
-    if not totals.hosts and usable:
-        return Headline(tr.text("headline_none"), well=False)
-    state = totals.by_state
-    counts = (
-        ("headline_down", state.get("down", 0)),
-        ("headline_partial", state.get("partial", 0)),
-        ("headline_stopped", totals.stopped_services),
-        ("headline_alerts", totals.alerts),
-        ("headline_waiting", totals.waiting),
-        ("headline_rules_stopped", totals.stopped_rules),
-        ("headline_unknown", state.get("unknown", 0)),
-    )
-    parts = [] if usable else [tr.text("headline_unusable")]
-    if misses:
-        parts.append(tr.text("headline_misses"))
-    parts += [tr.text(key, n=count) for key, count in counts if count]
-    if paused:
-        parts.append(tr.text("headline_paused"))
-    if not parts:
-        return Headline(tr.text("headline_well", n=totals.hosts), well=True)
-    text = ", ".join(parts)
-    return Headline(text[0].upper() + text[1:], well=False)
-
-
 @dataclass(frozen=True)
 class FleetView:
     """The fleet at one moment."""
@@ -81,21 +53,37 @@ class FleetView:
         """Return the fleet as it is now."""
         rows, data = feed.rows(), feed.data
         return cls(
-            feed.position(),
-            feed.number,
-            rows,
-            totals_of(rows),
-            data.clock(),
-            data.projection.paused,
-            not data.projection.problem(),
-            data.misses(),
+            position=feed.position(),
+            number=feed.number,
+            rows=rows,
+            totals=totals_of(rows),
+            now=data.clock(),
+            paused=data.projection.paused,
+            usable=not data.projection.problem(),
+            misses=data.misses(),
         )
 
     def headline(self, tr: Translator) -> Headline:
-        """Return the headline in the reader's language."""
-        return headline_of(
-            self.totals, tr, paused=self.paused, usable=self.usable, misses=self.misses
+        """Return that all is well, or what is wrong, the worst first."""
+        totals = self.totals
+        if not totals.hosts and self.usable:
+            return Headline(tr.text("headline_none"), well=False)
+        counts = (
+            ("headline_unusable", not self.usable),
+            ("headline_misses", self.misses),
+            ("headline_down", totals.by_state["down"]),
+            ("headline_partial", totals.by_state["partial"]),
+            ("headline_stopped", totals.stopped_services),
+            ("headline_alerts", totals.alerts),
+            ("headline_waiting", totals.waiting),
+            ("headline_rules_stopped", totals.stopped_rules),
+            ("headline_unknown", totals.by_state["unknown"]),
+            ("headline_paused", self.paused),
         )
+        text = ", ".join(tr.text(key, n=int(count)) for key, count in counts if count)
+        if not text:
+            return Headline(tr.text("headline_well", n=totals.hosts), well=True)
+        return Headline(text[0].upper() + text[1:], well=False)
 
     @cached_property
     def by_rank(self) -> Sequence[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -141,7 +141,7 @@ class Totals:
     """The fleet in numbers; each covers the hosts on which it is known."""
 
     hosts: int
-    by_state: Mapping[str, int]
+    by_state: Counter[str]
     messages: int
     messages_known: int
     """Hosts whose queue is known."""
@@ -161,23 +161,19 @@ class Totals:
 def totals_of(rows: Iterable[Row]) -> Totals:
     """Return the totals of some hosts."""
     listed = list(rows)
-    by_state: defaultdict[str, int] = defaultdict(int)
-    for row in listed:
-        by_state[row.state] += 1
     messages = [row.messages for row in listed if row.messages is not None]
     frozen = [row.frozen for row in listed if row.frozen is not None]
-    oldest = max(
-        ((row.oldest, row.name) for row in listed if row.oldest is not None), default=(None, "")
-    )
+    ages = ((row.oldest, row.name) for row in listed if row.oldest is not None)
+    oldest, oldest_host = max(ages, default=(None, ""))
     return Totals(
         hosts=len(listed),
-        by_state=by_state,
+        by_state=Counter(row.state for row in listed),
         messages=sum(messages),
         messages_known=len(messages),
         frozen=sum(frozen),
         frozen_known=len(frozen),
-        oldest=oldest[0],
-        oldest_host=oldest[1],
+        oldest=oldest,
+        oldest_host=oldest_host,
         stopped_services=sum(_is_stopped(service) for row in listed for service in row.services),
         alerts=sum(len(row.alerts) for row in listed),
         waiting=sum(len(row.remediation.waiting) for row in listed),

@@ -12,7 +12,7 @@ from exporter.snapshot import (
     HostSnapshot,
     ServiceState,
 )
-from exporter.web.pages.fleet import headline_of
+from exporter.web.pages.fleet import FleetView
 from exporter.web.pages.rows import HostRemediation, Row, row_of, totals_of
 from exporter.web.pages.translator import translator
 from tests.builders import NOW, bad, good, host, queue, snapshot, stats
@@ -131,8 +131,11 @@ def test_totals_cover_the_hosts_that_tell() -> None:
 EN = translator("en")
 
 
-def headline(*rows: Row, paused: bool = False) -> tuple[str, bool]:
-    found = headline_of(totals_of(rows), EN, paused=paused)
+def headline(
+    *rows: Row, paused: bool = False, usable: bool = True, misses: bool = False
+) -> tuple[str, bool]:
+    view = FleetView("", 0, rows, totals_of(rows), NOW, paused, usable, misses)
+    found = view.headline(EN)
     return found.text, found.well
 
 
@@ -142,9 +145,10 @@ def test_the_headline_says_that_all_is_well_only_when_it_is() -> None:
     assert headline() == ("No hosts are configured", False)
     assert headline(up, Row("b", {}, "unknown")) == ("1 host not polled yet", False)
     assert headline(up, paused=True) == ("Remediation is paused", False)
-    missed = headline_of(totals_of([up]), EN, paused=False, misses=True)
-    assert missed.text == "Polls are not made since no more files may be open (LimitNOFILE)"
-    assert not missed.well
+    missed = "Polls are not made since no more files may be open (LimitNOFILE)"
+    assert headline(up, misses=True) == (missed, False)
+    unusable = "The journal cannot be used and nothing acts"
+    assert headline(usable=False) == (unusable, False)
 
 
 WAITS, STOPPED = HostRemediation(waiting=("r",)), HostRemediation(stopped=("r",))
