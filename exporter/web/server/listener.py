@@ -15,7 +15,6 @@ from aiohttp import web
 from exporter.web.server.access_control import AccessControl
 from exporter.web.server.connections import Connections
 from exporter.web.server.sockets import ListenError, listening_socket
-from exporter.web.server.tls import ServerTls
 from exporter.web.server.web_config import WebSettings
 
 __all__ = ["ListenError", "Listeners"]
@@ -115,7 +114,8 @@ class Listeners:
                     without=sorted(lost),
                 )
                 return
-        if _policy(settings.tls) != _policy(self.settings.tls):
+        old, new = (each.tls and each.tls.parameters.policy for each in (self.settings, settings))
+        if old != new:
             self._release_connections()
         self.settings = settings
         self._access_control.apply_config(settings)
@@ -206,10 +206,6 @@ class Listeners:
             max_headers=MAX_HEADERS,
         )
         return Connections(server)
-
-
-def _policy(tls: ServerTls | None) -> object:
-    return None if tls is None else tls.parameters.policy
 
 
 def _safeguards(settings: WebSettings) -> set[str]:
