@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,73 +41,57 @@ class StoppingError(Exception):
     """The daemon is ending and takes no more work."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Served:
-    """What the routes need of the daemon."""
+    """The parts of the daemon that are served, and their routes."""
 
     store: Store
     page: MetricsPage
     poll: Callable[[str], Awaitable[HostSnapshot]]
-    reload: Callable[[], Awaitable[None]]
+    reload_config: Callable[[], Awaitable[None]]
     remediation: RemediationRoutes | None = None
     """None: nothing acts here, and there is no journal."""
     alerting: AlertingService | None = None
     """None: there are no alerts here."""
     pages: Pages | None = None
     """None: there are no pages."""
+    _was_ready: bool = field(default=False, init=False)
 
+    def routes(self) -> Iterator[web.AbstractRouteDef]:
+        """Yield every route."""
+        yield web.get("/metrics", self._metrics)
+        yield web.get("/probe", self._probe)
+        yield web.get("/sd", self._service_discovery)
+        yield web.get("/-/healthy", self._healthy)
+        yield web.get("/-/ready", self._ready)
+        yield web.post("/-/reload", self._reload)
+        yield web.get("/api/v1/hosts", self._hosts)
+        yield web.get("/api/v1/hosts/{name}", self._host)
+        yield web.get("/api/v1/alerts", self._alerts)
+        for more in (self.pages, self.remediation):
+            if more is not None:
+                yield from more.routes()
 
-def add_routes(app: web.Application, served: Served) -> None:
-    """Add every route to `app`."""
-    routes = _Routes(served)
-    app.on_response_prepare.append(_forbid_sniffing)
-    app.add_routes(
-        [
-            web.get("/metrics", routes.metrics),
-            web.get("/probe", routes.probe),
-            web.get("/sd", routes.service_discovery),
-            web.get("/-/healthy", routes.healthy),
-            web.get("/-/ready", routes.ready),
-            web.post("/-/reload", routes.reload),
-            web.get("/api/v1/hosts", routes.hosts),
-            web.get("/api/v1/hosts/{name}", routes.host),
-            web.get("/api/v1/alerts", routes.alerts),
-            *(served.pages.routes() if served.pages is not None else ()),
-            *(served.remediation.routes() if served.remediation is not None else ()),
-        ]
-    )
-
-
-async def _forbid_sniffing(_: web.Request, response: web.StreamResponse) -> None:
-    """Make browsers take each response for the type that it names."""
-    response.headers["X-Content-Type-Options"] = "nosniff"
-
-
-class _Routes:
-    def __init__(self, served: Served) -> None:
-        self._served = served
-        self._was_ready = False
-
-    async def metrics(self, request: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
         openmetrics = accepts_openmetrics(request)
         gzip = accepts_gzip(request)
-        body = await self._served.page.render(openmetrics=openmetrics, gzip=gzip)
+        body = await self.page.render(openmetrics=openmetrics, gzip=gzip)
         return _exposition(body, openmetrics=openmetrics, gzip=gzip)
 
-    async def probe(self, request: web.Request) -> web.Response:
+    async def _probe(self, request: web.Request) -> web.Response:
         target = request.query.get("target")
         if not target:
             return text_response(400, "Name a configured host: /probe?target=NAME")
-        if self._served.store.get(target) is None:
+        if self.store.get(target) is None:
             return text_response(404, f"No host of this name is configured: {target!r:.200}")
         deadline = probe_deadline(request.headers.get(_DEADLINE_HEADER))
         openmetrics = accepts_openmetrics(request)
         try:
             async with asyncio.timeout(deadline):
-                snapshot = await self._served.poll(target)
+                snapshot = await self.poll(target)
             if snapshot.missed is not None:  # no poll was made: nothing is known either
                 return text_response(503, snapshot.missed.sentence)
-            body = self._served.page.host(target, openmetrics=openmetrics)
+            body = self.page.host(target, openmetrics=openmetrics)
         except TimeoutError:
             # Neither up nor down is known yet, so no sample is given; Prometheus' own `up`
             # shows that the probe did not end in time.
@@ -118,7 +102,7 @@ class _Routes:
             return text_response(503, why)
         return _exposition(body, openmetrics=openmetrics, gzip=False)
 
-    async def service_discovery(self, _: web.Request) -> web.Response:
+    async def _service_discovery(self, _: web.Request) -> web.Response:
         groups = [
             {
                 "targets": [record.host.name],
@@ -127,48 +111,59 @@ class _Routes:
                     "__meta_brainycp_url": record.host.url.removesuffix(API_PATH),
                 },
             }
-            for record in self._served.store
+            for record in self.store
         ]
         return json_response(groups)
 
-    async def healthy(self, _: web.Request) -> web.Response:
+    async def _healthy(self, _: web.Request) -> web.Response:
         return text_response(200, "Healthy.")
 
-    async def ready(self, _: web.Request) -> web.Response:
-        waiting = [r.host.name for r in self._served.store if r.latest is None]
+    async def _ready(self, _: web.Request) -> web.Response:
+        waiting = [r.host.name for r in self.store if r.latest is None]
         # Hosts that a reload adds later do not make the daemon unready again.
         self._was_ready = self._was_ready or not waiting
         if self._was_ready:
             return text_response(200, "Ready.")
         return text_response(503, f"Waiting for the first poll of {len(waiting)} hosts.")
 
-    async def reload(self, request: web.Request) -> web.Response:
+    async def _reload(self, request: web.Request) -> web.Response:
         if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
             return text_response(403, "A page of another site may not ask for a reload.")
         try:
-            await self._served.reload()
+            await self.reload_config()
         except ConfigError as error:
             return text_response(400, f"The config was not reloaded, the old one stays:\n{error}")
         except StoppingError:
             return text_response(503, "The daemon is stopping.")
         return text_response(200, "Reloaded.")
 
-    async def hosts(self, _: web.Request) -> web.Response:
+    async def _hosts(self, _: web.Request) -> web.Response:
         now = time.time()
-        return json_response([host_view(record, now) for record in self._served.store])
+        return json_response([host_view(record, now) for record in self.store])
 
-    async def host(self, request: web.Request) -> web.Response:
-        record = self._served.store.get(request.match_info["name"])
+    async def _host(self, request: web.Request) -> web.Response:
+        record = self.store.get(request.match_info["name"])
         if record is None:
             return text_response(404, "No host of this name is configured.")
         return json_response(host_view(record, time.time()))
 
-    async def alerts(self, _: web.Request) -> web.Response:
-        alerting = self._served.alerting
+    async def _alerts(self, _: web.Request) -> web.Response:
+        alerting = self.alerting
         if alerting is None:
             return json_response({"alerts": [], "receivers": []})
         receivers = receivers_view(alerting.receiver_names, alerting.delivery_stats)
         return json_response({"alerts": alerts_view(alerting.evaluator), "receivers": receivers})
+
+
+def add_routes(app: web.Application, served: Served) -> None:
+    """Add every route to `app`."""
+    app.on_response_prepare.append(_forbid_sniffing)
+    app.add_routes(served.routes())
+
+
+async def _forbid_sniffing(_: web.Request, response: web.StreamResponse) -> None:
+    """Make browsers take each response for the type that it names."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 def probe_deadline(header: str | None) -> float:
@@ -232,7 +227,7 @@ class RemediationRoutes:
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WEBHOOKS))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.post("/api/v1/alertmanager", self.alertmanager),
             web.get("/api/v1/journal", self.journal),

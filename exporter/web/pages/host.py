@@ -33,7 +33,6 @@ def host_values(feed: ChangeFeed, record: HostRecord, tr: Translator) -> dict[st
         "url": record.host.url.removesuffix(API_PATH),
         "stats": stats,
         "guessed": in_order(stats.guessed) if stats else (),
-        "now": now,
         "problems": problems(record),
         "charts": list(_charts(history.points(now - LONGEST) if history else [], now, tr)),
         "bars": [

@@ -18,17 +18,9 @@ from exporter.web.pages.rows import SPARK_SECONDS, Row
 from exporter.web.pages.translator import Translator, language_of, translator
 from exporter.web.responses import accepts_gzip
 
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "style-src 'self'",
-        "script-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": _POLICY,
@@ -41,7 +33,7 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Vary": "Accept-Language, Accept-Encoding",
 }
-"""Of every page."""
+"""The headers of every page."""
 
 _GZIP_FROM = 1400
 """Bytes: less fits into one packet as it is."""
@@ -62,18 +54,9 @@ class Renderer:
         self._environment.globals.update(version=__version__, sparkline=_sparkline)
 
     def html(self, template: str, tr: Translator, root: str, **values: object) -> str:
-        """Return a template's HTML.
-
-        Args:
-            template: its file.
-            tr: the reader's language.
-            root: the relative path to the fleet page, as ../
-            values: what it shows.
-        """
-        defaults = {"watched": "", "seen": "", "here": "", "now": time.time()}
-        return self._environment.get_template(template).render(
-            {**defaults, "tr": tr, "root": root, **values}
-        )
+        """Return a template's HTML; `root` is the relative path to the fleet page, as ../."""
+        values = {"watched": "", "seen": "", "here": "", "now": time.time()} | values
+        return self._environment.get_template(template).render(values, tr=tr, root=root)
 
     def macro(self, template: str, name: str, *values: object) -> str:
         """Return the HTML of one macro of a template."""
@@ -95,7 +78,7 @@ def _sparkline(row: Row, tr: Translator, now: float) -> tuple[str, str]:
 
 
 def translator_for(request: web.Request) -> Translator:
-    """Return the translator into the language of whoever asks."""
+    """Return the translator into the language that a request prefers."""
     return translator(language_of(request.headers.get("Accept-Language", "")))
 
 

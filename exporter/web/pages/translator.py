@@ -15,15 +15,13 @@ from babel import Locale
 from babel.numbers import format_compact_decimal
 from markupsafe import Markup
 
-from exporter.humanize import largest_units
+from exporter.humanize import largest_units, size
 
 LANGUAGES = ("en", "ru")
 """The first one is for readers of none of them."""
 
 UNKNOWN = "–"
 """Stands where nothing is known; never a zero."""
-
-_SIZE_UNITS = ("B", "KiB", "MiB", "GiB")
 
 
 @cache
@@ -80,26 +78,26 @@ class Translator:
         return str(text).format_map(filled)
 
     def number(self, value: float | None) -> str:
-        """`1,240`, or UNKNOWN."""
+        """Return `1,240`, or UNKNOWN."""
         if value is None or not math.isfinite(value):
             return UNKNOWN
         return f"{round(value):,}".translate(self._signs)
 
     def short(self, value: float | None) -> str:
-        """`1.2K`, `5M`: a number where there is little room, or UNKNOWN."""
+        """Return `1.2K`, `5M`: a number where there is little room, or UNKNOWN."""
         if value is None or not math.isfinite(value):
             return UNKNOWN
         return str(format_compact_decimal(value, fraction_digits=1, locale=self._locale))
 
     def signed(self, value: float | None) -> str:
-        """`+98`, `−12`, `0`, or UNKNOWN."""
+        """Return `+98`, `−12`, `0`, or UNKNOWN."""
         if value is None or not math.isfinite(value):
             return UNKNOWN
         sign = "+" if value > 0 else "−" if value < 0 else ""
         return f"{sign}{self.number(abs(value))}"
 
     def duration(self, seconds: float | None) -> str:
-        """`3 d 4 h`, `5 min 12 s`, `40 ms`, `0 s`: the two largest units, or UNKNOWN."""
+        """Return `3 d 4 h`, `5 min 12 s`, `40 ms`, `0 s`: the two largest units, or UNKNOWN."""
         if seconds is None or not math.isfinite(seconds):
             return UNKNOWN
         if 0 < seconds < 1:
@@ -109,17 +107,11 @@ class Translator:
         )
 
     def size(self, count: float | None) -> str:
-        """`512 B`, `2.9 MiB`, or UNKNOWN."""
+        """Return `512 B`, `2.9 MiB`, or UNKNOWN."""
         if count is None or not math.isfinite(count):
             return UNKNOWN
-        unit = _SIZE_UNITS[0]
-        for unit in _SIZE_UNITS:
-            if count < 1024 or unit == _SIZE_UNITS[-1]:
-                break
-            count /= 1024
-        whole = unit == "B" or count >= 100
-        shown = f"{count:,.0f}" if whole else f"{count:,.1f}".removesuffix(".0")
-        shown = shown.translate(self._signs)
+        number, unit = size(count).split()
+        shown = f"{float(number):,g}".translate(self._signs)
         return f"{shown}\u00a0{self.text(f'unit_{unit}')}"
 
     def time(self, at: float | None) -> str:
@@ -137,7 +129,7 @@ class Translator:
         return Markup(self.filled_in(self.ago_later(at), now))  # noqa: S704 - escaped already
 
     def ago_later(self, at: float | None) -> str:
-        """As `ago`, but the words are left for `filled_in`."""
+        """Return the same as `ago`, but leave the words to `filled_in`."""
         moment = _moment(at)
         if moment is None:
             return UNKNOWN
@@ -150,12 +142,12 @@ class Translator:
         return _LATER.sub(lambda found: self.since(float(found[1]), now), html)
 
     def since(self, at: float, now: float) -> str:
-        """`12 s ago`."""
+        """Return `12 s ago`."""
         return self.text("ago", duration=self.duration(now - at))
 
 
 def utc_text(moment: datetime) -> str:
-    """`2026-01-31 12:00:00 UTC`."""
+    """Return `2026-01-31 12:00:00 UTC`."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
