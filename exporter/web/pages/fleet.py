@@ -9,9 +9,9 @@ from functools import cached_property
 from markupsafe import Markup
 
 from exporter.web.pages.change_feed import ChangeFeed, cooperatively
-from exporter.web.pages.fleet_filter import SORTS, STATES, FleetFilter
+from exporter.web.pages.fleet_filter import SORTS, FleetFilter
 from exporter.web.pages.render import Renderer
-from exporter.web.pages.rows import Row, Totals, totals_of
+from exporter.web.pages.rows import STATES, Row, Totals
 from exporter.web.pages.translator import Translator
 
 NAMED = 5
@@ -56,7 +56,7 @@ class FleetView:
             position=feed.position(),
             number=feed.number,
             rows=rows,
-            totals=totals_of(rows),
+            totals=Totals(rows),
             now=data.clock(),
             paused=data.projection.paused,
             usable=not data.projection.problem(),

@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.web.pages.rows import Row
-
-STATES = ("down", "partial", "trouble", "unknown", "up")
+from exporter.web.pages.rows import STATES, Row
 
 _SORTS: Mapping[str, Callable[[Row], tuple[object, ...]]] = {
     "worst": lambda row: row.rank,

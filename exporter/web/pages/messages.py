@@ -134,14 +134,10 @@ class MessageQuery:
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> MessageQuery:
         """Read a URL's query, in the words of a rule's `select`."""
-        values: dict[str, object] = {
-            n: query[n].strip() for n in _TEXTS if query.get(n, "").strip()
-        }
-        values |= {
-            name: query[name] == "yes"
-            for name in ("frozen", "bounce")
-            if query.get(name) in {"yes", "no"}
-        }
+        values: dict[str, object] = {n: v for n in _TEXTS if (v := query.get(n, "").strip())}
+        for name in ("frozen", "bounce"):
+            if query.get(name) in {"yes", "no"}:
+                values[name] = query[name] == "yes"
         page = page_of(query)
         if not values:
             return cls(None, page=page)
