@@ -13,7 +13,7 @@ from exporter.snapshot import (
     ServiceState,
 )
 from exporter.web.pages.fleet import FleetView
-from exporter.web.pages.rows import HostRemediation, Row, row_of, totals_of
+from exporter.web.pages.rows import HostRemediation, Row, Totals, row_of
 from exporter.web.pages.translator import translator
 from tests.builders import NOW, bad, good, host, queue, snapshot, stats
 
@@ -119,12 +119,12 @@ def test_totals_cover_the_hosts_that_tell() -> None:
     known = Row("a", {}, "up", messages=5, frozen=2, oldest=60.0)
     stopped = (("clamav", ServiceState(running=False)),)
     worse = Row("b", {}, "trouble", messages=7, oldest=90.0, services=stopped)
-    totals = totals_of([known, worse, Row("c", {}, "down", services=(("clamav", None),))])
+    totals = Totals([known, worse, Row("c", {}, "down", services=(("clamav", None),))])
     assert (totals.hosts, totals.messages, totals.messages_known) == (3, 12, 2)
     assert (totals.frozen, totals.frozen_known) == (2, 1)
     assert (totals.oldest, totals.oldest_host) == (90.0, "b")
     assert (totals.stopped_services, totals.by_state["down"]) == (1, 1)
-    none = totals_of([])
+    none = Totals([])
     assert (none.messages, none.oldest, none.oldest_host) == (0, None, "")
 
 
@@ -134,7 +134,7 @@ EN = translator("en")
 def headline(
     *rows: Row, paused: bool = False, usable: bool = True, misses: bool = False
 ) -> tuple[str, bool]:
-    view = FleetView("", 0, rows, totals_of(rows), NOW, paused, usable, misses)
+    view = FleetView("", 0, rows, Totals(rows), NOW, paused, usable, misses)
     found = view.headline(EN)
     return found.text, found.well
 

@@ -13,9 +13,10 @@ from exporter.web.server import auth, listener
 from exporter.web.server.access_control import MAX_BODY_BYTES, TokenBucket, alternative_names
 from exporter.web.server.listener import Listeners
 from exporter.web.server.passwords import hash_password
-from exporter.web.server.web_config import RateLimit, WebSettings, load_web_config
+from exporter.web.server.web_config import RateLimit, WebSettings
 from tests.web.server.clients import Client, get
-from tests.web.server.pki import Pki
+from tests.web.server.conftest import Bcrypt
+from tests.web.server.pki import PAIR, Pki, load
 
 GOOD = {"prometheus": hash_password("sesame", cost=4)}
 NEW = {"prometheus": hash_password("changed", cost=4)}
@@ -29,19 +30,6 @@ def login(user: str, password: str) -> str:
 async def client(listeners: Listeners) -> Client:
     await listeners.start(["127.0.0.1:0"], WebSettings())
     return Client(listeners.urls[0])
-
-
-@pytest.fixture
-def bcrypt_runs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    runs: list[bytes] = []
-    real = bcrypt.checkpw
-
-    def counting(password: bytes, hashed: bytes) -> bool:
-        runs.append(hashed)
-        return real(password, hashed)
-
-    monkeypatch.setattr(bcrypt, "checkpw", counting)
-    return runs
 
 
 @pytest.mark.parametrize("path", ["/hello", "/", "/-/healthy", "/no/such/path", "/static/x"])
@@ -63,19 +51,17 @@ async def test_every_path_asks_who_is_there(
         assert (await client.get(path, method="POST")).status == 401
 
 
-async def test_a_scrape_costs_no_bcrypt(
-    listeners: Listeners, client: Client, bcrypt_runs: list[bytes]
-) -> None:
+async def test_a_scrape_costs_no_bcrypt(listeners: Listeners, client: Client, runs: Bcrypt) -> None:
     listeners.apply_config(["127.0.0.1:0"], WebSettings(users=GOOD))
     async with client:
         for _ in range(5):
             assert (await client.get(head=login("prometheus", "sesame"))).status == 200
-        assert len(bcrypt_runs) == 1
+        assert len(runs.hashes) == 1
         # A reload that leaves the users alone forgets nothing.
         again = WebSettings(users=dict(GOOD), headers={"X-Frame-Options": "deny"})
         listeners.apply_config(["127.0.0.1:0"], again)
         assert (await client.get(head=login("prometheus", "sesame"))).status == 200
-        assert len(bcrypt_runs) == 1
+        assert len(runs.hashes) == 1
 
 
 async def test_users_come_change_and_go_on_open_connections(
@@ -208,12 +194,11 @@ async def test_a_large_body_is_not_waited_for(
 async def test_only_allowed_names_of_client_certificates(
     listeners: Listeners, folder: Path, pki: Pki, names: list[str], status: int
 ) -> None:
-    (folder / "web.yaml").write_text(
-        "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
+    allowed = (
         "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
         "  client_allowed_sans: [prometheus.test, 10.1.2.3, '2001:db8::1']\n"
     )
-    await listeners.start(["127.0.0.1:0"], load_web_config(folder / "web.yaml"))
+    await listeners.start(["127.0.0.1:0"], load(folder, PAIR + allowed))
     context = pki.client_context(pki.ca.issue_cert(*names, key_type=trustme.KeyType.RSA))
     assert (await get(listeners.urls[0], context=context)).status == status
 

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-import bcrypt
 import pytest
 
 from exporter.web.server import auth
@@ -17,6 +15,7 @@ from exporter.web.server.auth import (
     basic_credentials,
 )
 from exporter.web.server.passwords import hash_password
+from tests.web.server.conftest import Bcrypt
 
 GOOD = hash_password("sesame", cost=4)
 OTHER = hash_password("other", cost=5)
@@ -45,31 +44,6 @@ def header(text: bytes, scheme: str = "Basic") -> str:
 )
 def test_credentials_of_a_header(value: str | None, expected: object) -> None:
     assert basic_credentials(value) == expected
-
-
-class Bcrypt:
-    """Counts the runs of bcrypt, and holds them up while `go` is not set."""
-
-    def __init__(self) -> None:
-        self.hashes: list[bytes] = []
-        self.threads: set[str] = set()
-        self.go = threading.Event()
-        self.go.set()
-        self._real = bcrypt.checkpw
-
-    def checkpw(self, password: bytes, hashed: bytes) -> bool:
-        self.go.wait(10)
-        self.hashes.append(hashed)
-        self.threads.add(threading.current_thread().name)
-        return self._real(password, hashed)
-
-
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bcrypt]:
-    counting = Bcrypt()
-    monkeypatch.setattr(bcrypt, "checkpw", counting.checkpw)
-    yield counting
-    counting.go.set()
 
 
 @pytest.fixture
