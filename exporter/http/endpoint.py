@@ -50,7 +50,7 @@ class HttpEndpoint:
         Raises:
             DeliveryError: it was not accepted.
         """
-        await self._request("POST", url, body, 0)
+        await self._request(url, body)
 
     async def get(self, url: URL, limit: int) -> bytes:
         """Return what is at `url`, at most `limit` bytes.
@@ -58,7 +58,7 @@ class HttpEndpoint:
         Raises:
             DeliveryError: it cannot be had.
         """
-        return await self._request("GET", url, None, limit)
+        return await self._request(url, limit=limit)
 
     async def close(self) -> None:
         """Close what is open; a later request begins anew."""
@@ -69,10 +69,10 @@ class HttpEndpoint:
         if resolver is not None:
             await resolver.close()
 
-    async def _request(self, method: str, url: URL, body: bytes | None, limit: int) -> bytes:
+    async def _request(self, url: URL, body: bytes | None = None, *, limit: int = 0) -> bytes:
         request = Request(self.name, bool(self._login), url.scheme == "https", self._seconds)
         try:
-            return await self._exchange(request, method, url, body, limit)
+            return await self._exchange(request, url, body, limit)
         except (aiohttp.ClientError, TimeoutError) as error:
             fault = exchange_fault(request, error)
         except DeliveryError as error:
@@ -81,10 +81,8 @@ class HttpEndpoint:
         # stay attached to it as its context.
         raise fault
 
-    async def _exchange(
-        self, request: Request, method: str, url: URL, body: bytes | None, limit: int
-    ) -> bytes:
-        trust = _trust(self._tls, request)
+    async def _exchange(self, request: Request, url: URL, body: bytes | None, limit: int) -> bytes:
+        method, trust = "GET" if body is None else "POST", _trust(self._tls, request)
         headers = {"Authorization": _sendable(self._login, request)} if self._login else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -94,7 +92,7 @@ class HttpEndpoint:
         try:
             if not 200 <= response.status < 300:
                 raise status_fault(request, response.status)
-            if method == "GET":
+            if body is None:
                 return await _read(response, limit, request)
             await _drain(response)
             return b""

@@ -23,45 +23,31 @@ MAX_LABELS = 200
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What matters, in one line."""
+    """The state of the fleet in one line."""
 
     text: str
     well: bool
 
 
-@dataclass(frozen=True)
 class FleetView:
     """The fleet at one moment."""
 
-    position: str
-    """Which changes it shows, as ChangeFeed.position names it."""
-    number: int
-    """The number of the last of these."""
-    rows: Sequence[Row]
-    """In the config's order."""
-    totals: Totals
-    now: float
-    """Unix time."""
-    paused: bool
-    usable: bool
-    """Whether the journal can be relied on."""
-    misses: bool
-    """Whether polls were missed lately, since no more files may be open."""
-
-    @classmethod
-    def of(cls, feed: ChangeFeed) -> FleetView:
-        """Return the fleet as it is now."""
-        rows, data = feed.rows(), feed.data
-        return cls(
-            position=feed.position(),
-            number=feed.number,
-            rows=rows,
-            totals=Totals(rows),
-            now=data.clock(),
-            paused=data.projection.paused,
-            usable=not data.projection.problem(),
-            misses=data.misses(),
-        )
+    def __init__(self, feed: ChangeFeed) -> None:
+        data = feed.data
+        self.rows: Sequence[Row] = feed.rows()
+        """In the config's order."""
+        self.position = feed.position()
+        """Which changes it shows, as ChangeFeed.position names it."""
+        self.number = feed.number
+        """The number of the last of these."""
+        self.totals = Totals(self.rows)
+        self.now = data.clock()
+        """Unix time."""
+        self.paused = data.projection.paused
+        self.usable = not data.projection.problem()
+        """Whether the journal can be relied on."""
+        self.misses = data.misses()
+        """Whether polls were missed lately, since no more files may be open."""
 
     def headline(self, tr: Translator) -> Headline:
         """Return that all is well, or what is wrong, the worst first."""
@@ -105,7 +91,7 @@ class FleetView:
 
 
 class Fleet:
-    """What the fleet page shows, made once for all readers."""
+    """The fleet page, made once for all readers."""
 
     def __init__(self, feed: ChangeFeed, renderer: Renderer) -> None:
         self._feed = feed
@@ -121,7 +107,7 @@ class Fleet:
         await self._feed.make_rows()
         view, now = self._view, self._feed.data.clock()
         if view is None or view.position != self._feed.position() or not 0 <= now - view.now < 1:
-            view = self._view = FleetView.of(self._feed)
+            view = self._view = FleetView(self._feed)
             names = {row.name for row in view.rows}
             for rendered in self._rows.values():
                 for gone in rendered.keys() - names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -34,18 +35,14 @@ def texts() -> Mapping[str, Mapping[str, Any]]:
 
 def language_of(accept_language: str) -> str:
     """Return the best of LANGUAGES for an Accept-Language header."""
-    wanted: list[tuple[float, str]] = []
-    for part in accept_language[:1000].split(","):
-        tag, _, weight = part.strip().partition(";")
-        try:
-            quality = float(weight.strip().removeprefix("q=")) if weight else 1.0
-        except ValueError:
-            continue
-        wanted.append((-quality, tag.strip().lower().partition("-")[0]))
-    for quality, tag in sorted(wanted, key=lambda item: item[0]):
-        if tag in LANGUAGES and quality < 0:
-            return tag
-    return LANGUAGES[0]
+    weights: dict[str, float] = {}
+    for part in accept_language[:1000].lower().replace(" ", "").split(","):
+        tag, _, weight = part.partition(";q=")
+        language = tag.partition("-")[0]
+        with suppress(ValueError):
+            weights[language] = max(float(weight or 1), weights.get(language, 0.0))
+    wanted = [each for each in weights if each in LANGUAGES and weights[each] > 0]
+    return max(wanted, key=weights.__getitem__, default=LANGUAGES[0])
 
 
 class Translator:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from exporter.snapshot import (
     HostSnapshot,
     ServiceState,
 )
+from exporter.web.pages.change_feed import ChangeFeed
 from exporter.web.pages.fleet import FleetView
 from exporter.web.pages.rows import HostRemediation, Row, Totals, row_of
 from exporter.web.pages.translator import translator
@@ -134,8 +136,10 @@ EN = translator("en")
 def headline(
     *rows: Row, paused: bool = False, usable: bool = True, misses: bool = False
 ) -> tuple[str, bool]:
-    view = FleetView("", 0, rows, Totals(rows), NOW, paused, usable, misses)
-    found = view.headline(EN)
+    projection = SimpleNamespace(paused=paused, problem=lambda: "" if usable else "gone")
+    data = SimpleNamespace(clock=lambda: NOW, projection=projection, misses=lambda: misses)
+    feed = SimpleNamespace(data=data, number=0, rows=lambda: rows, position=str)
+    found = FleetView(cast("ChangeFeed", feed)).headline(EN)
     return found.text, found.well
 
 
