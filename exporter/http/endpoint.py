@@ -25,7 +25,7 @@ TIMEOUT = 10.0
 """Seconds for one request, from the name look-up to the last byte."""
 
 _REPLY_TO_POST = 64 * 2**10
-"""Bytes of a reply that are read for politeness: nothing in it counts."""
+"""Bytes of the reply to a POST that are read at most; nothing in it counts."""
 
 
 class HttpEndpoint:

@@ -236,7 +236,7 @@ class RemediationRoutes:
     async def alertmanager(self, request: web.Request) -> web.Response:
         """Request the rules that the alerts of an Alertmanager name.
 
-        Each passes the same guards as a rule that acts by itself, and its conditions must hold. An
+        Each rule passes the same guards as without an alert, and its conditions must hold. An
         alert that comes again requests nothing new.
         """
         refusal = self.may_act()

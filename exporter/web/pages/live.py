@@ -17,7 +17,7 @@ from exporter.web.pages.translator import Translator
 from exporter.web.responses import accepts_gzip
 
 ALIVE_EVERY = 10.0
-"""Seconds after which a page hears that nothing is new: else it takes the exporter for gone."""
+"""Seconds after which an event without news is sent: else a page takes the exporter for gone."""
 
 LOOK_EVERY = 2.0
 """Seconds after which a stream looks for what is not reported to the feed."""
@@ -48,7 +48,7 @@ _ALIVE = b"event: alive\ndata:\n\n"
 
 
 class Live:
-    """The streams that are open."""
+    """The open streams."""
 
     def __init__(self, feed: ChangeFeed, fleet: Fleet) -> None:
         self._feed = feed
@@ -60,7 +60,7 @@ class Live:
         """Send the stream of one page, from the position of the page."""
         if self._closed or len(self._streams) >= MAX_STREAMS:
             return web.Response(status=503, headers={"Retry-After": "30"})
-        # A browser that connects again by itself names the last event that it has seen.
+        # A browser that connects again names the last event that it has seen.
         position = request.headers.get("Last-Event-ID") or request.query.get("seen", "")
         stream = self._stream(request, request.query.get("watch", ""), position)
         response = web.StreamResponse(headers=_HEADERS)

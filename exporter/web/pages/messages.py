@@ -178,7 +178,7 @@ def shown_whole(address: str) -> str:
 
 
 def masked(address: str) -> str:
-    """Return `ann@example.com` as `a…@example.com`; what is no address is not shown at all."""
+    """Return `ann@example.com` as `a…@example.com`; what is no address is not shown."""
     local, at, domain = address.rpartition("@")
     if not at or not local:
         return "…"
@@ -192,9 +192,9 @@ def masking(*, mask: bool) -> Callable[[str], str]:
 
 def masked_message(message: Message) -> Message:
     """Return a message with its addresses masked; bounces and unknowns stay what they are."""
-    recipients = message.recipients
+    sender, recipients = message.sender, message.recipients
     return replace(
         message,
-        sender=masked(message.sender) if message.sender else message.sender,
-        recipients=None if recipients is None else tuple(map(masked, recipients)),
+        sender=sender and masked(sender),
+        recipients=recipients and tuple(map(masked, recipients)),
     )

@@ -25,7 +25,7 @@ STATES = ("down", "partial", "trouble", "unknown", "up")
 
 @dataclass(frozen=True, slots=True)
 class HostRemediation:
-    """What remediation has done on a host, and what it waits for."""
+    """The rules of a host that need a person, and the last action there."""
 
     waiting: tuple[str, ...] = ()
     """Rules that wait for a person."""

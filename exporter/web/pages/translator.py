@@ -19,10 +19,10 @@ from markupsafe import Markup
 from exporter.humanize import largest_units, size
 
 LANGUAGES = ("en", "ru")
-"""The first one is for readers of none of them."""
+"""The first one is the default."""
 
 UNKNOWN = "–"
-"""Stands where nothing is known; never a zero."""
+"""Shown where nothing is known; never a zero."""
 
 
 @cache

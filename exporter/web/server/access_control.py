@@ -1,4 +1,4 @@
-"""Access control: what every request passes, by the web config, before a route sees it."""
+"""Access control: the checks of the web config that every request passes before its route."""
 
 from __future__ import annotations
 

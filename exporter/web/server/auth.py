@@ -86,7 +86,7 @@ class PasswordChecker:
         self._decoys = [b"$2b$%02d$" % cost + b"." * 53 for cost in costs]
         self._executor = executor
         self.remembered = remembered or RememberedResults(secrets.token_bytes(32))
-        """The results known."""
+        """The results so far."""
         self._checks: dict[bytes, _Check] = {}
         self._queue = _FairQueue()
         self._busy = False
