@@ -141,7 +141,7 @@ class App:
                 self._metrics_page,
                 self.poller.poll,
                 reload,
-                RemediationRoutes(self.controller, lambda: self._acting_refused, time.time),
+                RemediationRoutes(self.controller, lambda: self._acting_refused),
                 self.alerting,
                 self.pages,
             ),

@@ -25,7 +25,7 @@ TIMEOUT = 10.0
 """Seconds for one request, from the name look-up to the last byte."""
 
 _REPLY_TO_POST = 64 * 2**10
-"""Bytes of a reply that are read for politeness: nothing in it counts."""
+"""Bytes of the reply to a POST that are read at most; nothing in it counts."""
 
 
 class HttpEndpoint:
@@ -39,16 +39,8 @@ class HttpEndpoint:
         """`name` is the receiver's; `timeout` the seconds that one request may take."""
         self.name = name
         self._tls = config.tls
-        self._headers = {
-            "User-Agent": USER_AGENT,
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # a compressed reply could be a bomb
-        }
         self._login = _login(config)
         self._seconds = timeout
-        # A tenth is left, so that a connection that does not come about is known from a
-        # receiver that does not answer.
-        self._connect_seconds = 0.9 * timeout
         self._session: aiohttp.ClientSession | None = None
         self._resolver: aiohttp.AsyncResolver | None = None
 
@@ -58,7 +50,7 @@ class HttpEndpoint:
         Raises:
             DeliveryError: it was not accepted.
         """
-        await self._request("POST", url, body, 0)
+        await self._request(url, body)
 
     async def get(self, url: URL, limit: int) -> bytes:
         """Return what is at `url`, at most `limit` bytes.
@@ -66,7 +58,7 @@ class HttpEndpoint:
         Raises:
             DeliveryError: it cannot be had.
         """
-        return await self._request("GET", url, None, limit)
+        return await self._request(url, limit=limit)
 
     async def close(self) -> None:
         """Close what is open; a later request begins anew."""
@@ -77,16 +69,10 @@ class HttpEndpoint:
         if resolver is not None:
             await resolver.close()
 
-    async def _request(self, method: str, url: URL, body: bytes | None, limit: int) -> bytes:
-        request = Request(
-            receiver=self.name,
-            logs_in=bool(self._login),
-            encrypted=url.scheme == "https",
-            seconds=self._seconds,
-            connect_seconds=self._connect_seconds,
-        )
+    async def _request(self, url: URL, body: bytes | None = None, *, limit: int = 0) -> bytes:
+        request = Request(self.name, bool(self._login), url.scheme == "https", self._seconds)
         try:
-            return await self._exchange(request, method, url, body, limit)
+            return await self._exchange(request, url, body, limit)
         except (aiohttp.ClientError, TimeoutError) as error:
             fault = exchange_fault(request, error)
         except DeliveryError as error:
@@ -95,29 +81,25 @@ class HttpEndpoint:
         # stay attached to it as its context.
         raise fault
 
-    async def _exchange(
-        self, request: Request, method: str, url: URL, body: bytes | None, limit: int
-    ) -> bytes:
-        trust = _trust(self._tls, request)
-        headers = dict(self._headers)
+    async def _exchange(self, request: Request, url: URL, body: bytes | None, limit: int) -> bytes:
+        method, trust = "GET" if body is None else "POST", _trust(self._tls, request)
+        headers = {"Authorization": _sendable(self._login, request)} if self._login else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if self._login:
-            headers["Authorization"] = _sendable(self._login, request)
-        response = await self._opened().request(
+        response = await self._opened(request).request(
             method, url, data=body, headers=headers, ssl=trust, allow_redirects=False
         )
         try:
             if not 200 <= response.status < 300:
                 raise status_fault(request, response.status)
-            if method == "GET":
+            if body is None:
                 return await _read(response, limit, request)
             await _drain(response)
             return b""
         finally:
             response.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _opened(self, request: Request) -> aiohttp.ClientSession:
         if self._session is None:
             # With the three servers that a resolv.conf may name, giving up takes less than
             # connecting may.
@@ -126,8 +108,15 @@ class HttpEndpoint:
                 connector=aiohttp.TCPConnector(
                     resolver=self._resolver, use_dns_cache=False, force_close=True
                 ),
+                headers={
+                    "User-Agent": USER_AGENT,
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",  # a compressed reply could be a bomb
+                },
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=self._seconds, connect=self._connect_seconds),
+                timeout=aiohttp.ClientTimeout(
+                    total=request.seconds, connect=request.connect_seconds
+                ),
                 auto_decompress=False,
                 request_class=EarlyReplyRequest,
             )

@@ -76,49 +76,24 @@ class Cause:
     def __init__(self, error: ExchangeError, *, encrypted: bool) -> None:
         self.error = error
         self.encrypted = encrypted
-        self.refusal: OSError | None = None
+        self.refusal = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
         """Why no connection came about."""
-        self.errno: int | None = None
-        self.tls: ssl.SSLError | None = None
+        causes = (self.refusal, error.__cause__) if self.refusal else ()
+        self.tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
         """Why no TLS session came about."""
-        if isinstance(error, aiohttp.ClientConnectorError):
-            self.refusal, self.errno = error.os_error, error.os_error.errno
-            for cause in (error.os_error, error.__cause__):
-                if self.tls is None and isinstance(cause, ssl.SSLError):
-                    self.tls = cause
-
-    @property
-    def certificate_code(self) -> int | None:
+        self.certificate_code: int | None = getattr(self.tls, "verify_code", None)
         """OpenSSL's X509_V_ERR_*, of its x509_vfy.h; None when it is not about a certificate."""
-        tls = self.tls
-        return tls.verify_code if isinstance(tls, ssl.SSLCertVerificationError) else None
-
-    @property
-    def name_or_address(self) -> str:
-        """What of a certificate differs from the url."""
-        return "address" if self.certificate_code == 64 else "name"
-
-    @property
-    def handshake(self) -> str:
+        self.handshake: str = getattr(self.tls, "reason", None) or ""
         """OpenSSL's name of an error; "" for one that Python raised itself."""
-        return getattr(self.tls, "reason", None) or ""
-
-    @property
-    def handshake_problem(self) -> str:
-        """The same in brackets, to be put behind a sentence."""
-        return f" ({self.handshake.lower().replace('_', ' ')})" if self.handshake else ""
-
-    @property
-    def fingerprint(self) -> str:
+        self.fingerprint: str = getattr(self.tls, "fingerprint", "")
         """SHA-256 of the certificate that the peer showed in place of the pinned one."""
-        if isinstance(self.error, aiohttp.ServerFingerprintMismatch):
-            return self.error.got.hex()
-        return self.tls.fingerprint if isinstance(self.tls, PinMismatchError) else ""
-
-    @property
-    def lookup_problem(self) -> str:
-        """The resolver's words on a name."""
-        return (self.refusal and self.refusal.strerror) or "no address"
+        if isinstance(error, aiohttp.ServerFingerprintMismatch):
+            self.fingerprint = error.got.hex()
+        # The rest is named by the words of the table.
+        self.name_or_address = "address" if self.certificate_code == 64 else "name"
+        in_words = self.handshake.lower().replace("_", " ")
+        self.handshake_problem = f" ({in_words})" if in_words else ""
+        self.lookup_problem = (self.refusal and self.refusal.strerror) or "no address"
 
     @property
     def has_large_headers(self) -> bool:
@@ -164,7 +139,7 @@ def _is(*kinds: type[BaseException]) -> Callable[[Cause], bool]:
 
 
 def _errno(*numbers: int) -> Callable[[Cause], bool]:
-    return lambda it: it.errno in numbers
+    return lambda it: it.refusal is not None and it.refusal.errno in numbers
 
 
 def _certificate(*codes: int) -> Callable[[Cause], bool]:
@@ -327,8 +302,14 @@ class Request:
     """Whether it went over https."""
     seconds: float
     """How long all of it was allowed to take."""
-    connect_seconds: float
-    """How long connecting was, of these."""
+
+    @property
+    def connect_seconds(self) -> float:
+        """How long connecting was allowed to take.
+
+        The rest distinguishes a receiver that does not answer from one that cannot be connected to.
+        """
+        return 0.9 * self.seconds
 
     def fault(
         self, reason: Reason, message: str, hint: str, *, retryable: bool = False

@@ -26,7 +26,7 @@ from exporter.remediation.fleet_state import UnknownRuleError
 from exporter.remediation.requests import Incident, Request
 from exporter.snapshot import HostGoneError, HostSnapshot
 from exporter.web.pages.routes import Pages
-from exporter.web.responses import accepts_gzip, json_response, text_response
+from exporter.web.responses import accepts_gzip, accepts_openmetrics, json_response, text_response
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -41,89 +41,68 @@ class StoppingError(Exception):
     """The daemon is ending and takes no more work."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Served:
-    """What the routes need of the daemon."""
+    """The parts of the daemon that are served, and their routes."""
 
     store: Store
     page: MetricsPage
     poll: Callable[[str], Awaitable[HostSnapshot]]
-    reload: Callable[[], Awaitable[None]]
+    reload_config: Callable[[], Awaitable[None]]
     remediation: RemediationRoutes | None = None
     """None: nothing acts here, and there is no journal."""
     alerting: AlertingService | None = None
     """None: there are no alerts here."""
     pages: Pages | None = None
     """None: there are no pages."""
+    _was_ready: bool = field(default=False, init=False)
 
+    def routes(self) -> Iterator[web.AbstractRouteDef]:
+        """Yield every route."""
+        yield web.get("/metrics", self._metrics)
+        yield web.get("/probe", self._probe)
+        yield web.get("/sd", self._service_discovery)
+        yield web.get("/-/healthy", self._healthy)
+        yield web.get("/-/ready", self._ready)
+        yield web.post("/-/reload", self._reload)
+        yield web.get("/api/v1/hosts", self._hosts)
+        yield web.get("/api/v1/hosts/{name}", self._host)
+        yield web.get("/api/v1/alerts", self._alerts)
+        for more in (self.pages, self.remediation):
+            if more is not None:
+                yield from more.routes()
 
-def add_routes(app: web.Application, served: Served) -> None:
-    """Add every route to `app`."""
-    routes = _Routes(served)
-    app.on_response_prepare.append(_forbid_sniffing)
-    app.add_routes(
-        [
-            web.get("/metrics", routes.metrics),
-            web.get("/probe", routes.probe),
-            web.get("/sd", routes.service_discovery),
-            web.get("/-/healthy", routes.healthy),
-            web.get("/-/ready", routes.ready),
-            web.post("/-/reload", routes.reload),
-            web.get("/api/v1/hosts", routes.hosts),
-            web.get("/api/v1/hosts/{name}", routes.host),
-            web.get("/api/v1/alerts", routes.alerts),
-            *(served.pages.routes() if served.pages is not None else ()),
-            *(served.remediation.routes() if served.remediation is not None else ()),
-        ]
-    )
-
-
-async def _forbid_sniffing(request: web.Request, response: web.StreamResponse) -> None:
-    """Make browsers take each response for the type that it names."""
-    del request
-    response.headers["X-Content-Type-Options"] = "nosniff"
-
-
-class _Routes:
-    def __init__(self, served: Served) -> None:
-        self._served = served
-        self._was_ready = False
-
-    async def metrics(self, request: web.Request) -> web.Response:
-        openmetrics = accepts_openmetrics(request.headers.get("Accept", ""))
-        gzip = accepts_gzip(request.headers.get("Accept-Encoding", ""))
-        body = await self._served.page.render(openmetrics=openmetrics, gzip=gzip)
+    async def _metrics(self, request: web.Request) -> web.Response:
+        openmetrics = accepts_openmetrics(request)
+        gzip = accepts_gzip(request)
+        body = await self.page.render(openmetrics=openmetrics, gzip=gzip)
         return _exposition(body, openmetrics=openmetrics, gzip=gzip)
 
-    async def probe(self, request: web.Request) -> web.Response:
+    async def _probe(self, request: web.Request) -> web.Response:
         target = request.query.get("target")
         if not target:
-            return text_response(400, "Name a configured host: /probe?target=NAME\n")
-        if self._served.store.get(target) is None:
-            return text_response(404, f"No host of this name is configured: {target!r:.200}\n")
+            return text_response(400, "Name a configured host: /probe?target=NAME")
+        if self.store.get(target) is None:
+            return text_response(404, f"No host of this name is configured: {target!r:.200}")
         deadline = probe_deadline(request.headers.get(_DEADLINE_HEADER))
-        openmetrics = accepts_openmetrics(request.headers.get("Accept", ""))
+        openmetrics = accepts_openmetrics(request)
         try:
             async with asyncio.timeout(deadline):
-                snapshot = await self._served.poll(target)
+                snapshot = await self.poll(target)
             if snapshot.missed is not None:  # no poll was made: nothing is known either
-                return text_response(503, f"{snapshot.missed.sentence}\n")
-            body = self._served.page.host(target, openmetrics=openmetrics)
+                return text_response(503, snapshot.missed.sentence)
+            body = self.page.host(target, openmetrics=openmetrics)
         except TimeoutError:
             # Neither up nor down is known yet, so no sample is given; Prometheus' own `up`
             # shows that the probe did not end in time.
-            text = (
-                f"The poll of {target} did not end within {deadline:g} s: raise scrape_timeout.\n"
-            )
-            return text_response(503, text)
+            why = f"The poll of {target} did not end within {deadline:g} s: raise scrape_timeout."
+            return text_response(503, why)
         except (HostGoneError, KeyError):
-            return text_response(
-                503, f"{target} left the config, or changed, while it was polled.\n"
-            )
+            why = f"{target} left the config, or changed, while it was polled."
+            return text_response(503, why)
         return _exposition(body, openmetrics=openmetrics, gzip=False)
 
-    async def service_discovery(self, request: web.Request) -> web.Response:
-        del request
+    async def _service_discovery(self, _: web.Request) -> web.Response:
         groups = [
             {
                 "targets": [record.host.name],
@@ -132,60 +111,59 @@ class _Routes:
                     "__meta_brainycp_url": record.host.url.removesuffix(API_PATH),
                 },
             }
-            for record in self._served.store
+            for record in self.store
         ]
         return json_response(groups)
 
-    async def healthy(self, request: web.Request) -> web.Response:
-        del request
-        return text_response(200, "Healthy.\n")
+    async def _healthy(self, _: web.Request) -> web.Response:
+        return text_response(200, "Healthy.")
 
-    async def ready(self, request: web.Request) -> web.Response:
-        del request
-        waiting = [r.host.name for r in self._served.store if r.latest is None]
+    async def _ready(self, _: web.Request) -> web.Response:
+        waiting = [r.host.name for r in self.store if r.latest is None]
         # Hosts that a reload adds later do not make the daemon unready again.
         self._was_ready = self._was_ready or not waiting
         if self._was_ready:
-            return text_response(200, "Ready.\n")
-        return text_response(503, f"Waiting for the first poll of {len(waiting)} hosts.\n")
+            return text_response(200, "Ready.")
+        return text_response(503, f"Waiting for the first poll of {len(waiting)} hosts.")
 
-    async def reload(self, request: web.Request) -> web.Response:
+    async def _reload(self, request: web.Request) -> web.Response:
         if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
-            return text_response(403, "A page of another site may not ask for a reload.\n")
+            return text_response(403, "A page of another site may not ask for a reload.")
         try:
-            await self._served.reload()
+            await self.reload_config()
         except ConfigError as error:
-            return text_response(400, f"The config was not reloaded, the old one stays:\n{error}\n")
+            return text_response(400, f"The config was not reloaded, the old one stays:\n{error}")
         except StoppingError:
-            return text_response(503, "The daemon is stopping.\n")
-        return text_response(200, "Reloaded.\n")
+            return text_response(503, "The daemon is stopping.")
+        return text_response(200, "Reloaded.")
 
-    async def hosts(self, request: web.Request) -> web.Response:
-        del request
+    async def _hosts(self, _: web.Request) -> web.Response:
         now = time.time()
-        return json_response([host_view(record, now) for record in self._served.store])
+        return json_response([host_view(record, now) for record in self.store])
 
-    async def host(self, request: web.Request) -> web.Response:
-        record = self._served.store.get(request.match_info["name"])
+    async def _host(self, request: web.Request) -> web.Response:
+        record = self.store.get(request.match_info["name"])
         if record is None:
-            return text_response(404, "No host of this name is configured.\n")
+            return text_response(404, "No host of this name is configured.")
         return json_response(host_view(record, time.time()))
 
-    async def alerts(self, request: web.Request) -> web.Response:
-        del request
-        alerting = self._served.alerting
+    async def _alerts(self, _: web.Request) -> web.Response:
+        alerting = self.alerting
         if alerting is None:
             return json_response({"alerts": [], "receivers": []})
         receivers = receivers_view(alerting.receiver_names, alerting.delivery_stats)
         return json_response({"alerts": alerts_view(alerting.evaluator), "receivers": receivers})
 
 
-def accepts_openmetrics(accept: str) -> bool:
-    """Return whether the client names OpenMetrics 1.0; every client reads the text format."""
-    return any(
-        part.strip().startswith("application/openmetrics-text") and "q=0;" not in f"{part};"
-        for part in accept.replace(" ", "").split(",")
-    )
+def add_routes(app: web.Application, served: Served) -> None:
+    """Add every route to `app`."""
+    app.on_response_prepare.append(_forbid_sniffing)
+    app.add_routes(served.routes())
+
+
+async def _forbid_sniffing(_: web.Request, response: web.StreamResponse) -> None:
+    """Make browsers take each response for the type that it names."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 def probe_deadline(header: str | None) -> float:
@@ -200,8 +178,8 @@ def probe_deadline(header: str | None) -> float:
 
 
 def _exposition(body: bytes, *, openmetrics: bool, gzip: bool) -> web.Response:
-    headers = {"Content-Type": OPENMETRICS if openmetrics else TEXT}
-    headers["Vary"] = "Accept, Accept-Encoding"
+    kind = OPENMETRICS if openmetrics else TEXT
+    headers = {"Content-Type": kind, "Vary": "Accept, Accept-Encoding"}
     if gzip:
         headers["Content-Encoding"] = "gzip"
     return web.Response(body=body, headers=headers)
@@ -246,11 +224,10 @@ class RemediationRoutes:
     controller: RemediationController
     may_act: Callable[[], str]
     """Returns why nobody may act through these addresses; "" when somebody may."""
-    clock: Callable[[], float]
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WEBHOOKS))
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.post("/api/v1/alertmanager", self.alertmanager),
             web.get("/api/v1/journal", self.journal),
@@ -259,21 +236,21 @@ class RemediationRoutes:
     async def alertmanager(self, request: web.Request) -> web.Response:
         """Request the rules that the alerts of an Alertmanager name.
 
-        Each passes the same guards as a rule that acts by itself, and its conditions must hold. An
+        Each rule passes the same guards as without an alert, and its conditions must hold. An
         alert that comes again requests nothing new.
         """
         refusal = self.may_act()
         if refusal:
-            return text_response(403, f"{refusal}\n")
+            return text_response(403, refusal)
         # Every browser sends it with a page's POST, also to a name that leads here by a trick.
         if "Origin" in request.headers:
-            return text_response(403, "Refused: it comes from a page in a browser.\n")
+            return text_response(403, "Refused: it comes from a page in a browser.")
         # A page in a browser cannot send this type to another site without asking first.
         if request.content_type != "application/json":
-            return text_response(415, "Send application/json, as Alertmanager does.\n")
+            return text_response(415, "Send application/json, as Alertmanager does.")
         if self._slots.locked():
             # Alertmanager tries again on a 5xx.
-            return text_response(503, "Too many webhooks are under way; try again.\n")
+            return text_response(503, "Too many webhooks are under way; try again.")
         async with self._slots:
             return await self._receive(request)
 
@@ -282,15 +259,15 @@ class RemediationRoutes:
             async with asyncio.timeout(READ_TIMEOUT):
                 body = await request.read()
         except TimeoutError:
-            response = text_response(408, "The body did not come in time.\n")
+            response = text_response(408, "The body did not come in time.")
             response.force_close()
             return response
         try:
             webhook = _webhook.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return text_response(400, f"This is no webhook of an Alertmanager: {error}\n")
+            return text_response(400, f"This is no webhook of an Alertmanager: {error}")
         if webhook.version != "4":
-            return text_response(400, "Only version 4 of Alertmanager's webhook is known.\n")
+            return text_response(400, "Only version 4 of Alertmanager's webhook is known.")
         outcomes: list[dict[str, str]] = []
         status = 200
         for alert in webhook.alerts:
@@ -321,28 +298,21 @@ class RemediationRoutes:
 
     async def journal(self, request: web.Request) -> web.Response:
         """Return the newest entries; `host`, `rule` and `since` (as 24h) select among them."""
-        try:
-            filters = dict(_filters(request, self.clock()))
-        except ValueError as error:
-            return text_response(400, f"{error}\n")
+        filters: dict[str, Any] = dict(request.query.items())
+        if not filters.keys() <= {"host", "rule", "since"}:
+            return text_response(400, "Known are host, rule and since (as 24h).")
+        if "since" in filters:
+            try:
+                filters["since"] = time.time() - parse_duration(filters["since"])
+            except ValueError as error:
+                return text_response(400, str(error))
         try:
             entries = await self.controller.follower.entries(newest=MAX_ENTRIES, **filters)
         except JournalError as error:
-            return text_response(503, f"{error}\n")
+            return text_response(503, str(error))
         return json_response([entry_view(entry) for entry in entries])
 
 
 def _incident(alert: _Alert) -> Incident:
     labels = "\0".join(f"{name}={value}" for name, value in sorted(alert.labels.items()))
     return Incident.made(alert.fingerprint or labels, alert.startsAt)
-
-
-def _filters(request: web.Request, now: float) -> Iterator[tuple[str, Any]]:
-    for name, value in request.query.items():
-        match name:
-            case "host" | "rule":
-                yield name, value
-            case "since":
-                yield name, now - parse_duration(value)
-            case _:
-                raise ValueError("Known are host, rule and since (as 24h).")

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 from aiohttp import web
 
 
 def text_response(status: int, text: str) -> web.Response:
-    """Return plain text."""
-    return web.Response(status=status, text=text, headers={"X-Content-Type-Options": "nosniff"})
+    """Return a line of plain text."""
+    return web.Response(status=status, text=f"{text}\n")
 
 
 def json_response(value: object, *, status: int = 200) -> web.Response:
     """Return JSON that no cache may keep."""
-    body = msgspec.json.encode(value)
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return web.Response(body=msgspec.json.encode(value), status=status, headers=headers)
 
 
-def accepts_gzip(accept_encoding: str) -> bool:
+def accepts_gzip(request: web.Request) -> bool:
     """Return whether the client takes a gzipped response."""
-    codings = (part.replace(" ", "").lower() for part in accept_encoding.split(","))
-    return any(
-        name in {"gzip", "x-gzip"} and not re.fullmatch(r"q=0(\.0*)?", weight)
-        for name, _, weight in (coding.partition(";") for coding in codings)
-    )
+    return not {"gzip", "x-gzip"}.isdisjoint(_accepted(request, "Accept-Encoding"))
+
+
+def accepts_openmetrics(request: web.Request) -> bool:
+    """Return whether the client names OpenMetrics 1.0; every client reads the text format."""
+    return "application/openmetrics-text" in _accepted(request, "Accept")
+
+
+def _accepted(request: web.Request, header: str) -> Iterator[str]:
+    """Yield what a header names, without what it refuses by a weight of 0."""
+    for part in request.headers.get(header, "").replace(" ", "").lower().split(","):
+        name, *parameters = part.split(";")
+        if not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters):
+            yield name

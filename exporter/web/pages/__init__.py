@@ -1,1 +1,1 @@
-"""The status pages: what people look at."""
+"""The status pages, for people."""

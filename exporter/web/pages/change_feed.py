@@ -37,7 +37,7 @@ async def cooperatively(items: Iterable[T]) -> AsyncIterator[T]:
 
 @dataclass(frozen=True, slots=True)
 class PageData:
-    """What the pages read of the daemon; they change nothing."""
+    """The parts of the daemon that the pages read; they change nothing."""
 
     store: Store
     histories: Mapping[str, History]
@@ -46,7 +46,7 @@ class PageData:
     outcomes: DeliveryStats
     """How deliveries to the receivers of alerts end."""
     projection: JournalProjection
-    """What rules of remediation have done."""
+    """The actions of remediation, from the journal."""
     rules_for: Callable[[str], Collection[str]]
     """The names of the rules of remediation that are for a host."""
     clock: Callable[[], float]
@@ -71,7 +71,7 @@ class ChangeFeed:
         self._stale_at = math.inf
         """Unix time at which the first value of these goes stale."""
         self._waiters: asyncio.Event | None = None
-        """There is one while somebody waits."""
+        """Set by the next change; None while nobody waits."""
         self._remediation = (0, 0, False, False, False)
         self._remediation_of: dict[str, HostRemediation] = {}
         self._alerts: Mapping[str, list[Alert]] = {}
@@ -95,7 +95,7 @@ class ChangeFeed:
         self._wake()
 
     def refresh(self) -> None:
-        """Notice what is not reported: values that went stale, and remediation."""
+        """Note changes that nobody reports: values that went stale, and remediation."""
         now, projection = self.data.clock(), self.data.projection
         if now >= self._stale_at:
             for name in [name for name, row in self._rows.items() if row.fresh_until <= now]:

@@ -1,12 +1,11 @@
-"""Charts as inline SVG: pure, from points to markup. Colours and sizes are the stylesheet's."""
+"""The geometry of charts, from points to the coordinates of SVG; charts.html draws them. Pure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from markupsafe import Markup
+from itertools import pairwise
 
 SPARK_WIDTH, SPARK_HEIGHT = 120, 28
 SPARK_POINTS = 40
@@ -20,22 +19,17 @@ Series = Sequence[tuple[float, float]]
 """Times (Unix) and values, the oldest first; NaN where nothing is known."""
 
 
-def sparkline(series: Series, begin: float, end: float, label: str) -> Markup:
-    """Return a small chart without axes, from `begin` to `end`; `label` says it in words."""
+def sparkline(series: Series, begin: float, end: float) -> str:
+    """Return the path of a small chart without axes, from `begin` to `end`; "" without a line."""
     known = [value for at, value in series if at >= begin and not math.isnan(value)]
     if len(known) < 2 or end <= begin:
-        return Markup(
-            '<svg class="spark" role="img" viewBox="0 0 {} {}"><title>{}</title></svg>'
-        ).format(SPARK_WIDTH, SPARK_HEIGHT, label)
+        return ""
     top = max(known) or 1.0
-    path = _path(
+    return _path(
         _highest(series, begin, end, SPARK_POINTS),
         lambda at: SPARK_WIDTH * (at - begin) / (end - begin),
         lambda value: SPARK_HEIGHT - 1 - (SPARK_HEIGHT - 2) * value / top,
     )
-    return Markup(
-        '<svg class="spark" role="img" viewBox="0 0 {} {}"><title>{}</title><path d="{}"/></svg>'
-    ).format(SPARK_WIDTH, SPARK_HEIGHT, label, path)
 
 
 def _highest(series: Series, begin: float, end: float, most: int) -> list[tuple[float, float]]:
@@ -74,35 +68,45 @@ class Line:
     series: Series
 
 
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What a chart consists of. Coordinates are those of SVG, times Unix times."""
+
+    paths: list[str]
+    """By line."""
+    ticks: list[tuple[float, str]]
+    """Of the axis of values: y and text."""
+    times: list[tuple[float, str, int, str]]
+    """Of the axis of time: x, anchor, time and text."""
+    hovers: list[tuple[float, float, int, str]]
+    """Invisible columns, one for each moment, that show its values: x, width, time and text."""
+
+
 def chart(
     lines: Sequence[Line],
     begin: float,
     end: float,
     *,
-    title: str,
     value: Callable[[float], str],
     tick: Callable[[float], str],
     axis: Callable[[float], float],
     moment: Callable[[float], str],
-    empty: str,
-) -> Markup:
-    """Return a chart with axes; each point shows its values on hover, also without a script.
+) -> Chart | None:
+    """Return a chart with axes; None when there is nothing to draw.
 
     Args:
         lines: what is drawn.
         begin: Unix time at the left end.
         end: Unix time at the right end.
-        title: what it shows, for screen readers.
         value: a value in words.
         tick: a value in few letters, beside the axis.
         axis: where the axis ends, for the highest value.
         moment: a time in words.
-        empty: what to say when there is nothing to draw.
     """
-    values = [v for line in lines for _, v in line.series if not math.isnan(v)]
-    if not values:
-        return Markup('<p class="empty">{}</p>').format(empty)
-    top = axis(max(values))
+    drawn = [v for line in lines for at, v in line.series if at >= begin and not math.isnan(v)]
+    if not drawn:
+        return None
+    top = axis(max(drawn))
 
     def x(at: float) -> float:
         return _LEFT + (CHART_WIDTH - _LEFT - _RIGHT) * (at - begin) / (end - begin)
@@ -110,17 +114,33 @@ def chart(
     def y(amount: float) -> float:
         return CHART_HEIGHT - _BOTTOM - (CHART_HEIGHT - _BOTTOM - _TOP) * amount / top
 
-    drawn = [
-        Markup('<path class="line {}" d="{}"><title>{}</title></path>').format(
-            line.style, _path(line.series, x, y), line.name
-        )
-        for line in lines
+    moments = [
+        (begin + (end - begin) * share, anchor)
+        for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
     ]
-    axes = _grid(top, y, tick) + _times(begin, end, x, moment)
-    parts = [axes, *drawn, _hovers(lines, begin, x, value, moment)]
-    return Markup(
-        '<svg class="chart" role="img" viewBox="0 0 {} {}" aria-label="{}">{}</svg>'
-    ).format(CHART_WIDTH, CHART_HEIGHT, title, Markup().join(parts))
+    at_time: dict[float, list[str]] = {}
+    for line in lines:
+        for at, amount in line.series:
+            if at >= begin and not math.isnan(amount):
+                at_time.setdefault(at, [moment(at)]).append(f"{line.name}: {value(amount)}")
+    times = sorted(at_time)
+    # A column reaches half the way to those beside it; the outer ones, a little beyond.
+    edges = [x((one + other) / 2) for one, other in pairwise(times)]
+    columns = zip(times, [x(times[0]) - 1, *edges], [*edges, x(times[-1])], strict=True)
+    return Chart(
+        paths=[_path(line.series, x, y) for line in lines],
+        ticks=[(round(y(top * share), 1), tick(top * share)) for share in (0.0, 0.5, 1.0)],
+        times=[(round(x(at), 1), anchor, round(at), moment(at)) for at, anchor in moments],
+        hovers=[
+            (
+                round(left, 1),
+                round(max(0.5, right + 1 - left), 1),
+                round(at),
+                "\n".join(at_time[at]),
+            )
+            for at, left, right in columns
+        ],
+    )
 
 
 def count_axis(most: float) -> float:
@@ -150,81 +170,3 @@ def _scaled(value: float, *, least: float) -> float:
         return least
     power = 10.0 ** math.floor(math.log10(value))
     return next((power * step for step in (1, 2, 4, 6, 10) if power * step >= value), 10 * power)
-
-
-def _grid(top: float, y: Callable[[float], float], value: Callable[[float], str]) -> Markup:
-    marks = []
-    for share in (0.0, 0.5, 1.0):
-        at = y(top * share)
-        marks.append(
-            Markup(
-                '<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
-                '<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>'
-            ).format(_LEFT, CHART_WIDTH - _RIGHT, at, at, _LEFT - 6, at + 4, value(top * share))
-        )
-    return Markup().join(marks)
-
-
-def _times(
-    begin: float, end: float, x: Callable[[float], float], moment: Callable[[float], str]
-) -> Markup:
-    marks = []
-    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        at = begin + (end - begin) * share
-        marks.append(
-            Markup(
-                '<text class="tick" x="{:.1f}" y="{}" text-anchor="{}" data-time="{:.0f}">{}</text>'
-            ).format(x(at), CHART_HEIGHT - 6, anchor, at, moment(at))
-        )
-    return Markup().join(marks)
-
-
-def _hovers(
-    lines: Sequence[Line],
-    begin: float,
-    x: Callable[[float], float],
-    value: Callable[[float], str],
-    moment: Callable[[float], str],
-) -> Markup:
-    """Return invisible columns, one for each moment, that show its values."""
-    at_time: dict[float, list[str]] = {}
-    for line in lines:
-        for at, amount in line.series:
-            if at >= begin and not math.isnan(amount):
-                at_time.setdefault(at, []).append(f"{line.name}: {value(amount)}")
-    times = sorted(at_time)
-    columns = []
-    for index, at in enumerate(times):
-        left = x((times[index - 1] + at) / 2 if index else at) - (0 if index else 1)
-        right = x((times[index + 1] + at) / 2 if index + 1 < len(times) else at) + 1
-        columns.append(
-            Markup(
-                '<rect class="hover" x="{:.1f}" y="{}" width="{:.1f}" height="{}" '
-                'data-time="{:.0f}"><title>{}\n{}</title></rect>'
-            ).format(
-                left,
-                _TOP,
-                max(0.5, right - left),
-                CHART_HEIGHT - _TOP - _BOTTOM,
-                at,
-                moment(at),
-                "\n".join(at_time[at]),
-            )
-        )
-    return Markup().join(columns)
-
-
-def bars(
-    values: Sequence[tuple[str, float]], *, title: str, value: Callable[[float], str]
-) -> Markup:
-    """Return labelled horizontal bars as a list: readable as text, too."""
-    top = max((amount for _, amount in values), default=0.0) or 1.0
-    items = [
-        Markup(
-            '<li><span class="name">{}</span><meter aria-hidden="true" '
-            'min="0" max="{:g}" value="{:g}"></meter>'
-            '<span class="n">{}</span></li>'
-        ).format(name, top, amount, value(amount))
-        for name, amount in values
-    ]
-    return Markup('<ul class="bars" aria-label="{}">{}</ul>').format(title, Markup().join(items))

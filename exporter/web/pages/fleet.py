@@ -9,9 +9,9 @@ from functools import cached_property
 from markupsafe import Markup
 
 from exporter.web.pages.change_feed import ChangeFeed, cooperatively
-from exporter.web.pages.fleet_filter import SORTS, STATES, FleetFilter
+from exporter.web.pages.fleet_filter import SORTS, FleetFilter
 from exporter.web.pages.render import Renderer
-from exporter.web.pages.rows import Row, Totals, totals_of
+from exporter.web.pages.rows import STATES, Row, Totals
 from exporter.web.pages.translator import Translator
 
 NAMED = 5
@@ -23,79 +23,53 @@ MAX_LABELS = 200
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What matters, in one line."""
+    """The state of the fleet in one line."""
 
     text: str
     well: bool
 
 
-def headline_of(
-    totals: Totals, tr: Translator, *, paused: bool, usable: bool = True, misses: bool = False
-) -> Headline:
-    """Return that all is well, or what is wrong, the worst first."""
-    if not totals.hosts and usable:
-        return Headline(tr.text("headline_none"), well=False)
-    state = totals.by_state
-    counts = (
-        ("headline_down", state.get("down", 0)),
-        ("headline_partial", state.get("partial", 0)),
-        ("headline_stopped", totals.stopped_services),
-        ("headline_alerts", totals.alerts),
-        ("headline_waiting", totals.waiting),
-        ("headline_rules_stopped", totals.stopped_rules),
-        ("headline_unknown", state.get("unknown", 0)),
-    )
-    parts = [] if usable else [tr.text("headline_unusable")]
-    if misses:
-        parts.append(tr.text("headline_misses"))
-    parts += [tr.text(key, n=count) for key, count in counts if count]
-    if paused:
-        parts.append(tr.text("headline_paused"))
-    if not parts:
-        return Headline(tr.text("headline_well", n=totals.hosts), well=True)
-    text = ", ".join(parts)
-    return Headline(text[0].upper() + text[1:], well=False)
-
-
-@dataclass(frozen=True)
 class FleetView:
     """The fleet at one moment."""
 
-    position: str
-    """Which changes it shows, as ChangeFeed.position names it."""
-    number: int
-    """The number of the last of these."""
-    rows: Sequence[Row]
-    """In the config's order."""
-    totals: Totals
-    now: float
-    """Unix time."""
-    paused: bool
-    usable: bool
-    """Whether the journal can be relied on."""
-    misses: bool
-    """Whether polls were missed lately, since no more files may be open."""
-
-    @classmethod
-    def of(cls, feed: ChangeFeed) -> FleetView:
-        """Return the fleet as it is now."""
-        rows, data = feed.rows(), feed.data
-        return cls(
-            feed.position(),
-            feed.number,
-            rows,
-            totals_of(rows),
-            data.clock(),
-            data.projection.paused,
-            not data.projection.problem(),
-            data.misses(),
-        )
+    def __init__(self, feed: ChangeFeed) -> None:
+        data = feed.data
+        self.rows: Sequence[Row] = feed.rows()
+        """In the config's order."""
+        self.position = feed.position()
+        """Which changes it shows, as ChangeFeed.position names it."""
+        self.number = feed.number
+        """The number of the last of these."""
+        self.totals = Totals(self.rows)
+        self.now = data.clock()
+        """Unix time."""
+        self.paused = data.projection.paused
+        self.usable = not data.projection.problem()
+        """Whether the journal can be relied on."""
+        self.misses = data.misses()
+        """Whether polls were missed lately, since no more files may be open."""
 
     def headline(self, tr: Translator) -> Headline:
-        """Return the headline in the reader's language."""
-        return headline_of(
-            self.totals, tr, paused=self.paused, usable=self.usable, misses=self.misses
+        """Return that all is well, or what is wrong, the worst first."""
+        totals = self.totals
+        if not totals.hosts and self.usable:
+            return Headline(tr.text("headline_none"), well=False)
+        counts = (
+            ("headline_unusable", not self.usable),
+            ("headline_misses", self.misses),
+            ("headline_down", totals.by_state["down"]),
+            ("headline_partial", totals.by_state["partial"]),
+            ("headline_stopped", totals.stopped_services),
+            ("headline_alerts", totals.alerts),
+            ("headline_waiting", totals.waiting),
+            ("headline_rules_stopped", totals.stopped_rules),
+            ("headline_unknown", totals.by_state["unknown"]),
+            ("headline_paused", self.paused),
         )
+        text = ", ".join(tr.text(key, n=int(count)) for key, count in counts if count)
+        if not text:
+            return Headline(tr.text("headline_well", n=totals.hosts), well=True)
+        return Headline(text[0].upper() + text[1:], well=False)
 
     @cached_property
     def by_rank(self) -> Sequence[Row]:
@@ -117,7 +91,7 @@ class FleetView:
 
 
 class Fleet:
-    """What the fleet page shows, made once for all readers."""
+    """The fleet page, made once for all readers."""
 
     def __init__(self, feed: ChangeFeed, renderer: Renderer) -> None:
         self._feed = feed
@@ -133,7 +107,7 @@ class Fleet:
         await self._feed.make_rows()
         view, now = self._view, self._feed.data.clock()
         if view is None or view.position != self._feed.position() or not 0 <= now - view.now < 1:
-            view = self._view = FleetView.of(self._feed)
+            view = self._view = FleetView(self._feed)
             names = {row.name for row in view.rows}
             for rendered in self._rows.values():
                 for gone in rendered.keys() - names:

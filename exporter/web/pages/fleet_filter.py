@@ -1,4 +1,4 @@
-"""What of the fleet is shown, and in which order: the same by the URL and by the script. Pure."""
+"""Which hosts are shown, in which order: the same by the URL and by the script. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from exporter.web.pages.rows import Row
-
-STATES = ("down", "partial", "trouble", "unknown", "up")
+from exporter.web.pages.rows import STATES, Row
 
 _SORTS: Mapping[str, Callable[[Row], tuple[object, ...]]] = {
     "worst": lambda row: row.rank,
@@ -22,7 +20,7 @@ SORTS = tuple(_SORTS)
 
 
 def _or_least(value: float | None) -> float:
-    """What is not known comes last."""
+    """Return a value to sort by: the unknown comes last."""
     return -math.inf if value is None else value
 
 
@@ -51,17 +49,13 @@ class FleetFilter:
         )
 
     def matches(self, row: Row) -> bool:
-        """Whether a host is shown."""
+        """Return whether a host is shown."""
         labels = [f"{name}={value}" for name, value in row.labels.items()]
         text = self.text.lower()
         return (
             (not text or any(text in what.lower() for what in (row.name, *labels)))
             and (not self.label or self.label in labels)
-            and (
-                not self.state
-                or row.state == self.state
-                or (self.state == "bad" and row.state != "up")
-            )
+            and (self.state in {"", row.state} or (self.state == "bad" and row.state != "up"))
         )
 
     def apply(self, rows: Sequence[Row]) -> list[Row]:

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from markupsafe import Markup
-
 from exporter.config.panel_api import API_PATH
 from exporter.fleet.history import Point
 from exporter.fleet.store import HostRecord
 from exporter.fleet.view import problems
 from exporter.snapshot import AGE_BUCKETS, OTHER_DOMAIN, AgeHistogram, DomainCounts, in_order
 from exporter.web.pages.change_feed import ChangeFeed
-from exporter.web.pages.charts import Line, bars, chart, count_axis, duration_axis
+from exporter.web.pages.charts import Line, chart, count_axis, duration_axis
 from exporter.web.pages.translator import Translator
 
 LONGEST = 86400.0
@@ -35,12 +33,15 @@ def host_values(feed: ChangeFeed, record: HostRecord, tr: Translator) -> dict[st
         "url": record.host.url.removesuffix(API_PATH),
         "stats": stats,
         "guessed": in_order(stats.guessed) if stats else (),
-        "now": now,
         "problems": problems(record),
         "charts": list(_charts(history.points(now - LONGEST) if history else [], now, tr)),
-        "ages": _ages(stats.ages, tr) if stats else None,
-        "senders": _domains(stats.sender_domains, tr, "senders") if stats else None,
-        "recipients": _domains(stats.recipient_domains, tr, "recipients") if stats else None,
+        "bars": [
+            ("ages", "age", _ages(stats.ages, tr)),
+            ("senders", "sender", _domains(stats.sender_domains, tr)),
+            ("recipients", "recipients", _domains(stats.recipient_domains, tr)),
+        ]
+        if stats
+        else [],
         "spells": list(reversed(history.spells)) if history else [],
         "recent": [a for a in reversed(list(data.evaluator.recent())) if a.host == name][:10],
     }
@@ -93,33 +94,28 @@ def _charts(points: Sequence[Point], now: float, tr: Translator) -> Iterable[Map
             lines,
             begin,
             max(now, begin + 1),
-            title=tr.text(title),
             value=value,
             tick=tick,
             axis=axis,
             moment=_clock_time,
-            empty=tr.text("chart_empty"),
         )
-        yield {"title": tr.text(title), "svg": drawn, "lines": lines if len(lines) > 1 else []}
+        yield {"title": tr.text(title), "drawn": drawn, "lines": lines}
 
 
 def _clock_time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M UTC")
 
 
-def _ages(ages: AgeHistogram | None, tr: Translator) -> Markup | None:
+def _ages(ages: AgeHistogram | None, tr: Translator) -> list[tuple[str, int]] | None:
     if ages is None:
         return None
     names = [tr.text("age_up_to", age=tr.duration(bound)) for bound in AGE_BUCKETS]
     names.append(tr.text("age_above", age=tr.duration(AGE_BUCKETS[-1])))
-    counted = [(n, float(c)) for n, c in zip(names, ages.counts, strict=True)]
-    return bars(counted, title=tr.text("ages"), value=tr.number)
+    return list(zip(names, ages.counts, strict=True))
 
 
-def _domains(counts: DomainCounts | None, tr: Translator, title: str) -> Markup | None:
+def _domains(counts: DomainCounts | None, tr: Translator) -> list[tuple[str, int]] | None:
     if counts is None:
         return None
-    named = [(domain, float(count)) for domain, count in counts.top if domain != OTHER_DOMAIN]
-    if counts.other:
-        named.append((tr.text("other_domains"), float(counts.other)))
-    return bars(named, title=tr.text(title), value=tr.number)
+    named = [(domain, count) for domain, count in counts.top if domain != OTHER_DOMAIN]
+    return [*named, (tr.text("other_domains"), counts.other)] if counts.other else named

@@ -1,4 +1,4 @@
-"""Server-sent events: rows of the fleet as they change; other pages hear that they changed."""
+"""Server-sent events: rows of the fleet as they change; for other pages, that they changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exporter.web.pages.translator import Translator
 from exporter.web.responses import accepts_gzip
 
 ALIVE_EVERY = 10.0
-"""Seconds after which a page hears that nothing is new: else it takes the exporter for gone."""
+"""Seconds after which an event without news is sent: else a page takes the exporter for gone."""
 
 LOOK_EVERY = 2.0
 """Seconds after which a stream looks for what is not reported to the feed."""
@@ -42,14 +42,13 @@ _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
-    "X-Content-Type-Options": "nosniff",
     "Vary": "Accept-Encoding",
 }
 _ALIVE = b"event: alive\ndata:\n\n"
 
 
 class Live:
-    """The streams that are open."""
+    """The open streams."""
 
     def __init__(self, feed: ChangeFeed, fleet: Fleet) -> None:
         self._feed = feed
@@ -58,10 +57,10 @@ class Live:
         self._closed = False
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """The stream of one page, from where the page stands."""
+        """Send the stream of one page, from the position of the page."""
         if self._closed or len(self._streams) >= MAX_STREAMS:
             return web.Response(status=503, headers={"Retry-After": "30"})
-        # A browser that connects again by itself names the last event that it has seen.
+        # A browser that connects again names the last event that it has seen.
         position = request.headers.get("Last-Event-ID") or request.query.get("seen", "")
         stream = self._stream(request, request.query.get("watch", ""), position)
         response = web.StreamResponse(headers=_HEADERS)
@@ -88,7 +87,7 @@ class Live:
     async def _send(
         self, request: web.Request, response: web.StreamResponse, stream: AsyncIterator[bytes]
     ) -> None:
-        if accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        if accepts_gzip(request):
             response.headers["Content-Encoding"] = "gzip"
             stream = _gzipped(stream)
         try:
@@ -117,35 +116,37 @@ class Live:
         quiet_since = loop.time() - ALIVE_EVERY
         while True:
             feed.refresh()
+            event, pause = b"", 0.0
             if feed.number > seen:
                 before, seen = seen, feed.number
-                if watched != FLEET:
-                    if watched == ALL or watched.removeprefix("host:") in feed.since(before):
-                        yield _event("changed", feed.position(), "")
-                        quiet_since = loop.time()
-                        await asyncio.sleep(FETCH_PAUSE)
-                        continue
-                elif feed.epoch != epoch:
+                if watched == FLEET and feed.epoch != epoch:
                     yield self._begin_anew(watched)
                     return
-                else:
+                if watched == FLEET:
                     view = await self._fleet.view()
                     seen = view.number
-                    yield _event(
-                        "fleet", view.position, await self._update(view, tr, before, order)
-                    )
-                    quiet_since = loop.time()
-                    await asyncio.sleep(SHORTEST_PAUSE)
-                    continue
-            if loop.time() - quiet_since >= ALIVE_EVERY:
-                yield _ALIVE
+                    update = await self._update(view, tr, before, order)
+                    event, pause = _event("fleet", view.position, update), SHORTEST_PAUSE
+                elif watched == ALL or watched.removeprefix("host:") in feed.since(before):
+                    event, pause = _event("changed", feed.position(), ""), FETCH_PAUSE
+            if not event and loop.time() - quiet_since >= ALIVE_EVERY:
+                event = _ALIVE
+            if event:
+                yield event
                 quiet_since = loop.time()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
-                    await feed.wait(seen)
+            await self._wait(seen, pause)
+
+    async def _wait(self, seen: int, pause: float) -> None:
+        """Wait `pause` seconds; without one, for the next change, no longer than LOOK_EVERY."""
+        if pause:
+            await asyncio.sleep(pause)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await self._feed.wait(seen)
 
     def _begin_anew(self, watched: str) -> bytes:
-        """Hosts came or went, or the exporter is another one: a page must be fetched anew."""
+        """Return the event for a page to fetch anew: hosts came or went, or the exporter did."""
         position = self._feed.position()
         if watched == FLEET:
             return _event("fleet", position, {"reload": True})
@@ -171,7 +172,7 @@ class Live:
 
 
 async def _gzipped(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Events as one gzip member, each of them whole as soon as it is read.
+    """Yield events as one gzip member, each of them whole as soon as it is read.
 
     A tenth or less of the bytes, for a small part of the time that making them takes; a stream's
     window takes some 40 KiB.

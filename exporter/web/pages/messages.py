@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from exporter.config.selectors import Selector
 from exporter.remediation.listing import Listing
 from exporter.remediation.selection import select
 from exporter.snapshot import Message, in_order
-from exporter.web.pages.render import page_of, paged
+from exporter.web.pages.render import Paged, page_of, paged
 
 KEPT_FOR = 60.0
 """Seconds for which a list is shown again: one costs the panel two calls."""
@@ -57,10 +58,9 @@ class ListingCache:
     def __init__(self, list_queue: ListQueue, clock: Callable[[], float]) -> None:
         self._list_queue = list_queue
         self._clock = clock
-        self._kept: OrderedDict[str, Listed] = OrderedDict()
-        self._requests: dict[str, asyncio.Task[Listed]] = {}
-        """Under way, by host: further readers wait for the same list, or the same failure."""
-        self._tasks: set[asyncio.Task[Listed]] = set()
+        self._lists: OrderedDict[str, asyncio.Task[Listed]] = OrderedDict()
+        """By host, those kept and those under way: all readers wait for the same one."""
+        self._under_way: set[asyncio.Task[Listed]] = set()
 
     async def get(self, host: str) -> Listed:
         """Return a host's messages, at most MAX_MESSAGES, no older than KEPT_FOR.
@@ -69,57 +69,47 @@ class ListingCache:
             PanelError: the panel could not be asked.
             HostGoneError: the host left the config.
         """
-        kept = self._kept.get(host)
-        if kept is not None and 0 <= self._clock() - kept.at < KEPT_FOR:
-            return kept
-        task = self._requests.get(host)
-        if task is None:
-            task = self._requests[host] = asyncio.create_task(self._list(host), name=f"list {host}")
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
+        task = self._lists.get(host)
+        if task is None or self._is_old(task):
+            task = self._lists[host] = asyncio.create_task(self._list(host), name=f"list {host}")
+            self._lists.move_to_end(host)
+            self._under_way.add(task)
+            task.add_done_callback(partial(self._ended, host))
         # Shielded: a reader that goes away does not take the list from the others.
         return await asyncio.shield(task)
 
+    def _is_old(self, task: asyncio.Task[Listed]) -> bool:
+        return task.done() and not 0 <= self._clock() - task.result().at < KEPT_FOR
+
     async def _list(self, host: str) -> Listed:
-        task = asyncio.current_task()
-        try:
-            listing = await self._list_queue(host, _EVERYTHING, MAX_MESSAGES)
-            # Of a very large queue the ids alone would take tens of MiB.
-            listing = replace(
-                listing, ids=frozenset(), frozen_ids=frozenset(), chosen=_kept(listing.chosen)
-            )
-            listed = Listed(listing, self._clock())
-            if self._requests.get(host) is task:
-                self._keep(host, listed)
-            return listed
-        finally:
-            if self._requests.get(host) is task:
-                del self._requests[host]
+        listing = await self._list_queue(host, _EVERYTHING, MAX_MESSAGES)
+        # Of a very large queue the ids alone would take tens of MiB.
+        listing = replace(
+            listing, ids=frozenset(), frozen_ids=frozenset(), chosen=_kept(listing.chosen)
+        )
+        return Listed(listing, self._clock())
 
-    def _ended(self, task: asyncio.Task[Listed]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved, also when nobody waits any more
+    def _ended(self, host: str, task: asyncio.Task[Listed]) -> None:
+        self._under_way.discard(task)
+        if task.cancelled() or task.exception() is not None:
+            self._forget(host, task)
+            return
+        asyncio.get_running_loop().call_later(KEPT_FOR, self._forget, host, task)
+        kept = [name for name, listed in self._lists.items() if listed.done()]
+        for name in kept[:-KEPT_HOSTS]:
+            del self._lists[name]
 
-    def _keep(self, host: str, listed: Listed) -> None:
-        self._kept[host] = listed
-        self._kept.move_to_end(host)
-        while len(self._kept) > KEPT_HOSTS:
-            self._kept.popitem(last=False)
-        asyncio.get_running_loop().call_later(KEPT_FOR, self._forget, host, listed)
-
-    def _forget(self, host: str, listed: Listed) -> None:
-        if self._kept.get(host) is listed:
-            del self._kept[host]
+    def _forget(self, host: str, task: asyncio.Task[Listed]) -> None:
+        if self._lists.get(host) is task:
+            del self._lists[host]
 
     def forget_all(self) -> None:
         """Forget every list, also those that are under way: their panels may be others now."""
-        self._kept.clear()
-        self._requests.clear()
+        self._lists.clear()
 
     async def close(self) -> None:
         """End what is under way."""
-        tasks = list(self._tasks)
+        tasks = list(self._under_way)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -144,14 +134,10 @@ class MessageQuery:
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> MessageQuery:
         """Read a URL's query, in the words of a rule's `select`."""
-        values: dict[str, object] = {
-            n: query[n].strip() for n in _TEXTS if query.get(n, "").strip()
-        }
-        values |= {
-            name: query[name] == "yes"
-            for name in ("frozen", "bounce")
-            if query.get(name) in {"yes", "no"}
-        }
+        values: dict[str, object] = {n: v for n in _TEXTS if (v := query.get(n, "").strip())}
+        for name in ("frozen", "bounce"):
+            if query.get(name) in {"yes", "no"}:
+                values[name] = query[name] == "yes"
         page = page_of(query)
         if not values:
             return cls(None, page=page)
@@ -164,21 +150,10 @@ class MessageQuery:
             return cls(None, f"{where}: {words}" if where else words)
 
 
-@dataclass(frozen=True, slots=True)
-class MessagePage:
-    """The messages of one page."""
-
-    messages: tuple[Message, ...]
-    total: int
-    """Messages that are selected, of those that are kept."""
-    page: int
-    pages: int
-    guessed: tuple[str, ...] = ()
-    """The fields that are only guessed in at least one of the messages."""
-
-
-def message_page(listed: Listed, query: MessageQuery, *, mask: bool) -> MessagePage:
-    """Return the page that a query names, the oldest messages first.
+def message_page(
+    listed: Listed, query: MessageQuery, *, mask: bool
+) -> tuple[Paged[Message], tuple[str, ...]]:
+    """Return the page that a query names, the oldest first, and the fields that are only guessed.
 
     With `mask` their addresses are masked before they are selected by: patterns would otherwise
     find out, letter by letter, what is hidden.
@@ -187,9 +162,8 @@ def message_page(listed: Listed, query: MessageQuery, *, mask: bool) -> MessageP
     if query.selector is not None:
         seen = map(masked_message, chosen) if mask else chosen
         chosen = select(seen, query.selector, guesses=True)
-    found = paged(chosen, query.page)
     guessed = frozenset[str]().union(*{message.guessed for message in chosen})
-    return MessagePage(found.items, len(chosen), found.page, found.pages, in_order(guessed))
+    return paged(chosen, query.page), in_order(guessed)
 
 
 # --- addresses ---------------------------------------------------------------------------------
@@ -204,7 +178,7 @@ def shown_whole(address: str) -> str:
 
 
 def masked(address: str) -> str:
-    """Return `ann@example.com` as `a…@example.com`; what is no address is not shown at all."""
+    """Return `ann@example.com` as `a…@example.com`; what is no address is not shown."""
     local, at, domain = address.rpartition("@")
     if not at or not local:
         return "…"
@@ -218,9 +192,9 @@ def masking(*, mask: bool) -> Callable[[str], str]:
 
 def masked_message(message: Message) -> Message:
     """Return a message with its addresses masked; bounces and unknowns stay what they are."""
-    recipients = message.recipients
+    sender, recipients = message.sender, message.recipients
     return replace(
         message,
-        sender=masked(message.sender) if message.sender else message.sender,
-        recipients=None if recipients is None else tuple(map(masked, recipients)),
+        sender=sender and masked(sender),
+        recipients=recipients and tuple(map(masked, recipients)),
     )

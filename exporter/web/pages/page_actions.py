@@ -1,4 +1,4 @@
-"""What a person can do from the page: approve, reject, pause, resume. Only with passwords."""
+"""The actions that the page offers: approve, reject, pause, resume. Only with passwords."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RefusedError(Exception):
 
 @dataclass(slots=True)
 class PageActions:
-    """Does what people ask for by the forms of the page."""
+    """Carries out the forms of the page."""
 
     controller: RemediationController
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
@@ -34,36 +34,31 @@ class PageActions:
     def user(self, request: web.Request) -> str:
         """Return the user of a request; "" when that is not known, and then nobody may act."""
         # From the access control alone: a name in the request is not checked without users.
-        user: str = request.get(USER, "")
-        return user
+        return str(request.get(USER, ""))
 
     def token(self, user: str) -> str:
         """Return what a form must hold to be one that this page made for this user."""
         return hmac.new(self._secret, user.encode(), hashlib.sha256).hexdigest()
 
     async def act(self, request: web.Request) -> None:
-        """Do what a form asks for, and write it into the journal with the user's name.
+        """Carry out a form, and write that into the journal with the user's name.
 
         Raises:
             RefusedError: it is refused.
             JournalError: it could not be written down, so that it was not done.
         """
-        user = self._demand_right_to_act(request)
-        values = await _form(request)
-        if not hmac.compare_digest(values.get("token", "").encode(), self.token(user).encode()):
-            raise RefusedError("This form is not of this page, or older than the exporter's start.")
-        what = request.match_info["what"]
-        await self.controller.journal.do(lambda journal: self._do(journal, what, values, user))
-        await self.controller.follower.read_journal()
-
-    def _demand_right_to_act(self, request: web.Request) -> str:
         user = self.user(request)
         if not user:
             raise RefusedError("The web config has no users: nobody may act from the page.")
         # A page of another site can make a browser send the password along.
         if not _is_of_this_site(request):
             raise RefusedError("This was sent by a page of another site.")
-        return user
+        values = await _form(request)
+        if not hmac.compare_digest(values.get("token", "").encode(), self.token(user).encode()):
+            raise RefusedError("This form is not of this page, or older than the exporter's start.")
+        what = request.match_info["what"]
+        await self.controller.journal.do(lambda journal: self._do(journal, what, values, user))
+        await self.controller.follower.read_journal()
 
     def _do(self, journal: Journal, what: str, values: Mapping[str, str], user: str) -> None:
         host, rule_name = values.get("host", ""), values.get("rule", "")

@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 from aiohttp import web
 from isal import igzip
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from exporter import __version__
 from exporter.web.pages.charts import sparkline
@@ -19,21 +18,12 @@ from exporter.web.pages.rows import SPARK_SECONDS, Row
 from exporter.web.pages.translator import Translator, language_of, translator
 from exporter.web.responses import accepts_gzip
 
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "style-src 'self'",
-        "script-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     # Not no-referrer: with that a browser says of its own page's forms that they come from null.
     "Referrer-Policy": "same-origin",
@@ -43,7 +33,7 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Vary": "Accept-Language, Accept-Encoding",
 }
-"""Of every page."""
+"""The headers of every page."""
 
 _GZIP_FROM = 1400
 """Bytes: less fits into one packet as it is."""
@@ -61,21 +51,12 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals.update(version=__version__, spark=_spark)
+        self._environment.globals.update(version=__version__, sparkline=_sparkline)
 
     def html(self, template: str, tr: Translator, root: str, **values: object) -> str:
-        """Return a template's HTML.
-
-        Args:
-            template: its file.
-            tr: the reader's language.
-            root: the relative path to the fleet page, as ../
-            values: what it shows.
-        """
-        defaults = {"watched": "", "seen": "", "here": "", "now": time.time()}
-        return self._environment.get_template(template).render(
-            {**defaults, "tr": tr, "root": root, **values}
-        )
+        """Return a template's HTML; `root` is the relative path to the fleet page, as ../."""
+        values = {"watched": "", "seen": "", "here": "", "now": time.time()} | values
+        return self._environment.get_template(template).render(values, tr=tr, root=root)
 
     def macro(self, template: str, name: str, *values: object) -> str:
         """Return the HTML of one macro of a template."""
@@ -83,7 +64,8 @@ class Renderer:
         return str(getattr(module, name)(*values))
 
 
-def _spark(row: Row, tr: Translator, now: float) -> Markup:
+def _sparkline(row: Row, tr: Translator, now: float) -> tuple[str, str]:
+    """Return the path of a row's small chart, and what it shows in words."""
     series = row.points
     known = [value for _, value in series if not math.isnan(value)]
     if not known:
@@ -92,11 +74,11 @@ def _spark(row: Row, tr: Translator, now: float) -> Markup:
         low, high = tr.number(min(known)), tr.number(max(known))
         label = tr.text("spark", host=row.name, low=low, high=high, now=tr.number(row.messages))
     begin = max(now - SPARK_SECONDS, series[0][0] if series else now)
-    return sparkline(series, begin, now, label)
+    return sparkline(series, begin, now), label
 
 
 def translator_for(request: web.Request) -> Translator:
-    """Return the translator into the language of whoever asks."""
+    """Return the translator into the language that a request prefers."""
     return translator(language_of(request.headers.get("Accept-Language", "")))
 
 
@@ -104,7 +86,7 @@ def page(request: web.Request, html: str, *, status: int = 200) -> web.Response:
     """Return a response with a page, gzipped where the client takes that."""
     body = html.encode("utf-8", "replace")
     headers = dict(HEADERS)
-    if len(body) > _GZIP_FROM and accepts_gzip(request.headers.get("Accept-Encoding", "")):
+    if len(body) > _GZIP_FROM and accepts_gzip(request):
         body = igzip.compress(body)
         headers["Content-Encoding"] = "gzip"
     return web.Response(
@@ -124,6 +106,8 @@ class Paged(Generic[T]):
     """One page of a list."""
 
     items: tuple[T, ...]
+    total: int
+    """Items on all pages together."""
     page: int
     """Counted from 1."""
     pages: int
@@ -139,4 +123,4 @@ def paged(items: Sequence[T], wanted: int) -> Paged[T]:
     """Return page `wanted` of the items, or the last one there is."""
     pages = max(1, math.ceil(len(items) / PER_PAGE))
     page = min(wanted, pages)
-    return Paged(tuple(items[(page - 1) * PER_PAGE : page * PER_PAGE]), page, pages)
+    return Paged(tuple(items[(page - 1) * PER_PAGE : page * PER_PAGE]), len(items), page, pages)

@@ -39,7 +39,7 @@ MAX_SHOWN = 1000
 
 
 class Pages:
-    """What people look at, and the few things that they can do there."""
+    """The pages for people, and the few actions that they offer."""
 
     def __init__(
         self,
@@ -48,14 +48,7 @@ class Pages:
         actions: PageActions,
         list_queue: ListQueue,
     ) -> None:
-        """What they show.
-
-        Args:
-            feed: the fleet.
-            controller: the rules, and the journal.
-            actions: follows what people ask for.
-            list_queue: lists a queue now.
-        """
+        """Show the hosts of `feed`, and the rules and the journal of `controller`."""
         self.feed = feed
         self.mask = False
         """Whether addresses are shown in part only."""
@@ -67,7 +60,7 @@ class Pages:
         self._listings = ListingCache(list_queue, feed.data.clock)
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """The routes."""
+        """Return the routes."""
         return [
             web.get("/", self.fleet),
             web.get("/hosts/{name}", self.host),
@@ -93,12 +86,12 @@ class Pages:
         self._listings.forget_all()
 
     async def fleet(self, request: web.Request) -> web.Response:
-        """Every host."""
+        """Show every host."""
         tr = translator_for(request)
         return page(request, await self._fleet.page(FleetFilter.from_query(request.query), tr))
 
     async def host(self, request: web.Request) -> web.Response:
-        """One host."""
+        """Show one host."""
         name, trouble = request.match_info["name"], ""
         seen = self.feed.position()  # before anything of the page is read
         try:
@@ -124,7 +117,7 @@ class Pages:
         )
 
     async def messages(self, request: web.Request) -> web.Response:
-        """The messages of one queue."""
+        """Show the messages of one queue."""
         name = request.match_info["name"]
         if self.feed.data.store.get(name) is None:
             return self._no_host(request, "../../")
@@ -138,24 +131,23 @@ class Pages:
             values["failure"] = str(error)
         else:
             listing = listed.listing
+            shown, guessed = message_page(listed, query, mask=self.mask)
             values |= {
                 "wanted": query,
-                "shown": message_page(listed, query, mask=self.mask),
+                "shown": shown,
+                "guessed": guessed,
                 "cut": listing.matching > len(listing.chosen),
                 "most": len(listing.chosen),
                 "unread": listing.unparsed,
                 "listed_at": listed.at,
-                "now": self.feed.data.clock(),
                 "address": masking(mask=self.mask),
                 "link": _linker(request),
             }
         return self._page(request, "messages.html", "../../", **values)
 
     async def alerts(self, request: web.Request) -> web.Response:
-        """Alerts that fire, may fire, and have resolved; and their receivers."""
-        data = self.feed.data
-        stats, evaluator = data.outcomes, data.evaluator
-        failing = {name: str(error) for name, error in stats.failing.items()}
+        """Show alerts that fire, may fire, and have resolved; and their receivers."""
+        stats, evaluator = self.feed.data.outcomes, self.feed.data.evaluator
         names = sorted({receiver for receiver, _ in stats.counts})
         return self._page(
             request,
@@ -163,15 +155,14 @@ class Pages:
             here="nav_alerts",
             watched="all",
             seen=self.feed.position(),
-            now=data.clock(),
             firing=sorted(evaluator.firing(), key=badness),
             pending=sorted(evaluator.pending(), key=lambda p: (p.remaining, p.host)),
             recent=list(reversed(list(evaluator.recent()))),
-            receivers=[(n, stats.last_ok.get(n), failing.get(n, "")) for n in names],
+            receivers=[(n, stats.last_ok.get(n), stats.failing.get(n, "")) for n in names],
         )
 
     async def journal(self, request: web.Request) -> web.Response:
-        """What was done: all of it page by page, or one run with its messages."""
+        """Show what was done: all of it page by page, or one run with its messages."""
         seen, query, run = self.feed.position(), request.query, request.query.get("run", "")
         trouble, entries, messages = "", list[Entry](), list[Message]()
         try:
@@ -183,7 +174,6 @@ class Pages:
             trouble = str(error)
         words = query.get("q", "").lower()
         found = [entry for entry in entries[::-1] if not words or words in _all_text(entry)]
-        shown = paged(found, page_of(query))
         return self._page(
             request,
             "journal.html",
@@ -192,13 +182,10 @@ class Pages:
             seen=seen,
             cut=len(entries) == MAX_ENTRIES,
             most=MAX_ENTRIES,
-            now=self.feed.data.clock(),
             run=run,
             query={name: value for name, value in query.items() if value},
             trouble=trouble,
-            entries=shown.items,
-            page=shown.page,
-            pages=shown.pages,
+            shown=paged(found, page_of(query)),
             link=_linker(request),
             messages=messages,
             address=masking(mask=self.mask),
@@ -212,11 +199,10 @@ class Pages:
         return found[:MAX_SHOWN]
 
     async def remediation(self, request: web.Request) -> web.Response:
-        """The rules and their status."""
+        """Show the rules and their status."""
         data, controller = self.feed.data, self._controller
-        paused, seen, now = "", self.feed.position(), data.clock()
-        if controller.config.rules:
-            paused = await controller.follower.paused()
+        seen, now = self.feed.position(), data.clock()
+        paused = await controller.follower.paused() if controller.config.rules else ""
         config = controller.config
         statuses = live_statuses(controller.states(), data.projection, now)
         busy = [s for s in statuses if s.word != "calm" or s.last is not None]
@@ -227,7 +213,6 @@ class Pages:
             here="nav_remediation",
             watched="all",
             seen=seen,
-            now=now,
             config=config,
             paused=paused,
             wanting=controller.wanting(),
@@ -246,33 +231,19 @@ class Pages:
         try:
             await self._actions.act(request)
         except (RefusedError, JournalError) as error:
-            tr = translator_for(request)
+            status = 403 if isinstance(error, RefusedError) else 503
+            note = {"text": str(error), "back": "remediation", "link": "act_back"}
             return self._page(
-                request,
-                "note.html",
-                "../",
-                status=403 if isinstance(error, RefusedError) else 503,
-                title=tr.text("act_failed"),
-                text=str(error),
-                back="remediation",
-                link_text=tr.text("act_back"),
+                request, "note.html", "../", status=status, title="act_failed", **note
             )
         self.feed.refresh()
         # A reload must not send the form again.
         return web.Response(status=303, headers={"Location": "../remediation"})
 
     def _no_host(self, request: web.Request, root: str) -> web.Response:
-        tr = translator_for(request)
-        return self._page(
-            request,
-            "note.html",
-            root,
-            status=404,
-            title=tr.text("not_found"),
-            text=tr.text("not_found_text"),
-            back="",
-            link_text=tr.text("back_to_fleet"),
-        )
+        text = translator_for(request).text("not_found_text")
+        note = {"text": text, "back": "", "link": "back_to_fleet"}
+        return self._page(request, "note.html", root, status=404, title="not_found", **note)
 
     def _page(
         self,
@@ -283,6 +254,7 @@ class Pages:
         status: int = 200,
         **values: object,
     ) -> web.Response:
+        values = {"now": self.feed.data.clock(), **values}
         html = self._renderer.html(template, translator_for(request), root, **values)
         return page(request, html, status=status)
 
@@ -293,9 +265,5 @@ def _all_text(entry: Entry) -> str:
 
 
 def _linker(request: web.Request) -> Callable[[int], str]:
-    """Makes the query of another page of what is shown."""
-
-    def link(number: int) -> str:
-        return urlencode({**request.query, "page": str(number)})
-
-    return link
+    """Return the function that makes the query of another page of what is shown."""
+    return lambda number: urlencode({**request.query, "page": str(number)})

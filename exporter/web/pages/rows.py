@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,13 +19,13 @@ WHOLE_HOUR = 0.9 * HOUR
 """Seconds that a person may call an hour."""
 SPARK_SECONDS = 6 * HOUR
 
-_STATE_RANK = {"down": 0, "partial": 1, "trouble": 2, "unknown": 3, "up": 4}
-"""Worst first."""
+STATES = ("down", "partial", "trouble", "unknown", "up")
+"""Worst first. In trouble is a host that answers, but something is wrong there."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostRemediation:
-    """What remediation has done on a host, and what it waits for."""
+    """The rules of a host that need a person, and the last action there."""
 
     waiting: tuple[str, ...] = ()
     """Rules that wait for a person."""
@@ -42,7 +42,7 @@ class Row:
     name: str
     labels: Mapping[str, str]
     state: str
-    """down, partial, trouble (it answers, and something is wrong), unknown or up."""
+    """One of STATES."""
     messages: int | None = None
     frozen: int | None = None
     oldest: float | None = None
@@ -67,7 +67,7 @@ class Row:
     def rank(self) -> tuple[object, ...]:
         """A sort key: the worst first."""
         worst = badness(self.alerts[0]) if self.alerts else (True, 99)
-        return (_STATE_RANK[self.state], worst[:2], -len(self.alerts), self.name)
+        return (STATES.index(self.state), worst[:2], -len(self.alerts), self.name)
 
 
 def remediation_on(
@@ -136,50 +136,22 @@ def growth_of(
     return None if first is None else (result.value.messages - first[1], result.at - first[0])
 
 
-@dataclass(frozen=True, slots=True)
 class Totals:
     """The fleet in numbers; each covers the hosts on which it is known."""
 
-    hosts: int
-    by_state: Mapping[str, int]
-    messages: int
-    messages_known: int
-    """Hosts whose queue is known."""
-    frozen: int
-    frozen_known: int
-    oldest: float | None
-    """Seconds."""
-    oldest_host: str
-    stopped_services: int
-    alerts: int
-    waiting: int
-    """Actions that wait for a person."""
-    stopped_rules: int
-    """Rules that have stopped themselves, each counted on each host."""
-
-
-def totals_of(rows: Iterable[Row]) -> Totals:
-    """Return the totals of some hosts."""
-    listed = list(rows)
-    by_state: defaultdict[str, int] = defaultdict(int)
-    for row in listed:
-        by_state[row.state] += 1
-    messages = [row.messages for row in listed if row.messages is not None]
-    frozen = [row.frozen for row in listed if row.frozen is not None]
-    oldest = max(
-        ((row.oldest, row.name) for row in listed if row.oldest is not None), default=(None, "")
-    )
-    return Totals(
-        hosts=len(listed),
-        by_state=by_state,
-        messages=sum(messages),
-        messages_known=len(messages),
-        frozen=sum(frozen),
-        frozen_known=len(frozen),
-        oldest=oldest[0],
-        oldest_host=oldest[1],
-        stopped_services=sum(_is_stopped(service) for row in listed for service in row.services),
-        alerts=sum(len(row.alerts) for row in listed),
-        waiting=sum(len(row.remediation.waiting) for row in listed),
-        stopped_rules=sum(len(row.remediation.stopped) for row in listed),
-    )
+    def __init__(self, rows: Collection[Row]) -> None:
+        self.hosts = len(rows)
+        self.by_state = Counter(row.state for row in rows)
+        messages = [row.messages for row in rows if row.messages is not None]
+        self.messages, self.messages_known = sum(messages), len(messages)
+        frozen = [row.frozen for row in rows if row.frozen is not None]
+        self.frozen, self.frozen_known = sum(frozen), len(frozen)
+        ages = [(row.oldest, row.name) for row in rows if row.oldest is not None]
+        oldest: tuple[float | None, str] = max(ages, default=(None, ""))
+        self.oldest, self.oldest_host = oldest
+        self.stopped_services = sum(_is_stopped(each) for row in rows for each in row.services)
+        self.alerts = sum(len(row.alerts) for row in rows)
+        self.waiting = sum(len(row.remediation.waiting) for row in rows)
+        """Actions that wait for a person."""
+        self.stopped_rules = sum(len(row.remediation.stopped) for row in rows)
+        """Rules that have stopped themselves, each counted on each host."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -15,15 +16,13 @@ from babel import Locale
 from babel.numbers import format_compact_decimal
 from markupsafe import Markup
 
-from exporter.humanize import largest_units
+from exporter.humanize import largest_units, size
 
 LANGUAGES = ("en", "ru")
-"""The first one is for readers of none of them."""
+"""The first one is the default."""
 
 UNKNOWN = "–"
-"""Stands where nothing is known; never a zero."""
-
-_SIZE_UNITS = ("B", "KiB", "MiB", "GiB")
+"""Shown where nothing is known; never a zero."""
 
 
 @cache
@@ -36,18 +35,14 @@ def texts() -> Mapping[str, Mapping[str, Any]]:
 
 def language_of(accept_language: str) -> str:
     """Return the best of LANGUAGES for an Accept-Language header."""
-    wanted: list[tuple[float, str]] = []
-    for part in accept_language[:1000].split(","):
-        tag, _, weight = part.strip().partition(";")
-        try:
-            quality = float(weight.strip().removeprefix("q=")) if weight else 1.0
-        except ValueError:
-            continue
-        wanted.append((-quality, tag.strip().lower().partition("-")[0]))
-    for quality, tag in sorted(wanted, key=lambda item: item[0]):
-        if tag in LANGUAGES and quality < 0:
-            return tag
-    return LANGUAGES[0]
+    weights: dict[str, float] = {}
+    for part in accept_language[:1000].lower().replace(" ", "").split(","):
+        tag, _, weight = part.partition(";q=")
+        language = tag.partition("-")[0]
+        with suppress(ValueError):
+            weights[language] = max(float(weight or 1), weights.get(language, 0.0))
+    wanted = [each for each in weights if each in LANGUAGES and weights[each] > 0]
+    return max(wanted, key=weights.__getitem__, default=LANGUAGES[0])
 
 
 class Translator:
@@ -80,26 +75,26 @@ class Translator:
         return str(text).format_map(filled)
 
     def number(self, value: float | None) -> str:
-        """`1,240`, or UNKNOWN."""
+        """Return `1,240`, or UNKNOWN."""
         if value is None or not math.isfinite(value):
             return UNKNOWN
         return f"{round(value):,}".translate(self._signs)
 
     def short(self, value: float | None) -> str:
-        """`1.2K`, `5M`: a number where there is little room, or UNKNOWN."""
+        """Return `1.2K`, `5M`: a number where there is little room, or UNKNOWN."""
         if value is None or not math.isfinite(value):
             return UNKNOWN
         return str(format_compact_decimal(value, fraction_digits=1, locale=self._locale))
 
     def signed(self, value: float | None) -> str:
-        """`+98`, `−12`, `0`, or UNKNOWN."""
+        """Return `+98`, `−12`, `0`, or UNKNOWN."""
         if value is None or not math.isfinite(value):
             return UNKNOWN
         sign = "+" if value > 0 else "−" if value < 0 else ""
         return f"{sign}{self.number(abs(value))}"
 
     def duration(self, seconds: float | None) -> str:
-        """`3 d 4 h`, `5 min 12 s`, `40 ms`, `0 s`: the two largest units, or UNKNOWN."""
+        """Return `3 d 4 h`, `5 min 12 s`, `40 ms`, `0 s`: the two largest units, or UNKNOWN."""
         if seconds is None or not math.isfinite(seconds):
             return UNKNOWN
         if 0 < seconds < 1:
@@ -109,17 +104,11 @@ class Translator:
         )
 
     def size(self, count: float | None) -> str:
-        """`512 B`, `2.9 MiB`, or UNKNOWN."""
+        """Return `512 B`, `2.9 MiB`, or UNKNOWN."""
         if count is None or not math.isfinite(count):
             return UNKNOWN
-        unit = _SIZE_UNITS[0]
-        for unit in _SIZE_UNITS:
-            if count < 1024 or unit == _SIZE_UNITS[-1]:
-                break
-            count /= 1024
-        whole = unit == "B" or count >= 100
-        shown = f"{count:,.0f}" if whole else f"{count:,.1f}".removesuffix(".0")
-        shown = shown.translate(self._signs)
+        number, unit = size(count).split()
+        shown = f"{float(number):,g}".translate(self._signs)
         return f"{shown}\u00a0{self.text(f'unit_{unit}')}"
 
     def time(self, at: float | None) -> str:
@@ -137,7 +126,7 @@ class Translator:
         return Markup(self.filled_in(self.ago_later(at), now))  # noqa: S704 - escaped already
 
     def ago_later(self, at: float | None) -> str:
-        """As `ago`, but the words are left for `filled_in`."""
+        """Return the same as `ago`, but leave the words to `filled_in`."""
         moment = _moment(at)
         if moment is None:
             return UNKNOWN
@@ -150,12 +139,12 @@ class Translator:
         return _LATER.sub(lambda found: self.since(float(found[1]), now), html)
 
     def since(self, at: float, now: float) -> str:
-        """`12 s ago`."""
+        """Return `12 s ago`."""
         return self.text("ago", duration=self.duration(now - at))
 
 
 def utc_text(moment: datetime) -> str:
-    """`2026-01-31 12:00:00 UTC`."""
+    """Return `2026-01-31 12:00:00 UTC`."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -1,1 +1,1 @@
-"""The HTTP server: addresses, TLS, and what every request passes before a route sees it."""
+"""The HTTP server: addresses, TLS, and the checks that every request passes before its route."""

@@ -1,4 +1,4 @@
-"""Access control: what every request passes, by the web config, before a route sees it."""
+"""Access control: the checks of the web config that every request passes before its route."""
 
 from __future__ import annotations
 
@@ -40,10 +40,9 @@ class AccessControl:
 
     def __init__(self) -> None:
         self._settings = WebSettings()
-        # For requests with a password known to be right, and for all others: guesses that come by
-        # the same proxy as Prometheus use up only the second one.
-        self._known_bucket: TokenBucket | None = None
-        self._bucket: TokenBucket | None = None
+        # One for requests with a password known to be right, and one for all others: guesses that
+        # come by the same proxy as Prometheus use up only the second one.
+        self._buckets: Mapping[bool, TokenBucket] = {}
         self._checker: PasswordChecker | None = None
         # One thread: guessing passwords takes one core at most.
         self._bcrypt = ThreadPoolExecutor(1, thread_name_prefix="bcrypt")
@@ -91,22 +90,18 @@ class AccessControl:
         The known results for a user's passwords are forgotten when that user changes, the number of
         requests when the rate limit does.
         """
-        if settings.users != self._settings.users or self._checker is None:
-            self._check_passwords_of(settings.users)
-        if settings.rate_limit != self._settings.rate_limit:
-            limit = settings.rate_limit
-            now = time.monotonic()
-            self._bucket = None if limit is None else TokenBucket(limit, now)
-            self._known_bucket = None if limit is None else TokenBucket(limit, now)
-        self._settings = settings
-
-    def _check_passwords_of(self, users: Mapping[str, str]) -> None:
-        old, self._checker = self._checker, None
-        if users:
+        before, self._settings = self._settings, settings
+        if settings.users != before.users:
+            old, users = self._checker, settings.users
             remembered = None if old is None else old.remembered
-            self._checker = PasswordChecker(users, self._bcrypt, remembered=remembered)
-        if old is not None:
-            old.close()
+            self._checker = (
+                PasswordChecker(users, self._bcrypt, remembered=remembered) if users else None
+            )
+            if old is not None:
+                old.close()
+        if (limit := settings.rate_limit) != before.rate_limit:
+            now = time.monotonic()
+            self._buckets = {known: TokenBucket(limit, now) for known in (False, True) if limit}
 
     def close(self) -> None:
         """Take no more passwords; a check that runs is not waited for."""
@@ -116,32 +111,21 @@ class AccessControl:
 
     async def _refusal(self, request: web.Request) -> web.Response | None:
         credentials = basic_credentials(request.headers.get("Authorization"))
-        known = self._is_known(credentials)
-        bucket = self._known_bucket if known else self._bucket
-        if bucket is not None and not bucket.take(time.monotonic()):
+        checker = self._checker
+        known = bool(checker and credentials and checker.is_known(*credentials))
+        if self._buckets and not self._buckets[known].take(time.monotonic()):
             return _refuse(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.")
         if (request.content_length or 0) > MAX_BODY_BYTES:
-            return _refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "No body of this size is wanted here.",
-                close=True,
-            )
+            text = "No body of this size is wanted here."
+            return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, close=True)
         allowed = self._settings.client_sans
         certificate = request.get_extra_info("peercert") or {}
         if allowed and allowed.isdisjoint(alternative_names(certificate)):
-            return _refuse(
-                HTTPStatus.FORBIDDEN, "The client certificate has no allowed name.", close=True
-            )
-        if self._checker is None:
-            return None
-        return await self._wrong_password(request, self._checker, credentials)
+            text = "The client certificate has no allowed name."
+            return _refuse(HTTPStatus.FORBIDDEN, text, close=True)
+        return None if checker is None else await self._login(request, checker, credentials)
 
-    def _is_known(self, credentials: Credentials | None) -> bool:
-        return bool(
-            self._checker is not None and credentials and self._checker.is_known(*credentials)
-        )
-
-    async def _wrong_password(
+    async def _login(
         self, request: web.Request, checker: PasswordChecker, credentials: Credentials | None
     ) -> web.Response | None:
         try:

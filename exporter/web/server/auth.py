@@ -75,19 +75,18 @@ class PasswordChecker:
         *,
         remembered: RememberedResults | None = None,
     ) -> None:
-        """Check passwords of `users`.
+        """Check passwords of `users`: valid bcrypt hashes by name, at least one.
 
-        Args:
-            users: valid bcrypt hashes by name, at least one.
-            executor: runs bcrypt, one at a time.
-            remembered: the results of the checker that this one replaces; one holds as long as
-                its user has the same hash.
+        `executor` runs bcrypt, one at a time. `remembered` are the results of the checker that this
+        one replaces; one holds as long as its user has the same hash.
         """
         self._hashes = {name.encode(): hashed.encode() for name, hashed in users.items()}
-        self._decoys = [_decoy(hash_cost(hashed)) for hashed in users.values()]
+        # Well-formed hashes that no password is known for.
+        costs = map(hash_cost, users.values())
+        self._decoys = [b"$2b$%02d$" % cost + b"." * 53 for cost in costs]
         self._executor = executor
         self.remembered = remembered or RememberedResults(secrets.token_bytes(32))
-        """The results known."""
+        """The results so far."""
         self._checks: dict[bytes, _Check] = {}
         self._queue = _FairQueue()
         self._busy = False
@@ -96,7 +95,7 @@ class PasswordChecker:
     def is_known(self, user: bytes, password: bytes) -> bool:
         """Return whether this password was found to be right before; costs no check."""
         key = self._digest(user, self._hash_for(user), password)
-        return key in self.remembered.right and user in self._hashes
+        return bool(self.remembered.get(key)) and user in self._hashes
 
     async def check(self, user: bytes, password: bytes, client: str) -> bool:
         """Return whether `password` is that of a known `user`; `client` is the request's address.
@@ -106,10 +105,9 @@ class PasswordChecker:
         """
         known, hashed = user in self._hashes, self._hash_for(user)
         key = self._digest(user, hashed, password)
-        if key in self.remembered.right:
-            return known
-        if key in self.remembered.wrong:
-            return False
+        right = self.remembered.get(key)
+        if right is not None:
+            return right and known
         check = self._checks.get(key) or self._begin(key, user, password, hashed, client)
         check.wanted += 1
         self._start_next()
@@ -160,7 +158,7 @@ class PasswordChecker:
             self._drop(check)
         else:
             del self._checks[check.key]
-            (self.remembered.right if running.result() else self.remembered.wrong).add(check.key)
+            self.remembered.add(check.key, right=running.result())
             if not check.result.done():
                 check.result.set_result(running.result())
         self._start_next()
@@ -195,38 +193,28 @@ MAX_NAME = 100
 """Bytes of a user's name by which waiting checks are kept apart."""
 
 
-def _decoy(cost: int) -> bytes:
-    """Return a well-formed bcrypt hash that no password is known for."""
-    return b"$2b$%02d$" % cost + b"." * 53
-
-
-class _Recent:
-    """The most recently used keys, up to a number."""
-
-    def __init__(self, capacity: int) -> None:
-        self.keys = OrderedDict[bytes, None]()
-        self._capacity = capacity
-
-    def __contains__(self, key: bytes) -> bool:
-        known = key in self.keys
-        if known:
-            self.keys.move_to_end(key)
-        return known
-
-    def add(self, key: bytes) -> None:
-        self.keys[key] = None
-        if len(self.keys) > self._capacity:
-            self.keys.popitem(last=False)
-
-
 class RememberedResults:
-    """Results of checks, by digests that nobody can make without the secret."""
+    """The most recent results of checks, by digests that nobody can make without the secret."""
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
         # Apart from each other: wrong passwords cannot push out what is known of right ones.
-        self.right = _Recent(MAX_REMEMBERED)
-        self.wrong = _Recent(MAX_REMEMBERED)
+        self.keys = {right: OrderedDict[bytes, None]() for right in (True, False)}
+
+    def get(self, key: bytes) -> bool | None:
+        """Return whether a password is right; None when that is not known."""
+        for right, keys in self.keys.items():
+            if key in keys:
+                keys.move_to_end(key)
+                return right
+        return None
+
+    def add(self, key: bytes, *, right: bool) -> None:
+        """Remember a result, and forget the one not used for longest beyond MAX_REMEMBERED."""
+        keys = self.keys[right]
+        keys[key] = None
+        if len(keys) > MAX_REMEMBERED:
+            keys.popitem(last=False)
 
 
 class _FairQueue:

@@ -35,7 +35,7 @@ class HostHeaderCheck:
                 return await handler(request)
             text = (
                 f"Refused: this is not asked for as {request.headers['Host']!r:.200}. Take "
-                "localhost or an address of this machine, or set web.external_url.\n"
+                "localhost or an address of this machine, or set web.external_url."
             )
             return text_response(403, text)
 

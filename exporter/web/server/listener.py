@@ -15,7 +15,6 @@ from aiohttp import web
 from exporter.web.server.access_control import AccessControl
 from exporter.web.server.connections import Connections
 from exporter.web.server.sockets import ListenError, listening_socket
-from exporter.web.server.tls import ServerTls
 from exporter.web.server.web_config import WebSettings
 
 __all__ = ["ListenError", "Listeners"]
@@ -115,7 +114,8 @@ class Listeners:
                     without=sorted(lost),
                 )
                 return
-        if _policy(settings.tls) != _policy(self.settings.tls):
+        old, new = (each.tls and each.tls.parameters.policy for each in (self.settings, settings))
+        if old != new:
             self._release_connections()
         self.settings = settings
         self._access_control.apply_config(settings)
@@ -125,14 +125,12 @@ class Listeners:
 
         Requests in flight may end in that time; then they are cancelled.
         """
-        for listening in self._sockets:
+        while self._sockets:
+            listening = self._sockets.pop()
             asyncio.get_running_loop().remove_reader(listening)
             listening.close()
-        self._sockets = []
-        ending = [*self._releases.values()]
-        if self._connections is not None:
-            ending.append(self._connections)
         # What is being released already has this grace too, not what is left of its own.
+        ending = [*self._releases.values(), *filter(None, [self._connections])]
         for task in self._releases:
             task.cancel()
         await asyncio.gather(*self._releases, return_exceptions=True)
@@ -161,11 +159,8 @@ class Listeners:
         except OSError as error:
             self._pause(listening, error.strerror)
         else:
-            connections.take(accepted, self._ssl_context)
-
-    @property
-    def _ssl_context(self) -> ssl.SSLContext | None:
-        return None if self.settings.tls is None else self.settings.tls.context
+            tls = self.settings.tls
+            connections.take(accepted, None if tls is None else tls.context)
 
     def _pause(self, listening: socket.socket, cause: str | None) -> None:
         log.error("cannot accept connections for a moment", cause=cause)
@@ -178,17 +173,19 @@ class Listeners:
             self._open(listening)
 
     def _has_room(self, connections: Connections) -> bool:
-        """Whether one more connection may be open. When not, those that are open end.
+        """Return whether one more connection may be open. When not, those that are open end.
 
-        The idle ones at once: a scrape must not wait for them to time out.
+        The idle ones end at once: a scrape must not wait for them to time out.
         """
-        if sum(map(len, (connections, *self._releases.values()))) < _max_connections():
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MAX_CONNECTIONS if files < 0 else min(MAX_CONNECTIONS, files // 2)
+        if sum(map(len, (connections, *self._releases.values()))) < most:
             return True
         self._release_connections()
         return False
 
     def _release_connections(self) -> None:
-        """End the connections there are, those with a request after RELEASE_GRACE at the latest."""
+        """End the open connections, those with a request after RELEASE_GRACE at the latest."""
         old, self._connections = self._connections, self._new_connections()
         if old is not None:
             task = asyncio.create_task(old.end(RELEASE_GRACE), name="end connections")
@@ -211,29 +208,20 @@ class Listeners:
         return Connections(server)
 
 
-def _max_connections() -> int:
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if files < 0 else min(MAX_CONNECTIONS, files // 2)
-
-
-def _policy(tls: ServerTls | None) -> object:
-    return None if tls is None else tls.parameters.policy
-
-
 def _safeguards(settings: WebSettings) -> set[str]:
-    """The keys of a web config that keep somebody out, or from reading along."""
+    """Return the keys of a web config that keep clients out, or others from reading along."""
     tls = settings.tls
     held = {
-        "basic_auth_users": bool(settings.users),
-        "tls_server_config": tls is not None,
+        "basic_auth_users": settings.users,
+        "tls_server_config": tls,
         "client_auth_type": tls is not None and tls.parameters.client_auth is not ssl.CERT_NONE,
-        "client_allowed_sans": bool(settings.client_sans),
+        "client_allowed_sans": settings.client_sans,
     }
     return {key for key, holds in held.items() if holds}
 
 
 def _reachable(listening: socket.socket) -> str:
-    """HOST:PORT that a client on this machine can ask for."""
+    """Return the HOST:PORT that a client on this machine can ask for."""
     host, port = listening.getsockname()[:2]
     if host == "::" and listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
         host = "::1"

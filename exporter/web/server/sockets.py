@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from contextlib import ExitStack
+from typing import Any
 
 from exporter.config.models import split_address
 
@@ -41,18 +41,21 @@ async def listening_socket(address: str) -> socket.socket:
         ListenError: the address is in use, not local, not permitted, or not found.
     """
     family, place = await _resolve(address)
+    both = family is socket.AF_INET6 and address.startswith(":")
     try:
-        return _listen(family, place, both_families=address.startswith(":"))
+        # Reuses the address: else a restart would wait until the last connections' remains are
+        # gone.
+        listening = socket.create_server(place, family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         cause = _CAUSES.get(error.errno or 0, error.strerror or "unknown cause")
         raise ListenError(address, cause) from None
+    listening.settimeout(0)
+    # Accepted connections inherit it; aiohttp itself waits for a slow reader for ever.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_TIMEOUT * 1000))
+    return listening
 
 
-Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-"""An address as the socket module takes it."""
-
-
-async def _resolve(address: str) -> tuple[socket.AddressFamily, Place]:
+async def _resolve(address: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
     try:
         host, port = split_address(address)
     except ValueError:
@@ -68,20 +71,3 @@ async def _resolve(address: str) -> tuple[socket.AddressFamily, Place]:
         raise ListenError(address, "the name is not known") from None
     first = min(found, key=lambda entry: entry[0] is not socket.AF_INET)
     return first[0], first[4]
-
-
-def _listen(family: socket.AddressFamily, place: Place, *, both_families: bool) -> socket.socket:
-    with ExitStack() as undo:
-        listening = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-        listening.settimeout(0)
-        # Else a restart would wait until the last connections' remains are gone.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family is socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both_families)
-        # Accepted connections inherit it; aiohttp itself waits for a slow reader for ever.
-        milliseconds = int(UNREAD_TIMEOUT * 1000)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-        listening.bind(place)
-        listening.listen(BACKLOG)
-        undo.pop_all()
-        return listening

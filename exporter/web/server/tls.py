@@ -22,7 +22,6 @@ class TlsError(Exception):
     def __init__(self, field_name: str, message: str) -> None:
         super().__init__(message)
         self.field = field_name
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +142,7 @@ def _choose_ciphers(context: ssl.SSLContext, ciphers: tuple[str, ...]) -> None:
 def _trust_clients(context: ssl.SSLContext, authorities: bytes) -> None:
     try:
         for certificate in x509.load_pem_x509_certificates(authorities):
-            context.load_verify_locations(
-                cadata=certificate.public_bytes(serialization.Encoding.DER)
-            )
+            der = certificate.public_bytes(serialization.Encoding.DER)
+            context.load_verify_locations(cadata=der)
     except (ValueError, ssl.SSLError):
         raise TlsError("client_ca", "holds no usable PEM certificate") from None

@@ -36,16 +36,6 @@ MAX_BCRYPT_COST = 18
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
-    """How many requests are let in."""
-
-    interval: float
-    """Seconds after which one more request is let in."""
-    burst: int
-    """Requests let in at once after a quiet time."""
-
-
-@dataclass(frozen=True, slots=True)
 class WebSettings:
     """One web config file, checked and read."""
 
@@ -58,6 +48,7 @@ class WebSettings:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Added to every response."""
     rate_limit: RateLimit | None = None
+    """None lets everything in."""
     files: tuple[Path, ...] = ()
     """The web config file and those it names: it is re-read when any of them changes."""
 
@@ -79,29 +70,19 @@ def load_web_config(file: Path) -> WebSettings:
         problems += [document.problem(path, message) for path, message in contradictions(config)]
     if config is None or problems:
         raise ConfigError(problems)
-    http = config.http_server_config or HttpServerConfig()
-    section = config.tls_server_config
-    users = config.basic_auth_users or {}
-    rate_limit = config.rate_limit
+    http, section = config.http_server_config, config.tls_server_config
+    headers, limit = http.headers or {}, config.rate_limit
     return WebSettings(
-        tls=_tls(section, document) if section is not None and section.given else None,
-        client_sans=frozenset((section and section.client_allowed_sans) or ()),
-        users={name: secret.get_secret_value() for name, secret in users.items()},
-        headers={name: value for name, value in (http.headers or {}).items() if value},
-        rate_limit=(
-            RateLimit(rate_limit.interval, rate_limit.burst)
-            if rate_limit is not None and rate_limit.interval
-            else None
-        ),
-        files=(file.absolute(), *(section.files if section is not None else ())),
+        tls=_tls(section, document) if section.given else None,
+        client_sans=frozenset(section.client_allowed_sans or ()),
+        users={name: secret.get_secret_value() for name, secret in config.basic_auth_users.items()},
+        headers={name: value for name, value in headers.items() if value},
+        rate_limit=limit if limit.interval else None,
+        files=(file.absolute(), *section.files),
     )
 
 
 # --- the format -----------------------------------------------------------------------------
-
-
-def _blank_is_absent(value: object) -> object:
-    return None if value == "" else value
 
 
 def _readable(path: Path, info: ValidationInfo) -> Path:
@@ -124,10 +105,9 @@ def _read(file: Path) -> bytes:
     return file.read_bytes()
 
 
-MaybeFile = Annotated[
-    Annotated[Path, AfterValidator(_readable)] | None, BeforeValidator(_blank_is_absent)
-]
-MaybeText = Annotated[str | None, BeforeValidator(_blank_is_absent)]
+_BLANK_IS_ABSENT = BeforeValidator(lambda value: None if value == "" else value)
+MaybeFile = Annotated[Annotated[Path, AfterValidator(_readable)] | None, _BLANK_IS_ABSENT]
+MaybeText = Annotated[str | None, _BLANK_IS_ABSENT]
 
 _CLIENT_AUTH = {
     "NoClientCert": ssl.CERT_NONE,
@@ -208,13 +188,13 @@ class TlsServerConfig(Model):
     """How https is served."""
 
     cert: MaybeText = None
-    key: Annotated[SecretStr | None, BeforeValidator(_blank_is_absent)] = None
+    key: Annotated[SecretStr | None, _BLANK_IS_ABSENT] = None
     client_ca: MaybeText = None
     cert_file: MaybeFile = None
     key_file: MaybeFile = None
     client_ca_file: MaybeFile = None
     client_auth_type: Annotated[
-        Annotated[str, AfterValidator(_client_auth)] | None, BeforeValidator(_blank_is_absent)
+        Annotated[str, AfterValidator(_client_auth)] | None, _BLANK_IS_ABSENT
     ] = None
     client_allowed_sans: tuple[str, ...] | None = Field(None, min_length=1)
     min_version: Annotated[str, AfterValidator(_version)] = "TLS12"
@@ -275,11 +255,13 @@ def _interval(value: object) -> float:
     return parse_duration(value)
 
 
-class RateLimitConfig(Model):
+class RateLimit(Model):
     """How many requests are let in, over all clients."""
 
     interval: Annotated[float, BeforeValidator(_interval)] = 0.0
+    """Seconds after which one more request is let in; 0 lets everything in."""
     burst: int = 0
+    """Requests let in at once after a quiet time."""
 
 
 def _bcrypt_hash(value: SecretStr) -> SecretStr:
@@ -294,10 +276,10 @@ def _bcrypt_hash(value: SecretStr) -> SecretStr:
 class WebFile(Model):
     """The web config file as it is written."""
 
-    tls_server_config: TlsServerConfig | None = None
-    http_server_config: HttpServerConfig | None = None
-    basic_auth_users: Mapping[str, Annotated[SecretStr, AfterValidator(_bcrypt_hash)]] | None = None
-    rate_limit: RateLimitConfig | None = None
+    tls_server_config: TlsServerConfig = TlsServerConfig()
+    http_server_config: HttpServerConfig = HttpServerConfig()
+    basic_auth_users: Mapping[str, Annotated[SecretStr, AfterValidator(_bcrypt_hash)]] = {}
+    rate_limit: RateLimit = RateLimit()
 
 
 # --- mistakes between keys ---------------------------------------------------------------------
@@ -305,19 +287,19 @@ class WebFile(Model):
 
 def contradictions(config: WebFile) -> Iterator[tuple[Path_, str]]:
     """Yield where and what is wrong between keys that are right on their own."""
-    if config.tls_server_config is not None and config.tls_server_config.given:
+    if config.tls_server_config.given:
         for key, message in _tls_contradictions(config.tls_server_config):
             yield ("tls_server_config", *key), message
-    headers = (config.http_server_config and config.http_server_config.headers) or {}
+    headers = config.http_server_config.headers or {}
     for header, allowed in _HEADER_VALUES.items():
         if headers.get(header, "") not in {"", *allowed}:
             yield ("http_server_config", "headers", header), f"must be {' or '.join(allowed)}"
-    for name in config.basic_auth_users or {}:
+    for name in config.basic_auth_users:
         if ":" in name:
             message = "a user name must not hold a colon: basic auth ends the name there"
             yield ("basic_auth_users", name), message
     limit = config.rate_limit
-    if limit is not None and limit.interval and limit.burst < 1:
+    if limit.interval and limit.burst < 1:
         yield ("rate_limit", "burst"), "must be at least 1, else no request is ever let in"
 
 
@@ -385,4 +367,4 @@ def _tls(section: TlsServerConfig, document: Document) -> ServerTls:
     try:
         return server_tls(parameters)
     except TlsError as failure:
-        raise error(_KEY_OF_FIELD.get(failure.field, failure.field), failure.message) from None
+        raise error(_KEY_OF_FIELD.get(failure.field, failure.field), str(failure)) from None

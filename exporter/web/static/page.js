@@ -28,15 +28,9 @@ function shortDuration(seconds) {
 // The page's language as the reader's own country writes it: 14:05 or 2:05 PM.
 const { lang } = document.documentElement;
 const locale = navigator.languages.find((tag) => tag.split("-")[0] === lang) ?? lang;
-const localTime = new Intl.DateTimeFormat(locale, {
-  dateStyle: "medium",
-  timeStyle: "medium",
-});
+const localTime = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
 const clockTime = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
-const shortTime = new Intl.DateTimeFormat(locale, {
-  hour: "2-digit",
-  minute: "2-digit",
-});
+const shortTime = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
 
 function localise(root) {
   for (const time of root.querySelectorAll("time:not(.ago)")) {
@@ -73,11 +67,9 @@ function rank(names) {
 }
 
 function order(a, b, key) {
-  if (key === "host") return a.dataset.name < b.dataset.name ? -1 : 1;
-  if (key === "worst") {
-    return (worst.get(a.dataset.name) ?? Infinity) - (worst.get(b.dataset.name) ?? Infinity) || 0;
-  }
-  const number = (row) => (row.dataset[key] === "" ? -Infinity : Number(row.dataset[key]));
+  const place = ({ dataset }) => worst.get(dataset.name) ?? Infinity;
+  if (key === "worst") return place(a) - place(b) || 0;
+  const number = ({ dataset }) => (dataset[key] ? Number(dataset[key]) : -Infinity);
   return number(b) - number(a) || (a.dataset.name < b.dataset.name ? -1 : 1);
 }
 
@@ -156,6 +148,7 @@ async function refresh() {
     return;
   }
   fetching = true;
+  again = false;
   try {
     const answer = await fetch(location.href, { cache: "no-store" });
     if (!answer.ok) throw new Error(answer.statusText);
@@ -172,16 +165,16 @@ async function refresh() {
     main.replaceChildren(...next.childNodes);
     online();
     if (focused?.matches("a")) focusAgain(main, focused);
+    fetching = false;
+    catchUp();
   } catch {
     again = true; // with the next sign of life; the stream shows when the exporter is gone
     fetching = false;
-    return;
   }
-  fetching = false;
-  if (again) {
-    again = false;
-    refresh();
-  }
+}
+
+function catchUp() {
+  if (again && !fetching) refresh();
 }
 
 // --- The stream ----------------------------------------------------------------------------------
@@ -216,10 +209,7 @@ function open() {
   };
   stream.addEventListener("alive", () => {
     online();
-    if (again && !fetching) {
-      again = false;
-      refresh();
-    }
+    catchUp();
   });
   stream.addEventListener("fleet", (event) => {
     seen = event.lastEventId;
@@ -252,12 +242,7 @@ function listen() {
   if (!body.dataset.watched) return;
   open();
   document.addEventListener("focusout", () => {
-    // The focus is on its way: nothing has it in this moment.
-    setTimeout(() => {
-      if (!again || fetching) return;
-      again = false;
-      refresh();
-    });
+    setTimeout(catchUp); // the focus is on its way: nothing has it in this moment
   });
   setInterval(() => {
     if (Date.now() - lastSign > SILENCE) offline();
@@ -269,14 +254,12 @@ body.classList.add("live");
 localise(document);
 if (filterForm && table) {
   rank(table.parentNode.dataset.order.split(" "));
-  filterForm.addEventListener("input", () => {
-    choose();
-    remember();
-  });
-  filterForm.addEventListener("submit", (event) => {
-    event.preventDefault();
-    choose();
-    remember();
-  });
+  for (const kind of ["input", "submit"]) {
+    filterForm.addEventListener(kind, (event) => {
+      event.preventDefault();
+      choose();
+      remember();
+    });
+  }
 }
 listen();

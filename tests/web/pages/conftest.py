@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -101,6 +101,12 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
 
         yield open_page
     assert troubles == []
+
+
+async def follow(page: Page, click: Awaitable[None]) -> None:
+    """Click, and wait until the page that this leads to is loaded whole."""
+    async with page.expect_navigation():
+        await click
 
 
 LOGIN: dict[str, Any] = {

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from exporter.web.pages.fleet_filter import SORTS
-from tests.web.pages.conftest import PHONE, Visit
+from tests.web.pages.conftest import PHONE, Visit, follow
 from tests.web.pages.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -86,7 +86,7 @@ async def test_the_form_works_without_scripts(site: Site, visit: Visit) -> None:
     assert len(await shown(page)) == 5
     await page.get_by_label("Label").select_option("dc=spb")
     await page.get_by_label("Sort by").select_option("queue")
-    await page.get_by_role("button", name="Apply").click()
+    await follow(page, page.get_by_role("button", name="Apply").click())
     assert await shown(page) == ["mx2", "mx3"]
     await expect(page.locator("noscript meta")).to_have_count(1)
 

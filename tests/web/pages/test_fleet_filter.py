@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.pages.fleet_filter import SORTS, STATES, FleetFilter
-from exporter.web.pages.rows import Row
+from exporter.web.pages.fleet_filter import SORTS, FleetFilter
+from exporter.web.pages.rows import STATES, Row
 
 
 def row(name: str, state: str = "up", **keys: Any) -> Row:

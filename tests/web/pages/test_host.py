@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.web.pages.conftest import Visit
+from tests.web.pages.conftest import Visit, follow
 from tests.web.pages.site import LONG, SCRIPT, Site, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -77,7 +77,7 @@ async def test_messages_are_paged_oldest_first(site: Site, visit: Visit) -> None
     seen = [row[0] for row in await messages(page)]
     assert len(seen) == 100
     while await page.get_by_role("link", name="Next").count():
-        await page.get_by_role("link", name="Next").click()
+        await follow(page, page.get_by_role("link", name="Next").click())
         seen += [row[0] for row in await messages(page)]
     assert len(seen) == len(held) == len(set(seen))
     assert seen[0] == held[0]
@@ -91,14 +91,14 @@ async def test_messages_are_filtered_by_the_selectors(
     page = await visit(f"{site.url}/hosts/mx2/messages", java_script_enabled=scripts)
     await page.get_by_label("Frozen").select_option("yes")
     await page.get_by_label("Older than").fill("9d")
-    await page.get_by_role("button", name="Apply").click()
+    await follow(page, page.get_by_role("button", name="Apply").click())
     found = await messages(page)
     # Exim rounds ages: what it calls 9 days may be younger.
     assert {(row[1], row[3], row[5]) for row in found} == {("10\xa0d", "<> (bounce)", "frozen")}
     await page.get_by_label("Frozen").select_option("")
     await page.get_by_label("Older than").fill("")
     await page.get_by_label("Sender").fill("sender1?@*")
-    await page.get_by_role("button", name="Apply").click()
+    await follow(page, page.get_by_role("button", name="Apply").click())
     assert len(await messages(page)) == 8
 
 

@@ -17,12 +17,11 @@ from exporter.web.pages.messages import (
     MAX_MESSAGES,
     Listed,
     ListingCache,
-    MessagePage,
     MessageQuery,
     masking,
     message_page,
 )
-from exporter.web.pages.render import PER_PAGE
+from exporter.web.pages.render import PER_PAGE, Paged
 from tests.builders import NOW, message
 
 
@@ -38,14 +37,18 @@ MESSAGES = [
 ]
 
 
-def view(**query: str) -> MessagePage:
-    return message_page(Listed(listing(MESSAGES), NOW), MessageQuery.from_query(query), mask=False)
+def view(**query: str) -> Paged[Message]:
+    return page_of(Listed(listing(MESSAGES), NOW), mask=False, **query)
+
+
+def page_of(listed: Listed, *, mask: bool, **query: str) -> Paged[Message]:
+    return message_page(listed, MessageQuery.from_query(query), mask=mask)[0]
 
 
 def test_pages_hold_every_message_once() -> None:
     first, second, third = (view(page=str(number)) for number in (1, 2, 3))
-    assert [*first.messages, *second.messages, *third.messages] == MESSAGES
-    assert (first.total, first.pages, len(first.messages)) == (250, 3, PER_PAGE)
+    assert [*first.items, *second.items, *third.items] == MESSAGES
+    assert (first.total, first.pages, len(first.items)) == (250, 3, PER_PAGE)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_the_selectors_are_those_of_a_rule() -> None:
     assert view(younger_than="8d").total == 49
     assert view(older_than="9d", frozen="yes").total == 20
     assert view(sender="ANN@*").total == 250
-    assert view(bounce="yes") == MessagePage((), 0, 1, 1)
+    assert view(bounce="yes") == Paged((), 0, 1, 1)
     assert view(larger_than="1KiB").total == 250
     assert view(larger_than="1MiB").total == 0
 
@@ -87,19 +90,15 @@ def test_a_pattern_sees_no_more_of_a_masked_address_than_a_reader(pattern: str, 
         NOW,
     )
     for name in ("sender", "recipient"):
-        assert (
-            message_page(hidden, MessageQuery.from_query({name: pattern}), mask=True).total == found
-        )
+        assert page_of(hidden, mask=True, **{name: pattern}).total == found
 
 
 def test_masking_leaves_bounces_and_what_is_unknown_as_they_are() -> None:
     bounce, unknown = message(sender=""), message(sender=None, recipients=None)
     listed = Listed(listing([bounce, unknown]), NOW)
-    assert message_page(listed, MessageQuery.from_query({"bounce": "yes"}), mask=True).total == 1
-    assert message_page(listed, MessageQuery.from_query({"bounce": "no"}), mask=True).total == 0
-    assert (
-        message_page(listed, MessageQuery.from_query({"recipient": "*…@*"}), mask=True).total == 1
-    )
+    assert page_of(listed, mask=True, bounce="yes").total == 1
+    assert page_of(listed, mask=True, bounce="no").total == 0
+    assert page_of(listed, mask=True, recipient="*…@*").total == 1
 
 
 @pytest.mark.parametrize(

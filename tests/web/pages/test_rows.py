@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,8 +13,9 @@ from exporter.snapshot import (
     HostSnapshot,
     ServiceState,
 )
-from exporter.web.pages.fleet import headline_of
-from exporter.web.pages.rows import HostRemediation, Row, row_of, totals_of
+from exporter.web.pages.change_feed import ChangeFeed
+from exporter.web.pages.fleet import FleetView
+from exporter.web.pages.rows import HostRemediation, Row, Totals, row_of
 from exporter.web.pages.translator import translator
 from tests.builders import NOW, bad, good, host, queue, snapshot, stats
 
@@ -119,20 +121,25 @@ def test_totals_cover_the_hosts_that_tell() -> None:
     known = Row("a", {}, "up", messages=5, frozen=2, oldest=60.0)
     stopped = (("clamav", ServiceState(running=False)),)
     worse = Row("b", {}, "trouble", messages=7, oldest=90.0, services=stopped)
-    totals = totals_of([known, worse, Row("c", {}, "down", services=(("clamav", None),))])
+    totals = Totals([known, worse, Row("c", {}, "down", services=(("clamav", None),))])
     assert (totals.hosts, totals.messages, totals.messages_known) == (3, 12, 2)
     assert (totals.frozen, totals.frozen_known) == (2, 1)
     assert (totals.oldest, totals.oldest_host) == (90.0, "b")
     assert (totals.stopped_services, totals.by_state["down"]) == (1, 1)
-    none = totals_of([])
+    none = Totals([])
     assert (none.messages, none.oldest, none.oldest_host) == (0, None, "")
 
 
 EN = translator("en")
 
 
-def headline(*rows: Row, paused: bool = False) -> tuple[str, bool]:
-    found = headline_of(totals_of(rows), EN, paused=paused)
+def headline(
+    *rows: Row, paused: bool = False, usable: bool = True, misses: bool = False
+) -> tuple[str, bool]:
+    projection = SimpleNamespace(paused=paused, problem=lambda: "" if usable else "gone")
+    data = SimpleNamespace(clock=lambda: NOW, projection=projection, misses=lambda: misses)
+    feed = SimpleNamespace(data=data, number=0, rows=lambda: rows, position=str)
+    found = FleetView(cast("ChangeFeed", feed)).headline(EN)
     return found.text, found.well
 
 
@@ -142,9 +149,10 @@ def test_the_headline_says_that_all_is_well_only_when_it_is() -> None:
     assert headline() == ("No hosts are configured", False)
     assert headline(up, Row("b", {}, "unknown")) == ("1 host not polled yet", False)
     assert headline(up, paused=True) == ("Remediation is paused", False)
-    missed = headline_of(totals_of([up]), EN, paused=False, misses=True)
-    assert missed.text == "Polls are not made since no more files may be open (LimitNOFILE)"
-    assert not missed.well
+    missed = "Polls are not made since no more files may be open (LimitNOFILE)"
+    assert headline(up, misses=True) == (missed, False)
+    unusable = "The journal cannot be used and nothing acts"
+    assert headline(usable=False) == (unusable, False)
 
 
 WAITS, STOPPED = HostRemediation(waiting=("r",)), HostRemediation(stopped=("r",))

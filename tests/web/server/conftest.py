@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import bcrypt
 import pytest
 import trustme
 from aiohttp import web
@@ -79,3 +81,28 @@ async def listeners() -> AsyncIterator[Listeners]:
     app.router.add_get("/hello", greet)
     yield serving
     await serving.close(grace=1)
+
+
+class Bcrypt:
+    """Counts the runs of bcrypt, and holds them up while `go` is not set."""
+
+    def __init__(self) -> None:
+        self.hashes: list[bytes] = []
+        self.threads: set[str] = set()
+        self.go = threading.Event()
+        self.go.set()
+        self._real = bcrypt.checkpw
+
+    def checkpw(self, password: bytes, hashed: bytes) -> bool:
+        self.go.wait(10)
+        self.hashes.append(hashed)
+        self.threads.add(threading.current_thread().name)
+        return self._real(password, hashed)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bcrypt]:
+    counting = Bcrypt()
+    monkeypatch.setattr(bcrypt, "checkpw", counting.checkpw)
+    yield counting
+    counting.go.set()

@@ -6,6 +6,17 @@ from pathlib import Path
 
 import trustme
 
+from exporter.web.server.web_config import WebSettings, load_web_config
+
+PAIR = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
+"""A web config with the certificate of this machine; further keys of the section may follow."""
+
+
+def load(folder: Path, text: str = PAIR) -> WebSettings:
+    file = folder / "web.yaml"
+    file.write_text(text)
+    return load_web_config(file)
+
 
 @dataclass(frozen=True)
 class Pki:

@@ -13,9 +13,10 @@ from exporter.web.server import auth, listener
 from exporter.web.server.access_control import MAX_BODY_BYTES, TokenBucket, alternative_names
 from exporter.web.server.listener import Listeners
 from exporter.web.server.passwords import hash_password
-from exporter.web.server.web_config import RateLimit, WebSettings, load_web_config
+from exporter.web.server.web_config import RateLimit, WebSettings
 from tests.web.server.clients import Client, get
-from tests.web.server.pki import Pki
+from tests.web.server.conftest import Bcrypt
+from tests.web.server.pki import PAIR, Pki, load
 
 GOOD = {"prometheus": hash_password("sesame", cost=4)}
 NEW = {"prometheus": hash_password("changed", cost=4)}
@@ -29,19 +30,6 @@ def login(user: str, password: str) -> str:
 async def client(listeners: Listeners) -> Client:
     await listeners.start(["127.0.0.1:0"], WebSettings())
     return Client(listeners.urls[0])
-
-
-@pytest.fixture
-def bcrypt_runs(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    runs: list[bytes] = []
-    real = bcrypt.checkpw
-
-    def counting(password: bytes, hashed: bytes) -> bool:
-        runs.append(hashed)
-        return real(password, hashed)
-
-    monkeypatch.setattr(bcrypt, "checkpw", counting)
-    return runs
 
 
 @pytest.mark.parametrize("path", ["/hello", "/", "/-/healthy", "/no/such/path", "/static/x"])
@@ -63,19 +51,17 @@ async def test_every_path_asks_who_is_there(
         assert (await client.get(path, method="POST")).status == 401
 
 
-async def test_a_scrape_costs_no_bcrypt(
-    listeners: Listeners, client: Client, bcrypt_runs: list[bytes]
-) -> None:
+async def test_a_scrape_costs_no_bcrypt(listeners: Listeners, client: Client, runs: Bcrypt) -> None:
     listeners.apply_config(["127.0.0.1:0"], WebSettings(users=GOOD))
     async with client:
         for _ in range(5):
             assert (await client.get(head=login("prometheus", "sesame"))).status == 200
-        assert len(bcrypt_runs) == 1
+        assert len(runs.hashes) == 1
         # A reload that leaves the users alone forgets nothing.
         again = WebSettings(users=dict(GOOD), headers={"X-Frame-Options": "deny"})
         listeners.apply_config(["127.0.0.1:0"], again)
         assert (await client.get(head=login("prometheus", "sesame"))).status == 200
-        assert len(bcrypt_runs) == 1
+        assert len(runs.hashes) == 1
 
 
 async def test_users_come_change_and_go_on_open_connections(
@@ -116,7 +102,8 @@ async def test_a_guesser_behind_the_same_proxy_locks_nobody_out(
     """Many connections from one address guess as fast as they are answered."""
     users = GOOD | {"ops": hash_password("open", cost=4)}
     listeners.apply_config(
-        ["127.0.0.1:0"], WebSettings(users=users, rate_limit=RateLimit(interval=60, burst=20))
+        ["127.0.0.1:0"],
+        WebSettings(users=users, rate_limit=RateLimit.model_construct(interval=60, burst=20)),
     )
     url, stop = listeners.urls[0], asyncio.Event()
     answers = set[int]()
@@ -145,7 +132,7 @@ async def test_a_guesser_behind_the_same_proxy_locks_nobody_out(
 async def test_a_rate_limit_that_a_guesser_uses_up_is_not_that_of_who_is_known(
     listeners: Listeners, client: Client
 ) -> None:
-    limited = WebSettings(users=GOOD, rate_limit=RateLimit(interval=3600, burst=3))
+    limited = WebSettings(users=GOOD, rate_limit=RateLimit.model_construct(interval=3600, burst=3))
     listeners.apply_config(["127.0.0.1:0"], limited)
     right, wrong = login("prometheus", "sesame"), login("prometheus", "wrong")
     async with client:
@@ -171,7 +158,7 @@ async def test_configured_headers_are_on_every_response(
 async def test_the_rate_limit_holds_and_survives_a_reload(
     listeners: Listeners, client: Client
 ) -> None:
-    limited = WebSettings(rate_limit=RateLimit(interval=3600, burst=3))
+    limited = WebSettings(rate_limit=RateLimit.model_construct(interval=3600, burst=3))
     async with client:
         listeners.apply_config(["127.0.0.1:0"], limited)
         assert [(await client.get()).status for _ in range(2)] == [200, 200]
@@ -207,12 +194,11 @@ async def test_a_large_body_is_not_waited_for(
 async def test_only_allowed_names_of_client_certificates(
     listeners: Listeners, folder: Path, pki: Pki, names: list[str], status: int
 ) -> None:
-    (folder / "web.yaml").write_text(
-        "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
+    allowed = (
         "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.pem\n"
         "  client_allowed_sans: [prometheus.test, 10.1.2.3, '2001:db8::1']\n"
     )
-    await listeners.start(["127.0.0.1:0"], load_web_config(folder / "web.yaml"))
+    await listeners.start(["127.0.0.1:0"], load(folder, PAIR + allowed))
     context = pki.client_context(pki.ca.issue_cert(*names, key_type=trustme.KeyType.RSA))
     assert (await get(listeners.urls[0], context=context)).status == status
 
@@ -232,7 +218,7 @@ def test_every_kind_of_alternative_name_counts() -> None:
 
 
 def test_a_burst_then_one_an_interval() -> None:
-    bucket = TokenBucket(RateLimit(interval=2.0, burst=3), now=100.0)
+    bucket = TokenBucket(RateLimit.model_construct(interval=2.0, burst=3), now=100.0)
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
     assert not bucket.take(101.0)
     assert bucket.take(102.0)
@@ -240,5 +226,5 @@ def test_a_burst_then_one_an_interval() -> None:
 
 
 def test_a_long_quiet_time_allows_no_more_than_the_burst() -> None:
-    bucket = TokenBucket(RateLimit(interval=1.0, burst=2), now=0.0)
+    bucket = TokenBucket(RateLimit.model_construct(interval=1.0, burst=2), now=0.0)
     assert [bucket.take(1000.0) for _ in range(3)] == [True, True, False]

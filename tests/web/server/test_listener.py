@@ -15,21 +15,25 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from exporter.web.server import connections, listener
+from exporter.web.server.access_control import Handler
 from exporter.web.server.listener import Listeners
 from exporter.web.server.passwords import hash_password
 from exporter.web.server.sockets import ListenError
-from exporter.web.server.web_config import WebSettings, load_web_config
+from exporter.web.server.web_config import WebSettings
 from tests.daemon.conftest import eventually
 from tests.web.server.clients import Client, get
-from tests.web.server.pki import Pki
+from tests.web.server.pki import PAIR, Pki, load
 
 PLAIN = WebSettings()
-PAIR = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
 
 
-def load(folder: Path, text: str = PAIR) -> WebSettings:
-    (folder / "web.yaml").write_text(text)
-    return load_web_config(folder / "web.yaml")
+async def serving(path: str, handler: Handler) -> Listeners:
+    """Serve one route of the test's own; the test closes it."""
+    app = web.Application()
+    listeners = Listeners(app)
+    app.router.add_get(path, handler)
+    await listeners.start(["127.0.0.1:0"], PLAIN)
+    return listeners
 
 
 @pytest.fixture
@@ -239,10 +243,7 @@ async def test_closing_waits_for_requests_within_the_grace() -> None:
         await go.wait()
         return web.Response(text="done")
 
-    app = web.Application()
-    listeners = Listeners(app)
-    app.router.add_get("/slow", slow)
-    await listeners.start(["127.0.0.1:0"], PLAIN)
+    listeners = await serving("/slow", slow)
     url = listeners.urls[0]
     async with Client(url) as busy, Client(url) as idle:
         asking = asyncio.create_task(busy.get("/slow"))
@@ -269,10 +270,7 @@ async def test_closing_does_not_wait_longer(folder: Path) -> None:
             cancelled.set()
         raise AssertionError
 
-    app = web.Application()
-    listeners = Listeners(app)
-    app.router.add_get("/stuck", stuck)
-    await listeners.start(["127.0.0.1:0"], PLAIN)
+    listeners = await serving("/stuck", stuck)
     async with Client(listeners.urls[0]) as client:
         await client.send(b"GET /stuck HTTP/1.1\r\nHost: h\r\n\r\n")
         await started.wait()
@@ -306,30 +304,30 @@ async def test_a_head_too_large_is_refused(listeners: Listeners) -> None:
     assert reply.status == 400
 
 
-async def test_a_handshake_that_does_not_come_is_cut_off(
-    listeners: Listeners, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("sent", "ended_by"),
+    [
+        (b"", "its time"),
+        (b"\x16\x03\x01", "a new policy"),  # the first bytes of a TLS record
+        (b"GET / HTTP/1.1\r\n\r\n", "itself"),
+    ],
+)
+async def test_a_connection_without_a_whole_handshake_ends(
+    listeners: Listeners,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: bytes,
+    ended_by: str,
 ) -> None:
-    monkeypatch.setattr(connections, "HANDSHAKE_TIMEOUT", 0.2)
+    if ended_by == "its time":
+        monkeypatch.setattr(connections, "HANDSHAKE_TIMEOUT", 0.2)
     await listeners.start(["127.0.0.1:0"], load(folder))
-    async with Client(listeners.urls[0].replace("https", "http")) as mute, asyncio.timeout(10):
-        assert await mute.ended()
-
-
-async def test_a_handshake_under_way_does_not_outlive_its_policy(
-    listeners: Listeners, folder: Path
-) -> None:
-    await listeners.start(["127.0.0.1:0"], load(folder))
-    async with Client(listeners.urls[0].replace("https", "http")) as mute, asyncio.timeout(5):
-        await mute.send(b"\x16\x03\x01")  # the first bytes of a TLS record
-        listeners.apply_config(["127.0.0.1:0"], load(folder, PAIR + "  min_version: TLS13\n"))
-        assert await mute.ended()
-
-
-async def test_what_is_no_handshake_ends_the_connection(listeners: Listeners, folder: Path) -> None:
-    await listeners.start(["127.0.0.1:0"], load(folder))
-    async with Client(listeners.urls[0].replace("https", "http")) as clear, asyncio.timeout(5):
-        await clear.send(b"GET / HTTP/1.1\r\n\r\n")
-        assert await clear.ended()
+    async with Client(listeners.urls[0].replace("https", "http")) as client, asyncio.timeout(5):
+        await client.send(sent)
+        if ended_by == "a new policy":
+            strict = load(folder, PAIR + "  min_version: TLS13\n")
+            listeners.apply_config(["127.0.0.1:0"], strict)
+        assert await client.ended()
 
 
 @pytest.mark.parametrize(
@@ -377,10 +375,7 @@ async def test_clients_take_no_more_than_half_of_the_files() -> None:
         await let_go.wait()
         return web.Response(text="done")
 
-    app = web.Application()
-    listeners = Listeners(app)
-    app.router.add_get("/busy", busy)
-    await listeners.start(["127.0.0.1:0"], PLAIN)
+    listeners = await serving("/busy", busy)
     url = listeners.urls[0]
     try:
         with capture_logs() as logs:

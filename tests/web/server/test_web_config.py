@@ -8,15 +8,7 @@ import pytest
 from exporter.config.errors import ConfigError
 from exporter.web.server.passwords import hash_password
 from exporter.web.server.web_config import RateLimit, WebSettings, load_web_config
-from tests.web.server.pki import Pki
-
-PAIR = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
-
-
-def load(folder: Path, text: str) -> WebSettings:
-    file = folder / "web.yaml"
-    file.write_text(text)
-    return load_web_config(file)
+from tests.web.server.pki import PAIR, Pki, load
 
 
 @pytest.mark.parametrize(
@@ -108,7 +100,7 @@ def test_headers_users_and_rate_limit(folder: Path) -> None:
         "    X-Frame-Options: deny\n    Strict-Transport-Security: ''\n",
     )
     assert settings.users == {"prometheus": hashed}
-    assert settings.rate_limit == RateLimit(0.1, 5)
+    assert settings.rate_limit == RateLimit.model_construct(interval=0.1, burst=5)
     assert settings.headers == {"X-Frame-Options": "deny"}
 
 
