@@ -225,10 +225,10 @@ class App:
         self._apply_hosts(config)
         self._metrics_page.rebuild()
         self.pool.update(config.poll)
-        if self.pool.most_requests < config.poll.concurrency:
+        if self.pool.slots.limit < config.poll.concurrency:
             log.warning(
                 "fewer requests at once than poll.concurrency: so many files may be open",
-                requests=self.pool.most_requests,
+                requests=self.pool.slots.limit,
                 concurrency=config.poll.concurrency,
                 hint="raise it (LimitNOFILE= in the unit, ulimit -n)",
             )

@@ -48,12 +48,8 @@ class Held:
         await self.budget.wait(self, used - FREE - self.size)
         self.used = used
 
-    def take_off(self) -> None:
-        """Note that the request for which room was reserved is sent now."""
-        self.budget.take_off(self)
-
     def settle(self) -> None:
-        """The reply is whole: give back what was reserved for more."""
+        """Give back, as the reply is whole, what was reserved for more."""
         self.budget.shrink(self, max(0, self.used - FREE))
 
     def release(self) -> None:
@@ -94,7 +90,7 @@ class Budget:
             await self.wait(held, expected - FREE)
 
     def take_off(self, held: Held) -> None:
-        """Count on a reply from now on; those that came before it stay before it."""
+        """Count on a reply whose request is sent now; those that came before it stay before it."""
         if not held.in_flight:
             held.in_flight = True
             if held in self._holders:

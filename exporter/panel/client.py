@@ -223,11 +223,6 @@ class PanelPool:
                 client.drop_idle()
             del self.idle[client]
 
-    @property
-    def most_requests(self) -> int:
-        """Requests in flight to panels that answer; fewer than configured where files are few."""
-        return self.slots.limit
-
 
 class PanelClient:
     """Sends requests to one panel. Made by a PanelPool."""
@@ -351,10 +346,9 @@ class PanelClient:
         form = self._form(operation, message_id, command, force=force)
         read_only = operation in _READ_ONLY or command is ServiceCommand.STATUS
         is_list = operation is Operation.LIST
-        held = self._pool.budget.hold() if is_list else None
-        place = await self._take_slots(held)
-        if held is not None:
-            held.take_off()
+        held = self._pool.budget.hold()
+        place = await self._take_slots(held, is_list=is_list)
+        self._pool.budget.take_off(held)
         self._pool.idle.pop(self, None)
         self._pool.close_idle(but=self._pool.slots.left)
         started = time.monotonic()
@@ -369,9 +363,9 @@ class PanelClient:
             if isinstance(error, PanelError) and not error.own:
                 self._silent = error.reason is Reason.TIMEOUT or took >= self._pool.slots.young
                 self._pool.observe(operation, error.reason, took)
-            if held is not None:
+            if is_list:
                 self._last_list = max(self._last_list, held.used)
-                held.release()
+            held.release()
             raise
         finally:
             self._pool.idle.pop(self, None)  # it goes to the end
@@ -379,9 +373,9 @@ class PanelClient:
             self._pool.slots.release(place)
             self.slots.release()
         self._silent = False
-        if held is not None:
+        if is_list:
             self._last_list = len(body)
-            held.settle()
+        held.settle()
         return PanelReply(operation, body, time.monotonic() - started, status, held)
 
     def drop_idle(self) -> None:
@@ -426,7 +420,7 @@ class PanelClient:
                 self._forms[key] = form
         return form
 
-    async def _take_slots(self, held: Held | None) -> Place:
+    async def _take_slots(self, held: Held, *, is_list: bool) -> Place:
         """Take one of this panel's slots, then one of all: a slow panel holds only its own.
 
         In between a list that was long the last time waits for its room.
@@ -434,23 +428,19 @@ class PanelClient:
         await self.slots.acquire()
         try:
             # A panel that is silent waits long for its place, and may have no list.
-            if held is not None and not self._silent:
+            if is_list and not self._silent:
                 await self._pool.budget.reserve(held, self._last_list)
             place = await self._pool.slots.acquire(silent=self._silent)
-            if not self._connector.closed:  # while it waited
-                return place
-            self._pool.slots.release(place)
         except BaseException:
-            self._release(held)
-            raise
-        self._release(held)
-        raise closed_pool()
-
-    def _release(self, held: Held | None) -> None:
-        """Give back what a request that is not sent has taken."""
-        if held is not None:
             held.release()
-        self.slots.release()
+            self.slots.release()
+            raise
+        if self._connector.closed:  # while it waited
+            held.release()
+            self._pool.slots.release(place)
+            self.slots.release()
+            raise closed_pool()
+        return place
 
     async def _ask(self, flight: InFlight) -> tuple[int, bytes]:
         """Return status and body, if need be of a second try.
@@ -531,7 +521,7 @@ class PanelClient:
             # at a body that is not valid HTTP.
             connection = response.connection
             gone = connection is not None and connection.transport is None
-            if gone and flight.is_over and not flight.cut:
+            if gone and flight.clock is not None and flight.clock.expired() and not flight.cut:
                 raise aiohttp.ClientPayloadError from None
             raise
         except PanelError as error:
@@ -551,9 +541,8 @@ class PanelClient:
 
 def _dropped(error: Exception) -> bool:
     """Return whether an open connection ended before anything was received."""
-    if isinstance(error, aiohttp.ClientConnectorError):  # a ClientOSError, but no connection
-        return False
-    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+    ended = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+    return ended and not isinstance(error, aiohttp.ClientConnectorError)  # none was open
 
 
 def _fault(attempt: Attempt, error: aiohttp.ClientError | TimeoutError) -> PanelError:

@@ -46,7 +46,7 @@ class InFlight:
     form: bytes
     attempt: Attempt
     place: Place
-    held: Held | None
+    held: Held
     before: Before | None = None
     clock: asyncio.Timeout | None = None
     """Ends the request; stands still while the exporter itself is waited for."""
@@ -66,11 +66,6 @@ class InFlight:
         # aiohttp takes 0 for "no limit".
         return aiohttp.ClientTimeout(total=None, connect=max(seconds, 0.001))
 
-    @property
-    def is_over(self) -> bool:
-        """Whether its time is up."""
-        return self.clock is not None and self.clock.expired()
-
     def give_way(self) -> None:
         """End at once: others wait for the place."""
         if self.clock is not None and not self.clock.expired():
@@ -86,9 +81,7 @@ class InFlight:
 
     def make_room(self, count: int) -> Awaitable[None] | None:
         """Take `count` bytes more of the reply in; what is returned is to be awaited first."""
-        if self.held is None or self.held.fits(count):
-            return None
-        return self._off_the_clock(self.held.grow(count))
+        return None if self.held.fits(count) else self._off_the_clock(self.held.grow(count))
 
     async def check_wanted(self) -> None:
         """Ask whether the request still may go out.

@@ -59,7 +59,7 @@ class QueueDecoder:
         previous_ids: bytes | None,
         frozen_values: Mapping[str, bool] | None = None,
     ) -> QueueUpdate:
-        """What `decode_queue_update` returns for these arguments.
+        """Return what `decode_queue_update` does for these arguments.
 
         Raises:
             PanelError: as `run`.
@@ -75,7 +75,7 @@ class QueueDecoder:
         return await self.run(decode, body)
 
     async def run(self, decode: Callable[[bytes], T], body: bytes) -> T:
-        """`decode(body)` for a reply to list_msg; both must be fit to travel between processes.
+        """Return `decode(body)` for a reply to list_msg; both must travel between processes.
 
         Raises:
             PanelError: when the reply is no list, decoding it took too long or ended the worker

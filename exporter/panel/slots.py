@@ -41,12 +41,6 @@ def requests_by_files(files: int) -> int:
     return max(2, left - min(FILES_FOR_THE_REST, files // 4))
 
 
-def files_allowed() -> int:
-    """Return the soft limit of open files of this process; negative for none."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft
-
-
 class ResizableSemaphore:
     """The slots of one panel; first come, first served.
 
@@ -152,7 +146,7 @@ class SharedSlots:
     def resize(self, limit: int, *, young: float = YOUNG) -> None:
         """Apply a reloaded config; what is in flight above a lower limit runs out by itself."""
         self.young = young
-        self._most = self._files or requests_by_files(files_allowed())
+        self._most = self._files or requests_by_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         limit = min(limit, self._most)
         self._share = max(1, limit // SILENT_SHARE)
         # Both shares fit, so that no request has to give way to the small one.
@@ -238,9 +232,7 @@ class SharedSlots:
 
     def _look_again(self) -> None:
         """Wake up when the next request stops being young."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.close()
         if self._young:
             due = next(iter(self._young)).since + self.young
             self._timer = self._loop.call_at(due + 0.001, self._hand_over)

@@ -159,7 +159,7 @@ async def test_room_that_is_reserved_for_what_waits_for_its_place_holds_up_no_re
         if known:
             await budget.reserve(held, size)
         place = await slots.acquire()
-        held.take_off()
+        budget.take_off(held)
         try:
             if begun and not known:
                 await grown(held, FREE + 1)

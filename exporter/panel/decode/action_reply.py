@@ -1,4 +1,4 @@
-"""What the panel says of an action: the console's words, as Exim and Postfix print them."""
+"""Decodes the replies to actions: the console's words, as Exim and Postfix print them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _LONGEST = 500
 
 
 def decode_action_reply(body: bytes, operation: Operation) -> ActionReply:
-    """What the reply to an operation that changes something claims.
+    """Return what the reply to an operation that changes something claims.
 
     Raises:
         PanelError: as `decode_reply`: the panel refused, or its answer is none.
@@ -81,11 +81,10 @@ def decode_action_reply(body: bytes, operation: Operation) -> ActionReply:
 
 
 def console_words(payload: object) -> str:
-    """The console's text: one text, or lines of it."""
+    """Return the console's text: one text, or lines of it."""
     if isinstance(payload, str):
         return payload
-    if isinstance(payload, list):
-        return "\n".join(line for line in payload if isinstance(line, str))
-    if isinstance(payload, dict):
-        return "\n".join(line for line in payload.values() if isinstance(line, str))
-    return ""
+    if not isinstance(payload, list | dict):
+        return ""
+    lines = payload.values() if isinstance(payload, dict) else payload
+    return "\n".join(line for line in lines if isinstance(line, str))

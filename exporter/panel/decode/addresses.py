@@ -65,7 +65,7 @@ class RecipientColumn(NamedTuple):
 
 
 def read_sender(value: object) -> str | None:
-    """The envelope sender without brackets, "" for the null sender; None when unknown."""
+    """Return the envelope sender without brackets, "" for the null sender; None when unknown."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, dict):
@@ -90,7 +90,7 @@ _FROZEN_MARK = re.compile(r"\s*\*\*\* frozen \*\*\*\s*\Z")
 
 
 def split_frozen_mark(value: object) -> tuple[object, bool]:
-    """A sender as `exim -bp` prints it: without the mark behind it, and whether it was there.
+    """Split a sender as `exim -bp` prints it from the mark behind it; return if it was there.
 
     A sender that holds such a mark itself, in quotes, does not end with it.
     """
@@ -101,7 +101,7 @@ def split_frozen_mark(value: object) -> tuple[object, bool]:
 
 
 def read_recipients(value: object) -> Recipients | None:
-    """Recipients that wait and that are delivered; None when unknown.
+    """Return recipients that wait and that are delivered; None when unknown.
 
     A text or list that holds anything but addresses is unknown: some of them might be lost.
     """
@@ -132,7 +132,7 @@ def read_recipients(value: object) -> Recipients | None:
 
 
 def is_address_like(value: object) -> bool:
-    """Whether a value is a sender or recipients and can hardly be anything else."""
+    """Return whether a value is a sender or recipients and can hardly be anything else."""
     if isinstance(value, str):
         text = unescape(value).strip()
         if text.lower() in _NULL_WORDS:
@@ -144,12 +144,12 @@ def is_address_like(value: object) -> bool:
 
 
 def is_null_sender(value: object) -> bool:
-    """Whether a value is a written-out null sender (`<>`, `MAILER-DAEMON`)."""
+    """Return whether a value is a written-out null sender (`<>`, `MAILER-DAEMON`)."""
     return isinstance(value, str) and value != "" and read_sender(value) == NULL_SENDER
 
 
 def is_many(value: object) -> bool:
-    """Whether a value can only be recipients: a list, or several addresses, or a delivered one."""
+    """Return whether a value can only be recipients: a list, several, or a delivered one."""
     if isinstance(value, list):
         return True
     decoded = read_recipients(value) if isinstance(value, str) else None
@@ -157,7 +157,7 @@ def is_many(value: object) -> bool:
 
 
 def unescape(text: str) -> str:
-    """The text with the HTML entities that PHP's htmlspecialchars writes turned back."""
+    """Turn back the HTML entities that PHP's htmlspecialchars writes."""
     if "&" not in text:
         return text
     for entity, character in _ENTITIES:
@@ -184,12 +184,12 @@ def _plain_address(text: str) -> str | None:
 
 
 def without_quoted(text: str) -> str:
-    """The text with empty quotes for quoted ones, whose signs are part of an address."""
+    """Empty the quotes of a text: what they hold is part of an address."""
     return _QUOTED_PART.sub('""', text) if '"' in text else text
 
 
 def has_open_quote(text: str) -> bool:
-    """Whether a quote is not closed within the text."""
+    """Return whether a quote is not closed within the text."""
     return '"' in text and '"' in _QUOTED_PART.sub("", text)
 
 
@@ -220,7 +220,7 @@ def _recipients_from_text(value: str) -> Recipients | None:
 
 
 def _without_reasons(text: str) -> str | None:
-    """The text without what stands in parentheses outside quotes: why messages wait.
+    """Return a text without what stands in parentheses outside quotes: why messages wait.
 
     None where they do not match, or where a line has several of them: the words inside come from
     other servers, so that a part of one might stand between two for an address. None also where
@@ -247,7 +247,7 @@ def _without_reason(line: str) -> str | None:
 
 
 def _next_parenthesis(line: str, start: int) -> int:
-    """Where the next one outside quotes stands; -1 for none."""
+    """Return where the next one outside quotes stands; -1 for none."""
     found = (match for match in _PARENTHESIS.finditer(line, start) if match[0] in ("(", ")"))
     return next((match.start() for match in found), -1)
 
@@ -259,7 +259,7 @@ _SENDER_LINES = re.compile(rf"(?>(?:(?:{SIMPLE_ADDRESS}|<{SIMPLE_ADDRESS}>|<>|MA
 
 
 def read_senders(column: Sequence[object]) -> list[str | None]:
-    """`read_sender` for every value; all at once where they are plain."""
+    """Return what `read_sender` does for every value; all at once where they are plain."""
     text = _joined(column)
     if text is None or not _SENDER_LINES.fullmatch(text):
         return [read_sender(value) for value in column]
@@ -273,7 +273,7 @@ def read_senders(column: Sequence[object]) -> list[str | None]:
 
 
 def read_recipient_column(column: Sequence[object]) -> RecipientColumn:
-    """`read_recipients` for every value; all at once where they are plain."""
+    """Return what `read_recipients` does for every value; all at once where they are plain."""
     single = _single(column)
     text = _joined(single)
     if text is not None and _SIMPLE_LINES.fullmatch(text):
@@ -295,7 +295,7 @@ def read_recipient_column(column: Sequence[object]) -> RecipientColumn:
 
 
 def _single(column: Sequence[object]) -> Sequence[object]:
-    """The only address of each value where all are lists of one, else the column itself."""
+    """Return the only address of each value where all are lists of one, else the column itself."""
     if not column or not isinstance(column[0], list):
         return column
     lists = cast("Sequence[list[Any]]", column)
@@ -310,7 +310,7 @@ def _single(column: Sequence[object]) -> Sequence[object]:
 
 
 def _plain_lists(column: Sequence[object]) -> list[tuple[str, ...] | None] | None:
-    """The addresses of each value when all of them are plain and each value has one."""
+    """Return the addresses of each value if all are plain and each value has one."""
     tokens: Sequence[list[str]]
     try:
         kinds = set(map(type, column))
@@ -329,7 +329,7 @@ def _plain_lists(column: Sequence[object]) -> list[tuple[str, ...] | None] | Non
 
 
 def _address_lists(column: Sequence[list[object]]) -> Sequence[list[str]]:
-    """The lists themselves, or what `postqueue -j` names `address` in their objects."""
+    """Return the lists themselves, or what `postqueue -j` names `address` in their objects."""
     if column and column[0] and isinstance(column[0][0], dict):
         objects = cast("Sequence[list[dict[str, str]]]", column)
         return [[item["address"] for item in value] for value in objects]
@@ -337,7 +337,7 @@ def _address_lists(column: Sequence[list[object]]) -> Sequence[list[str]]:
 
 
 def _joined(column: Sequence[object]) -> str | None:
-    """The values as lines; None when not all are texts of one line."""
+    """Return the values as lines; None when not all are texts of one line."""
     try:
         text = "\n".join(cast("Sequence[str]", column)) + "\n"
     except TypeError:

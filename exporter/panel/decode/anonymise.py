@@ -85,19 +85,19 @@ _KNOWN_WORDS = UNKNOWN_WORDS.union(_WORDS.split())
 
 
 def anonymise(text: str) -> str:
-    """The text with addresses, domains, ids, IPs and long numbers replaced."""
+    """Replace addresses, domains, ids, IPs and long numbers in a text."""
     return _Placeholders().text(text)
 
 
 def safe_text(text: str, *, limit: int = 160) -> str:
-    """A panel's sentence that can be logged: no markup or control characters, short, anonymised."""
+    """Return a panel's sentence fit to log: short, anonymised, no markup or control characters."""
     text = _TAG.sub(" ", html.unescape(text[: 20 * limit]))
     text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     return _shorten(anonymise(" ".join(text.split())), limit)
 
 
 def anonymise_value(value: object) -> str:
-    """A row as a short text to log: structure and shapes stay, whatever may be personal goes."""
+    """Return a row as a short text to log: shapes stay, whatever may be personal goes."""
     try:
         shown = _Placeholders().value(_Excerpt().of(value), "")
         text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
@@ -114,7 +114,7 @@ class _Excerpt:
         self._room = _EXCERPT
 
     def of(self, value: object) -> object:
-        """The value without the items and the ends of texts for which there is no room."""
+        """Return the value without the items and the ends of texts for which there is no room."""
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, dict):
@@ -140,7 +140,7 @@ class _Excerpt:
 
 
 def anonymise_reply(body: bytes, secrets: Sequence[str] = ()) -> str:
-    """A whole reply to send on: structure and types stay, what names a person or machine goes.
+    """Return a reply to send on: structure and types stay, what names a person or machine goes.
 
     The panel's own sentences stay readable; other free text is masked letter by letter, words
     of mail servers and service states excepted. `secrets` are replaced wherever they stand,
@@ -178,7 +178,7 @@ class _Placeholders:
         self._secrets = re.compile("|".join(map(re.escape, written))) if written else None
 
     def value(self, value: object, key: str) -> object:
-        """A JSON value: structure, numbers, states, ages, sizes and dates stay."""
+        """Anonymise a JSON value: structure, numbers, states, ages, sizes and dates stay."""
         if isinstance(value, dict):
             return {self._key(str(k)): self.value(v, str(k).lower()) for k, v in value.items()}
         if isinstance(value, list | tuple):
@@ -193,19 +193,17 @@ class _Placeholders:
         if key in _TEXT_KEYS:
             return self.text(value)
         if "id" in key and value.isascii() and value.isalpha() and read_id(value) is not None:
-            return self._postfix_id_of_letters(value)
+            # A word under a key for ids may be one, by chance without a digit.
+            return _POSTFIX.sub(self._postfix_id, value.strip(), count=1)
         if '{"' in value:
-            return self._json_lines(value)
+            return "\n".join(map(self._json_line, value.split("\n")))
         harmless = is_duration(value) or has_size_unit(value) or is_date(value)
         harmless = harmless or self._is_figure(value) or read_frozen(value, flag=True) is not None
         harmless = harmless or says_nothing_there(value)
         return value if harmless and not self._is_secret(value) else self.masked(value)
 
-    def _json_lines(self, text: str) -> str:
-        """Lines, some with JSON: its keys stay, as in JSON itself."""
-        return "\n".join(map(self._json_line, text.split("\n")))
-
     def _json_line(self, line: str) -> str:
+        """Anonymise a line that may hold JSON: its keys stay, as in JSON itself."""
         shown, end = "", 0
         for found in embedded_objects(line):
             safe = json.dumps(self.value(found.value, ""), ensure_ascii=False)
@@ -214,7 +212,7 @@ class _Placeholders:
         return shown + self.masked(line[end:])
 
     def text(self, text: str) -> str:
-        """A text whose words may stay."""
+        """Anonymise a text whose words may stay."""
         if self._secrets:
             text = self._secrets.sub(_REMOVED, text)
         text = _HOME.sub("/home/user", _QUOTED_LOCAL.sub("quoted", text))
@@ -222,7 +220,7 @@ class _Placeholders:
         return _TOKEN.sub(self._token, text)
 
     def masked(self, text: str) -> str:
-        """A text with only known words and placeholders; other letters become x."""
+        """Keep only known words and placeholders of a text; other letters become x."""
         masked = _WORD.sub(_mask, self.text(text).replace(_REMOVED, "\0"))
         return masked.replace("\0", _REMOVED)
 
@@ -235,7 +233,7 @@ class _Placeholders:
 
     @staticmethod
     def _is_figure(text: str) -> bool:
-        """A number that is an age, a size or a Unix time; longer ones may be a telephone's."""
+        """Return whether a text is an age, a size or a Unix time, not a telephone number."""
         number = as_number(text)
         return number is not None and (abs(number) < 10**7 or 10**9 <= number < 2 * 10**9)
 
@@ -255,9 +253,8 @@ class _Placeholders:
 
     def _address(self, token: str) -> str:
         local, _, domain = token.rpartition("@")
-        if not domain:
-            return self._number("user", local, "user{}") + "@"
-        return f"{self._number('user', local, 'user{}')}@{self._domain(domain)}"
+        user = self._number("user", local, "user{}")
+        return f"{user}@{self._domain(domain)}" if domain else f"{user}@"
 
     def _domain(self, name: str) -> str:
         core = name.rstrip(".:!?")
@@ -272,10 +269,6 @@ class _Placeholders:
         middle = len(match[0].split("-")[1])
         ends = "00" if middle == 6 else "0000"
         return self._number("exim", match[0], f"1aAaAa-{{:0{middle}d}}-{ends}")
-
-    def _postfix_id_of_letters(self, value: str) -> str:
-        """Under a key for ids a word may be one, by chance without a digit."""
-        return _POSTFIX.sub(self._postfix_id, value.strip(), count=1)
 
     def _postfix_id(self, match: re.Match[str]) -> str:
         length = len(match[0])
@@ -301,8 +294,7 @@ class _Placeholders:
 
 def _mask(match: re.Match[str]) -> str:
     word = match[0]
-    if word.lower() in _KNOWN_WORDS or read_frozen(word, flag=True) is not None:
-        return word
-    if word in _PLACEHOLDER_WORDS:
+    known = word.lower() in _KNOWN_WORDS or word in _PLACEHOLDER_WORDS
+    if known or read_frozen(word, flag=True) is not None:
         return word
     return "".join("X" if letter.isupper() else "x" for letter in word)

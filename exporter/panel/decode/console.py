@@ -211,17 +211,34 @@ class ConsoleRows:
     odd_lines: list[str] = field(default_factory=list)
     """The first lines of the first of them."""
 
+    def append(
+        self,
+        message_id: str,
+        age: str | None,
+        size: str | None,
+        sender: str | None,
+        recipients: list[str] | None,
+        frozen: bool | None,  # noqa: FBT001 - one value of a row
+    ) -> None:
+        """Append a message."""
+        self.ids.append(message_id)
+        self.ages.append(age)
+        self.sizes.append(size)
+        self.senders.append(sender)
+        self.recipients.append(recipients)
+        self.frozen.append(frozen)
+
     def add_odd(self, line: str, messages: int = 1) -> None:
-        """Count in a message that is not understood, or several on one line."""
+        """Count a message that is not understood, or several on one line."""
         self.odd += messages
         if len(self.odd_lines) < MAX_ODD_LINES:
             self.odd_lines.append(line)
 
 
 def plain_text(text: str) -> str:
-    """The text without what a PHP panel may have added to show it on a page.
+    """Return a text without what a PHP panel may have added to show it on a page.
 
-    A heading or a closing line of mailq that has lost its line break is on its own again.
+    A heading or a closing line of mailq that has lost its line break gets it back.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -240,15 +257,12 @@ def plain_text(text: str) -> str:
 
 
 def _is_line(match: re.Match[str]) -> bool:
-    text, end = match.string, match.end()
-    return text[match.start() - 1 : match.start()] in ("", "\n") and text[end : end + 1] in (
-        "",
-        "\n",
-    )
+    text, (start, end) = match.string, match.span()
+    return {text[start - 1 : start], text[end : end + 1]} <= {"", "\n"}
 
 
 def is_console(text: str, *, bare: bool = True) -> bool:
-    """Whether a text holds a message of `exim -bp` or `postqueue -p`.
+    """Return whether a text holds a message of `exim -bp` or `postqueue -p`.
 
     Neither command prints tabs: lines with them are a table that only looks alike. So are lines
     without brackets around the sender, unless `bare`.
@@ -266,13 +280,13 @@ def is_console(text: str, *, bare: bool = True) -> bool:
 
 
 def closing_count(text: str) -> int:
-    """How many messages the closing line of mailq speaks of; 0 without one."""
+    """Return the number of messages in the closing line of mailq; 0 without one."""
     closing = _CLOSING.search(text, max(0, len(text) - 100))
     return 0 if closing is None else int(closing[1])
 
 
 def says_nothing_there(text: str) -> bool:
-    """Whether a text says that the queue holds no message; an empty one says nothing."""
+    """Return whether a text says that the queue holds no message; an empty one says nothing."""
     if len(text) > _LONGEST_SENTENCE:
         return False
     plain = unicodedata.normalize("NFKC", _ANY_TAG.sub(" ", text)).lower()
@@ -280,16 +294,12 @@ def says_nothing_there(text: str) -> bool:
 
 
 def is_no_message(line: str) -> bool:
-    """Whether a line, without blanks around it, is known to be none of a message."""
+    """Return whether a line, without blanks around it, is known to be none of a message."""
     return _NO_MESSAGE.fullmatch(line) is not None or says_nothing_there(line)
 
 
-def _is_no_message(line: str) -> bool:
-    return is_no_message(line.strip())
-
-
 def unread_messages(text: str) -> list[str]:
-    """Return the first lines of what must be messages in a text that is not understood at all.
+    """Return the first lines of what must be messages in a text that is not understood.
 
     They are separated by blank lines, or by lines that are indented further than the first. A
     text that holds only warnings says nothing of messages, and counts as one.
@@ -297,27 +307,24 @@ def unread_messages(text: str) -> list[str]:
     if says_nothing_there(text):
         return []
     lines = [line for line in text.split("\n") if not is_no_message(line.strip())]
-    if not any(map(str.strip, lines)):
+    filled = [line for line in lines if line.strip()]
+    if not filled:
         filled = [line for line in text.split("\n") if line.strip()]
         nothing = any(map(says_nothing_there, filled))
         warnings = [line for line in filled if _WARNING.match(line.strip())]
         return [] if nothing else warnings[:1]
-    while not lines[0].strip():
-        lines.pop(0)
-    if any(not line.strip() for line in "\n".join(lines).strip().split("\n")):
-        return [
-            line
-            for before, line in zip(["", *lines], lines, strict=False)
-            if line.strip() and not before.strip()
-        ]
-    deepest = len(lines[0]) - len(lines[0].lstrip()) + 2
-    filled = [line for line in lines if line.strip()]
+    firsts = [
+        line for before, line in pairwise(["", *lines]) if line.strip() and not before.strip()
+    ]
+    if len(firsts) > 1:
+        return firsts
+    deepest = len(filled[0]) - len(filled[0].lstrip()) + 2
     shallow = [line for line in filled if len(line) - len(line.lstrip()) <= deepest]
-    return [line for line in shallow if not _goes_on(line.strip())] or lines[:1]
+    return [line for line in shallow if not _goes_on(line.strip())] or filled[:1]
 
 
 def _goes_on(line: str) -> bool:
-    """Whether a line can only be one of a message whose header is above it."""
+    """Return whether a line can only be one of a message whose header is above it."""
     own = _REASON.fullmatch(line) or _CORRUPT.fullmatch(line)
     return own is not None or ("@" in line and read_recipients(line) is not None)
 
@@ -326,12 +333,12 @@ def _goes_on(line: str) -> bool:
 
 
 def is_table(text: str) -> bool:
-    """Whether a text is made of the cells of an HTML table."""
+    """Return whether a text is made of the cells of an HTML table."""
     return "<" in text and _TABLE_CELL.search(text) is not None
 
 
 def read_table(text: str) -> tuple[list[str], list[list[str]]]:
-    """The headings of an HTML table, and the cells of its rows; breaks in a cell are lines.
+    """Return the headings of an HTML table, and the cells of its rows; breaks in a cell are lines.
 
     Headings that do not stand for one column each, or that are not the same throughout, are left
     out: of several tables each may have its own.
@@ -345,7 +352,9 @@ def read_table(text: str) -> tuple[list[str], list[list[str]]]:
         if not any(cells):
             continue
         is_data = _DATA_CELL.search(row) is not None
-        nothing = sum(map(bool, cells)) == 1 and _says_nothing(cells)
+        nothing = sum(map(bool, cells)) == 1 and all(
+            is_no_message(line.strip()) for line in "".join(cells).split("\n")
+        )
         if not is_data or (first and not nothing and is_heading_row(cells)):
             headings.append(cells)
             spans = spans or _SPAN.search(row) is not None
@@ -360,12 +369,8 @@ def read_table(text: str) -> tuple[list[str], list[list[str]]]:
     return headings[0] if one else [], rows
 
 
-def _says_nothing(cells: Sequence[str]) -> bool:
-    return all(map(_is_no_message, "".join(cells).split("\n")))
-
-
 def is_heading_row(cells: Sequence[str]) -> bool:
-    """Whether the first row of a table names its columns: no message is without a digit."""
+    """Return whether the first row of a table names its columns: messages hold a digit."""
     return len(cells) > 1 and not any(map(_DATA.search, cells))
 
 
@@ -380,7 +385,7 @@ def _cell_text(cell: str) -> str:
 
 
 def read_console(text: str) -> Iterator[ConsoleRows]:
-    """The messages of a text, in pieces."""
+    """Yield the messages of a text, in pieces."""
     start = 0
     while start < len(text):
         # A piece ends where a message begins.
@@ -393,19 +398,18 @@ def read_console(text: str) -> Iterator[ConsoleRows]:
 def _read_piece(text: str) -> ConsoleRows:
     rows = ConsoleRows()
     header = _HEADER.search(text)
-    if header is not None and header[2]:
-        parts = _EXIM_MESSAGE.split(text)
-        rows.ages, rows.sizes, rows.ids = parts[1::7], parts[2::7], parts[3::7]
-        rows.senders, rows.recipients = parts[4::7], [*map(str.strip, parts[6::7])]
-        rows.frozen = [mark is not None for mark in parts[5::7]]
-        gaps = parts[0::7]
+    is_exim = header is not None and header[2] is not None
+    pattern = _EXIM_MESSAGE if is_exim else _POSTFIX_MESSAGE
+    parts, width = pattern.split(text), pattern.groups + 1
+    gaps, *columns = (parts[number::width] for number in range(width))
+    if is_exim:
+        rows.ages, rows.sizes, rows.ids, rows.senders, marks, recipients = columns
+        rows.frozen = [mark is not None for mark in marks]
     else:
-        parts = _POSTFIX_MESSAGE.split(text)
-        marked, rows.sizes, rows.ages = parts[1::6], parts[2::6], parts[3::6]
+        marked, rows.sizes, rows.ages, senders, recipients = columns
         rows.ids = [id_.rstrip(_MARKS) for id_ in marked]
-        rows.senders, rows.recipients = read_senders(parts[4::6]), [*map(str.strip, parts[5::6])]
-        rows.frozen = [HOLD_MARK in id_ for id_ in marked]
-        gaps = parts[0::6]
+        rows.senders, rows.frozen = read_senders(senders), [HOLD_MARK in id_ for id_ in marked]
+    rows.recipients = [*map(str.strip, recipients)]
     reader = _LineReader(rows)
     for number, gap in enumerate(gaps):
         if gap and not gap.isspace():
@@ -447,7 +451,7 @@ class _LineReader:
         """The first half of a header that was broken before its id."""
 
     def read(self, lines: Iterable[str], *, above: int) -> None:
-        """Some lines; `above` is the message that ended right before them, -1 for none."""
+        """Read lines; `above` is the message that ended right before them, -1 for none."""
         self._above, self._first = (None, True) if above < 0 else (above, False)
         for line in lines:
             for part in self._parts(line):
@@ -455,7 +459,7 @@ class _LineReader:
         self._end()
 
     def _parts(self, line: str) -> Sequence[str]:
-        """The messages of a line that holds several, one each."""
+        """Cut a line that holds several messages into one part for each."""
         if len(line) < _TWO_MESSAGES or self._broken or _is_one(line):
             return (line,)
         for pattern, unsure in ((_EXIM_WITHIN, '"'), (_POSTFIX_WITHIN, '"(')):
@@ -501,29 +505,24 @@ class _LineReader:
         if "\t" in line.strip():
             return False  # a row of a table
         header = _EXIM_HEADER.fullmatch(line.rstrip())
-        if header is not None and (header[1] or header[4] is None or header[4][0] == "<"):
-            self._begin(exim=True)
-            self._append_exim(header)
-            return True
-        header = _POSTFIX_HEADER.fullmatch(line.rstrip())
-        if header is not None:
-            self._begin(exim=False)
-            self._append_postfix(header)
-            return True
-        return False
-
-    def _begin(self, *, exim: bool) -> None:
+        # Without an age before an Exim id, only a sender in brackets may follow it.
+        exim = header is not None and bool(header[1] or (header[4] or "<")[0] == "<")
+        header = header if exim else _POSTFIX_HEADER.fullmatch(line.rstrip())
+        if header is None:
+            return False
         self._half = ""
         self._end()
         self._below, self._exim, self._waiting = _Below.MESSAGE, exim, []
         self._bare, self._first = False, False
+        (self._append_exim if exim else self._append_postfix)(header)
+        return True
 
     def _lose(self, line: str, messages: int = 1) -> None:
         self._rows.add_odd(line, messages)
         self._below, self._above, self._first = _Below.LOST, None, False
 
     def _end(self) -> None:
-        """The open message has no further lines, if one is open."""
+        """Close the open message, if one is open."""
         rows = self._rows
         if self._below is _Below.MESSAGE:
             self._above = len(rows.ids) - 1
@@ -536,9 +535,9 @@ class _LineReader:
         self._below, self._broken, self._half = _Below.NOTHING, False, ""
 
     def _break(self, stripped: str) -> None:
-        """A line with half of an address or of a reason.
+        """Take a line with half of an address or of a reason.
 
-        Up to the next blank line nothing is read: what stands there are other people's words.
+        Up to the next blank line nothing is read: it may be the words of other servers.
         """
         rows = self._rows
         if self._below is _Below.MESSAGE:
@@ -551,60 +550,53 @@ class _LineReader:
         self._broken = True
 
     def _read_orphan(self, stripped: str) -> None:
-        """A line below no message. Addresses may be more recipients of the message before."""
+        """Take a line below no message; addresses may be recipients of the message before."""
+        rows, above = self._rows, self._above
         addresses = "@" in stripped and read_recipients(stripped) is not None
-        mark = self._above is not None and stripped.startswith("***")
-        if self._above is not None and mark:
-            self._rows.frozen[self._above] = None
+        mark = above is not None and stripped.startswith("***")
         if mark or ((addresses or _REASON.fullmatch(stripped)) and not self._first):
             self._below = _Below.ADDRESSES
-            if self._above is not None:
-                self._rows.recipients[self._above] = None
+            if above is not None:
+                rows.recipients[above] = None
+                rows.frozen[above] = None if mark else rows.frozen[above]
         elif self._below is _Below.NOTHING or self._first:
             self._lose(stripped)
 
     # --- the lines of one message ----------------------------------------------------------
 
     def _append_exim(self, header: re.Match[str]) -> None:
-        age, size, message_id, rest = _exim_groups(header)
+        age, size, message_id, rest = header.groups()
+        size = size if age else None  # Exim writes both, or neither
+        age = age if age and _EXIM_AGE.fullmatch(age) else None
+        sender: str | None = None
+        frozen: bool | None = None
+        match, beyond = None, ""
         if rest is None:
-            self._append(message_id, age, size, None, None, frozen=None)
             # Without a sender none of Exim's lines below says anything about it.
             self._below, self._above = _Below.LOST, None
-            return
-        if rest[0] != "<":
-            self._append_bare(message_id, age, size, rest)
-            return
-        # A quoted sender may hold the mark, too: only behind the closing bracket it is one.
-        sender = _EXIM_SENDER.fullmatch(rest.rstrip())
-        if sender is None:
-            self._append(message_id, age, size, None, None, frozen=None)
+        elif rest[0] != "<":
+            # Without brackets an address is the sender only if recipients follow below, and a
+            # mark that is missing says nothing: the line is not as Exim writes it.
+            self._bare, self._broken = True, has_open_quote(rest)
+            match = _BARE_SENDER.fullmatch(rest.rstrip())
+            if match is not None:
+                sender = read_sender(match[1])
+                frozen = True if match[2] else None
+        elif match := _EXIM_SENDER.fullmatch(rest.rstrip()):
+            # A quoted sender may hold the mark, too: only behind the closing bracket it is one.
+            address, login, mark, beyond = match.groups()
+            # `(frozen)` may be a user of that name, or a panel's way to write the mark. Nor is
+            # it known by a line that goes on as none of Exim's does.
+            unsure = beyond or read_frozen(login, flag=False)
+            frozen = True if mark else None if unsure else False
+            # Beside words that Exim does not write it may be any address.
+            sender = read_sender(address) if not beyond or _continues(beyond) else None
+        else:
             self._broken = ">" not in without_quoted(rest)
-            return
-        # `(frozen)` may be a user of that name, or a panel's way to write the mark: not known.
-        login_like_mark = sender[2] is not None and read_frozen(sender[2], flag=False) is True
-        # Nor does a line show it that goes on as none of Exim's does.
-        frozen = True if sender[3] else None if login_like_mark or sender[4] else False
-        decoded = read_sender(sender[1])
-        if sender[4] and not _continues(sender[4]):
-            decoded = None  # words that Exim does not write: that may be any address
-        self._append(message_id, age, size, decoded, self._waiting, frozen=frozen)
-        if sender[4]:
-            self._append_waiting(sender[4])
-
-    def _append_bare(self, message_id: str, age: str | None, size: str | None, rest: str) -> None:
-        """A header without brackets: an address is the sender only if recipients follow below.
-
-        A mark that is missing says nothing: the line is not as Exim writes it.
-        """
-        sender = _BARE_SENDER.fullmatch(rest.rstrip())
-        decoded = sender[1] if sender is not None else None
-        frozen = True if sender is not None and sender[2] else None
-        waiting = None if sender is None else self._waiting
-        self._append(
-            message_id, age, size, decoded and read_sender(decoded), waiting, frozen=frozen
-        )
-        self._bare, self._broken = True, has_open_quote(rest)
+        recipients = None if match is None else self._waiting
+        self._rows.append(message_id, age, size, sender, recipients, frozen)
+        if beyond:
+            self._append_waiting(beyond)
 
     def _append_postfix(self, header: re.Match[str]) -> None:
         marked, size, date, rest = header.groups()
@@ -621,25 +613,7 @@ class _LineReader:
         read = read_sender(decoded) if decoded else None
         if read and "@" not in read:
             read = None  # its end is on the next line
-        self._append(id_, date, size, read, self._waiting, frozen=on_hold)
-
-    def _append(
-        self,
-        message_id: str,
-        age: str | None,
-        size: str | None,
-        sender: str | None,
-        waiting: list[str] | None,
-        *,
-        frozen: bool | None,
-    ) -> None:
-        rows = self._rows
-        rows.ids.append(message_id)
-        rows.ages.append(age)
-        rows.sizes.append(size)
-        rows.senders.append(sender)
-        rows.recipients.append(waiting)
-        rows.frozen.append(frozen)
+        self._rows.append(id_, date, size, read, self._waiting, on_hold)
 
     def _read_below(self, line: str, stripped: str) -> None:
         corrupt = _CORRUPT.fullmatch(stripped)
@@ -655,7 +629,7 @@ class _LineReader:
             self._read_below_postfix(stripped, indented=line[0] in " \t")
 
     def _read_below_postfix(self, stripped: str, *, indented: bool) -> None:
-        """Postfix writes all addresses with their domain, and all recipients indented alike."""
+        """Take recipients: Postfix writes all with their domain, and indents them alike."""
         decoded = read_recipients(stripped)
         if decoded is not None and all(
             "@" in address[1:-1] for address in (*decoded[0], *decoded[1])
@@ -680,7 +654,7 @@ class _LineReader:
             self._rows.frozen[-1] = self._rows.frozen[-1] or None
 
     def _read_corrupt(self, *, frozen: bool) -> None:
-        """The spool file could not be read whole: its envelope could where there is a sender."""
+        """Take the mark of a damaged spool file: its envelope was read if there is a sender."""
         rows = self._rows
         rows.sizes[-1] = None
         if rows.senders[-1] is not None and not self._bare:
@@ -723,20 +697,20 @@ class _LineReader:
 
 
 def _is_broken(stripped: str) -> bool:
-    """Whether quotes or the parentheses of a reason are open at the end of a line."""
+    """Return whether quotes or the parentheses of a reason are open at the end of a line."""
     if stripped[0] == "(":
         return not _REASON.fullmatch(stripped)
     return has_open_quote(stripped)
 
 
 def _before_open_quote(line: str) -> str:
-    """A line without what its quotes hold, also where they are not closed."""
+    """Return a line without what its quotes hold, also where they are not closed."""
     plain = without_quoted(line)
     return plain if not has_open_quote(line) else plain.replace('""', "").partition('"')[0]
 
 
 def _is_one(line: str) -> bool:
-    """Whether a line can be read whole, so that any further header in it is part of an address."""
+    """Return whether a line can be read whole: any further header is part of an address then."""
     if line.lstrip()[:1] in ("(", '"') or read_recipients(line) is not None:
         return True
     header = _EXIM_HEADER.fullmatch(line.rstrip())
@@ -747,23 +721,12 @@ def _is_one(line: str) -> bool:
     return header is not None and read_sender(header[4]) is not None
 
 
-def _exim_groups(header: re.Match[str]) -> tuple[str | None, str | None, str, str | None]:
-    """Age, size, id and the rest of a header: Exim writes both age and size, or neither."""
-    age, size, message_id, rest = header.groups()
-    if age is None:
-        return None, None, message_id, rest
-    return (age if _EXIM_AGE.fullmatch(age) else None), size, message_id, rest
-
-
 def _continues(rest: str) -> bool:
-    """Whether what stands behind a sender may: recipients, a state or a mark."""
-    if any(sign in rest for sign in "*("):
+    """Return whether a text may stand behind a sender: recipients, a state or a mark."""
+    if "*" in rest or "(" in rest:
         return True
-    return read_recipients(rest) is not None if "@" in rest else _is_state(rest)
-
-
-def _is_state(text: str) -> bool:
-    return read_frozen(text, flag=False) is not None
+    decoded = read_recipients(rest) if "@" in rest else read_frozen(rest, flag=False)
+    return decoded is not None
 
 
 def _is_plain(address: str) -> bool:

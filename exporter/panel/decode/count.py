@@ -61,7 +61,7 @@ _DOUBT = re.compile(
 
 
 def decode_count_reply(body: bytes) -> int:
-    """The number of messages by a reply to count_msg.
+    """Return the number of messages by a reply to count_msg.
 
     Raises:
         PanelError: as `decode_reply` and `decode_count`.
@@ -70,7 +70,7 @@ def decode_count_reply(body: bytes) -> int:
 
 
 def decode_blank_count_reply(body: bytes) -> int | None:
-    """As `decode_count_reply`, but None where the number is the empty text.
+    """Do as `decode_count_reply`, but return None where the number is the empty text.
 
     That is what awk makes of "Mail queue is empty": beside an empty list it is 0, and beside
     anything else it is no count.
@@ -85,7 +85,7 @@ def decode_blank_count_reply(body: bytes) -> int | None:
 
 
 def no_count() -> PanelError:
-    """The error for a count that is the empty text beside a list that is not empty."""
+    """Return the error for a count that is the empty text beside a list that is not empty."""
     return unexpected(
         "The number in the reply to count_msg is an empty text, which it is for an empty queue; "
         "but list_msg answers no empty list."
@@ -104,7 +104,7 @@ def _is_blank(reply: Reply) -> bool:
 
 
 def decode_count(reply: Reply) -> int:
-    """How many messages the queue holds.
+    """Return how many messages the queue holds.
 
     The number is looked for in the payload, in further members that may hold it, and in the
     panel's sentence. A text holds it when it is nothing but a number, or a sentence of known
@@ -138,18 +138,14 @@ def decode_count(reply: Reply) -> int:
 
 
 def _shown(number: int) -> str:
-    """A number for a message, however long it is."""
-    return (
-        str(number)
-        if abs(number) < 10**18
-        else f"{number:.1e}"
-        if abs(number) < 10**300
-        else "huge"
-    )
+    """Return a number for a message, however long it is."""
+    if abs(number) < 10**18:
+        return str(number)
+    return f"{number:.1e}" if abs(number) < 10**300 else "huge"
 
 
 def _in_value(value: object, depth: int) -> Iterator[int]:
-    """The numbers that a value gives for the count; nothing where it is ambiguous."""
+    """Yield the numbers that a value gives for the count; nothing where it is ambiguous."""
     if isinstance(value, bool) or value is None or depth == 0:
         return
     if isinstance(value, int):
@@ -188,7 +184,7 @@ def _in_text(text: str) -> Iterator[int]:
 
 
 def _in_sentence(text: str) -> Iterator[int]:
-    """The number of a known sentence.
+    """Yield the number of a known sentence.
 
     Raises:
         PanelError: when the text speaks of a failure or of frozen messages: whatever number

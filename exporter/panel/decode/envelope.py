@@ -44,6 +44,7 @@ _CODE = re.compile(r"\s*([+-]?\d{1,9})\s*", re.ASCII)
 _MARKUP = re.compile(rb"\s*+<(?:!doctype|html|head|body|!--|\?xml)", re.IGNORECASE)
 _EMPTY = (b"null", b'""', b"[]", b"{}")
 
+_DIAGNOSE_HINT = "`diagnose` shows how the reply begins, `diagnose --save` keeps it."
 _DIALECT_HINT = "Try another `dialect` for this host; `diagnose` shows how the reply begins."
 
 
@@ -83,7 +84,7 @@ class EmptyBodyError(PanelError):
 
 
 def known_beside_a_count(error: PanelError) -> PanelError:
-    """An error of list_msg from a panel that has just answered count_msg.
+    """Return the error of list_msg from a panel that has just answered count_msg.
 
     Login and dialect are right then. PHP's json_encode gives nothing for a list with one byte
     that is no UTF-8, and what the panel prints is empty.
@@ -106,7 +107,7 @@ def known_beside_a_count(error: PanelError) -> PanelError:
 
 
 def decode_reply(body: bytes, operation: Operation) -> Reply:
-    """The reply's code, text and payload.
+    """Return the reply's code, text and payload.
 
     A reply without any code is taken for a success only when it holds a payload that is not
     empty: no page documents such a reply, but the payload's own decoder is strict and a panel
@@ -136,7 +137,7 @@ def decode_reply(body: bytes, operation: Operation) -> Reply:
 
 
 def open_envelope(body: bytes, operation: Operation) -> Envelope:
-    """As `decode_reply`, but the payload stays undecoded."""
+    """Do as `decode_reply`, but leave the payload undecoded."""
     payload_keys = _payload_keys(operation)
     known = {*CODE_KEYS, *TEXT_KEYS, *payload_keys, "status", "success"}
 
@@ -172,17 +173,13 @@ def open_envelope(body: bytes, operation: Operation) -> Envelope:
     return Envelope(code, text, key, members)
 
 
-def unexpected(
-    message: str,
-    *,
-    hint: str = "`diagnose` shows how the reply begins, `diagnose --save` keeps it.",
-) -> PanelError:
-    """The error for a reply that is JSON but says nothing that is understood."""
+def unexpected(message: str, *, hint: str = _DIAGNOSE_HINT) -> PanelError:
+    """Return the error for a reply that is JSON but holds nothing that is understood."""
     return PanelError(Reason.UNEXPECTED, message, hint=hint)
 
 
 def quote(text: str) -> str:
-    """The panel's own sentence, safe to show, as the end of a message; "" for none."""
+    """Return the panel's own sentence, safe to show, as the end of a message; "" for none."""
     safe = safe_text(text)
     return f' The panel says: "{safe}".' if safe else ""
 
@@ -203,7 +200,7 @@ def _text(members: Members) -> str:
 
 
 def _code(members: Members, operation: Operation, text: str) -> int | None:
-    """The code; a failure wins over a success reported beside it. None when there is none."""
+    """Return the code, None without one; a failure wins over a success beside it."""
     codes: list[int] = []
     unreadable = False
     for key in CODE_KEYS:
@@ -212,18 +209,15 @@ def _code(members: Members, operation: Operation, text: str) -> int | None:
         value = _readable(members[key])
         if value is False or (isinstance(value, str) and not value.strip()):
             continue
+        problem = ""
         if value is True:
-            raise PanelError(
-                Reason.PANEL_ERROR,
-                f"The panel reports an error of {operation.value} without a code.{quote(text)}",
-                hint="`diagnose` shows how the reply begins, `diagnose --save` keeps it.",
+            problem = (
+                f"The panel reports an error of {operation.value} without a code.{quote(text)}"
             )
-        if isinstance(value, str) and any(map(str.isalpha, value)):
-            raise PanelError(
-                Reason.PANEL_ERROR,
-                f"The panel answered {operation.value} with an error in words.{quote(value)}",
-                hint="`diagnose` shows how the reply begins, `diagnose --save` keeps it.",
-            )
+        elif isinstance(value, str) and any(map(str.isalpha, value)):
+            problem = f"The panel answered {operation.value} with an error in words.{quote(value)}"
+        if problem:
+            raise PanelError(Reason.PANEL_ERROR, problem, hint=_DIAGNOSE_HINT)
         code = _whole_number(value)
         if code is None:
             unreadable = True
@@ -247,7 +241,7 @@ def _whole_number(value: object) -> int | None:
 
 
 def _reports_failure(members: Members, *, status_is_payload: bool, has_code: bool) -> bool:
-    """Whether `success` or `status` says, or may say, that the operation failed.
+    """Return whether `success` or `status` means, or may mean, that the operation failed.
 
     A status that is the payload is about the service once a code is about the operation;
     without a code a flag there may be either's.
@@ -272,7 +266,7 @@ def _is_failure(value: object) -> bool:
 
 
 def _readable(raw: msgspec.Raw) -> object:
-    """The value; None when it cannot be read."""
+    """Return the value; None when it cannot be read."""
     try:
         return decode_value(raw)
     except ValueError:
@@ -297,28 +291,27 @@ def _is_empty(raw: msgspec.Raw) -> bool:
 
 
 def _no_envelope(body: bytes, operation: Operation) -> PanelError:
-    if not body.removeprefix(b"\xef\xbb\xbf").strip():
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    if not body.strip():
         return EmptyBodyError(
             Reason.NOT_JSON,
             f"The panel answered {operation.value} with an empty body.",
             hint="That is how it answers a right login when it sees no operation: try another "
             "`dialect` for this host.",
         )
-    if _MARKUP.match(body.removeprefix(b"\xef\xbb\xbf")):
+    if _MARKUP.match(body):
         return PanelError(
             Reason.NOT_JSON,
             f"The panel answered {operation.value} with a web page instead of JSON.",
             hint="Is it the panel's login page? Check the url, its port, and that it leads to "
             "the panel's API.",
         )
+    reason, problem = Reason.NOT_JSON, "not JSON."
     if is_json(body):
-        return unexpected(
-            f"The reply to {operation.value} is JSON, but not what the panel's API answers: it "
-            "has no code and no payload.",
-            hint="Does the url lead to a BrainyCP panel? " + _DIALECT_HINT,
-        )
+        reason = Reason.UNEXPECTED
+        problem = "JSON, but not what the panel's API answers: it has no code and no payload."
     return PanelError(
-        Reason.NOT_JSON,
-        f"The reply to {operation.value} is not JSON.",
-        hint="Does the url lead to a BrainyCP panel? " + _DIALECT_HINT,
+        reason,
+        f"The reply to {operation.value} is {problem}",
+        hint=f"Does the url lead to a BrainyCP panel? {_DIALECT_HINT}",
     )

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,15 +31,15 @@ Members = Mapping[str, msgspec.Raw]
 
 
 class Embedded(NamedTuple):
-    """A JSON value and where it stands in a text."""
+    """A JSON object and where it stands in a text."""
 
-    value: object
+    value: dict[str, object]
     start: int
     end: int
 
 
 def find_object(body: bytes, wanted: Callable[[Members], bool]) -> Members | None:
-    """The members of the first JSON object in `body` for which `wanted` holds.
+    """Return the members of the first JSON object in `body` for which `wanted` holds.
 
     Tolerates a byte order mark, text around the object, invalid UTF-8, lone surrogates, raw
     control characters, NaN and numbers of any length. None when there is no such object.
@@ -54,7 +54,8 @@ def find_object(body: bytes, wanted: Callable[[Members], bool]) -> Members | Non
     for found in embedded_objects(body.decode("utf-8", "replace")):
         try:
             members = {
-                _encodable(key): encode(value) for key, value in _as_mapping(found.value).items()
+                key.encode("utf-8", "replace").decode(): encode(value)
+                for key, value in found.value.items()
             }
         except PARSE_ERRORS:
             continue
@@ -64,7 +65,7 @@ def find_object(body: bytes, wanted: Callable[[Members], bool]) -> Members | Non
 
 
 def embedded_objects(text: str) -> Iterator[Embedded]:
-    """Objects in `text`, the first MAX_STARTS places that look like one, none inside another."""
+    """Yield objects in `text` at the first MAX_STARTS places, none inside another."""
     position = 0
     for _ in range(MAX_STARTS):
         match = _OBJECT_START.search(text, position)
@@ -81,7 +82,7 @@ def embedded_objects(text: str) -> Iterator[Embedded]:
 
 
 def is_json(body: bytes) -> bool:
-    """Whether the body as a whole is JSON of any kind."""
+    """Return whether the body as a whole is JSON of any kind."""
     try:
         _TOLERANT.decode(body.decode("utf-8-sig", "replace"))
     except PARSE_ERRORS:
@@ -90,7 +91,7 @@ def is_json(body: bytes) -> bool:
 
 
 def decode_value(raw: msgspec.Raw | bytes) -> object:
-    """The value of one member or row, read strictly if possible, else tolerantly.
+    """Return the value of one member or row, read strictly if possible, else tolerantly.
 
     Raises:
         ValueError: when it cannot be read at all (nested too deeply, say).
@@ -106,7 +107,7 @@ def decode_value(raw: msgspec.Raw | bytes) -> object:
 
 
 def encode(value: object) -> msgspec.Raw:
-    """Strict JSON of a value that the tolerant parse gave."""
+    """Return strict JSON of a value that the tolerant parse gave."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, check_circular=False)
     return msgspec.Raw(text.encode("utf-8", "replace"))
 
@@ -122,14 +123,6 @@ def _strict_candidates(body: bytes) -> Iterator[memoryview]:
         yield memoryview(body)[match.start() : end]
 
 
-def _as_mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _encodable(key: str) -> str:
-    return key.encode("utf-8", "replace").decode()
-
-
 def _integer(digits: str) -> int | None:
     # Python refuses to convert very long ones, and no figure of a mail queue is one.
     return int(digits) if len(digits) <= 20 else None
@@ -140,10 +133,6 @@ def _real(digits: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _no_number(_: str) -> Any:
-    return None
-
-
 _TOLERANT = json.JSONDecoder(
-    strict=False, parse_int=_integer, parse_float=_real, parse_constant=_no_number
+    strict=False, parse_int=_integer, parse_float=_real, parse_constant=lambda _: None
 )

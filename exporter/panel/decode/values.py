@@ -59,7 +59,7 @@ _ID_WITH_SUFFIX = re.compile(
 
 
 def read_id(value: object) -> str | None:
-    """A queue id without a mark of postqueue or the suffix of Exim's spool files.
+    """Return a queue id without a mark of postqueue or the suffix of Exim's spool files.
 
     None for anything that has not the form of one. A number is none: a short Postfix id may
     have digits alone, but whoever made a number of it may have lost zeros before them.
@@ -69,9 +69,9 @@ def read_id(value: object) -> str | None:
 
 
 def read_mark(value: object) -> bool | None:
-    """Whether postqueue's mark behind an id says that the message is on hold; None without one.
+    """Return whether postqueue's mark behind an id means on hold; None without a mark.
 
-    The one of a message that is forced to expire stands behind that of one on hold.
+    The mark of a message that is forced to expire stands behind that of one on hold.
     """
     mark = value.rstrip()[-2:] if isinstance(value, str) else ""
     if not mark.endswith((ACTIVE_MARK, HOLD_MARK, EXPIRE_MARK)):
@@ -80,7 +80,7 @@ def read_mark(value: object) -> bool | None:
 
 
 def is_on_hold(value: object) -> bool:
-    """Whether an id carries postqueue's mark of a message on hold."""
+    """Return whether an id carries postqueue's mark of a message on hold."""
     return read_mark(value) is True
 
 
@@ -97,7 +97,7 @@ _EXIM_WRAPPED = re.compile(r"\d{4,}M", re.ASCII)
 
 
 def read_size(value: object) -> int | None:
-    """Bytes, from a number or from a text such as `512`, `2.9K`, `1,4 MB`; units are binary.
+    """Return bytes, from a number or from a text such as `512`, `2.9K`, `1,4 MB`; units are binary.
 
     None for negative sizes and for Exim's `1024M` and above: Exim counts in 32 bits, so that
     it prints those for messages of 2 GiB and more, whatever their size.
@@ -185,7 +185,7 @@ _FIRST_EPOCH = 10**9
 
 @lru_cache(maxsize=_REMEMBERED)
 def _duration(text: str) -> float | None:
-    """Seconds; -1 for an age that no message can have, None for what is none."""
+    """Return seconds; -1 for an age that no message can have, None for what is none."""
     if not _DURATION.fullmatch(text):
         return None
     if "-" in text:
@@ -196,7 +196,7 @@ def _duration(text: str) -> float | None:
 
 
 def is_duration(value: object) -> bool:
-    """Whether a text is an age with its unit (`25m`, also a senseless one such as `-1666m`)."""
+    """Return whether a text is an age with its unit (`25m`, also a senseless `-1666m`)."""
     return (
         isinstance(value, str)
         and len(value) <= _DATE_LENGTH
@@ -205,18 +205,18 @@ def is_duration(value: object) -> bool:
 
 
 def is_date(value: object) -> bool:
-    """Whether a text is a date with a time, with or without a zone."""
+    """Return whether a text is a date with a time, with or without a zone."""
     return isinstance(value, str) and _match_date(value) is not None
 
 
 def names_zone(value: object) -> bool:
-    """Whether a text is a date that says its time zone."""
+    """Return whether a text is a date that names its time zone."""
     match = _match_date(value) if isinstance(value, str) else None
     return match is not None and match["zone"] is not None
 
 
 def as_number(value: object) -> float | None:
-    """A number, or a text that is one; None for anything else and for what is not finite."""
+    """Return a number, or the number in a text; None for anything else or not finite."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -230,7 +230,7 @@ _NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d{1,9})?", re.ASCII)
 
 
 def is_epoch(number: float, now: float) -> bool:
-    """Whether a number can only be a Unix time, in seconds or milliseconds."""
+    """Return whether a number can only be a Unix time, in seconds or milliseconds."""
     last = now + MAX_AGE
     return _FIRST_EPOCH <= number <= last or _FIRST_EPOCH * 1000 <= number <= last * 1000
 
@@ -249,7 +249,7 @@ class AgeReader:
     _hours: dict[str, float | None] = field(default_factory=dict)
 
     def read(self, value: object) -> float | None:
-        """Seconds since arrival; None when the value does not say it."""
+        """Return seconds since arrival; None when the value does not show it."""
         text = value.strip() if isinstance(value, str) and len(value) <= _DATE_LENGTH else ""
         if text:
             length = _duration(text)
@@ -262,7 +262,7 @@ class AgeReader:
         return None if arrival is None else plausible_age(self.now - arrival)
 
     def read_dates(self, column: Sequence[str]) -> list[float] | None:
-        """`read` for texts that are all dates ending in seconds, much faster.
+        """Return what `read` does for texts that are all dates ending in seconds, much faster.
 
         The dates of a large queue share their hours: an hour is looked up once. None when any
         of the texts needs `read`.
@@ -282,7 +282,7 @@ class AgeReader:
         return ages if min(ages) >= 0 and max(ages) <= MAX_AGE else None
 
     def _start_of_hour(self, hour: str) -> float | None:
-        """When `… 08:` began; None when the clocks change within, or it is no date."""
+        """Return when `… 08:` began; None when the clocks change within, or it is no date."""
         if not _HOUR.search(hour):
             return None
         first, last = self._arrival(hour + "00:00"), self._arrival(hour + "59:59")
@@ -305,12 +305,15 @@ class AgeReader:
             return None
         if match["year"]:
             moment = _moment(match, int(match["year"]), zone)
-            is_that_day = moment is not None and _is_weekday(match, moment)
-            return moment.timestamp() if moment is not None and is_that_day else None
-        return self._without_year(match, zone)
+        else:
+            moment = self._without_year(match, zone)
+        # An hour that a change of the clocks repeats or skips is no moment.
+        if moment is None or moment.utcoffset() != moment.replace(fold=1).utcoffset():
+            return None
+        return moment.timestamp() if _is_weekday(match, moment) else None
 
-    def _without_year(self, match: re.Match[str], zone: tzinfo) -> float | None:
-        """The last such date; None where the next one may be meant, by a clock that is ahead."""
+    def _without_year(self, match: re.Match[str], zone: tzinfo) -> datetime | None:
+        """Return the last such date; None where the next one may be meant by a clock ahead."""
         try:
             year = datetime.fromtimestamp(self.now, zone).year
             latest = datetime.fromtimestamp(self.now + CLOCK_SKEW, zone)
@@ -323,18 +326,13 @@ class AgeReader:
                 past = moment
                 break
             next_one = moment or next_one
-        if past is None or not _is_weekday(match, past):
-            return None
-        # An hour that a change of the clocks repeats or skips is no moment.
-        if past.utcoffset() != past.replace(fold=1).utcoffset():
-            return None
         named = match.groupdict().get("weekday") is not None
         soon = next_one is not None and next_one - latest < HALF_A_YEAR
-        return None if soon and not named else past.timestamp()
+        return None if soon and not named else past
 
 
 def plausible_age(age: float, skew: float = CLOCK_SKEW) -> float | None:
-    """The age if a message can have it; one at most `skew` in the future counts as 0."""
+    """Return the age if a message can have it; one at most `skew` in the future counts as 0."""
     return max(age, 0.0) if -skew <= age <= MAX_AGE else None
 
 
@@ -346,23 +344,20 @@ def _match_date(text: str) -> re.Match[str] | None:
 
 
 def _moment(match: re.Match[str], year: int, zone: tzinfo) -> datetime | None:
-    """A date in a year; None where that has none such, or a change of the clocks hides it."""
+    """Return a date in a year; None where that year has no such date."""
     month = int(match["month"]) if "month" in match.re.groupindex else 0
     month = month or _MONTHS[match["name"].lower()]
     clock = int(match["hour"]), int(match["minute"]), int(match["second"] or 0)
     try:
-        moment = datetime(year, month, int(match["day"]), *clock, tzinfo=zone)
-        # One that is repeated or skipped is no moment.
-        hidden = moment.utcoffset() != moment.replace(fold=1).utcoffset()
+        return datetime(year, month, int(match["day"]), *clock, tzinfo=zone)
     except (ValueError, OverflowError):
         return None
-    return None if hidden and match["year"] else moment
 
 
 def _is_weekday(match: re.Match[str], moment: datetime) -> bool:
-    """Whether a date's day of the week, if it has one, is that of `moment`.
+    """Return whether a date's day of the week, if it has one, is that of `moment`.
 
-    If not, it is of another year: of one to come, by a clock that is days ahead.
+    If not, the date is of another year: of one to come, by a clock that is days ahead.
     """
     named: str | None = match.groupdict().get("weekday")
     return named is None or named.lower() == _WEEKDAYS[moment.weekday()]
@@ -402,7 +397,7 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>@]{0,500}>")
 
 
 def read_frozen(value: object, *, flag: bool) -> bool | None:
-    """Whether a status says frozen or on hold; None for a word that is not known.
+    """Return whether a status means frozen or on hold; None for a word that is not known.
 
     `flag`: the column is one for this alone (`frozen: 1`), so that a number or a yes says it.
     """
@@ -420,7 +415,7 @@ def read_frozen(value: object, *, flag: bool) -> bool | None:
 
 
 def state_word(value: object) -> str:
-    """A value of a status as its word is looked up: small letters, without tags and stars."""
+    """Return a status as it is looked up: small letters, without tags and stars."""
     text = value if isinstance(value, str) else str(value)
     text = _TAG.sub(" ", text) if "<" in text else text
     return " ".join(text.replace("*", " ").lower().split())
@@ -446,7 +441,7 @@ def combine_states(given: Sequence[tuple[object, bool]]) -> bool | None:
 
 
 def is_state_word(value: object) -> bool:
-    """Whether a value is a known word for a message's state; an empty one is not."""
+    """Return whether a value is a known word for a message's state; an empty one is not."""
     return (
         isinstance(value, str)
         and value.strip() != ""
