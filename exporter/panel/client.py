@@ -27,7 +27,7 @@ from aiohttp.abc import AbstractResolver
 from exporter import USER_AGENT
 from exporter.config.models import HostConfig, PollConfig
 from exporter.panel.body import ACCEPTED_ENCODINGS, read_body, too_large
-from exporter.panel.budget import Budget, Held
+from exporter.panel.budget import FREE, Budget, Held
 from exporter.panel.error_messages import (
     Attempt,
     closed_pool,
@@ -79,9 +79,9 @@ replies took 200 MB and stalled the loop for 1.6 s. With less than one read's wo
 6 MB and 30 ms. A panel 50 ms away can still send 2.5 MB/s.
 """
 
-SHORT_REPLY = 256 * 2**10
+SHORT_REPLY = FREE
 """Bytes of a reply to anything but list_msg. The others are a sentence or two and are decoded on
-the event loop, which a larger one would hold up for seconds."""
+the event loop, which a larger one would hold up for seconds. None of them waits for memory."""
 
 FILES_PAUSE = 0.1
 """Seconds after which a request for which no file was left is tried again."""
