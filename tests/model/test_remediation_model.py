@@ -900,6 +900,7 @@ def tell_time(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "time", Clocks())
 
 
+@pytest.mark.timeout(600)  # it works all the time: beside busy cores that takes some minutes
 def test_a_controller_keeps_its_rules_whatever_befalls_it(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Remediation
     machine.seen.clear()

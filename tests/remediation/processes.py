@@ -55,13 +55,27 @@ class Exporter:
         }
 
 
+_IMPATIENT = """\
+from exporter import app
+from exporter.__main__ import main
+app.GRACE = app.ACTION_GRACE = 0.3
+main()
+"""
+
+
 @asynccontextmanager
-async def exporter(folder: Path, config: Mapping[str, Any]) -> AsyncIterator[Exporter]:
-    """Run one over a config; what is left of it at the end is killed."""
+async def exporter(
+    folder: Path, config: Mapping[str, Any], *, patient: bool = True
+) -> AsyncIterator[Exporter]:
+    """Run one over a config; what is left of it at the end is killed.
+
+    Unless `patient` it waits for what is in flight only for a moment once it is to end.
+    """
     file = folder / "config.yaml"
     write_config(file, {**config, "log": {"format": "json"}})
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "exporter", "run", "--config", str(file)),
+        *(sys.executable, *(("-m", "exporter") if patient else ("-c", _IMPATIENT))),
+        *("run", "--config", str(file)),
         env=os.environ,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

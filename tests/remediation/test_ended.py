@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from exporter import daemon
+from exporter import app
 from exporter.journal import Entry, Kind
 from exporter.panel.protocol import Operation
 from exporter.snapshot import PanelId
@@ -100,7 +100,8 @@ async def test_what_verify_expects_is_not_waited_for_once_the_daemon_ends(
 async def test_what_is_cut_off_is_settled_by_the_next_start(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon, "GRACE", 0.1)
+    monkeypatch.setattr(app, "GRACE", 0.1)
+    monkeypatch.setattr(app, "ACTION_GRACE", 0.1)
     freeze(queue, 12)
     site, _ = await begun(start_site, panel)
     await site.end()

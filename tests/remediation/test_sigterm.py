@@ -124,7 +124,7 @@ async def test_a_panel_that_does_not_answer_in_time_is_settled_by_the_next_start
 ) -> None:
     freeze(queue, MESSAGES)
     hold = panel.panel.interfere = Hold(CONTROL, skip=9, done=True)
-    async with exporter(tmp_path, settings(panel, BY_ID)) as running:
+    async with exporter(tmp_path, settings(panel, BY_ID), patient=False) as running:
         await hold.wait()
         running.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(20):
