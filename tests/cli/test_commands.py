@@ -23,7 +23,7 @@ from exporter.standin.panel import PanelOptions
 from exporter.standin.replies import ReplyStyle
 from exporter.standin.services import MemoryServices
 from exporter.standin.traffic import CALM, STORM
-from tests.cli.shell import SECRET, run
+from tests.cli.shell import SECRET, run, run_process
 from tests.daemon.conftest import host
 from tests.fixtures.standin import ServePanel
 
@@ -267,7 +267,7 @@ async def test_run_says_when_an_address_is_taken(config: Path, unused_url: str) 
     taken = unused_url.split("/")[2]
     text = yaml.safe_load(config.read_text()) | {"web": {"listen": taken}}
     config.write_text(yaml.safe_dump(text))
-    code, _, err = await run("run", "--config", config)
+    code, _, err = await run_process("run", "--config", config)
     assert code == 1
     assert taken in err
 
@@ -307,11 +307,11 @@ def test_help_fits_80_columns_and_teaches(command: str) -> None:
 
 
 async def test_version() -> None:
-    assert (await run("--version"))[1] == f"brainycp-exporter, version {__version__}\n"
+    assert (await run_process("--version"))[1] == f"brainycp-exporter, version {__version__}\n"
 
 
 async def test_demo_shows_its_story_and_ends_by_itself() -> None:
-    code, out, err = await run("demo", "--seconds", "4", "--listen", "127.0.0.1:0")
+    code, out, err = await run_process("demo", "--seconds", "4", "--listen", "127.0.0.1:0")
     assert code == 0, err
     for words in ("status page", "/metrics", "storm of frozen bounces", "bad password"):
         assert words in out
