@@ -9,8 +9,11 @@ import time
 from contextlib import suppress
 
 
-def notify(*states: str) -> None:
-    """Send states such as `READY=1` to systemd; do nothing when systemd did not start us."""
+def notify(*states: str, wait: bool = True) -> None:
+    """Send states such as `READY=1` to systemd; do nothing when systemd did not start us.
+
+    Where systemd reads so late that its socket is full, this waits, or drops them.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -20,6 +23,7 @@ def notify(*states: str) -> None:
         suppress(OSError),  # a manager that went away must not take the daemon with it
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel,
     ):
+        channel.setblocking(wait)
         channel.connect(address)
         channel.sendall("\n".join(states).encode())
 
@@ -36,5 +40,5 @@ async def keep_watchdog() -> None:
     if not period or meant_for != str(os.getpid()):
         return
     while True:
-        notify("WATCHDOG=1")
+        notify("WATCHDOG=1", wait=False)  # the next one comes soon; polls must not stand still
         await asyncio.sleep(period / 2)

@@ -61,6 +61,17 @@ async def test_the_watchdog_is_fed(manager: socket.socket, monkeypatch: pytest.M
     feeding.cancel()
 
 
+async def test_a_manager_that_reads_nothing_does_not_stop_the_event_loop(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "2000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    most = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(systemd.keep_watchdog(), 0.003 * (most + 50))
+    assert manager.recv(1000) == b"WATCHDOG=1"
+
+
 @pytest.mark.parametrize(("usec", "pid"), [("", ""), ("20000", "1")])
 async def test_no_watchdog_is_fed_that_is_not_ours(
     usec: str, pid: str, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,9 @@
-"""Commands as a person runs them: in processes of their own, in a pipe or at a terminal."""
+"""Commands as a person runs them, in a pipe or at a terminal.
+
+- `run`: in the test's process, whose modules are loaded; a thread of its own has its event loop.
+- `run_process`: in a process of its own, where that is what is tested.
+- `AtTerminal`: in a process of its own that has a terminal and takes signals.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+import uvloop
 import yaml
+from click.testing import CliRunner
 
+from exporter.cli import main
 from tests.daemon.conftest import with_shared_panels
 
 SECRET = "correct-battery"
@@ -29,8 +38,38 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "exporter", *map(str, arguments)]
 
 
-async def run(*arguments: str | Path, stdin: str = "") -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the command in a process of its own."""
+Done = tuple[int, str, str]
+"""Exit code, standard output and standard error."""
+
+_running = threading.Lock()
+
+
+async def run(*arguments: str | Path, stdin: str = "") -> Done:
+    """Run a command in this process, while the test's event loop serves what it asks.
+
+    Of these one runs at a time: its output is the process's.
+    """
+    assert not _running.locked(), "another command runs: use run_process"
+    with _running:
+        code, out, err = await asyncio.to_thread(_invoke, list(map(str, arguments)), stdin)
+    assert SECRET not in out + err
+    return code, out, err
+
+
+def _invoke(arguments: list[str], stdin: str) -> Done:
+    with pytest.MonkeyPatch.context() as patch:
+        # Only a main thread takes signals.
+        for name in ("add_signal_handler", "remove_signal_handler"):
+            patch.setattr(uvloop.Loop, name, lambda *_: None)
+        runner = CliRunner(env={"COLUMNS": "80"})
+        result = runner.invoke(main, arguments, input=stdin, prog_name="brainycp-exporter")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+async def run_process(*arguments: str | Path, stdin: str = "") -> Done:
+    """Run a command in a process of its own."""
     done = await asyncio.to_thread(
         subprocess.run,
         command(*arguments),

@@ -46,9 +46,9 @@ def show(config: Path, *arguments: str) -> Result:
 
 def fires(name: str, **keys: Any) -> dict[str, Any]:
     """What a daemon keeps of an alert that fires."""
-    told = alert(name, **keys)
-    state = {"host": name, "watch": "MailQueueFrozen", "when": WHEN, "since": told.since}
-    return state | {"held": 600.0, "last": told.fired_at, "alert": dump_alert(told)}
+    fired = alert(name, **keys)
+    state = {"host": name, "watch": "MailQueueFrozen", "when": WHEN, "since": fired.since}
+    return state | {"held": 600.0, "last": fired.fired_at, "alert": dump_alert(fired)}
 
 
 def pends(name: str) -> dict[str, Any]:
@@ -84,15 +84,15 @@ def test_it_lists_what_fires_pends_and_has_resolved(config: Path) -> None:
 
 def test_one_host_alone_and_everything_as_json(config: Path) -> None:
     keep(config, fires("mx1"), pends("mx2"), ended("mx2"))
-    told = json.loads(show(config, "--format", "json").output)
-    assert [(a["state"], a["labels"]["host"]) for a in told] == [
+    shown = json.loads(show(config, "--format", "json").output)
+    assert [(a["state"], a["labels"]["host"]) for a in shown] == [
         ("firing", "mx1"),
         ("pending", "mx2"),
         ("resolved", "mx2"),
     ]
-    assert told[0]["annotations"]["summary"] == "mx1: 240 frozen messages"
-    told = json.loads(show(config, "--format", "json", "--host", "mx2").output)
-    assert [a["state"] for a in told] == ["pending", "resolved"]
+    assert shown[0]["annotations"]["summary"] == "mx1: 240 frozen messages"
+    shown = json.loads(show(config, "--format", "json", "--host", "mx2").output)
+    assert [a["state"] for a in shown] == ["pending", "resolved"]
     wrong = show(config, "--host", "mx9")
     assert (wrong.exit_code, "mx9" in wrong.output) == (2, True)
 
@@ -114,7 +114,7 @@ def test_without_a_state_file_there_is_nothing(config: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a database" * 100, b""], ids=["damaged", "empty"])
-def test_a_state_file_that_cannot_be_read_is_told(config: Path, content: bytes) -> None:
+def test_a_state_file_that_cannot_be_read_is_reported(config: Path, content: bytes) -> None:
     config.with_name("journal.db").write_bytes(content)
     result = show(config)
     assert result.exit_code in {0, 1}
@@ -167,7 +167,7 @@ def receivers(tmp_path: Path, **alerting: Any) -> Path:
     return write_config(tmp_path, *HOSTS, alerting=alerting)
 
 
-async def test_each_kind_of_receiver_is_told_of_a_test(
+async def test_each_kind_of_receiver_is_sent_a_test(
     tmp_path: Path, receive: Receive, alertmanager: NewAlertmanager
 ) -> None:
     hook, chat, manager = await receive(), await receive(), await alertmanager()
@@ -181,9 +181,9 @@ async def test_each_kind_of_receiver_is_told_of_a_test(
         done = await run("test-notification", name, "--config", config)
         assert done == (0, f"{name} took the test.\n", "")
     assert [a["labels"]["alertname"] for a in await manager.alerts()] == ["TestNotification"]
-    (told,) = (await hook.next()).json["alerts"]
-    assert (told["status"], told["labels"]["severity"]) == ("firing", "info")
-    assert told["annotations"]["summary"].startswith("This is a test of brainycp-exporter")
+    (sent,) = (await hook.next()).json["alerts"]
+    assert (sent["status"], sent["labels"]["severity"]) == ("firing", "info")
+    assert sent["annotations"]["summary"].startswith("This is a test of brainycp-exporter")
     assert "This is a test" in (await chat.next()).json["message"]
 
 
@@ -199,7 +199,7 @@ async def test_a_name_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["alertmanagers", "webhooks", "apprise"])
-async def test_a_dead_receiver_is_told_without_its_secret(
+async def test_a_dead_receiver_is_reported_without_its_secret(
     tmp_path: Path, dead_url: str, kind: str
 ) -> None:
     url = dead_url.replace("http", "json") if kind == "apprise" else dead_url

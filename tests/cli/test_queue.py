@@ -24,7 +24,7 @@ from exporter.standin.panel import Panel, PanelOptions
 from exporter.standin.queue import QueuedMessage
 from exporter.standin.replies import ReplyStyle
 from exporter.standin.traffic import EMPTY, STORM, Mail
-from tests.cli.shell import SECRET, AtTerminal, run, write_config
+from tests.cli.shell import SECRET, AtTerminal, run, run_process, write_config
 from tests.daemon.conftest import host
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel, held
 from tests.remediation.mischief import (
@@ -711,7 +711,8 @@ async def test_a_host_on_which_somebody_is_at_work_is_left_alone(site: Site) -> 
 
 async def test_of_two_commands_at_once_one_acts_and_the_other_is_refused(site: Site) -> None:
     hold = site.panel.interfere = Hold(of(Operation.LIST))
-    first = asyncio.create_task(site.queue("delete", "mx1", "--frozen", "--yes"))
+    act = ("queue", "delete", "mx1", "--frozen", "--yes", "--config", site.config)
+    first = asyncio.create_task(run_process(*act))
     await hold.wait()
     code, _, err = await site.queue("delete", "mx1", "--frozen", "--yes")
     hold.let_go.set()

@@ -77,12 +77,12 @@ def write_config(file: Path, config: Mapping[str, Any]) -> None:
 def with_shared_panels(hosts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Hosts that say of which other ones they share the panel, as a config must."""
     first_of: dict[Any, Any] = {}
-    told = [{**host} for host in hosts]
-    for host in told:
+    shared = [{**host} for host in hosts]
+    for host in shared:
         first = first_of.setdefault(host.get("url"), host["name"])
         if first != host["name"]:
             host.setdefault("shares_panel_with", first)
-    return told
+    return shared
 
 
 def host(name: str, url: str, **keys: Any) -> dict[str, Any]:

@@ -98,7 +98,7 @@ async def test_metrics_say_what_exim_says(
     assert infinite == 7
     assert (infinite or 0) - (within or 0) == len(older) == 4
     domains = await domain_counts(running, "recipient", ["example.com", "example.net", "ok.test"])
-    # Only the console's text marks whom a message has reached already.
+    # Only the console's text marks the recipients that a message has reached already.
     assert domains == [6, 2, None if shape.startswith("console") else 1]
     assert await value(running, "queue_size_bytes") == pytest.approx(4_900_000, rel=0.05)
 

@@ -151,15 +151,15 @@ EMPTY_LIST: Answers = {"list_msg": {"error": 100}}
 
 async def test_a_list_without_rows_tells_of_no_message_that_came_or_left() -> None:
     full = listing(frozen(5))
-    told = await polls(Scripted(), full, EMPTY_LIST, full, {"count_msg": GONE} | EMPTY_LIST)
-    assert moved(told) == [(None, None), (None, None), (0, 0), (0, 5)]
+    snapshots = await polls(Scripted(), full, EMPTY_LIST, full, {"count_msg": GONE} | EMPTY_LIST)
+    assert moved(snapshots) == [(None, None), (None, None), (0, 0), (0, 5)]
 
 
 async def test_rows_that_are_understood_no_more_have_not_left() -> None:
     ids = [queue_id("exim", 1_785_000_000.0, n) for n in range(6)]
     rows = [{"id": id_} for id_ in ids]
     unread = [{"id": f"#{id_}"} for id_ in ids]
-    told = await polls(
+    snapshots = await polls(
         Scripted(),
         *(
             {"list_msg": {"error": 0, "detail": detail}}
@@ -174,17 +174,17 @@ async def test_rows_that_are_understood_no_more_have_not_left() -> None:
             )
         ),
     )
-    assert moved(told)[1:] == [(0, 0), (0, 0), (0, 0), (0, 0), (1, 1), (1, 1)]
+    assert moved(snapshots)[1:] == [(0, 0), (0, 0), (0, 0), (0, 0), (1, 1), (1, 1)]
 
 
 async def test_a_list_that_is_cut_tells_of_no_message_that_came_or_left() -> None:
     some = {"count_msg": {"error": 0, "detail": 40}}
     panel = Scripted(**some)
-    told = await polls(
+    snapshots = await polls(
         panel, listing(frozen(40)), listing(frozen(20)), listing(frozen(12)), listing(frozen(38))
     )
-    assert moved(told) == [(None, None), (None, None), (None, None), (0, 2)]
-    assert [queue.unlisted for queue in queues(told)] == [0, 20, 28, 0]
+    assert moved(snapshots) == [(None, None), (None, None), (None, None), (0, 2)]
+    assert [queue.unlisted for queue in queues(snapshots)] == [0, 20, 28, 0]
 
 
 def rows(count: int, **keys: Any) -> Answers:
@@ -213,24 +213,24 @@ async def test_a_list_that_is_as_before_is_not_read_again(
         return await decode(self, body, **rest)
 
     monkeypatch.setattr(QueueDecoder, "decode", counted)
-    told = await polls(Scripted(), rows(4, **keys), {}, {}, rows(5, **keys))
-    assert moved(told) == [(None, None), (0, 0), (0, 0), (1, 0)]
-    assert [queue.stats and queue.stats.listed for queue in queues(told)] == [4, 4, 4, 5]
+    snapshots = await polls(Scripted(), rows(4, **keys), {}, {}, rows(5, **keys))
+    assert moved(snapshots) == [(None, None), (0, 0), (0, 0), (1, 0)]
+    assert [queue.stats and queue.stats.listed for queue in queues(snapshots)] == [4, 4, 4, 5]
     assert len(bodies) == read
 
 
 async def test_that_all_is_gone_rests_on_the_list_too() -> None:
     panel = Scripted()
     none_at_all = {"list_msg": {"error": 0, "detail": None}}
-    told = await polls(
+    snapshots = await polls(
         panel,
         listing(frozen(5)),
         {"count_msg": GONE},  # of a panel that counts no frozen mail, or fails to count
         none_at_all,
         {},
     )
-    assert [queue.stats and queue.stats.frozen for queue in queues(told)] == [5, 5, 0, 0]
-    assert moved(told) == [(None, None), (0, 0), (0, 5), (0, 0)]
+    assert [queue.stats and queue.stats.frozen for queue in queues(snapshots)] == [5, 5, 0, 0]
+    assert moved(snapshots) == [(None, None), (0, 0), (0, 5), (0, 0)]
     assert panel.asked.count("list_msg") == 3
 
 
@@ -259,10 +259,10 @@ async def test_what_a_panel_sends_back_of_its_password_is_quoted_nowhere() -> No
     )
     snapshot = await poll(panel, password=secret)
     assert reasons(snapshot)[:2] == [Reason.PANEL_ERROR, Reason.UNEXPECTED]
-    told = repr(snapshot)
-    assert "you sent" in told
+    shown = repr(snapshot)
+    assert "you sent" in shown
     for part in ("ss/w", "wörd", "w\\u00f6rd"):
-        assert part not in told
+        assert part not in shown
 
 
 async def test_long_replies_are_not_remembered() -> None:
@@ -336,7 +336,7 @@ async def test_a_bug_after_a_poll_does_not_end_the_schedule(serve_panel: ServePa
             await poller.poll("mx1")
 
 
-async def test_a_probe_of_a_host_that_leaves_is_told_so(
+async def test_a_probe_of_a_host_that_leaves_is_answered_so(
     start_daemon: StartDaemon, serve_panel: ServePanel
 ) -> None:
     panel = await serve_panel(MemoryQueue(EMPTY), PanelOptions(delay=5))
@@ -515,7 +515,7 @@ async def test_an_empty_text_for_a_count_is_no_number_beside_anything_else(
 
 @pytest.mark.parametrize("count", [5, 0, "-- 4 Kbytes in 5 Requests."])
 @pytest.mark.parametrize("body", [b"", b"\n\n", b"\xef\xbb\xbf"])
-async def test_an_empty_body_for_a_list_is_told_as_what_it_is(count: object, body: bytes) -> None:
+async def test_an_empty_body_for_a_list_is_reported_as_such(count: object, body: bytes) -> None:
     counted = {"count_msg": {"error": 0, "detail": count}}
     (snapshot,) = await polls(Scripted(), counted | {"list_msg": body}, password=LONG)
     result = snapshot.results[0]

@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,43 @@ from tests.daemon.conftest import eventually, host
 from tests.fixtures.standin import PanelServer, ServePanel
 
 
+class Manager:
+    """systemd's end of the socket: takes every message as it comes.
+
+    A socket that nobody reads is full after ten, and the eleventh is lost or waited for.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._messages: asyncio.Queue[list[str]] = asyncio.Queue()
+
+    def take(self) -> None:
+        self._messages.put_nowait(self._channel.recv(4096).decode().splitlines())
+
+    async def states(self) -> list[str]:
+        """The next message, by its lines."""
+        async with asyncio.timeout(20):
+            return await self._messages.get()
+
+    async def wait_for(self, state: str) -> None:
+        """Until `state` comes; the watchdog's messages are passed over."""
+        while (states := await self.states()) != [state]:
+            assert states == ["WATCHDOG=1"], states
+
+    async def wait_for_reload(self) -> None:
+        """Until a reload begins and ends."""
+        while (states := await self.states())[0] != "RELOADING=1":
+            assert states == ["WATCHDOG=1"]
+        assert states[1].startswith("MONOTONIC_USEC=")
+        await self.wait_for("READY=1")
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """`brainycp-exporter run` with systemd's socket listened on."""
 
-    def __init__(self, process: asyncio.subprocess.Process, manager: socket.socket) -> None:
-        self.process = process
-        self._manager = manager
-
-    async def states(self) -> list[str]:
-        """The next message to systemd, by its lines."""
-        receive = asyncio.to_thread(self._manager.recv, 4096)
-        return (await receive).decode().splitlines()
-
-    async def wait_for(self, state: str) -> None:
-        """Until systemd was told `state`; the watchdog's messages are passed over."""
-        while (states := await self.states()) != [state]:
-            assert states == ["WATCHDOG=1"], states
+    process: asyncio.subprocess.Process
+    manager: Manager
 
     async def end(self, number: int = signal.SIGTERM) -> tuple[int, list[dict[str, Any]]]:
         """Signal it; its exit code and its log."""
@@ -49,11 +71,13 @@ class Process:
 
 
 @pytest.fixture
-def manager(tmp_path: Path) -> Iterator[socket.socket]:
+async def manager(tmp_path: Path) -> AsyncIterator[Manager]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(str(tmp_path / "notify"))
-        channel.settimeout(20)
-        yield channel
+        listening = Manager(channel)
+        asyncio.get_running_loop().add_reader(channel, listening.take)
+        yield listening
+        asyncio.get_running_loop().remove_reader(channel)
 
 
 @pytest.fixture
@@ -62,9 +86,7 @@ async def panel(serve_panel: ServePanel) -> PanelServer:
 
 
 @pytest.fixture
-async def process(
-    tmp_path: Path, manager: socket.socket, panel: PanelServer
-) -> AsyncIterator[Process]:
+async def process(tmp_path: Path, manager: Manager, panel: PanelServer) -> AsyncIterator[Process]:
     file = tmp_path / "config.yaml"
     config = {
         "hosts": [host("mx1", panel.url, password="correct-battery")],
@@ -86,7 +108,7 @@ async def process(
         stderr=asyncio.subprocess.PIPE,
     )
     running = Process(started, manager)
-    await running.wait_for("READY=1")
+    await manager.wait_for("READY=1")
     yield running
     if started.returncode is None:
         started.kill()
@@ -94,48 +116,38 @@ async def process(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_ends_well_when_asked(process: Process, number: int) -> None:
+async def test_it_feeds_the_watchdog_and_ends_well_when_asked(
+    process: Process, number: int
+) -> None:
+    for _ in range(3):
+        assert await process.manager.states() == ["WATCHDOG=1"]
     children = psutil.Process(process.process.pid).children(recursive=True)
     code, log = await process.end(number)
     assert code == 0
-    await process.wait_for("STOPPING=1")
+    await process.manager.wait_for("STOPPING=1")
     assert [line["event"] for line in log][-1] == "stopped"
     assert [child for child in children if child.is_running()] == []
 
 
-async def test_sighup_reloads(process: Process, tmp_path: Path, panel: PanelServer) -> None:
+async def test_sighup_reloads_and_after_one_that_fails_the_daemon_goes_on(
+    process: Process, tmp_path: Path, panel: PanelServer
+) -> None:
     file = tmp_path / "config.yaml"
     config = yaml.safe_load(file.read_text())
+    file.write_text("hosts: 5\n")
+    process.process.send_signal(signal.SIGHUP)
+    await process.manager.wait_for_reload()
     more = {"password": "correct-battery", "shares_panel_with": "mx1"}
     config["hosts"].append(host("mx2", panel.url, **more))
     file.write_text(yaml.safe_dump(config))
     process.process.send_signal(signal.SIGHUP)
-    while (states := await process.states())[0] != "RELOADING=1":
-        assert states == ["WATCHDOG=1"]
-    assert states[1].startswith("MONOTONIC_USEC=")
-    await process.wait_for("READY=1")
-    _, log = await process.end()
-    (reloaded,) = [line for line in log if line["event"] == "config reloaded"]
-    assert reloaded["hosts"] == 2
-
-
-async def test_a_reload_that_fails_is_told_and_the_daemon_goes_on(
-    process: Process, tmp_path: Path
-) -> None:
-    (tmp_path / "config.yaml").write_text("hosts: 5\n")
-    process.process.send_signal(signal.SIGHUP)
-    while (states := await process.states())[0] != "RELOADING=1":
-        assert states == ["WATCHDOG=1"]
-    await process.wait_for("READY=1")
+    await process.manager.wait_for_reload()
     code, log = await process.end()
     assert code == 0
-    (told,) = [line for line in log if "not reloaded" in line["event"]]
-    assert any("hosts: must be a list" in problem for problem in told["problems"])
-
-
-async def test_the_watchdog_is_fed(process: Process) -> None:
-    for _ in range(3):
-        assert await process.states() == ["WATCHDOG=1"]
+    (failed,) = [line for line in log if "not reloaded" in line["event"]]
+    assert any("hosts: must be a list" in problem for problem in failed["problems"])
+    (reloaded,) = [line for line in log if line["event"] == "config reloaded"]
+    assert reloaded["hosts"] == 2
 
 
 async def test_polls_are_not_logged_and_secrets_never(process: Process, panel: PanelServer) -> None:

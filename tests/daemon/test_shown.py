@@ -30,8 +30,8 @@ async def test_shapes_and_samples_hold_no_secret_that_a_panel_tells(
             count_msg={"error": 0, "detail": 4}, list_msg={"error": 0, "detail": detail}
         )
         async with serving(panel.app()) as url:
-            told = {**host("mx1", url, collectors=["queue"]), "password": SECRET}
-            running = await start_daemon({"hosts": [told]})
+            mx1 = {**host("mx1", url, collectors=["queue"]), "password": SECRET}
+            running = await start_daemon({"hosts": [mx1]})
             await running.poll("mx1")
             shown = [
                 await running.get(path)

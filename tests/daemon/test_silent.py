@@ -14,7 +14,9 @@ import pytest
 from bench.silent_panels import KINDS
 from tests.daemon.conftest import RunningDaemon, StartDaemon, host
 
-INTERVAL = 5.0
+INTERVAL = 3.0
+SLACK = 1.5
+"""Seconds that a busy machine may take over a round of polls."""
 LIVE = 120
 SILENT = 120
 
@@ -44,7 +46,7 @@ def fleet(port: int, **poll: Any) -> dict[str, Any]:
             url = f"http://127.0.0.1:{port}/{what}/{number}/api.php"
             hosts.append(host(f"{what}{number}", url, collectors=["queue"]))
     return {
-        "poll": {"interval": f"{INTERVAL}s", "timeout": "5s", "concurrency": 32, **poll},
+        "poll": {"interval": f"{INTERVAL}s", "timeout": f"{INTERVAL}s", "concurrency": 32, **poll},
         "hosts": hosts,
         "log": {"level": "error"},
     }
@@ -67,11 +69,12 @@ async def test_live_hosts_are_fresh_within_their_interval(
     running = await start_daemon(fleet(port))
     await asyncio.sleep(1.1 * INTERVAL)  # the fleet's first polls are spread over an interval
     oldest = 0.0
-    for _ in range(12):
+    ends = time.monotonic() + 1.5 * INTERVAL
+    while time.monotonic() < ends:
         oldest = max(oldest, *(await ages(running)))
-        await asyncio.sleep(1.0)
-    assert oldest <= 1.3 * INTERVAL
-    # The silent ones are told as what they are, and are asked again.
+        await asyncio.sleep(0.5)
+    assert oldest <= INTERVAL + SLACK
+    # The silent ones are reported as what they are, and are asked again.
     for kind in KINDS:
         assert await running.value("up", host=f"{kind}{KINDS.index(kind)}") == 0.0
         labels = {"host": f"{kind}{KINDS.index(kind)}", "collector": "queue", "reason": "timeout"}
