@@ -68,7 +68,7 @@ async def _settle(context: HostContext, unsettled: Unsettled) -> Entry:
         kind=Kind.OUTCOME,
         outcome=outcome.outcome,
         text=f"Settled afterwards, since its process ended in the middle: {outcome.text}",
-        detail={**outcome.detail, "settled": True},
+        detail=replace(outcome.record, settled=True).to_detail(),
     )
     return await context.journal.do(lambda journal: journal.add(entry))
 
@@ -84,27 +84,28 @@ def _not_here(panel: PanelId, context: HostContext) -> str:
 async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     intent, messages = unsettled.intent, unsettled.messages
     if intent.mode == "dry_run":
-        return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.", {})
+        return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.")
     if intent.action in ON_SERVICE:
         service = IntentRecord.of(intent, "service").service or ""
         state = await actions.service_state(context.client, service)
         done = state.running is (intent.action == "service_on")
         text = f"{service} {state.words}."
-        return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, {})
+        return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text)
     results = await _results_of(context, intent)
     left_out = {result.message_id for result in results if result.what == "left_out"}
     planned = [message for message in messages if message.id not in left_out]
     watch = frozenset(message.id for message in planned)
     listing = await context.list(EVERYTHING, most=0, watch=watch)
+    unlisted = ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.")
     if not listing.is_whole or listing.unparsed:
-        return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
+        return unlisted
     listed_at = IntentRecord.of(intent, "listed_at").listed_at
     then = intent.at if listed_at is None else listed_at
     # The process before may have had another time: only its sender, or its size, shows then
     # that what is there by an id is another message.
     gone = watch - still_there(planned, then, listing, timed=False)
     if gone and listing.unlisted:
-        return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
+        return unlisted
     removed = None
     if intent.action != "retry":
         removed = len(_removed(context, intent, planned, results, gone))
@@ -114,7 +115,7 @@ async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     text = f"{gone_of(len(gone), len(planned))}."
     absent = gone & {a.message_id for a in results if a.what in {"gone", "left"}}
     done = len(gone) == len(planned) and 2 * len(absent) <= len(planned)
-    return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, known.to_detail())
+    return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, known)
 
 
 @dataclass(frozen=True, slots=True)

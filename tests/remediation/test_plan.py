@@ -471,7 +471,8 @@ def test_how_an_action_ended(
     ended = outcome_of_messages(action, PLAN, answers(replies), seen, expected=expected)
     assert (ended.outcome, ended.text) == (outcome, text.replace("…", "messages"))
     told = {"planned": 4, "replies": dict(Counter(replies.split()))}
-    assert {name: ended.detail[name] for name in told} == told
+    detail = ended.record.to_detail()
+    assert {name: detail[name] for name in told} == told
 
 
 @pytest.mark.parametrize(
@@ -498,14 +499,14 @@ def test_what_is_written_down_of_it(
 ) -> None:
     ended = outcome_of_messages(action, PLAN, answers(REMOVED), seen, expected=None)
     always: dict[str, object] = {"planned": 4, "replies": {"removed": 4}}
-    assert ended.detail == always | expected
+    assert ended.record.to_detail() == always | expected
 
 
 def test_of_a_great_loss_only_the_first_ids_are_written_down() -> None:
     lost = frozenset(f"1lostxx-{n:06d}-AA" for n in range(500))
     seen = replace(ALL_GONE, frozen_gone=lost)
     ended = outcome_of_messages("purge_frozen", PLAN, answers("done"), seen, expected=None)
-    assert ended.detail["frozen_gone_beyond_the_plan"] == sorted(lost)[:100]
+    assert ended.record.frozen_gone_beyond_the_plan == tuple(sorted(lost)[:100])
     assert "500 frozen messages" in ended.text
 
 
