@@ -132,7 +132,7 @@ class RuleJob:
             with suppress(HostBusyError):
                 turn.enter_context(self._context.locks.hold(f"{TURN}{number}"))
                 return
-        raise Blocked(guards.no_turn(limit))
+        raise Blocked(guards.no_turn(limit, limit))
 
     def intent(self, plan: Plan, why: Why) -> tuple[str, IntentRecord]:
         """Return the text of the intent, and what is known of it before the plan."""

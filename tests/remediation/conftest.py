@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -152,9 +151,7 @@ class Site:
 
     async def quiet(self) -> None:
         """Wait until no rule is at work on anything."""
-        hosts = self.running.daemon.app.controller._fleet.hosts.values()
-        if tasks := [host.task for host in hosts if host.task is not None]:
-            await asyncio.wait(tasks)
+        await self.running.daemon.app.controller.wait_idle()
 
     async def metric(self, name: str, **labels: str) -> float | None:
         """A value of /metrics once every entry of the journal is counted."""

@@ -197,7 +197,7 @@ async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
     ending = asyncio.create_task(post(site.running, alert(status="resolved")))
 
     async def ended() -> bool:
-        return bool(controller._fleet.resolved)
+        return bool(controller.fleet.resolved)
 
     await eventually(ended)
     busy.set()
@@ -532,7 +532,7 @@ async def test_a_request_does_not_wait_for_ever(
     freeze(queue, 8)
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
     now = time.monotonic()
-    site.running.daemon.app.controller._monotonic = lambda: now
+    site.running.daemon.app.controller.monotonic = lambda: now
     with HostLocks(site.path).hold(panel_of(panel).url):
         await post(site.running, alert())
         await site.look()
@@ -724,10 +724,10 @@ async def test_a_real_alertmanager_withdraws_what_is_resolved(
     await alertmanager.post(LABELS)
     await asked_by_now(site)
     await alertmanager.post(LABELS, over=True)
-    state = site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"]
+    rules = site.running.daemon.app.controller.fleet.hosts["mx1"].rules
 
     async def withdrawn() -> bool:
-        return not state.asked
+        return not rules["purge"].asked
 
     await eventually(withdrawn, seconds=30)
     await site.look()
@@ -753,8 +753,8 @@ async def test_an_alert_that_is_resolved_in_the_middle_stops_what_it_alone_asked
     await site.running.poll("mx1")
     await hold.wait()
     if when:
-        controller = site.running.daemon.app.controller
-        controller._fleet.hosts["mx1"].rules["purge"].clock.tripped = True
+        rules = site.running.daemon.app.controller.fleet.hosts["mx1"].rules
+        rules["purge"] = replace(rules["purge"], timer=replace(rules["purge"].timer, tripped=True))
     await post(site.running, {**first, "status": "resolved"})
     hold.let_go.set()
     await site.quiet()

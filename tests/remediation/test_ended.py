@@ -156,12 +156,10 @@ async def test_a_host_that_leaves_the_config_in_the_middle(
 ) -> None:
     freeze(queue, 8)
     site, hold = await begun(start_site, panel, verify=VERIFY)
-    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
-    assert task is not None
     site.running.write({**settings(panel, verify=VERIFY), "hosts": [host("other", unused_url)]})
     await site.running.post("/-/reload")
     hold.let_go.set()
-    await asyncio.wait([task])
+    await site.quiet()
     asked = ids_asked(panel)
     assert len(asked) == len(set(asked)) == 4
     assert await queue.count() == 4
@@ -248,13 +246,11 @@ async def test_a_host_that_has_changed_meanwhile_is_polled_as_it_is_now(
         return len(lists) == 5
 
     await eventually(waits_for_what_is_expected)
-    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
-    assert task is not None
     made["hosts"][0]["labels"] = {"tier": "new"}
     site.running.write(made)
     await site.running.post("/-/reload")
     await site.running.poll("mx1")
-    await asyncio.wait([task])
+    await site.quiet()
     await site.look()
     assert await site.running.value("up", host="mx1") == 1, "its client was not closed"
 

@@ -558,7 +558,7 @@ async def test_conditions_must_hold_for_long_enough(
 ) -> None:
     site = await start_site(config(panel, rules=[rule(**{"for": "10m"})]))
     now = time.monotonic()
-    site.running.daemon.app.controller._monotonic = lambda: now
+    site.running.daemon.app.controller.monotonic = lambda: now
     for seconds in (1, 300, 290):
         now += seconds
         await site.look()

@@ -268,10 +268,9 @@ async def test_two_names_for_one_panel_act_once(
     first = {entry.host for entry in site.journal(Kind.INTENT)}
     assert len(first) == 1
     second = ({"mx1", "mx2"} - first).pop()
-    tasks = site.running.daemon.app.controller._fleet.hosts
     polled = await site.running.poll(second)
     assert polled
-    task = tasks[second].task
+    task = site.running.daemon.app.controller.fleet.hosts[second].task
     assert task is not None
     await asyncio.wait([task])
     assert site.blocks(second) == ["host_busy"]
@@ -317,15 +316,13 @@ VERIFY = {"within": "5s", "expect": ["queue_frozen_messages < 5"]}
 
 async def in_the_middle(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, **keys: Any
-) -> tuple[Site, Hold, list[str], asyncio.Task[None]]:
+) -> tuple[Site, Hold, list[str]]:
     """A daemon that has deleted 10 of 60 messages by their ids."""
     ids = freeze(queue, 60)
     hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=10)
     site = await start_site(pointed(panel, rule(**BY_ID, verify=VERIFY), **keys), wait=False)
     await hold.wait()
-    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
-    assert task is not None
-    return site, hold, ids, task
+    return site, hold, ids
 
 
 @pytest.mark.parametrize(
@@ -344,10 +341,10 @@ async def test_a_changed_host_does_not_cut_off_what_is_under_way(
     logs: Logs,
     change: dict[str, Any],
 ) -> None:
-    site, hold, ids, task = await in_the_middle(start_site, panel, queue)
+    site, hold, ids = await in_the_middle(start_site, panel, queue)
     await reload(site, pointed(panel, rule(**BY_ID, verify=VERIFY), **change))
     hold.let_go.set()
-    await asyncio.wait([task])
+    await site.quiet()
     assert sorted(ids_asked(panel)) == sorted(ids)
     (outcome,) = site.journal(Kind.OUTCOME)
     assert (outcome.outcome, outcome.detail["removed"]) == ("ok", 60)
@@ -361,12 +358,13 @@ async def test_a_label_that_changes_restarts_no_clock(
     freeze(queue, 8)
     counted = rule(**{"for": "1h"})
     site = await start_site(pointed(panel, counted))
-    clock = site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"].clock
-    assert clock.last is not None
+    fleet = site.running.daemon.app.controller.fleet
+    timer = fleet.hosts["mx1"].rules["purge"].timer
+    assert timer.last is not None
     await reload(site, pointed(panel, counted, labels={"dc": "msk1"}))
-    assert site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"].clock is clock
+    assert fleet.hosts["mx1"].rules["purge"].timer == timer
     await reload(site, pointed(panel, counted, fields={"id": 0}))
-    assert site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"].clock is not clock
+    assert fleet.hosts["mx1"].rules["purge"].timer.last is None
 
 
 @pytest.mark.parametrize("how", ["removed", "re-pointed", "renamed", "rule gone from its label"])
@@ -386,8 +384,6 @@ async def test_what_is_under_way_on_a_host_that_leaves_ends_with_an_outcome(
     hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=10)
     site = await start_site(pointed(panel, only, **acting), wait=False)
     await hold.wait()
-    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
-    assert task is not None
     match how:
         case "removed":
             after = pointed(other, only, name="mx2", **acting)
@@ -400,7 +396,7 @@ async def test_what_is_under_way_on_a_host_that_leaves_ends_with_an_outcome(
     await reload(site, after)
     asked_by_then = len(ids_asked(panel))
     hold.let_go.set()
-    await asyncio.wait([task])
+    await site.quiet()
     asked = ids_asked(panel)
     # Of two requests at once one is held; the other may be on its way when the config changes.
     assert len(asked) == len(set(asked)) <= asked_by_then + 1

@@ -54,7 +54,7 @@ async def stop(site: Site, _: PanelServer) -> None:
     site.running.daemon.stop()
 
     async def ends() -> bool:
-        return site.running.daemon.app.controller._fleet.ends.is_set()
+        return site.running.daemon.app.controller.fleet.ends.is_set()
 
     await eventually(ends)
 

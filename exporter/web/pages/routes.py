@@ -110,7 +110,7 @@ class Pages:
         record = data.store.get(name)
         if record is None:
             return self._no_host(request, "../")
-        states = [state for state in self._controller.states() if state[0] == name]
+        states = self._controller.fleet.states(name)
         return self._page(
             request,
             "host.html",
@@ -215,10 +215,10 @@ class Pages:
         """The rules and their status."""
         data, controller = self.feed.data, self._controller
         paused, seen, now = "", self.feed.position(), data.clock()
-        if controller.config.rules:
+        if controller.fleet.config.rules:
             paused = await controller.follower.paused()
-        config = controller.config
-        statuses = live_statuses(controller.states(), data.projection, now)
+        config = controller.fleet.config
+        statuses = live_statuses(controller.fleet.states(), data.projection, now)
         busy = [s for s in statuses if s.word != "calm" or s.last is not None]
         user, hosts = self._actions.user(request), len(data.store)
         return self._page(
@@ -230,7 +230,7 @@ class Pages:
             now=now,
             config=config,
             paused=paused,
-            wanting=controller.wanting(),
+            wanting=controller.fleet.wanting,
             hosts=hosts,
             bound=int(storm_bound(config, hosts)),
             user=user,
