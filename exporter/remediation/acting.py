@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from exporter.config.remediation import ON_SERVICE
 from exporter.journal import Entry, Journal, Kind
 from exporter.journal.records import IntentRecord, ReplyRecord
 from exporter.panel.errors import PanelError
-from exporter.panel.protocol import MessageCommand
+from exporter.panel.protocol import MessageCommand, Operation
 from exporter.remediation import actions, guards
 from exporter.remediation.actions import OnResult, RequestResult, Sender, with_the_rest
 from exporter.remediation.context import HostContext
@@ -79,7 +79,7 @@ async def _go_on(_: RequestResult) -> bool:
 
 
 def _nothing(_: Plan) -> None:
-    """Nobody wants to know."""
+    """Ignore a plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +97,23 @@ class Hooks:
 NO_HOOKS = Hooks()
 
 
+@dataclass(eq=False)
 class Execution:
     """One job with its plan, from the intent to the outcome: what the steps share."""
 
-    def __init__(self, context: HostContext, job: Job, plan: Plan, hooks: Hooks = NO_HOOKS) -> None:
-        self.context = context
-        self.job = job
-        self.spec = job.spec
-        self.plan = plan
-        self.hooks = hooks
-        self.stopped: Block | None = None
-        """What has stopped it in the middle."""
-        self.omissions: list[Omission] = []
-        """What was planned and not asked for, since it is not what was planned any more."""
+    context: HostContext
+    job: Job
+    plan: Plan
+    hooks: Hooks = NO_HOOKS
+    stopped: Block | None = None
+    """What has stopped it in the middle."""
+    omissions: list[Omission] = field(default_factory=list)
+    """What was planned and not asked for, since it is not what was planned any more."""
+
+    @property
+    def spec(self) -> ActionSpec:
+        """What is to be done."""
+        return self.job.spec
 
     @property
     def dry_run(self) -> bool:
@@ -128,14 +132,10 @@ class Execution:
         if spec.action in ON_SERVICE:
             intent = replace(intent, service=spec.service)
         else:
-            intent = replace(
-                intent,
-                as_a_whole=plan.as_a_whole,
-                listed_at=plan.at,
-                withheld=plan.withheld or None,
-            )
+            whole, withheld = plan.as_a_whole, plan.withheld or None
+            intent = replace(intent, as_a_whole=whole, listed_at=plan.at, withheld=withheld)
         if spec.verify is not None:
-            intent = replace(intent, verify=tuple(str(each) for each in spec.verify.expect))
+            intent = replace(intent, verify=tuple(map(str, spec.verify.expect)))
         await self.write(Kind.INTENT, text=text, detail=intent.to_detail(), plan=plan)
 
     async def write(
@@ -219,10 +219,10 @@ async def _one_request(execution: Execution) -> RequestResult:
     if not await before():
         return RequestResult("not_asked")
     if spec.action in ON_SERVICE:
-        return await actions.switch_service(client, spec.service, on=spec.turns_on, before=before)
-    if spec.action == "purge_all":
-        return await actions.delete_all(client, force=spec.force, before=before)
-    return await actions.delete_frozen(client, before=before)
+        return await actions.switch_service(client, spec.service, before, on=spec.turns_on)
+    all_mail = spec.action == "purge_all"
+    operation = Operation.DELETE_ALL if all_mail else Operation.DELETE_FROZEN
+    return await actions.request_action(client, operation, before, force=all_mail and spec.force)
 
 
 async def _by_id(execution: Execution) -> list[RequestResult]:
