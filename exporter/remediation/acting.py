@@ -266,7 +266,7 @@ async def _list_again(execution: Execution, pending: Sequence[Message]) -> Listi
     try:
         listing = await execution.context.list(EVERYTHING, most=0, watch=watch)
     except PanelError as error:
-        execution.stop(guards.not_listed_again(error))
+        execution.stop(guards.not_listed(error, again=True))
         return None
     block = guards.not_whole_again(listing)
     execution.stop(block)

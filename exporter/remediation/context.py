@@ -12,9 +12,18 @@ from exporter.config.selectors import Selector
 from exporter.journal.host_lock import HostLocks
 from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelClient
+from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation.listing import Listing, ask_listing
 from exporter.snapshot import HostSnapshot, PanelId
+
+
+class UnsettledError(Exception):
+    """What became of an earlier action is not known, since the panel could not be asked."""
+
+    def __init__(self, error: PanelError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class KnowsSilences(Protocol):

@@ -14,7 +14,7 @@ from exporter.config.models import Config
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor, Entry, Journal, JournalError
 from exporter.journal.entries import Guard
-from exporter.journal.host_lock import HostBusyError, HostLocks, LockFileError
+from exporter.journal.host_lock import HostLocks
 from exporter.journal.projection import JournalProjection
 from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelClient, PanelPool
@@ -27,10 +27,10 @@ from exporter.remediation.fleet_state import FleetState
 from exporter.remediation.follower import JournalFollower
 from exporter.remediation.guard_inputs import GuardInputs, read_inputs
 from exporter.remediation.guards import Block
-from exporter.remediation.recovery import UnsettledError, close_orphans, recover_unfinished
+from exporter.remediation.recovery import close_orphans, recover_unfinished
 from exporter.remediation.requests import STANDS, Incident, Request, Taken
 from exporter.remediation.rule_state import Asked, HostState, RuleState
-from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
+from exporter.snapshot import HostSnapshot, PanelId
 
 log = structlog.get_logger(__name__)
 
@@ -251,7 +251,7 @@ class RemediationController:
                 recovered = await recover_unfinished(self._context(host, client))
             if recovered:
                 await self.follower.read_journal()
-        except (HostBusyError, LockFileError, UnsettledError, HostGoneError, JournalError):
+        except guards.ERRORS:
             return
         host.unsettled = False
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.journal import Entry, JournalError, Kind
-from exporter.journal.host_lock import HostBusyError, LockFileError
 from exporter.journal.records import RequestRecord
 from exporter.remediation import guards
 from exporter.remediation.acting import NO_HOOKS, Execution, Hooks, Job, Why, act
@@ -15,10 +14,9 @@ from exporter.remediation.conclusion import conclude
 from exporter.remediation.context import HostContext
 from exporter.remediation.guards import Block, Blocked, action_text
 from exporter.remediation.plan import Plan
-from exporter.remediation.recovery import UnsettledError, recover_unfinished
+from exporter.remediation.recovery import recover_unfinished
 from exporter.remediation.requests import Request
 from exporter.remediation.rule_job import Inputs, RuleJob
-from exporter.snapshot import HostGoneError
 
 
 class Declined(Exception):  # noqa: N818 - no error: a person said no
@@ -113,14 +111,6 @@ async def execute_rule(
         return ExecutionResult(outcome=await execute(context, job, hooks), plan=job.planned)
     except Blocked as blocked:
         block = blocked.block
-    except HostBusyError:
-        block = guards.HOST_BUSY
-    except LockFileError as error:
-        block = guards.lock_unknown(error)
-    except UnsettledError as error:
-        block = guards.unsettled(error)
-    except JournalError as error:
-        block = guards.journal_fails(error)
-    except HostGoneError:
-        block = guards.HOST_GONE
+    except guards.ERRORS as error:
+        block = guards.of_error(error)
     return ExecutionResult(block, plan=job.planned)

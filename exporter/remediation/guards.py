@@ -1,7 +1,8 @@
 """Everything that keeps an action from being done. Pure: no clock, no panel, no journal.
 
-Each function returns the block of its guard, or None where that lets it pass; `check` is the one
-way to stop by it. A guard whose inputs are not known blocks.
+A function returns the block of its guard, or None where that lets it pass; guards in their order
+are a generator, and the first block counts. `check` is the one way to stop by a block. A guard
+whose inputs are not known blocks.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from exporter.config.remediation import Mode, RemediationConfig, RemediationRule
 from exporter.config.selectors import Selector
 from exporter.config.windows import is_open
 from exporter.humanize import duration, guess_words, integer, untold_words
+from exporter.journal import JournalError
 from exporter.journal.entries import Actor, Guard, RuleFacts
+from exporter.journal.host_lock import HostBusyError, LockFileError
+from exporter.remediation.context import UnsettledError
 from exporter.remediation.guard_inputs import GuardInputs, InForce, Silences
 from exporter.remediation.listing import Listing
 from exporter.remediation.selection import describe
-from exporter.snapshot import HostSnapshot, Message
+from exporter.snapshot import HostGoneError, HostSnapshot, Message
 
 FAILED_VERIFICATIONS = 3
 """In a row, after which a rule stops itself on a host."""
@@ -135,29 +139,30 @@ def silenced(silences: Silences | None) -> Block | None:
 # --- what an execution meets --------------------------------------------------------------------
 
 
-HOST_BUSY = Block(Guard.HOST_BUSY, "Another action is under way on this host.")
-HOST_GONE = Block(Guard.CONDITION, "The host left the config.")
 ENDING = Block(Guard.CONDITION, "The exporter was told to end.")
 OTHERS_BEGIN = Block(Guard.ACTIONS_AT_ONCE, "Other actions are about to begin.")
 
+_BY_ERROR: Mapping[type[Exception], tuple[Guard, str]] = {
+    HostBusyError: (Guard.HOST_BUSY, "Another action is under way on this host."),
+    LockFileError: (Guard.HOST_BUSY, "{}"),
+    UnsettledError: (
+        Guard.UNSETTLED,
+        (
+            "What became of an earlier action, whose process ended in the middle, cannot be told "
+            "yet: {}"
+        ),
+    ),
+    JournalError: (Guard.JOURNAL, "{}"),
+    HostGoneError: (Guard.CONDITION, "The host left the config."),
+}
+ERRORS = tuple(_BY_ERROR)
+"""What ends an execution, and is a block."""
 
-def lock_unknown(error: object) -> Block:
-    """Block, since it is not known whether anything else acts on the panel."""
-    return Block(Guard.HOST_BUSY, str(error))
 
-
-def journal_fails(error: object) -> Block:
-    """Block, since the journal cannot be read or written."""
-    return Block(Guard.JOURNAL, str(error))
-
-
-def unsettled(error: object) -> Block:
-    """Block, since what became of an earlier action is not known."""
-    reason = (
-        "What became of an earlier action, whose process ended in the middle, "
-        f"cannot be told yet: {error}"
-    )
-    return Block(Guard.UNSETTLED, reason)
+def of_error(error: Exception) -> Block:
+    """Block for one of ERRORS."""
+    guard, words = next(_BY_ERROR[kind] for kind in ERRORS if isinstance(error, kind))
+    return Block(guard, words.format(error))
 
 
 def no_turn(running: int, limit: int) -> Block:
@@ -203,15 +208,10 @@ def shown(why: Mapping[str, float | None]) -> str:
 # --- the list -----------------------------------------------------------------------------------
 
 
-def not_listed(error: object) -> Block:
-    """Block, since the queue could not be listed for the plan."""
-    return Block(Guard.LISTING, f"The queue could not be listed: {error}")
-
-
-def not_listed_again(error: object) -> Block:
-    """Block, since the queue could not be listed between two batches of messages."""
-    reason = f"The queue could not be listed again before the next messages: {error}"
-    return Block(Guard.LISTING, reason)
+def not_listed(error: object, *, again: bool = False) -> Block:
+    """Block, since the queue could not be listed for the plan, or between two batches of it."""
+    more = " again before the next messages" if again else ""
+    return Block(Guard.LISTING, f"The queue could not be listed{more}: {error}")
 
 
 def not_whole_again(listing: Listing) -> Block | None:
@@ -225,72 +225,50 @@ def not_whole_again(listing: Listing) -> Block | None:
     )
 
 
-def too_much_unseen(rule: RemediationRule, listing: Listing) -> Block | None:
-    """Block where the list does not show what would be acted on."""
+def of_plan(
+    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
+) -> Iterator[Block]:
+    """Yield what blocks a plan to act on the `chosen` messages of a list."""
+    yield from _unseen(rule, listing)
+    if listing.matching > rule.max_messages:
+        reason = (
+            f"The plan holds {integer(listing.matching)} messages; max_messages is "
+            f"{integer(rule.max_messages)}."
+        )
+        yield Block(Guard.MAX_MESSAGES, reason)
+    whole_queue = rule.action == "purge_all"
+    # What may be meant and is not known to be would go with the whole queue.
+    if listing.withheld and (whole_queue or not chosen):
+        yield Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
+    if not chosen:
+        seen = " and among those that were approved" if listing.chosen else ""
+        meant = f"{describe(rule.selector)}{seen}"
+        doubt = untold_words(listing.host, listing.untold) if listing.untold else ""
+        known = f"known to be {meant}. {doubt}" if doubt else f"{meant}."
+        yield Block(Guard.NOTHING_TO_DO, f"No message is {known}")
+    if whole_queue and len(chosen) != len(listing.chosen):
+        yield Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")
+
+
+def _unseen(rule: RemediationRule, listing: Listing) -> Iterator[Block]:
     if not listing.is_whole:
-        what = (
+        reason = (
             f"count_msg tells {integer(listing.count)} messages and list_msg lists only "
             f"{integer(listing.listed)}: what the others are is not known."
         )
-        return Block(Guard.LISTING, what)
-    if rule.action != "purge_all" or not (listing.unparsed or listing.unlisted):
-        return None
-    what = (
-        f"{integer(listing.unparsed)} rows of list_msg were not understood"
-        if listing.unparsed
-        else f"{integer(listing.unlisted)} messages are not in list_msg's reply"
-    )
-    return Block(Guard.LISTING, f"{what}, and purge_all would delete those too.")
-
-
-def too_many(rule: RemediationRule, listing: Listing) -> Block | None:
-    """Block where a plan would hold more messages than the rule may act on."""
-    if listing.matching <= rule.max_messages:
-        return None
-    return Block(
-        Guard.MAX_MESSAGES,
-        f"The plan holds {integer(listing.matching)} messages; max_messages is "
-        f"{integer(rule.max_messages)}.",
-    )
-
-
-def selection_guessed(
-    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
-) -> Block | None:
-    """Block where too much of the selection is guessed: all of it, or any of the whole queue.
-
-    What may be meant and is not known to be would go with the whole queue.
-    """
-    if not listing.withheld or (chosen and rule.action != "purge_all"):
-        return None
-    return Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
+        yield Block(Guard.LISTING, reason)
+    if rule.action == "purge_all" and (listing.unparsed or listing.unlisted):
+        what = (
+            f"{integer(listing.unparsed)} rows of list_msg were not understood"
+            if listing.unparsed
+            else f"{integer(listing.unlisted)} messages are not in list_msg's reply"
+        )
+        yield Block(Guard.LISTING, f"{what}, and purge_all would delete those too.")
 
 
 def all_guessed(doubt: str, messages: Collection[Message]) -> Block | None:
     """Block where, by `doubt`, all that a person means is only guessed."""
     return Block(Guard.LAYOUT, doubt) if doubt and not messages else None
-
-
-def nothing_to_do(
-    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
-) -> Block | None:
-    """Block where no message is meant, and among those that were approved."""
-    if chosen:
-        return None
-    seen = " and among those that were approved" if listing.chosen else ""
-    meant = f"{describe(rule.selector)}{seen}"
-    doubt = untold_words(listing.host, listing.untold) if listing.untold else ""
-    text = f"No message is known to be {meant}. {doubt}" if doubt else f"No message is {meant}."
-    return Block(Guard.NOTHING_TO_DO, text)
-
-
-def not_approved(
-    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
-) -> Block | None:
-    """Block where the whole queue would go, with messages that the approval does not cover."""
-    if rule.action != "purge_all" or len(chosen) == len(listing.chosen):
-        return None
-    return Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")
 
 
 # --- clocks -------------------------------------------------------------------------------------
@@ -368,7 +346,7 @@ def _always(
     yield from _pause(config, inputs)
     if config.windows and not any(is_open(window, inputs.now) for window in config.windows):
         yield Block(Guard.WINDOW, "It is outside of every window in which rules may act.")
-    if inputs.actor is not Actor.PERSON:  # who asks for one host, and sees which
+    if inputs.actor is not Actor.PERSON:  # a person sees which host it is
         yield from _storm_brake(config, inputs)
     if inputs.rule is None or inputs.fleet is None:
         yield Block(Guard.JOURNAL, inputs.error or "The journal cannot be read.")

@@ -12,12 +12,11 @@ from exporter.journal import Actor, Entry, Kind
 from exporter.journal.records import IntentRecord
 from exporter.remediation import guards
 from exporter.remediation.acting import Hooks, Why, intent_entry
-from exporter.remediation.context import HostContext
+from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.execution import execute
 from exporter.remediation.guards import Block, Blocked, check, clock_block
 from exporter.remediation.listing import Listing
 from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, is_all_frozen_mail, plan_from
-from exporter.remediation.recovery import UnsettledError
 from exporter.remediation.requests import Request
 from exporter.remediation.selection import describe
 

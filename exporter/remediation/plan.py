@@ -145,12 +145,8 @@ def plan_of(rule: RemediationRule, listing: Listing, approved: Sighting | None =
     Raises:
         Blocked: there is none.
     """
-    check(guards.too_much_unseen(rule, listing))
-    check(guards.too_many(rule, listing))
     chosen = [m for m in listing.chosen if approved is None or approved.holds(m, listing.at)]
-    check(guards.selection_guessed(rule, listing, chosen))
-    check(guards.nothing_to_do(rule, listing, chosen))
-    check(guards.not_approved(rule, listing, chosen))
+    check(next(guards.of_plan(rule, listing, chosen), None))
     # What a person has approved are these messages, not what may be frozen by then.
     all_frozen = approved is None and is_all_frozen_mail(rule.action, rule.selector, listing)
     whole = rule.action == "purge_all" or all_frozen

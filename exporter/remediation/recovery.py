@@ -18,18 +18,10 @@ from exporter.journal.records import IntentRecord, OutcomeRecord, ReplyRecord
 from exporter.journal.thread import JournalThread
 from exporter.panel.errors import PanelError
 from exporter.remediation import actions
-from exporter.remediation.context import HostContext
+from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.outcome import ActionOutcome, gone_of, ours
 from exporter.remediation.plan import EVERYTHING, still_there
 from exporter.snapshot import Message, PanelId
-
-
-class UnsettledError(Exception):
-    """What became of an earlier action is not known, since the panel could not be asked."""
-
-    def __init__(self, error: PanelError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 async def recover_unfinished(context: HostContext) -> bool:

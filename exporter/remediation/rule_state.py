@@ -115,7 +115,7 @@ class RuleState:
 
     @classmethod
     def new(cls, rule: RemediationRule, max_gap: float) -> RuleState:
-        """Return the state of a rule of which nothing is known."""
+        """Return the state of a rule before anything is known."""
         timer = HoldTimer(rule.hold or 0.0, max_gap)
         return cls(rule, timer, timer)
 
