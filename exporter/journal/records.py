@@ -143,11 +143,6 @@ class IntentRecord(_Record):
     verify: tuple[str, ...] | None = field(default=None, metadata={"decode": _texts})
     """The conditions that are expected to hold afterwards."""
 
-    @property
-    def incident(self) -> IncidentRecord:
-        """The firing of an alert that asked for it."""
-        return IncidentRecord.from_detail(self.why or {})
-
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord(_Record):

@@ -47,13 +47,9 @@ class Job(Protocol):
     Each step raises Blocked where a guard blocks.
     """
 
-    @property
-    def spec(self) -> ActionSpec:
-        """What is to be done."""
-
-    @property
-    def base(self) -> Entry:
-        """What all entries of the journal share: requester, mode, rule, run."""
+    spec: ActionSpec
+    base: Entry
+    """What all entries of the journal share: requester, mode, rule, run."""
 
     async def before_polling(self) -> Block | None:
         """Pass the guards; what is returned is only that nobody was asked for approval yet."""
@@ -71,15 +67,11 @@ class Job(Protocol):
         """Return the text of the intent, and what is known of it before the plan."""
 
     async def before_message(self) -> Block | None:
-        """Return what speaks against the next request, right before it is sent."""
+        """Return what blocks the next request, right before it is sent."""
 
 
 async def _go_on(_: RequestResult) -> bool:
     return True
-
-
-def _nothing(_: Plan) -> None:
-    """Ignore a plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ class Hooks:
 
     confirm: Callable[[Plan], Awaitable[bool]] | None = None
     """Show the plan and ask whether to go on; None where nobody is asked."""
-    on_begin: Callable[[Plan], None] = _nothing
+    on_begin: Callable[[Plan], None] = lambda _: None
     """Called right before the intent is written: until then nothing was done."""
     on_result: OnResult = _go_on
     """Called for each result once it is written down; whether to go on with the next message."""
@@ -166,26 +158,18 @@ class Execution:
     async def omit(self, omissions: Sequence[Omission]) -> None:
         """Write down what is not asked for, since it is not what was planned any more."""
         self.omissions += omissions
-        entries = [
-            replace(
-                self.job.base,
-                kind=Kind.REPLY,
-                outcome=omission.what,
-                text=omission.why,
-                detail=ReplyRecord(omission.message_id).to_detail(),
-            )
-            for omission in omissions
-        ]
+        base = replace(self.job.base, kind=Kind.REPLY)
 
         def write(journal: Journal) -> None:
-            for entry in entries:
-                journal.add(entry)
+            for each in omissions:
+                detail = ReplyRecord(each.message_id).to_detail()
+                journal.add(replace(base, outcome=each.what, text=each.why, detail=detail))
 
-        if entries:
+        if omissions:
             await self.context.journal.do(write)
 
     async def may_send(self) -> bool:
-        """Whether nothing speaks against the next request; once something has, for good."""
+        """Return whether the next request may be sent; once it may not, none may."""
         if self.stopped is None:
             self.stop(self._ending() or await self.job.before_message() or self._ending())
         return self.stopped is None

@@ -30,7 +30,7 @@ class KnowsSilences(Protocol):
     """An Alertmanager, as far as silences are asked for."""
 
     async def silenced(self, host: str, labels: Mapping[str, str]) -> str:
-        """Return why nothing shall be done to a host; "" when nothing speaks against it.
+        """Return why nothing shall be done to a host; "" when no silence says so.
 
         Raises:
             DeliveryError: it is not known.

@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(eq=False)
 class RemediationController:
-    """Decides after each poll whether a rule may act, and lets it, one action a host at a time."""
+    """Decides after each poll whether a rule may act; one action a host at a time."""
 
     journal: JournalThread
     """Where everything is written down."""
@@ -134,7 +134,7 @@ class RemediationController:
     async def withdraw(
         self, host_name: str, rule_name: str, incident: Incident, alert: str = ""
     ) -> None:
-        """An alert was resolved: forget what it asked for, now and when it is sent again late.
+        """Forget what a resolved alert asked for, now and when it is sent again late.
 
         What other alerts ask for stays.
 
@@ -168,14 +168,13 @@ class RemediationController:
             await asyncio.wait([*self._tasks])
 
     def end(self) -> None:
-        """Begin nothing more, and send no further message; what is under way ends by itself."""
+        """Begin nothing more, and send no further message; what is under way comes to its end."""
         self.fleet.ends.set()
 
     async def stop(self, grace: float) -> None:
-        """As `end`; what is awaited of a panel gets `grace` seconds, then it is cut off.
+        """End, and cut off after `grace` seconds what is still awaited of a panel.
 
-        These are the replies that are still to come, and the list after them.
-        What is cut off has no outcome: the next start settles it by listing.
+        That is replies, and the list after them; the next start settles it by listing.
         """
         self.end()
         under_way = list(self._tasks)

@@ -28,7 +28,7 @@ class UnfinishedError(JournalError):
 
 
 async def execute(context: HostContext, job: Job, hooks: Hooks = NO_HOOKS) -> Entry:
-    """Do a job on a host if nothing speaks against it; return the outcome.
+    """Do a job on a host unless a guard blocks; return the outcome.
 
     Whoever wants it: a rule, an alert, a person by an approval or by hand.
 

@@ -90,7 +90,7 @@ class JournalFollower:
         self.projection.paused = bool(facts.paused) or pause_file is not False
 
     def _knows_the_time(self) -> bool:
-        """Whether what is older than the journal is kept is known.
+        """Return whether it is known what is older than the journal is kept.
 
         A clock that is months ahead, at the start or by a jump, would have all be so: the panels'
         clocks must agree with it.
@@ -103,13 +103,13 @@ class JournalFollower:
         await self.journal.do(lambda journal: journal.prune(before))
 
     async def in_use(self) -> bool:
-        """Whether there is a journal, or rules that need one."""
+        """Return whether there is a journal, or rules that need one."""
         if self.config.rules:
             return True
         return await asyncio.to_thread(file_exists, self.journal.path) is not False
 
     async def entries(self, **filters: Any) -> list[Entry]:
-        """Entries of the journal, as `Journal.entries` takes the filters; none without one.
+        """Return entries of the journal by the filters of `Journal.entries`; none without one.
 
         To show them: what cannot be read is left out, as `projection.problem` says.
 
@@ -121,7 +121,7 @@ class JournalFollower:
         return await self.journal.do(lambda journal: journal.entries(**filters, readable=True))
 
     async def paused(self) -> str:
-        """Why nothing acts by a person's will; "" when that is not so."""
+        """Return why nothing acts by a person's will; "" when that is not so."""
         exists = await asyncio.to_thread(file_exists, self.config.pause_file)
         if exists is not False:
             return f"The pause file {self.config.pause_file} exists, or cannot be looked for."

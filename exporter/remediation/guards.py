@@ -110,7 +110,7 @@ def before_message(began: InForce, inputs: GuardInputs) -> Block | None:
 
 
 def _meaning(rule: RemediationRule) -> tuple[object, ...]:
-    """What a rule does and to which messages, and whether a person must allow it."""
+    """Return what a rule does and to which messages, and whether a person must allow it."""
     return _action_text(rule), rule.selector, rule.approval
 
 

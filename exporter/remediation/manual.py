@@ -197,7 +197,16 @@ async def do_by_hand(
     try:
         outcome = await execute(context, job, hooks)
     except Blocked as blocked:
-        await _write_block(context, job.base, blocked.block)
+        block = blocked.block
+        entry = replace(
+            job.base,
+            kind=Kind.BLOCKED,
+            run="",
+            mode="",
+            outcome=block.guard.value,
+            text=block.reason,
+        )
+        await context.journal.do(lambda journal: journal.add(entry))
     except _NothingToDoError:
         pass
     except UnsettledError as unsettled:
@@ -205,11 +214,3 @@ async def do_by_hand(
     else:
         return ManualResult(job.preview, outcome)
     return ManualResult(job.preview)
-
-
-async def _write_block(context: HostContext, base: Entry, block: Block) -> None:
-    """Write down what held a person back, as it is written down of a rule."""
-    entry = replace(
-        base, kind=Kind.BLOCKED, run="", mode="", outcome=block.guard.value, text=block.reason
-    )
-    await context.journal.do(lambda journal: journal.add(entry))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from exporter.humanize import integer
 from exporter.journal.entries import Guard, Outcome
@@ -164,7 +163,7 @@ def _judged(
     asked = [result for result in results if result.what != "not_asked"]
     # By id nothing else was asked for. As a whole it is not known whether it was delivered.
     risked = plan.as_a_whole and action == "purge_frozen"
-    own = len(ours(asked, seen.gone))
+    own = len(ours([(a.message_id, a.what) for a in asked], seen.gone))
     record = replace(
         record,
         gone=len(seen.gone),
@@ -213,26 +212,16 @@ def _first_of(ids: Collection[str]) -> tuple[str, ...] | None:
     return tuple(sorted(ids)[:100]) or None
 
 
-class Replied(Protocol):
-    """A result, as far as it shows what became of a message."""
-
-    @property
-    def what(self) -> str:
-        """As of a RequestResult."""
-
-    @property
-    def message_id(self) -> str:
-        """As of a RequestResult."""
-
-
-def ours(asked: Sequence[Replied], gone: frozenset[str]) -> frozenset[str]:
+def ours(replies: Sequence[tuple[str, str]], gone: frozenset[str]) -> frozenset[str]:
     """Return, of the planned messages that are gone, those that left by this action.
+
+    `replies`: the id that was asked for, "" for the whole queue, and what it came to.
 
     Not those that did not exist any more, that a delivery held or that were refused: these have
     left by themselves.
     """
-    acting = {a.message_id for a in asked if a.what in {"removed", "done", "unknown"}}
-    whole = any(not a.message_id and a.what != "failed" for a in asked)
+    acting = {id_ for id_, what in replies if what in {"removed", "done", "unknown"}}
+    whole = any(not id_ and what != "failed" for id_, what in replies)
     return gone if whole else gone & acting
 
 

@@ -117,7 +117,7 @@ class ActionSpec:
 
 
 def plan_from(listing: Listing, messages: Sequence[Message], reason: str, *, whole: bool) -> Plan:
-    """The plan to act on these messages of a list."""
+    """Return the plan to act on these messages of a list."""
     return Plan(
         tuple(messages),
         reason,
@@ -133,7 +133,7 @@ def plan_from(listing: Listing, messages: Sequence[Message], reason: str, *, who
 
 
 def is_all_frozen_mail(action: str, selector: Selector, listing: Listing) -> bool:
-    """Whether all frozen mail is meant, and the list tells all of it."""
+    """Return whether all frozen mail is meant, and the list shows all of it."""
     return action == "purge_frozen" and selector == ALL_FROZEN and listing.is_all_frozen_mail
 
 
@@ -166,11 +166,11 @@ class Omission:
 def held_against(
     pending: Sequence[Message], plan: Plan, selector: Selector, fresh: Listing
 ) -> tuple[list[Message], list[Omission]]:
-    """Which messages of a plan are still what was planned, by a fresh whole list that watches them.
+    """Return which messages still are what was planned, by a fresh whole list that watches them.
 
     What was thawed, has changed, or is another message by the same id is left out; so is what
-    the selector does not mean any more. Where our clock was set meanwhile all are, since when a
-    message arrived does not tell then whether it is the one before.
+    the selector does not mean any more. Where our clock was set meanwhile all are, since then the
+    time of arrival does not show whether a message is the one before.
     """
     timed = is_timed_alike(plan, fresh)
     now = {message.id: message for message in fresh.watched}
@@ -202,7 +202,7 @@ _CLOCK_WAS_SET = (
 
 
 def is_timed_alike(plan: Plan, after: Listing) -> bool:
-    """Whether as much time passed by the clock between two lists as has really passed.
+    """Return whether as much time passed by the clock between two lists as has really passed.
 
     Else the clock was set: a message that stays seems to have arrived at another time then.
     """
@@ -214,9 +214,9 @@ def is_timed_alike(plan: Plan, after: Listing) -> bool:
 def still_there(
     planned: Sequence[Message], then: float, after: Listing, *, timed: bool
 ) -> frozenset[str]:
-    """Of messages seen at Unix time `then` those that a list, which watches them, still holds.
+    """Return the messages seen at Unix time `then` that a list, which watches them, still holds.
 
-    Another message by the id of one that has gone is not it; what is only guessed does not tell,
+    Another message by the id of one that has gone is not it; what is only guessed shows nothing,
     nor, unless the two are `timed` by one clock that was not set between them, does an arrival.
     """
     now = {message.id: without_guesses(message) for message in after.watched}

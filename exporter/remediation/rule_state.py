@@ -19,12 +19,10 @@ LOOK_AGAIN = 300.0
 """Seconds after which the panel is asked again for a rule that could not act for what its queue
 held, or for a silence: until then each poll would cost it another list."""
 
-_AFTER_LISTING = frozenset(
-    {
-        *(Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES),
-        *(Guard.UNSETTLED, Guard.SILENCE, Guard.LAYOUT, Guard.CLOCK),
-    }
-)
+_AFTER_LISTING = {
+    *(Guard.LISTING, Guard.CONDITION, Guard.NOTHING_TO_DO, Guard.MAX_MESSAGES),
+    *(Guard.UNSETTLED, Guard.SILENCE, Guard.LAYOUT, Guard.CLOCK),
+}
 
 
 @dataclass(frozen=True, slots=True)

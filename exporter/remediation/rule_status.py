@@ -18,13 +18,10 @@ from exporter.remediation.rule_state import RuleState
 HELD_BACK_SHOWN = 86400.0
 """Seconds for which a block of the journal is shown: it is written down only when it begins."""
 
-_SHOWN_OTHERWISE = frozenset(
-    guard.value
-    for guard in (
-        *(Guard.MODE, Guard.PAUSE, Guard.WINDOW, Guard.STOPPED),
-        *(Guard.APPROVAL, Guard.COOLDOWN, Guard.MAX_PER_DAY),
-    )
-)
+_SHOWN_OTHERWISE = {
+    *(Guard.MODE, Guard.PAUSE, Guard.WINDOW, Guard.STOPPED),
+    *(Guard.APPROVAL, Guard.COOLDOWN, Guard.MAX_PER_DAY),
+}
 """Guards whose outcome can be worked out anew from the journal and the config."""
 
 _ORDER = (
