@@ -97,24 +97,18 @@ async def _of_messages(execution: Execution, results: Sequence[RequestResult]) -
     acted = any(result.what not in {"failed", "not_asked"} for result in results)
     asked = any(result.what != "not_asked" for result in results)
     seen = await _list_again(execution) if asked or execution.omissions else None
-
-    def outcome(*, expected: bool | None) -> ActionOutcome:
-        return outcome_of_messages(
-            execution.spec.action,
-            execution.plan,
-            results,
-            seen,
-            expected=expected,
-            omissions=execution.omissions,
-            stopped=execution.stopped,
-        )
-
-    try:
-        waits = acted and not was_meant_to_stop(execution.stopped)
-        effect = await _verify(execution, done_at) if waits else Effect(None)
-    except HostGoneError:
-        return _unseen(outcome(expected=None))
-    return _with_doubt(execution, outcome(expected=effect.expected), effect)
+    waits = acted and not was_meant_to_stop(execution.stopped)
+    effect = await _verify(execution, done_at) if waits else Effect(None)
+    outcome = outcome_of_messages(
+        execution.spec.action,
+        execution.plan,
+        results,
+        seen,
+        expected=effect.expected,
+        omissions=execution.omissions,
+        stopped=execution.stopped,
+    )
+    return _with_doubt(execution, outcome, effect)
 
 
 async def _of_service(execution: Execution, result: RequestResult) -> ActionOutcome:
@@ -133,10 +127,7 @@ async def _of_service(execution: Execution, result: RequestResult) -> ActionOutc
         return ActionOutcome(Outcome.UNKNOWN, text, record)
     text = f"{service} {state.words}."
     good = state.running is execution.spec.turns_on
-    try:
-        effect = await _verify(execution, done_at)
-    except HostGoneError:
-        return _unseen(ActionOutcome(Outcome.OK if good else Outcome.UNVERIFIED, text, record))
+    effect = await _verify(execution, done_at)
     if effect.expected is False:
         good = False
         text += " What verify expects did not come true."
@@ -170,14 +161,19 @@ class Effect:
     """Whether what `verify` expects has come true."""
 
     expected: bool | None
-    """None when nothing is expected."""
+    """None when nothing is expected, or that could not be seen."""
     guessed: tuple[str, ...] = ()
     """Fields, only guessed, that keep it from being known."""
+    unseen: bool = False
+    """Whether the host could not be polled to its end."""
 
 
 async def _verify(execution: Execution, done_at: float) -> Effect:
     verify = execution.spec.verify
-    return Effect(None) if verify is None else await effect_of(execution.context, verify, done_at)
+    try:
+        return await effect_of(execution.context, verify, done_at) if verify else Effect(None)
+    except HostGoneError:
+        return Effect(None, unseen=True)
 
 
 async def effect_of(context: HostContext, verify: Verify, done_at: float) -> Effect:
@@ -205,15 +201,12 @@ async def effect_of(context: HostContext, verify: Verify, done_at: float) -> Eff
 
 
 def _with_doubt(execution: Execution, outcome: ActionOutcome, effect: Effect) -> ActionOutcome:
-    """Add the fields for whose sake it is not known whether the effect came true."""
-    if not effect.guessed:
+    """Add why it is not known whether the effect came true."""
+    if effect.guessed:
+        text = f"{outcome.text} {guess_words(execution.context.host, effect.guessed)}"
+        return replace(outcome, text=text, record=replace(outcome.record, guessed=effect.guessed))
+    if not effect.unseen:
         return outcome
-    text = f"{outcome.text} {guess_words(execution.context.host, effect.guessed)}"
-    return replace(outcome, text=text, record=replace(outcome.record, guessed=effect.guessed))
-
-
-def _unseen(outcome: ActionOutcome) -> ActionOutcome:
-    """Say that nobody could look whether what `verify` expects came true."""
     why = "the host left the config, or the daemon was ended"
     text = f"{outcome.text} What verify expects could not be looked at: {why}."
     result = Outcome.UNKNOWN if outcome.outcome is Outcome.OK else outcome.outcome

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
+from exporter.alertmanager.client import AlertmanagerClient
 from exporter.config.selectors import Selector
 from exporter.journal.host_lock import HostLocks
 from exporter.journal.thread import JournalThread
@@ -24,17 +24,6 @@ class UnsettledError(Exception):
     def __init__(self, error: PanelError) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-class KnowsSilences(Protocol):
-    """An Alertmanager, as far as silences are asked for."""
-
-    async def silenced(self, host: str, labels: Mapping[str, str]) -> str:
-        """Return why nothing shall be done to a host; "" when no silence says so.
-
-        Raises:
-            DeliveryError: it is not known.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +45,7 @@ class HostContext:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     monotonic: Callable[[], float] = time.monotonic
     """Seconds that have passed, whatever the machine's clock is set to."""
-    alertmanagers: Callable[[], Sequence[KnowsSilences]] = tuple
+    alertmanagers: Callable[[], Sequence[AlertmanagerClient]] = tuple
     """Asked about silences: those of the config in force."""
     ends: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once nothing more may be sent: the daemon ends, or a person has pressed Ctrl-C."""

@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 
 import structlog
 
+from exporter.alertmanager.client import AlertmanagerClient
 from exporter.config.models import Config
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor, Entry, Journal, JournalError
@@ -21,7 +22,7 @@ from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation import guards, requests
 from exporter.remediation.approvals import expire
-from exporter.remediation.context import HostContext, KnowsSilences
+from exporter.remediation.context import HostContext
 from exporter.remediation.execution import execute_rule
 from exporter.remediation.fleet_state import FleetState
 from exporter.remediation.follower import JournalFollower
@@ -48,7 +49,7 @@ class RemediationController:
     _: KW_ONLY
     projection: JournalProjection = field(default_factory=JournalProjection)
     """Counts what is written into the journal, and the blocks."""
-    alertmanagers: Callable[[], Sequence[KnowsSilences]] = tuple
+    alertmanagers: Callable[[], Sequence[AlertmanagerClient]] = tuple
     """Asked about silences."""
     skews: Callable[[], Sequence[float]] = tuple
     """By how many seconds the panels' clocks are ahead of ours, where known; nothing acts where

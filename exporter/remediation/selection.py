@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
+from typing import Any
 
 from exporter.config.selectors import Selector
 from exporter.humanize import duration, size
@@ -87,16 +88,14 @@ def describe(selector: Selector) -> str:
         for name, value in (("frozen", selector.frozen), ("bounce", selector.bounce))
         if value is not None
     ]
-    if selector.older_than is not None:
-        parts.append(f"older than {duration(selector.older_than)}")
-    if selector.younger_than is not None:
-        parts.append(f"younger than {duration(selector.younger_than)}")
-    if selector.sender is not None:
-        parts.append(f"sender {selector.sender}")
-    if selector.recipient is not None:
-        parts.append(f"recipient {selector.recipient}")
-    if selector.larger_than is not None:
-        parts.append(f"larger than {size(selector.larger_than)}")
+    bounds: tuple[tuple[str, Any, Callable[[Any], str]], ...] = (
+        ("older than", selector.older_than, duration),
+        ("younger than", selector.younger_than, duration),
+        ("sender", selector.sender, str),
+        ("recipient", selector.recipient, str),
+        ("larger than", selector.larger_than, size),
+    )
+    parts += [f"{name} {words(value)}" for name, value, words in bounds if value is not None]
     if selector.everything:
         parts.append("everything")
     if selector.limit is not None:
