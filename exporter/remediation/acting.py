@@ -125,7 +125,7 @@ class Execution:
             intent = replace(intent, service=spec.service)
         else:
             whole, withheld = plan.as_a_whole, plan.withheld or None
-            intent = replace(intent, as_a_whole=whole, listed_at=plan.at, withheld=withheld)
+            intent = replace(intent, as_a_whole=whole, listed_at=plan.listing.at, withheld=withheld)
         if spec.verify is not None:
             intent = replace(intent, verify=tuple(map(str, spec.verify.expect)))
         await self.write(Kind.INTENT, text=text, detail=intent.to_detail(), plan=plan)
@@ -228,7 +228,7 @@ async def _by_id(execution: Execution) -> list[RequestResult]:
     )
     results: list[RequestResult] = []
     pending: Sequence[Message] = plan.messages
-    heard = plan.heard
+    heard = plan.listing.heard
     while pending and not sender.stopped:
         if heard is None or context.monotonic() + sender.seconds > heard + BATCH:
             fresh = await _list_again(execution, pending)

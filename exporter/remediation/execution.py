@@ -69,7 +69,7 @@ async def _request_approval(execution: Execution, why: Why) -> None:
         why=why,
         planned=len(plan.messages),
         action_text=action_text(spec.action, spec.service, spec.force),
-        listed_at=plan.at,
+        listed_at=plan.listing.at,
     )
     text = f"Asks to {spec.describe(plan)}."
     await execution.write(Kind.APPROVAL_REQUESTED, text=text, detail=asks.to_detail(), plan=plan)

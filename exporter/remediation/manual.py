@@ -16,7 +16,7 @@ from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.execution import execute
 from exporter.remediation.guards import Block, Blocked, check, clock_block
 from exporter.remediation.listing import Listing
-from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, is_all_frozen_mail, plan_from
+from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, is_all_frozen_mail
 from exporter.remediation.requests import Request
 from exporter.remediation.selection import describe
 
@@ -104,8 +104,7 @@ async def preview_of(
     # Ids that a person names are these messages, not what may be frozen by then.
     all_frozen = only is None and is_all_frozen_mail(spec.action, spec.selector, listing)
     whole = spec.action == "purge_all" or (all_frozen and bool(chosen))
-    plan = plan_from(listing, chosen, reason, whole=whole)
-    plan = replace(plan, withheld=len(withheld))
+    plan = Plan(chosen, reason, whole, listing, len(withheld))
     plan = plan.by_id_where_it_costs_little(spec.action, context.parallel)
     missing = (only or frozenset()) - plan.ids
     unmeant = (missing & listing.ids) - withheld.keys()

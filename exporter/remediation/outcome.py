@@ -34,10 +34,11 @@ class QueueDiff:
 
 def queue_diff(plan: Plan, after: Listing) -> QueueDiff | None:
     """Return what became of the plan; None when the new list does not show it."""
-    if not after.is_whole or after.unparsed > plan.unparsed:
+    if not after.is_whole or after.unparsed > plan.listing.unparsed:
         return None  # a message that is still there may be among what was not understood
-    timed = is_timed_alike(plan, after)
-    still = still_there(plan.messages, plan.at, after, timed=timed)
+    timed = is_timed_alike(plan.listing, after)
+    still = still_there(plan.messages, plan.listing.at, after, timed=timed)
+    known = plan.ids | plan.listing.frozen_ids
     gone = plan.ids - still
     if gone and after.unlisted:
         return None  # any of what seems gone may be among what is there and was not listed
@@ -45,8 +46,8 @@ def queue_diff(plan: Plan, after: Listing) -> QueueDiff | None:
         gone=gone,
         still=still,
         frozen_gone=plan.frozen_beyond - after.ids,
-        froze=after.frozen_ids - plan.ids - plan.frozen_beyond,
-        left=plan.listed - plan.ids - plan.frozen_beyond - after.ids,
+        froze=after.frozen_ids - known,
+        left=plan.listing.ids - known - after.ids,
     )
 
 
