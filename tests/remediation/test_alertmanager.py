@@ -35,13 +35,14 @@ from tests.remediation.conftest import (
     config,
     freeze,
     ids_asked,
+    one_at_a_time,
     operations,
     panel_of,
     rule,
     write_journal,
     written_so_far,
 )
-from tests.remediation.mischief import Hold, is_change, of, shows_login_page
+from tests.remediation.mischief import CONTROL, Hold, is_change, of, shows_login_page
 from tests.servers.exim import EximQueue
 
 PATH = "/api/v1/alertmanager"
@@ -740,11 +741,10 @@ async def test_an_alert_that_is_resolved_in_the_middle_stops_what_it_alone_asked
     start_site: StartSite, panel: PanelServer, queue: EximQueue, others: str
 ) -> None:
     freeze(queue, 8)
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
+    hold = panel.panel.interfere = Hold(CONTROL, skip=3)
     when = ["queue_frozen_messages > 5"] if others == "the rule itself" else []
     hold_back = {"for": "1h"} if when else {}
-    made = config(panel, rules=[rule(**BY_ID, when=when, **hold_back)])
-    made["poll"]["requests_per_host"] = 1
+    made = one_at_a_time(panel, rules=[rule(**BY_ID, when=when, **hold_back)])
     site = await start_site(made)
     first = alert(fingerprint="one")
     await post(site.running, first)
