@@ -147,13 +147,11 @@ class RemediationController:
             self.fleet.resolve(host, state.rule, incident)
         panel = host.config.panel if host is not None else PanelId()
         entry = requests.withdrawn_entry(host_name, panel, rule_name, incident, alert)
-        known = state is not None
+        known, now = state is not None, self.clock()
         if not known and not await self.follower.in_use():
             return
         open_requests = await self.journal.do(
-            lambda journal: requests.record_withdrawal(
-                journal, entry, self.clock(), known_rule=known
-            )
+            lambda journal: requests.record_withdrawal(journal, entry, now, known_rule=known)
         )
         if not open_requests and host is not None and state is not None:
             host.update(state.rule, RuleState.on_withdrawal)

@@ -56,12 +56,8 @@ def other_message(before: Message, then: float, after: Message, now: float) -> s
 
 def without_guesses(message: Message) -> Message:
     """Return the message without what is only guessed of it."""
-    if not message.guessed & {"age", "size", "sender", "frozen"}:
-        return message
-    known: dict[str, Any] = {
-        name: None for name in ("age", "size", "sender", "frozen") if name in message.guessed
-    }
-    return replace(message, **known)
+    unknown: dict[str, Any] = dict.fromkeys(message.guessed & {"age", "size", "sender", "frozen"})
+    return replace(message, **unknown) if unknown else message
 
 
 def lost_sight(before: Message, after: Message) -> str:

@@ -16,7 +16,7 @@ from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.execution import execute
 from exporter.remediation.guards import Block, Blocked, check, clock_block
 from exporter.remediation.listing import Listing
-from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, is_all_frozen_mail
+from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, goes_as_a_whole
 from exporter.remediation.requests import Request
 from exporter.remediation.selection import describe
 
@@ -99,11 +99,10 @@ async def preview_of(
     if only is not None:
         chosen = tuple(message for message in chosen if message.id in only)
         withheld = {id_: fields for id_, fields in withheld.items() if id_ in only}
-        named = "named by id"
-        reason = named if spec.selector == EVERYTHING else f"{named}, {reason}"
-    # Ids that a person names are these messages, not what may be frozen by then.
-    all_frozen = only is None and is_all_frozen_mail(spec.action, spec.selector, listing)
-    whole = spec.action == "purge_all" or (all_frozen and bool(chosen))
+        more = "" if spec.selector == EVERYTHING else f", {reason}"
+        reason = f"named by id{more}"
+    named = only is not None
+    whole = goes_as_a_whole(spec.action, spec.selector, listing, these_alone=named)
     plan = Plan(chosen, reason, whole, listing, len(withheld))
     plan = plan.by_id_where_it_costs_little(spec.action, context.parallel)
     missing = (only or frozenset()) - plan.ids

@@ -111,9 +111,16 @@ class ActionSpec:
         return f"{verb} {what} ({plan.reason}{more})"
 
 
-def is_all_frozen_mail(action: str, selector: Selector, listing: Listing) -> bool:
-    """Return whether all frozen mail is meant, and the list shows all of it."""
-    return action == "purge_frozen" and selector == ALL_FROZEN and listing.is_all_frozen_mail
+def goes_as_a_whole(
+    action: str, selector: Selector, listing: Listing, *, these_alone: bool
+) -> bool:
+    """Return whether one request is to do what is meant.
+
+    `these_alone`: a person has named or approved messages, and not what may be frozen by then.
+    """
+    if action != "purge_frozen" or selector != ALL_FROZEN or these_alone:
+        return action == "purge_all"
+    return bool(listing.chosen) and listing.is_all_frozen_mail
 
 
 def plan_of(rule: RemediationRule, listing: Listing, approved: Sighting | None = None) -> Plan:
@@ -126,11 +133,9 @@ def plan_of(rule: RemediationRule, listing: Listing, approved: Sighting | None =
     """
     chosen = [m for m in listing.chosen if approved is None or approved.holds(m, listing.at)]
     check(next(guards.of_plan(rule, listing, chosen), None))
-    # What a person has approved are these messages, not what may be frozen by then.
-    all_frozen = approved is None and is_all_frozen_mail(rule.action, rule.selector, listing)
-    whole = rule.action == "purge_all" or all_frozen
-    reason = describe(rule.selector)
-    return Plan(tuple(chosen), reason, whole, listing, len(listing.withheld))
+    seen = approved is not None
+    whole = goes_as_a_whole(rule.action, rule.selector, listing, these_alone=seen)
+    return Plan(tuple(chosen), describe(rule.selector), whole, listing, len(listing.withheld))
 
 
 @dataclass(frozen=True, slots=True)

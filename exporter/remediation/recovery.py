@@ -173,9 +173,8 @@ async def close_orphans(
 
 
 def _is_orphan(intent: Entry, hosts: Mapping[str, PanelId]) -> bool:
-    if not intent.panel.url:  # of a version that did not write it down
-        return intent.host not in hosts
-    return intent.panel not in hosts.values()
+    named = bool(intent.panel.url)  # but by a version that did not write it down
+    return intent.panel not in hosts.values() if named else intent.host not in hosts
 
 
 def _where(intent: Entry) -> str:

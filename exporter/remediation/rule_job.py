@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -84,23 +84,20 @@ class RuleJob:
         But of a whole queue, as the person was shown, what came meanwhile: it must be within the
         bounds.
         """
-        plan = await self._make_plan()
-        if seen is not None and self.rule.action != "purge_all":
-            plan = seen.as_seen(plan)
-        self.planned = plan
-        return plan
-
-    async def _make_plan(self) -> Plan:
         rule, context = self.rule, self.context
         if rule.action in ON_SERVICE:
-            return Plan(reason=f"{rule.service}")
+            self.planned = Plan(reason=f"{rule.service}")
+            return self.planned
         try:
             listing = await context.list(rule.selector, most=rule.max_messages)
         except PanelError as error:
             raise Blocked(guards.not_listed(error)) from None
         check(clock_block(listing.clock_skew, rule.selector, rule.when))
         plan = plan_of(rule, listing, self._approved)
-        return plan.by_id_where_it_costs_little(rule.action, context.parallel)
+        plan = plan.by_id_where_it_costs_little(rule.action, context.parallel)
+        whole_queue = rule.action == "purge_all"
+        self.planned = plan if seen is None or whole_queue else seen.as_seen(plan)
+        return self.planned
 
     @asynccontextmanager
     async def about_to_begin(self, turn: ExitStack) -> AsyncIterator[None]:
@@ -110,28 +107,26 @@ class RuleJob:
         allows.
         """
         check(await self._silenced())
-        with await self._alone_over_the_fleet():
+        with ExitStack() as alone:
+            for _ in range(TRIES_TO_BEGIN):
+                if self._hold_one(alone, [FLEET]):
+                    break
+                await self.context.sleep(A_MOMENT)
+            else:
+                raise Blocked(guards.OTHERS_BEGIN)
             check(await self._guards())  # the approval that there was may count no more
-            self._take_turn(turn)
+            # One of the actions that may run at once, counting those of other processes.
+            limit = self.config.limits.actions_at_once
+            if not self._hold_one(turn, (f"{TURN}{number}" for number in range(limit))):
+                raise Blocked(guards.no_turn(limit, limit))
             yield
 
-    async def _alone_over_the_fleet(self) -> ExitStack:
-        for _ in range(TRIES_TO_BEGIN):
-            held = ExitStack()
+    def _hold_one(self, held: ExitStack, keys: Iterable[str]) -> bool:
+        for key in keys:
             with suppress(HostBusyError):
-                held.enter_context(self.context.locks.hold(FLEET))
-                return held
-            await self.context.sleep(A_MOMENT)
-        raise Blocked(guards.OTHERS_BEGIN)
-
-    def _take_turn(self, turn: ExitStack) -> None:
-        """Be one of the actions that may run at once, counting those of other processes."""
-        limit = self.config.limits.actions_at_once
-        for number in range(limit):
-            with suppress(HostBusyError):
-                turn.enter_context(self.context.locks.hold(f"{TURN}{number}"))
-                return
-        raise Blocked(guards.no_turn(limit, limit))
+                held.enter_context(self.context.locks.hold(key))
+                return True
+        return False
 
     def intent(self, plan: Plan, why: Why) -> tuple[str, IntentRecord]:
         """Return the text of the intent, and what is known of it before the plan."""
