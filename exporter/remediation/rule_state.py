@@ -49,6 +49,8 @@ class Due:
     """The fields, only guessed, by which alone it would act now: it does not, and says so."""
 
 
+UNKNOWN, UNWANTED = Unknown(), Unwanted()
+
 Demand = Unknown | Unwanted | Due
 """What the last poll says of a rule, and what it has heard of the alerts that ask for it."""
 
@@ -81,7 +83,7 @@ class Held:
 
     def forgotten(self) -> Held:
         """Hold nothing back any more; the panel is spared as long as before."""
-        return replace(self, block=None)
+        return self if self.block is None else replace(self, block=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class RuleState:
     """How long its conditions have held, as far as that is known for sure."""
     guesses: HoldTimer
     """The same where guesses count as known: a rule that would act by them says so."""
-    demand: Demand = Unknown()
+    demand: Demand = UNKNOWN
     held: Held = Held()
     asked: Mapping[str, Asked] = field(default_factory=dict)
     """The requests for it, by what makes two of them the same, the first one first: with the host's
@@ -148,20 +150,22 @@ class RuleState:
         when, measurements = self.rule.when, Measurements(snapshot)
         holds = measurements.hold(when, self.rule.service, certain=True) if when else False
         guess = measurements.hold(when) if holds is None else holds
-        timer, guesses = replace(self.timer), replace(self.guesses)
-        tripped = timer.advance(now, holds=holds)
-        by_guess = guesses.advance(now, holds=guess) and holds is None
-        guessed = tuple(measurements.guessed(when)) if by_guess else ()
+        timer, tripped = _advanced(self.timer, now, holds=holds)
+        guesses, by_guess = _advanced(self.guesses, now, holds=guess)
+        guessed = tuple(measurements.guessed(when)) if by_guess and holds is None else ()
         demand: Demand
         if not when:
             demand = self.demand
         elif tripped or guessed:
             demand = Due(readings(snapshot, when), guessed)
         else:
-            demand = Unwanted() if holds is False else Unknown()
+            demand = UNWANTED if holds is False else UNKNOWN
         calm = guess is False and not self.asked
         held = self.held.forgotten() if calm else self.held
-        state = replace(self, timer=timer, guesses=guesses, demand=demand, held=held)
+        found = (timer, guesses, demand, held)
+        state = self  # nearly always, and many times a second over a fleet
+        if found != (self.timer, self.guesses, self.demand, self.held):
+            state = replace(self, timer=timer, guesses=guesses, demand=demand, held=held)
         if self.asked and snapshot.ok:
             return state, self.next_request
         return state, Request(why=dict(demand.why)) if isinstance(demand, Due) else None
@@ -182,7 +186,7 @@ class RuleState:
     def on_withdrawal(self) -> RuleState:
         """Take in that all that is known to have asked for it took it back."""
         wanted = self.rule.when or self.asked
-        return self if wanted else replace(self, demand=Unwanted())
+        return self if wanted else replace(self, demand=UNWANTED)
 
     def on_attempt(self, request: Request, block: Block | None, now: float) -> RuleState:
         """Take in what kept it from acting at monotonic time `now`; None: nothing did."""
@@ -191,6 +195,14 @@ class RuleState:
     def _without(self, is_over: Callable[[Request], bool]) -> RuleState:
         left = {key: asked for key, asked in self.asked.items() if not is_over(asked.request)}
         return replace(self, asked=left)
+
+
+def _advanced(timer: HoldTimer, now: float, *, holds: bool | None) -> tuple[HoldTimer, bool]:
+    """Return the timer after a poll, and whether its time is up."""
+    if not holds and timer.last is None:
+        return timer, False  # it does not run
+    timer = replace(timer)
+    return timer, timer.advance(now, holds=holds)
 
 
 @dataclass(slots=True)
