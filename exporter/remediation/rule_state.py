@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from exporter.conditions import Measurements, readings
 from exporter.config.models import Config, HostConfig
@@ -25,14 +26,13 @@ _AFTER_LISTING = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Nothing says that the rule is to act, nor that it surely is not."""
+class Idle(Enum):
+    """The rule does not want to act by its conditions."""
 
-
-@dataclass(frozen=True, slots=True)
-class Unwanted:
-    """Surely nobody wants the rule to act, unless it was requested.
+    UNKNOWN = "unknown"
+    """Nothing says that it is to act, nor that it surely is not."""
+    UNWANTED = "unwanted"
+    """Surely nobody wants it to act, unless it was requested.
 
     Of a rule without conditions that is known once all that asked for it was withdrawn: what was
     asked of an earlier process may still be so.
@@ -49,9 +49,7 @@ class Due:
     """The fields, only guessed, by which alone it would act now: it does not, and says so."""
 
 
-UNKNOWN, UNWANTED = Unknown(), Unwanted()
-
-Demand = Unknown | Unwanted | Due
+Demand = Idle | Due
 """What the last poll says of a rule, and what it has heard of the alerts that ask for it."""
 
 
@@ -104,7 +102,7 @@ class RuleState:
     """How long its conditions have held, as far as that is known for sure."""
     guesses: HoldTimer
     """The same where guesses count as known: a rule that would act by them says so."""
-    demand: Demand = UNKNOWN
+    demand: Demand = Idle.UNKNOWN
     held: Held = Held()
     asked: Mapping[str, Asked] = field(default_factory=dict)
     """The requests for it, by what makes two of them the same, the first one first: with the host's
@@ -127,7 +125,7 @@ class RuleState:
     @property
     def is_unwanted(self) -> bool:
         """Whether surely nobody wants it to act."""
-        return isinstance(self.demand, Unwanted) and not self.asked
+        return self.demand is Idle.UNWANTED and not self.asked
 
     @property
     def next_request(self) -> Request | None:
@@ -159,7 +157,7 @@ class RuleState:
         elif tripped or guessed:
             demand = Due(readings(snapshot, when), guessed)
         else:
-            demand = UNWANTED if holds is False else UNKNOWN
+            demand = Idle.UNWANTED if holds is False else Idle.UNKNOWN
         calm = guess is False and not self.asked
         held = self.held.forgotten() if calm else self.held
         found = (timer, guesses, demand, held)
@@ -186,7 +184,7 @@ class RuleState:
     def on_withdrawal(self) -> RuleState:
         """Take in that all that is known to have asked for it took it back."""
         wanted = self.rule.when or self.asked
-        return self if wanted else replace(self, demand=UNWANTED)
+        return self if wanted else replace(self, demand=Idle.UNWANTED)
 
     def on_attempt(self, request: Request, block: Block | None, now: float) -> RuleState:
         """Take in what kept it from acting at monotonic time `now`; None: nothing did."""

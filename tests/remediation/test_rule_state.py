@@ -20,9 +20,8 @@ from exporter.remediation.rule_state import (
     Asked,
     Held,
     HostState,
+    Idle,
     RuleState,
-    Unknown,
-    Unwanted,
     apply_config,
 )
 from exporter.snapshot import Certainty, HostSnapshot
@@ -122,15 +121,15 @@ def test_what_held_a_rule_back_is_forgotten_once_nobody_wants_it(
         (STORM, {"asked": ASKED}, 3, False),
         # Whether an earlier process was asked for it is not known, until all is withdrawn.
         (ON_DEMAND, {}, 3, False),
-        (ON_DEMAND, {"demand": Unwanted()}, 3, True),
-        (ON_DEMAND, {"demand": Unwanted(), "asked": ASKED}, 3, False),
+        (ON_DEMAND, {"demand": Idle.UNWANTED}, 3, True),
+        (ON_DEMAND, {"demand": Idle.UNWANTED, "asked": ASKED}, 3, False),
     ],
 )
 def test_when_surely_nobody_wants_a_rule_to_act(
     rule: RemediationRule, keys: dict[str, Any], frozen: int | None, unwanted: bool
 ) -> None:
     if rule.when:
-        keys |= {"demand": Unknown() if unwanted else Unwanted()}
+        keys |= {"demand": Idle.UNKNOWN if unwanted else Idle.UNWANTED}
     now, _ = state(rule, **keys).on_snapshot(poll(frozen), NOW)
     assert now.is_unwanted is unwanted
 
@@ -166,9 +165,9 @@ def resolved(incident: Incident) -> Change:
         (ON_DEMAND, [*asks(OF_FIRST), answered(replace(OF_FIRST))], {"asked": [OF_FIRST]}),
         (ON_DEMAND, [*asks(OF_FIRST, OF_SECOND), resolved(FIRST)], {"asked": [OF_SECOND]}),
         (ON_DEMAND, [*asks(LATER), resolved(FIRST)], {"asked": [LATER]}),
-        (ON_DEMAND, [RuleState.on_withdrawal], {"demand": Unwanted()}),
+        (ON_DEMAND, [RuleState.on_withdrawal], {"demand": Idle.UNWANTED}),
         (ON_DEMAND, [*asks(OF_FIRST), RuleState.on_withdrawal], {"asked": [OF_FIRST]}),
-        (STORM, [RuleState.on_withdrawal], {"demand": Unknown()}),
+        (STORM, [RuleState.on_withdrawal], {"demand": Idle.UNKNOWN}),
         (STORM, [attempt(OF_FIRST, BLOCK)], {"held": Held(BLOCK, OF_FIRST.key)}),
         (STORM, [attempt(TRIPPED, COSTLY)], {"held": Held(COSTLY, "", NOW + LOOK_AGAIN)}),
         (
@@ -191,7 +190,7 @@ def test_what_happens_makes_another_state(
         now = change(now)
     found = {name: getattr(now, name) for name in ("demand", "held")}
     found["asked"] = [asked.request for asked in now.asked.values()]
-    assert found == {"demand": Unknown(), "held": Held(), "asked": []} | wanted
+    assert found == {"demand": Idle.UNKNOWN, "held": Held(), "asked": []} | wanted
     assert before == state(rule), "a state is a value"
 
 
