@@ -106,11 +106,9 @@ class App:
             self.poller.poll_anew,
             projection=projection,
             alertmanagers=self.alerting.alertmanagers,
+            skews=lambda: known_skews(self.store, time.time()),
         )
-        self.controller.compare_clocks(
-            lambda: fleet_skew(self.store, time.time()),
-            lambda: known_skews(self.store, time.time()),
-        )
+        self.controller.follower.skew = lambda: fleet_skew(self.store, time.time())
         deliveries = self.alerting.delivery_stats
         self.own_metrics.registry.register(RemediationCollector(projection))
         self.own_metrics.registry.register(
@@ -124,7 +122,7 @@ class App:
                     self.alerting.evaluator,
                     deliveries,
                     projection,
-                    self.controller.rules_for,
+                    self.controller.fleet.rules_for,
                     time.time,
                     lambda: time.monotonic() - self._missed_at < MISSED_SHOWN,
                 )

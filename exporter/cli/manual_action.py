@@ -162,7 +162,8 @@ def sentence(spec: ActionSpec, plan: Plan, host: str) -> str:
             return f"{host}: about to retry {messages} ({plan.reason}), each by its id."
         case "purge_all":
             also = ["whatever arrives until it is done"]
-            also += [f"{plural(plan.unparsed, 'row')} not understood"] if plan.unparsed else []
+            unread = plan.listing.unparsed
+            also += [f"{plural(unread, 'row')} not understood"] if unread else []
             also += ["what a delivery holds"] if spec.force else []
             return (
                 f"{host}: about to empty the whole queue for good: {messages}, and with them "
@@ -208,7 +209,7 @@ def plan_view(plan: Plan) -> dict[str, Any]:
     return {
         "reason": plan.reason,
         "as_a_whole": plan.as_a_whole,
-        "not_understood": plan.unparsed,
+        "not_understood": plan.listing.unparsed,
         "messages": messages_view(plan.messages),
     }
 

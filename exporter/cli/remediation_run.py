@@ -46,7 +46,7 @@ from exporter.journal.entries import Guard
 from exporter.journal.view import entry_view
 from exporter.remediation.acting import Hooks
 from exporter.remediation.execution import ExecutionResult, execute_rule
-from exporter.remediation.guard_inputs import Fleet, GuardInputs, guard_inputs
+from exporter.remediation.guard_inputs import GuardInputs, read_inputs
 from exporter.remediation.guards import Block, effective_mode
 from exporter.remediation.plan import ActionSpec, Plan
 from exporter.remediation.requests import Request, blocked_entry
@@ -131,14 +131,12 @@ async def _carry_out(options: _Options, progress: Progressing) -> ExecutionResul
     async with session(options.config, options.host, progress.ends) as opened:
 
         async def inputs() -> GuardInputs:
-            return await guard_inputs(
+            return await read_inputs(
                 opened.context.journal,
                 options.config.remediation,
                 options.host,
                 options.rule,
-                Fleet(len(options.config.hosts)),
-                now=time.time(),
-                actor=Actor.PERSON,
+                GuardInputs(time.time(), len(options.config.hosts), actor=Actor.PERSON),
             )
 
         # A journal that fails is for the run to tell.

@@ -143,11 +143,6 @@ class IntentRecord(_Record):
     verify: tuple[str, ...] | None = field(default=None, metadata={"decode": _texts})
     """The conditions that are expected to hold afterwards."""
 
-    @property
-    def incident(self) -> IncidentRecord:
-        """The firing of an alert that asked for it."""
-        return IncidentRecord.from_detail(self.why or {})
-
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord(_Record):
@@ -190,6 +185,8 @@ def _stopped_by(value: object) -> StoppedByRecord | None:
 class OutcomeRecord(_Record):
     """What an action came to."""
 
+    reply: str | None = field(default=None, metadata={"decode": _text})
+    """What became of the one request to switch a service."""
     planned: int | None = field(default=None, metadata={"decode": _count})
     """Messages of the plan."""
     replies: Mapping[str, int] | None = field(default=None, metadata={"decode": _counts})
@@ -216,30 +213,3 @@ class OutcomeRecord(_Record):
     """Fields, only guessed, that keep it from being known whether `verify` came true."""
     settled: bool | None = field(default=None, metadata={"decode": _flag})
     """Whether it was found out afterwards, since the process ended in the middle."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockedRecord:
-    """Why a rule wanted to act that a guard held back."""
-
-    why: Detail
-    """What each condition compared, or the incident where an alert asked."""
-
-    @classmethod
-    def from_detail(cls, detail: Detail) -> Self:
-        """Return what a detail says."""
-        return cls(dict(detail))
-
-    @classmethod
-    def of(cls, entry: Entry) -> Self:
-        """Return what an entry says, which must be a block."""
-        return cls.from_detail(entry.detail)
-
-    @property
-    def incident(self) -> IncidentRecord:
-        """The firing of an alert that asked for the rule."""
-        return IncidentRecord.from_detail(self.why)
-
-    def to_detail(self) -> dict[str, object]:
-        """Return the detail to write."""
-        return dict(self.why)

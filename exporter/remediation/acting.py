@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from exporter.config.remediation import ON_SERVICE
 from exporter.journal import Entry, Journal, Kind
 from exporter.journal.records import IntentRecord, ReplyRecord
 from exporter.panel.errors import PanelError
-from exporter.panel.protocol import MessageCommand
+from exporter.panel.protocol import MessageCommand, Operation
 from exporter.remediation import actions, guards
 from exporter.remediation.actions import OnResult, RequestResult, Sender, with_the_rest
 from exporter.remediation.context import HostContext
@@ -47,13 +47,9 @@ class Job(Protocol):
     Each step raises Blocked where a guard blocks.
     """
 
-    @property
-    def spec(self) -> ActionSpec:
-        """What is to be done."""
-
-    @property
-    def base(self) -> Entry:
-        """What all entries of the journal share: requester, mode, rule, run."""
+    spec: ActionSpec
+    base: Entry
+    """What all entries of the journal share: requester, mode, rule, run."""
 
     async def before_polling(self) -> Block | None:
         """Pass the guards; what is returned is only that nobody was asked for approval yet."""
@@ -71,15 +67,11 @@ class Job(Protocol):
         """Return the text of the intent, and what is known of it before the plan."""
 
     async def before_message(self) -> Block | None:
-        """Return what speaks against the next request, right before it is sent."""
+        """Return what blocks the next request, right before it is sent."""
 
 
 async def _go_on(_: RequestResult) -> bool:
     return True
-
-
-def _nothing(_: Plan) -> None:
-    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +80,7 @@ class Hooks:
 
     confirm: Callable[[Plan], Awaitable[bool]] | None = None
     """Show the plan and ask whether to go on; None where nobody is asked."""
-    on_begin: Callable[[Plan], None] = _nothing
+    on_begin: Callable[[Plan], None] = lambda _: None
     """Called right before the intent is written: until then nothing was done."""
     on_result: OnResult = _go_on
     """Called for each result once it is written down; whether to go on with the next message."""
@@ -97,19 +89,23 @@ class Hooks:
 NO_HOOKS = Hooks()
 
 
+@dataclass(eq=False)
 class Execution:
     """One job with its plan, from the intent to the outcome: what the steps share."""
 
-    def __init__(self, context: HostContext, job: Job, plan: Plan, hooks: Hooks = NO_HOOKS) -> None:
-        self.context = context
-        self.job = job
-        self.spec = job.spec
-        self.plan = plan
-        self.hooks = hooks
-        self.stopped: Block | None = None
-        """What has stopped it in the middle."""
-        self.omissions: list[Omission] = []
-        """What was planned and not asked for, since it is not what was planned any more."""
+    context: HostContext
+    job: Job
+    plan: Plan
+    hooks: Hooks = NO_HOOKS
+    stopped: Block | None = None
+    """What has stopped it in the middle."""
+    omissions: list[Omission] = field(default_factory=list)
+    """What was planned and not asked for, since it is not what was planned any more."""
+
+    @property
+    def spec(self) -> ActionSpec:
+        """What is to be done."""
+        return self.job.spec
 
     @property
     def dry_run(self) -> bool:
@@ -128,14 +124,10 @@ class Execution:
         if spec.action in ON_SERVICE:
             intent = replace(intent, service=spec.service)
         else:
-            intent = replace(
-                intent,
-                as_a_whole=plan.as_a_whole,
-                listed_at=plan.at,
-                withheld=plan.withheld or None,
-            )
+            whole, withheld = plan.as_a_whole, plan.withheld or None
+            intent = replace(intent, as_a_whole=whole, listed_at=plan.listing.at, withheld=withheld)
         if spec.verify is not None:
-            intent = replace(intent, verify=tuple(str(each) for each in spec.verify.expect))
+            intent = replace(intent, verify=tuple(map(str, spec.verify.expect)))
         await self.write(Kind.INTENT, text=text, detail=intent.to_detail(), plan=plan)
 
     async def write(
@@ -166,26 +158,18 @@ class Execution:
     async def omit(self, omissions: Sequence[Omission]) -> None:
         """Write down what is not asked for, since it is not what was planned any more."""
         self.omissions += omissions
-        entries = [
-            replace(
-                self.job.base,
-                kind=Kind.REPLY,
-                outcome=omission.what,
-                text=omission.why,
-                detail=ReplyRecord(omission.message_id).to_detail(),
-            )
-            for omission in omissions
-        ]
+        base = replace(self.job.base, kind=Kind.REPLY)
 
         def write(journal: Journal) -> None:
-            for entry in entries:
-                journal.add(entry)
+            for each in omissions:
+                detail = ReplyRecord(each.message_id).to_detail()
+                journal.add(replace(base, outcome=each.what, text=each.why, detail=detail))
 
-        if entries:
+        if omissions:
             await self.context.journal.do(write)
 
     async def may_send(self) -> bool:
-        """Whether nothing speaks against the next request; once something has, for good."""
+        """Return whether the next request may be sent; once it may not, none may."""
         if self.stopped is None:
             self.stop(self._ending() or await self.job.before_message() or self._ending())
         return self.stopped is None
@@ -219,10 +203,10 @@ async def _one_request(execution: Execution) -> RequestResult:
     if not await before():
         return RequestResult("not_asked")
     if spec.action in ON_SERVICE:
-        return await actions.switch_service(client, spec.service, on=spec.turns_on, before=before)
-    if spec.action == "purge_all":
-        return await actions.delete_all(client, force=spec.force, before=before)
-    return await actions.delete_frozen(client, before=before)
+        return await actions.switch_service(client, spec.service, before, on=spec.turns_on)
+    all_mail = spec.action == "purge_all"
+    operation = Operation.DELETE_ALL if all_mail else Operation.DELETE_FROZEN
+    return await actions.request_action(client, operation, before, force=all_mail and spec.force)
 
 
 async def _by_id(execution: Execution) -> list[RequestResult]:
@@ -244,7 +228,7 @@ async def _by_id(execution: Execution) -> list[RequestResult]:
     )
     results: list[RequestResult] = []
     pending: Sequence[Message] = plan.messages
-    heard = plan.heard
+    heard = plan.listing.heard
     while pending and not sender.stopped:
         if heard is None or context.monotonic() + sender.seconds > heard + BATCH:
             fresh = await _list_again(execution, pending)
@@ -266,7 +250,7 @@ async def _list_again(execution: Execution, pending: Sequence[Message]) -> Listi
     try:
         listing = await execution.context.list(EVERYTHING, most=0, watch=watch)
     except PanelError as error:
-        execution.stop(guards.not_listed_again(error))
+        execution.stop(guards.not_listed(error, again=True))
         return None
     block = guards.not_whole_again(listing)
     execution.stop(block)

@@ -6,10 +6,12 @@ Functions on an open journal, the same for the commands and for the page.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor, Entry, Journal, Kind, RuleFacts
+from exporter.remediation.requests import rule_entry
 
 
 class NothingAskedError(Exception):
@@ -21,7 +23,7 @@ class AskedAnewError(NothingAskedError):
 
 
 def request_of(journal: Journal, rule: str, facts: RuleFacts) -> Entry | None:
-    """The request that a rule's approval is about; None when there is none.
+    """Return the request that a rule's approval is about; None when there is none.
 
     Raises:
         JournalError: it cannot be read.
@@ -65,17 +67,8 @@ def decide(
         if facts.approval == kind.value:
             return
         word = "Approved" if kind is Kind.APPROVED else "Rejected"
-        entry = Entry(
-            kind,
-            run=run,
-            host=host.name,
-            panel=host.panel,
-            rule=rule.name,
-            action=request.action,
-            actor=actor,
-            text=f"{word} by {requester}.",
-        )
-        journal.add(entry)
+        text, action = f"{word} by {requester}.", request.action
+        journal.add(rule_entry(kind, host, rule.name, actor, text, run=run, action=action))
 
 
 def expire(journal: Journal, host: HostConfig, rule: RemediationRule) -> None:
@@ -90,21 +83,13 @@ def expire(journal: Journal, host: HostConfig, rule: RemediationRule) -> None:
         facts = journal.rule_facts(host.name, rule.name, host.panel)
         if facts.approval not in {"requested", "approved"}:
             return
-        entry = Entry(
-            Kind.LAPSED,
-            run=facts.approval_run,
-            host=host.name,
-            panel=host.panel,
-            rule=rule.name,
-            action=rule.action,
-            actor=Actor.RULE.value,
-            text=f"What was {facts.approval} is not wanted any more.",
-        )
-        journal.add(entry)
+        text, run = f"What was {facts.approval} is not wanted any more.", facts.approval_run
+        entry = rule_entry(Kind.LAPSED, host, rule.name, Actor.RULE.value, text, run=run)
+        journal.add(replace(entry, action=rule.action))
 
 
 def pause(journal: Journal, actor: str, requester: str, why: str) -> str:
-    """Let nothing act from now on; what was written down of it.
+    """Let nothing act from now on; return what was written down of it.
 
     Raises:
         JournalError: it was not written down.
@@ -118,7 +103,7 @@ def pause(journal: Journal, actor: str, requester: str, why: str) -> str:
 
 
 def resume(journal: Journal, actor: str, requester: str) -> str:
-    """End a pause; what it was, "" when there was none.
+    """End a pause; return what it was, "" when there was none.
 
     Raises:
         JournalError: it was not written down.
@@ -132,7 +117,7 @@ def resume(journal: Journal, actor: str, requester: str) -> str:
 def resume_rule(journal: Journal, host: HostConfig, rule: str, actor: str, requester: str) -> str:
     """Let a rule go on that is stopped, or held back by an action dated ahead of the clock.
 
-    Why it was held back, "" when it was not.
+    Return why it was held back, "" when it was not.
 
     Raises:
         JournalError: it was not written down.
@@ -140,15 +125,8 @@ def resume_rule(journal: Journal, host: HostConfig, rule: str, actor: str, reque
     facts = journal.rule_facts(host.name, rule, host.panel)
     held = facts.stopped or (_AHEAD if facts.dated_ahead else "")
     if held:
-        entry = Entry(
-            Kind.RULE_RESUMED,
-            host=host.name,
-            panel=host.panel,
-            rule=rule,
-            actor=actor,
-            text=f"Resumed by {requester}.",
-        )
-        journal.add(entry)
+        text = f"Resumed by {requester}."
+        journal.add(rule_entry(Kind.RULE_RESUMED, host, rule, actor, text))
     return held
 
 

@@ -9,6 +9,7 @@ from exporter.conditions import Measurements
 from exporter.config.remediation import ON_SERVICE, Verify
 from exporter.humanize import guess_words
 from exporter.journal import Entry, Kind, Outcome
+from exporter.journal.records import OutcomeRecord
 from exporter.panel.errors import PanelError
 from exporter.remediation import actions
 from exporter.remediation.acting import Execution
@@ -51,16 +52,17 @@ async def conclude(execution: Execution, results: Sequence[RequestResult]) -> En
     # Before the outcome: with that the run is over, and nobody would stop the rule any more.
     if reason := await _reason_to_stop(execution, outcome):
         await execution.write(Kind.STOPPED, text=f"Stopped: {reason}")
+    detail = outcome.record.to_detail()
     return await execution.write(
-        Kind.OUTCOME, outcome=outcome.outcome, text=outcome.text, detail=outcome.detail
+        Kind.OUTCOME, outcome=outcome.outcome, text=outcome.text, detail=detail
     )
 
 
 async def _outcome(execution: Execution, results: Sequence[RequestResult]) -> ActionOutcome:
     spec, plan = execution.spec, execution.plan
     if execution.dry_run:
-        text, detail = f"Would {spec.describe(plan)}.", {"planned": len(plan.messages)}
-        return ActionOutcome(Outcome.DRY_RUN, text, detail)
+        record = OutcomeRecord(planned=len(plan.messages))
+        return ActionOutcome(Outcome.DRY_RUN, f"Would {spec.describe(plan)}.", record)
     if spec.action in ON_SERVICE:
         return await _of_service(execution, results[0])
     return await _of_messages(execution, results)
@@ -71,8 +73,8 @@ async def _reason_to_stop(execution: Execution, outcome: ActionOutcome) -> str:
     base, context = execution.job.base, execution.context
     if not base.rule:
         return ""
-    if outcome.detail.get("frozen_gone_beyond_the_plan"):
-        # Exim removes frozen mail by itself, too: a person must tell the two apart.
+    if outcome.record.frozen_gone_beyond_the_plan:
+        # Exim removes frozen mail by itself, too: a person must see which of the two it was.
         return (
             "frozen messages were lost that were not meant, by this action or by the "
             "mail server itself (Exim: timeout_frozen_after)."
@@ -95,51 +97,41 @@ async def _of_messages(execution: Execution, results: Sequence[RequestResult]) -
     acted = any(result.what not in {"failed", "not_asked"} for result in results)
     asked = any(result.what != "not_asked" for result in results)
     seen = await _list_again(execution) if asked or execution.omissions else None
-
-    def outcome(*, expected: bool | None) -> ActionOutcome:
-        return outcome_of_messages(
-            execution.spec.action,
-            execution.plan,
-            results,
-            seen,
-            expected=expected,
-            omissions=execution.omissions,
-            stopped=execution.stopped,
-        )
-
-    try:
-        waits = acted and not was_meant_to_stop(execution.stopped)
-        effect = await _verify(execution, done_at) if waits else Effect(None)
-    except HostGoneError:
-        return _unseen(outcome(expected=None))
-    return _with_doubt(execution, outcome(expected=effect.expected), effect)
+    waits = acted and not was_meant_to_stop(execution.stopped)
+    effect = await _verify(execution, done_at) if waits else Effect(None)
+    outcome = outcome_of_messages(
+        execution.spec.action,
+        execution.plan,
+        results,
+        seen,
+        expected=effect.expected,
+        omissions=execution.omissions,
+        stopped=execution.stopped,
+    )
+    return _with_doubt(execution, outcome, effect)
 
 
 async def _of_service(execution: Execution, result: RequestResult) -> ActionOutcome:
     context, service = execution.context, execution.spec.service
-    detail: dict[str, object] = {"reply": result.what}
+    record = OutcomeRecord(reply=result.what)
     if result.what == "not_asked":
-        if execution.stopped is not None:
-            detail["stopped_by"] = stopped_by(execution.stopped)
-        return nothing_asked(execution.stopped, detail)
+        record = replace(record, stopped_by=stopped_by(execution.stopped))
+        return nothing_asked(execution.stopped, record)
     if result.what == "failed":
-        return ActionOutcome(Outcome.FAILED, f"Nothing was done. {result.text}", detail)
+        return ActionOutcome(Outcome.FAILED, f"Nothing was done. {result.text}", record)
     done_at = context.monotonic()
     try:
         state = await actions.service_state(context.client, service)
     except PanelError as error:
         text = f"Whether {service} runs could not be seen afterwards: {error}"
-        return ActionOutcome(Outcome.UNKNOWN, text, detail)
+        return ActionOutcome(Outcome.UNKNOWN, text, record)
     text = f"{service} {state.words}."
     good = state.running is execution.spec.turns_on
-    try:
-        effect = await _verify(execution, done_at)
-    except HostGoneError:
-        return _unseen(ActionOutcome(Outcome.OK if good else Outcome.UNVERIFIED, text, detail))
+    effect = await _verify(execution, done_at)
     if effect.expected is False:
         good = False
         text += " What verify expects did not come true."
-    outcome = ActionOutcome(Outcome.OK if good else Outcome.UNVERIFIED, text, detail)
+    outcome = ActionOutcome(Outcome.OK if good else Outcome.UNVERIFIED, text, record)
     return _with_doubt(execution, outcome, effect)
 
 
@@ -169,14 +161,19 @@ class Effect:
     """Whether what `verify` expects has come true."""
 
     expected: bool | None
-    """None when nothing is expected."""
+    """None when nothing is expected, or that could not be seen."""
     guessed: tuple[str, ...] = ()
     """Fields, only guessed, that keep it from being known."""
+    unseen: bool = False
+    """Whether the host could not be polled to its end."""
 
 
 async def _verify(execution: Execution, done_at: float) -> Effect:
     verify = execution.spec.verify
-    return Effect(None) if verify is None else await effect_of(execution.context, verify, done_at)
+    try:
+        return await effect_of(execution.context, verify, done_at) if verify else Effect(None)
+    except HostGoneError:
+        return Effect(None, unseen=True)
 
 
 async def effect_of(context: HostContext, verify: Verify, done_at: float) -> Effect:
@@ -204,15 +201,12 @@ async def effect_of(context: HostContext, verify: Verify, done_at: float) -> Eff
 
 
 def _with_doubt(execution: Execution, outcome: ActionOutcome, effect: Effect) -> ActionOutcome:
-    """Add the fields for whose sake it is not known whether the effect came true."""
-    if not effect.guessed:
+    """Add why it is not known whether the effect came true."""
+    if effect.guessed:
+        text = f"{outcome.text} {guess_words(execution.context.host, effect.guessed)}"
+        return replace(outcome, text=text, record=replace(outcome.record, guessed=effect.guessed))
+    if not effect.unseen:
         return outcome
-    text = f"{outcome.text} {guess_words(execution.context.host, effect.guessed)}"
-    return replace(outcome, text=text, detail={**outcome.detail, "guessed": list(effect.guessed)})
-
-
-def _unseen(outcome: ActionOutcome) -> ActionOutcome:
-    """Say that nobody could look whether what `verify` expects came true."""
     why = "the host left the config, or the daemon was ended"
     text = f"{outcome.text} What verify expects could not be looked at: {why}."
     result = Outcome.UNKNOWN if outcome.outcome is Outcome.OK else outcome.outcome

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
+from exporter.alertmanager.client import AlertmanagerClient
 from exporter.config.selectors import Selector
 from exporter.journal.host_lock import HostLocks
 from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelClient
+from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation.listing import Listing, ask_listing
 from exporter.snapshot import HostSnapshot, PanelId
 
 
-class KnowsSilences(Protocol):
-    """An Alertmanager, as far as silences are asked for."""
+class UnsettledError(Exception):
+    """What became of an earlier action is not known, since the panel could not be asked."""
 
-    async def silenced(self, host: str, labels: Mapping[str, str]) -> str:
-        """Return why nothing shall be done to a host; "" when nothing speaks against it.
-
-        Raises:
-            DeliveryError: it is not known.
-        """
+    def __init__(self, error: PanelError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class HostContext:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     monotonic: Callable[[], float] = time.monotonic
     """Seconds that have passed, whatever the machine's clock is set to."""
-    alertmanagers: Callable[[], Sequence[KnowsSilences]] = tuple
+    alertmanagers: Callable[[], Sequence[AlertmanagerClient]] = tuple
     """Asked about silences: those of the config in force."""
     ends: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once nothing more may be sent: the daemon ends, or a person has pressed Ctrl-C."""

@@ -1,127 +1,100 @@
-"""The daemon's side of remediation: after each poll, lets those rules act that want to."""
+"""The control loop of remediation: after each poll those rules act that want to."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import structlog
 
-from exporter.config.models import Config, HostConfig
-from exporter.config.remediation import RemediationConfig, RemediationRule
+from exporter.alertmanager.client import AlertmanagerClient
+from exporter.config.models import Config
+from exporter.config.remediation import RemediationRule
 from exporter.journal import Actor, Entry, Journal, JournalError
 from exporter.journal.entries import Guard
-from exporter.journal.host_lock import HostBusyError, HostLocks, LockFileError
+from exporter.journal.host_lock import HostLocks
 from exporter.journal.projection import JournalProjection
 from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.remediation import guards, requests
 from exporter.remediation.approvals import expire
-from exporter.remediation.context import HostContext, KnowsSilences
+from exporter.remediation.context import HostContext
 from exporter.remediation.execution import execute_rule
 from exporter.remediation.fleet_state import FleetState
 from exporter.remediation.follower import JournalFollower
-from exporter.remediation.guard_inputs import GuardInputs, guard_inputs
+from exporter.remediation.guard_inputs import GuardInputs, read_inputs
 from exporter.remediation.guards import Block
-from exporter.remediation.recovery import UnsettledError, close_orphans, recover_unfinished
+from exporter.remediation.recovery import close_orphans, recover_unfinished
 from exporter.remediation.requests import STANDS, Incident, Request, Taken
 from exporter.remediation.rule_state import Asked, HostState, RuleState
-from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
+from exporter.snapshot import HostSnapshot, PanelId
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(eq=False)
 class RemediationController:
-    """Decides after each poll whether a rule may act, and lets it, one action a host at a time."""
+    """Decides after each poll whether a rule may act; one action a host at a time."""
 
-    def __init__(
-        self,
-        journal: JournalThread,
-        pool: PanelPool,
-        decoder: QueueDecoder,
-        poll: Callable[[str, PanelId], Awaitable[HostSnapshot]],
-        *,
-        projection: JournalProjection | None = None,
-        alertmanagers: Callable[[], Sequence[KnowsSilences]] = tuple,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        """What it works with.
+    journal: JournalThread
+    """Where everything is written down."""
+    pool: PanelPool
+    decoder: QueueDecoder
+    poll: Callable[[str, PanelId], Awaitable[HostSnapshot]]
+    """Poll a host now if it is that panel still; the snapshot is no older than the call."""
+    _: KW_ONLY
+    projection: JournalProjection = field(default_factory=JournalProjection)
+    """Counts what is written into the journal, and the blocks."""
+    alertmanagers: Callable[[], Sequence[AlertmanagerClient]] = tuple
+    """Asked about silences."""
+    skews: Callable[[], Sequence[float]] = tuple
+    """By how many seconds the panels' clocks are ahead of ours, where known; nothing acts where
+    ours seems to be wrong."""
+    clock: Callable[[], float] = time.time
+    """Unix time."""
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds that have passed, whatever the clock is set to."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    fleet: FleetState = field(default_factory=FleetState, init=False)
+    """Where every rule stands on every host."""
+    follower: JournalFollower = field(init=False)
+    _newest_before: int | None = field(default=None, init=False)
+    """The last entry of the journal before this process was first asked for a rule."""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    """Under way, also for hosts that have left the config."""
 
-        Args:
-            journal: where everything is written down.
-            pool: the panels' clients.
-            decoder: decodes their lists.
-            poll: polls a host now if it is that panel still; the snapshot is no older than the
-                call.
-            projection: counts what is written into the journal, and the blocks.
-            alertmanagers: those that are asked about silences.
-            clock: Unix time.
-            monotonic: seconds that have passed, whatever the clock is set to.
-            sleep: waits for some seconds.
-        """
-        self.journal = journal
-        self._pool = pool
-        self._decoder = decoder
-        self._poll = poll
-        self.projection = projection if projection is not None else JournalProjection()
-        self._alertmanagers = alertmanagers
-        self._clock = clock
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._skews: Callable[[], Sequence[float]] = tuple
-        self._newest_before: int | None = None
-        """The last entry of the journal before this process was first asked for a rule."""
-        self._fleet = FleetState()
-        self._locks = HostLocks(journal.path)
+    def __post_init__(self) -> None:
+        """Follow the journal, and lock hosts beside it."""
+        self._locks = HostLocks(self.journal.path)
         self.follower = JournalFollower(
-            journal, self.projection, clock=clock, monotonic=monotonic, sleep=sleep
+            self.journal, self.projection, self.clock, self.monotonic, self.sleep
         )
-        self._tasks: set[asyncio.Task[None]] = set()
-        """Under way, also for hosts that have left the config."""
-
-    def compare_clocks(
-        self, skew: Callable[[], float | None], skews: Callable[[], Sequence[float]] = tuple
-    ) -> None:
-        """Forget nothing for being old, and let nothing act, unless our clock is the panels'.
-
-        `skew` returns by how many seconds theirs are ahead, None where that is not known; `skews`
-        the same of each panel whose time is known.
-        """
-        self.follower.skew = skew
-        self._skews = skews
 
     def apply_config(self, config: Config) -> None:
-        """Go by a config: rules and hosts that are as they were keep their clocks."""
-        self._fleet.apply_config(config)
-        self.projection.panels = self._fleet.panels
-        self.follower.apply_config(config.remediation)
+        """Go by a config: rules and hosts that are as they were keep their timers."""
+        self.fleet.apply_config(config)
+        self.projection.panels = self.fleet.panels
+        self.follower.config = config.remediation
 
     # --- what happens --------------------------------------------------------------------------
 
     def reconcile(self, snapshot: HostSnapshot) -> None:
         """Take in a poll's outcome; what wants to act is looked at in a task of its own."""
-        fleet, host = self._fleet, self._fleet.hosts.get(snapshot.host)
+        fleet, name, now = self.fleet, snapshot.host, self.clock()
+        host = fleet.hosts.get(name)
         if host is None or fleet.ends.is_set():
             return
-        now = self._clock()
-        wanted = host.on_snapshot(fleet.config.rules, snapshot, self._monotonic())
-        expiring: list[RemediationRule] = []
-        for name, rule, state in fleet.states_of(host):
-            if state.is_unwanted and self.projection.may_lapse((name, rule.name), now):
-                state.expires = True
-            if state.expires:
-                expiring.append(rule)
+        wanted = host.on_snapshot(snapshot, self.monotonic())
+        expiring = host.expiring(lambda rule: self.projection.may_lapse((name, rule), now))
         free = host.task is None or host.task.done()
         open_ends = fleet.orphans or (host.unsettled and snapshot.ok)
         if free and (wanted or expiring or open_ends):
             host.task = asyncio.create_task(
-                self._reconcile_host(host, wanted, expiring), name=f"remediation {snapshot.host}"
+                self._reconcile_host(host, wanted, expiring), name=f"remediation {name}"
             )
             self._tasks.add(host.task)
             host.task.add_done_callback(self._tasks.discard)
@@ -138,7 +111,7 @@ class RemediationController:
             UnknownRuleError: there is no such rule for this host.
             JournalError: it could not be written down.
         """
-        host, _ = self._fleet.demand(host_name, rule_name)
+        host, _ = self.fleet.demand(host_name, rule_name)
         entry = requests.asked_entry(host.config, rule_name, request)
 
         def write(journal: Journal) -> Taken:
@@ -151,38 +124,37 @@ class RemediationController:
         if taken is not Taken.NEW:
             return taken
         # The journal may take its time: the alert may be resolved meanwhile, the host re-pointed.
-        host, state = self._fleet.demand(host_name, rule_name)
-        if self._fleet.is_resolved(host_name, rule_name, request.incident):
+        host, state = self.fleet.demand(host_name, rule_name)
+        if self.fleet.is_resolved(host_name, rule_name, request.incident):
             return Taken.OVER
         if host.config.panel == entry.panel:
-            state.request(Asked(request, self._monotonic()))
+            asked = Asked(request, self.monotonic())
+            host.update(state.rule, lambda state: state.on_request(asked))
         return taken
 
     async def withdraw(
         self, host_name: str, rule_name: str, incident: Incident, alert: str = ""
     ) -> None:
-        """An alert was resolved: forget what it asked for, now and when it is sent again late.
+        """Forget what a resolved alert asked for, now and when it is sent again late.
 
         What other alerts ask for stays.
 
         Raises:
             JournalError: it could not be written down; a later process may take a late repeat.
         """
-        host, state = self._fleet.find(host_name, rule_name)
-        if state is not None:
-            self._fleet.resolve(host_name, rule_name, state, incident)
+        host, state = self.fleet.find(host_name, rule_name)
+        if host is not None and state is not None:
+            self.fleet.resolve(host, state.rule, incident)
         panel = host.config.panel if host is not None else PanelId()
         entry = requests.withdrawn_entry(host_name, panel, rule_name, incident, alert)
-        known = state is not None
+        known, now = state is not None, self.clock()
         if not known and not await self.follower.in_use():
             return
         open_requests = await self.journal.do(
-            lambda journal: requests.record_withdrawal(
-                journal, entry, self._clock(), known_rule=known
-            )
+            lambda journal: requests.record_withdrawal(journal, entry, now, known_rule=known)
         )
-        if not open_requests and state is not None and not state.asked:
-            state.withdrawn = True
+        if not open_requests and host is not None and state is not None:
+            host.update(state.rule, RuleState.on_withdrawal)
 
     @property
     def idle(self) -> bool:
@@ -195,14 +167,13 @@ class RemediationController:
             await asyncio.wait([*self._tasks])
 
     def end(self) -> None:
-        """Begin nothing more, and send no further message; what is under way ends by itself."""
-        self._fleet.ends.set()
+        """Begin nothing more, and send no further message; what is under way comes to its end."""
+        self.fleet.ends.set()
 
     async def stop(self, grace: float) -> None:
-        """As `end`; what is awaited of a panel gets `grace` seconds, then it is cut off.
+        """End, and cut off after `grace` seconds what is still awaited of a panel.
 
-        These are the replies that are still to come, and the list after them.
-        What is cut off has no outcome: the next start settles it by listing.
+        That is replies, and the list after them; the next start settles it by listing.
         """
         self.end()
         under_way = list(self._tasks)
@@ -211,36 +182,6 @@ class RemediationController:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-
-    # --- what is shown -------------------------------------------------------------------------
-
-    @property
-    def config(self) -> RemediationConfig:
-        """The section in force."""
-        return self._fleet.config
-
-    def host(self, name: str) -> HostConfig | None:
-        """The host of this name; None when there is none."""
-        known = self._fleet.hosts.get(name)
-        return known.config if known is not None else None
-
-    def is_for(self, host: str, rule: str) -> bool:
-        """Whether there is such a rule for this host."""
-        return self._fleet.find(host, rule)[1] is not None
-
-    def rules_for(self, host: str) -> Collection[str]:
-        """The names of the rules that are for a host."""
-        known = self._fleet.hosts.get(host)
-        return known.rules.keys() if known is not None else ()
-
-    def wanting(self) -> int:
-        """Hosts that want an action, or will by their next poll, as the storm brake counts them."""
-        return self._fleet.wanting
-
-    def states(self) -> Iterable[tuple[str, RemediationRule, RuleState]]:
-        """Every rule on every host that it is for."""
-        for host in self._fleet.hosts.values():
-            yield from self._fleet.states_of(host)
 
     # --- one host ------------------------------------------------------------------------------
 
@@ -252,19 +193,17 @@ class RemediationController:
     ) -> None:
         try:
             await self._expire(host, expiring)
-            if self._fleet.orphans:
+            if self.fleet.orphans:
                 await self._close_orphans()
             if host.unsettled:
                 await self._recover(host)
             for rule, request in wanted:
                 # The rule before it may have taken minutes: what was so by then need not be now.
-                state = host.rules.get(rule.name)
-                if state is None or not self._fleet.has(host, rule):
-                    continue
-                if state.is_asked(request):
-                    await self._act_on_request(host, rule, state, request)
-                elif request.actor is Actor.RULE and state.may_act(self._monotonic()):
-                    await self._act(host, rule, state, request)
+                state = self.fleet.state_of(host, rule)
+                if state is not None and state.is_asked(request):
+                    await self._act_on_request(host, rule, request)
+                elif state and request.actor is Actor.RULE and state.may_act(self.monotonic()):
+                    await self._act(host, rule, request)
         except Exception:
             # A bug must not end the daemon, and what is not known is not acted on.
             log.exception("a bug in the exporter ended a remediation", host=host.config.name)
@@ -281,13 +220,12 @@ class RemediationController:
         with suppress(JournalError):
             await self.journal.do(write)
             for rule in rules:
-                if (state := host.rules.get(rule.name)) is not None:
-                    state.expires = False
+                host.update(rule, lambda state: replace(state, expires=False))
             await self.follower.read_journal()
 
     async def _close_orphans(self) -> None:
-        """What was left on panels that have left the config; tried again with the next poll."""
-        fleet = self._fleet
+        """Close what was left on panels that left the config; tried again with the next poll."""
+        fleet = self.fleet
         fleet.orphans = False
         try:
             if await self.follower.in_use():
@@ -297,75 +235,77 @@ class RemediationController:
             fleet.orphans = True
 
     async def _recover(self, host: HostState) -> None:
-        """What an earlier process left; tried again with the next poll while it is not known."""
+        """Settle what an earlier process left; tried again with the next poll until it is known."""
         try:
             if not await self.follower.in_use():
                 host.unsettled = False
                 return
-            if not self._fleet.has(host):
+            if not self.fleet.has(host):
                 return
             with (
                 self._locks.hold(host.config.panel.url),
-                self._pool.lease(host.config) as client,
+                self.pool.lease(host.config) as client,
             ):
                 recovered = await recover_unfinished(self._context(host, client))
             if recovered:
                 await self.follower.read_journal()
-        except (HostBusyError, LockFileError, UnsettledError, HostGoneError, JournalError):
+        except guards.ERRORS:
             return
         host.unsettled = False
 
     async def _act_on_request(
-        self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
+        self, host: HostState, rule: RemediationRule, request: Request
     ) -> None:
         """Let a rule act that was asked for, or keep the request for the next poll."""
         stands = False
         try:
-            block = await self._act(host, rule, state, request)
+            block = await self._act(host, rule, request)
             lasts = 0.0 if block is None else STANDS.get(block.guard, 0.0)
-            asked = state.asked.get(request.key)
-            stands = asked is not None and self._monotonic() < asked.at + lasts
+            state = host.state_of(rule)
+            asked = state.asked.get(request.key) if state is not None else None
+            stands = asked is not None and self.monotonic() < asked.at + lasts
         finally:
-            if not stands and state.is_asked(request):
-                del state.asked[request.key]
+            if not stands:
+                host.update(rule, lambda state: state.on_answer(request))
 
-    async def _act(
-        self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
-    ) -> Block | None:
-        """Let a rule act if nothing speaks against it; what does."""
-        inputs = await self._inputs(host, rule, request, running=self._fleet.acting)
+    async def _act(self, host: HostState, rule: RemediationRule, request: Request) -> Block | None:
+        """Let a rule act if no guard blocks; return the block of the one that does."""
+        fleet = self.fleet
+        inputs = await self._inputs(host, rule, request)
         # Whether an approval is missing is for the execution, which asks for it.
-        block = guards.first_block(rule, self._fleet.config, inputs, approval=False)
+        block = guards.first_block(rule, fleet.config, inputs, approval=False)
         # From here on nothing else is let: what has begun may not be in the journal yet.
-        block = block or guards.begun_meanwhile(self._fleet.config, inputs, self._fleet.acting)
-        if block is None and request.actor is Actor.RULE and state.guessed:
-            block = guards.conditions_guessed(host.config.name, state.guessed, request.why)
-        if block is None and not self._fleet.has(host, rule):
+        block = block or guards.begun_meanwhile(fleet.config, inputs, fleet.acting)
+        state = fleet.state_of(host, rule)
+        if block is None and state is None:
             return None
+        if block is None and request.actor is Actor.RULE and state and state.guessed:
+            block = guards.conditions_guessed(host.config.name, state.guessed, request.why)
         if block is None:
-            block = await self._execute(host, rule, state, request)
-        await self._hold(host, rule, state, request, block)
+            block = await self._execute(host, rule, request)
+        await self._hold(host, rule, request, block)
         return block
 
     async def _execute(
-        self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
+        self, host: HostState, rule: RemediationRule, request: Request
     ) -> Block | None:
-        """Let a rule act by the config in force; what held it back after all."""
-        fleet, config = self._fleet, self._fleet.config
+        """Let a rule act by the config in force; return what held it back after all."""
+        fleet, config = self.fleet, self.fleet.config
 
         async def inputs() -> GuardInputs:
-            known = await self._inputs(host, rule, request, running=0)
+            known = await self._inputs(host, rule, request)
             return replace(
                 known,
-                withdrawn=fleet.withdrawn(host, rule, state, request, config),
-                alert_over=fleet.alert_over(host, rule, state, request),
+                running=0,
+                withdrawn=fleet.withdrawn(host, rule, request, config),
+                alert_over=fleet.alert_over(host, rule, request),
                 in_force=fleet.in_force(host, rule),
             )
 
         fleet.acting += 1
         before, host.unsettled = host.unsettled, True
         try:
-            with self._pool.lease(host.config) as client:
+            with self.pool.lease(host.config) as client:
                 context = self._context(host, client)
                 result = await execute_rule(context, config, rule, request, inputs)
         finally:
@@ -385,38 +325,31 @@ class RemediationController:
             self.journal,
             self._locks,
             client,
-            self._decoder,
-            lambda: self._poll(name, panel),
-            self._fleet.parallel,
-            self._sleep,
-            self._monotonic,
-            self._alertmanagers,
-            self._fleet.ends,
+            self.decoder,
+            lambda: self.poll(name, panel),
+            self.fleet.parallel,
+            self.sleep,
+            self.monotonic,
+            self.alertmanagers,
+            self.fleet.ends,
         )
 
     async def _inputs(
-        self, host: HostState, rule: RemediationRule, request: Request, *, running: int
+        self, host: HostState, rule: RemediationRule, request: Request
     ) -> GuardInputs:
-        fleet = self._fleet.counts(running=running, skews=self._skews())
-        now, config = self._clock(), self._fleet.config
-        return await guard_inputs(
-            self.journal, config, host.config, rule, fleet, now=now, actor=request.actor
-        )
+        known = self.fleet.inputs(self.clock(), self.skews(), request.actor)
+        return await read_inputs(self.journal, self.fleet.config, host.config, rule, known)
 
     async def _hold(
-        self,
-        host: HostState,
-        rule: RemediationRule,
-        state: RuleState,
-        request: Request,
-        block: Block | None,
+        self, host: HostState, rule: RemediationRule, request: Request, block: Block | None
     ) -> None:
         """Count a block; write it down, and log it, unless it is as before."""
-        before, state.held = state.held, state.held.after(request, block, self._monotonic())
-        if block is None or (self._fleet.ends.is_set() and request.actor is not Actor.RULE):
+        state, now = host.state_of(rule), self.monotonic()
+        host.update(rule, lambda state: state.on_attempt(request, block, now))
+        if block is None or (self.fleet.ends.is_set() and request.actor is not Actor.RULE):
             return  # that the daemon ends is no answer to what was asked
         self.projection.blocked(rule.name, block.guard)
-        if not before.is_news(request, block):
+        if state is not None and not state.held.is_news(request, block):
             return
         log.warning(
             "a remediation rule is held back",

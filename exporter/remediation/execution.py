@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.journal import Entry, JournalError, Kind
-from exporter.journal.host_lock import HostBusyError, LockFileError
 from exporter.journal.records import RequestRecord
 from exporter.remediation import guards
 from exporter.remediation.acting import NO_HOOKS, Execution, Hooks, Job, Why, act
@@ -15,10 +14,9 @@ from exporter.remediation.conclusion import conclude
 from exporter.remediation.context import HostContext
 from exporter.remediation.guards import Block, Blocked, action_text
 from exporter.remediation.plan import Plan
-from exporter.remediation.recovery import UnsettledError, recover_unfinished
+from exporter.remediation.recovery import recover_unfinished
 from exporter.remediation.requests import Request
 from exporter.remediation.rule_job import Inputs, RuleJob
-from exporter.snapshot import HostGoneError
 
 
 class Declined(Exception):  # noqa: N818 - no error: a person said no
@@ -30,7 +28,7 @@ class UnfinishedError(JournalError):
 
 
 async def execute(context: HostContext, job: Job, hooks: Hooks = NO_HOOKS) -> Entry:
-    """Do a job on a host if nothing speaks against it; return the outcome.
+    """Do a job on a host unless a guard blocks; return the outcome.
 
     Whoever wants it: a rule, an alert, a person by an approval or by hand.
 
@@ -71,7 +69,7 @@ async def _request_approval(execution: Execution, why: Why) -> None:
         why=why,
         planned=len(plan.messages),
         action_text=action_text(spec.action, spec.service, spec.force),
-        listed_at=plan.at,
+        listed_at=plan.listing.at,
     )
     text = f"Asks to {spec.describe(plan)}."
     await execution.write(Kind.APPROVAL_REQUESTED, text=text, detail=asks.to_detail(), plan=plan)
@@ -113,14 +111,6 @@ async def execute_rule(
         return ExecutionResult(outcome=await execute(context, job, hooks), plan=job.planned)
     except Blocked as blocked:
         block = blocked.block
-    except HostBusyError:
-        block = guards.HOST_BUSY
-    except LockFileError as error:
-        block = guards.lock_unknown(error)
-    except UnsettledError as error:
-        block = guards.unsettled(error)
-    except JournalError as error:
-        block = guards.journal_fails(error)
-    except HostGoneError:
-        block = guards.HOST_GONE
+    except guards.ERRORS as error:
+        block = guards.of_error(error)
     return ExecutionResult(block, plan=job.planned)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter.config.models import Config
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.journal import Actor
-from exporter.remediation.guard_inputs import Fleet, InForce
+from exporter.remediation.guard_inputs import GuardInputs, InForce
 from exporter.remediation.requests import Incident, Request
 from exporter.remediation.rule_state import HostState, RuleState, apply_config
 from exporter.snapshot import PanelId
@@ -39,8 +39,8 @@ class FleetState:
     """Set once nothing more may begin, and no further message be sent."""
 
     def apply_config(self, config: Config) -> None:
-        """Go by a config: rules and hosts that are as they were keep their clocks."""
-        self.hosts = apply_config(self.hosts, self.config.rules, config)
+        """Go by a config: rules and hosts that are as they were keep their timers."""
+        self.hosts = apply_config(self.hosts, config)
         self.panels = {host.name: host.panel for host in config.hosts}
         self.orphans = True
         self.config = config.remediation
@@ -62,33 +62,40 @@ class FleetState:
             raise UnknownRuleError(f"There is no rule {rule} for a host {host}.")
         return known, state
 
-    def states_of(self, host: HostState) -> Iterable[tuple[str, RemediationRule, RuleState]]:
-        """Every rule that is for a host, with the host's name."""
-        for rule in self.config.rules:
-            if rule.name in host.rules:
-                yield host.config.name, rule, host.rules[rule.name]
+    def rules_for(self, host: str) -> Collection[str]:
+        """Return the names of the rules that are for a host."""
+        known = self.hosts.get(host)
+        return known.rules.keys() if known is not None else ()
+
+    def states(self, host: str | None = None) -> Iterable[tuple[str, RuleState]]:
+        """Yield every rule on every host that it is for, or on one, with the host's name."""
+        for name, known in self.hosts.items():
+            if host in {None, name}:
+                yield from ((name, state) for state in known.rules.values())
 
     @property
     def wanting(self) -> int:
         """Hosts that want an action, or will by their next poll, as the storm brake counts them."""
         return sum(host.wants for host in self.hosts.values())
 
-    def counts(self, *, running: int, skews: Sequence[float]) -> Fleet:
-        """What the guards look at of the fleet."""
+    def inputs(self, now: float, skews: Sequence[float], actor: Actor) -> GuardInputs:
+        """Return what is known here of what the guards look at, at Unix time `now`."""
         hosts = self.hosts.values()
         unheard = sum(not host.heard and bool(host.rules) for host in hosts)
-        return Fleet(len(hosts), self.wanting, unheard, running, skews)
+        return GuardInputs(now, len(hosts), self.wanting, unheard, self.acting, skews, actor)
 
     # --- for an action that is to begin, or has ------------------------------------------------
 
-    def has(self, host: HostState, rule: RemediationRule | None = None) -> bool:
-        """Whether the config still has the host, even with other labels, and the rule for it."""
-        if self.hosts.get(host.config.name) is not host:
-            return False
-        return rule is None or (rule.name in host.rules and rule in self.config.rules)
+    def has(self, host: HostState) -> bool:
+        """Return whether the config still has the host, even with other labels."""
+        return self.hosts.get(host.config.name) is host
+
+    def state_of(self, host: HostState, rule: RemediationRule) -> RuleState | None:
+        """Return the state of a rule; None where the config has it for this host no more."""
+        return host.state_of(rule) if self.has(host) else None
 
     def in_force(self, host: HostState, rule: RemediationRule) -> InForce:
-        """The config as it stands now, for an action of a rule that has begun on a host."""
+        """Return the config as it stands now, for an action of a rule that has begun on a host."""
         name = host.config.name
         now = self.hosts.get(name)
         if now is None or now.config.panel != host.config.panel:
@@ -103,50 +110,44 @@ class FleetState:
         self,
         host: HostState,
         rule: RemediationRule,
-        state: RuleState,
         request: Request,
         began: RemediationConfig,
     ) -> str:
-        """Why a request counts no more, so that it must not begin; "" while it does."""
+        """Return why a request counts no more, so that it must not begin; "" while it does."""
         if self.ends.is_set():
             return "The daemon is ending."
-        if request.actor is Actor.ALERTMANAGER and not state.is_asked(request):
+        state = self.state_of(host, rule)
+        if state and request.actor is Actor.ALERTMANAGER and not state.is_asked(request):
             return "The alert that asked for it was resolved, or asks anew."
-        if state.expires:
+        if state and state.expires:
             return "It was unwanted meanwhile, so that what a person has said of it counts no more."
-        if not self.has(host, rule) or self.config != began:
+        if state is None or self.config != began:
             # What has begun goes on by its config; what has not might do more than the new one
             # allows.
             return "The config has changed before it began."
         return ""
 
-    def alert_over(
-        self, host: HostState, rule: RemediationRule, state: RuleState, request: Request
-    ) -> str:
-        """Why nobody wants any more what has begun for an alert; "" while anybody does.
+    def alert_over(self, host: HostState, rule: RemediationRule, request: Request) -> str:
+        """Return why nobody wants any more what has begun for an alert; "" while anybody does.
 
         Another alert may ask for the same, or the rule itself have tripped.
         """
-        incident = request.incident
-        ended = self.resolved.get((host.config.name, rule.name, incident.alert))
-        if request.actor is not Actor.ALERTMANAGER or ended is None:
+        if request.actor is not Actor.ALERTMANAGER:
             return ""
-        now = host.rules.get(rule.name, state)
-        others = set(now.asked) - {request.key}
-        if not incident.is_over_with(ended) or others or now.clock.tripped:
-            return ""
-        return "The alert that asked for it was resolved."
+        now = host.rules.get(rule.name)
+        wanted = now is not None and (now.timer.tripped or set(now.asked) - {request.key})
+        over = self.is_resolved(host.config.name, rule.name, request.incident) and not wanted
+        return "The alert that asked for it was resolved." if over else ""
 
     def is_resolved(self, host: str, rule: str, incident: Incident) -> bool:
-        """Whether the alert of an incident is known to be over."""
+        """Return whether the alert of an incident is known to be over."""
         ended = self.resolved.get((host, rule, incident.alert))
         return ended is not None and incident.is_over_with(ended)
 
-    def resolve(self, host: str, rule: str, state: RuleState, ended: Incident) -> None:
+    def resolve(self, host: HostState, rule: RemediationRule, ended: Incident) -> None:
         """Forget at once what an alert has asked for that is over."""
-        before = self.resolved.get((host, rule, ended.alert))
+        key = host.config.name, rule.name, ended.alert
+        before = self.resolved.get(key)
         if before is None or not ended.is_over_with(before):
-            self.resolved[host, rule, ended.alert] = ended
-        for key, asked in [*state.asked.items()]:
-            if asked.request.incident.is_over_with(ended):
-                del state.asked[key]
+            self.resolved[key] = ended
+        host.update(rule, lambda state: state.on_resolved(ended))

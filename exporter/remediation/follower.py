@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -26,31 +27,23 @@ READ_EVERY = 5.0
 """Seconds between two looks at what other processes have written into the journal."""
 
 
+@dataclass(eq=False)
 class JournalFollower:
-    """Keeps a projection true to the journal, and tells what it holds."""
+    """Keeps a projection true to the journal, and prunes it."""
 
-    def __init__(
-        self,
-        journal: JournalThread,
-        projection: JournalProjection,
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self.journal = journal
-        self.projection = projection
-        projection.problem = lambda: journal.problem
-        self._clock = clock
-        self._monotonic = monotonic
-        self.skew: Callable[[], float | None] = lambda: 0.0
-        """Tells by how many seconds the panels' clocks are ahead of ours; None for not known."""
-        self._sleep = sleep
-        self._config = RemediationConfig()
+    journal: JournalThread
+    projection: JournalProjection
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    config: RemediationConfig = field(default_factory=RemediationConfig)
+    """The section in force."""
+    skew: Callable[[], float | None] = lambda: 0.0
+    """Return by how many seconds the panels' clocks are ahead of ours; None for not known."""
 
-    def apply_config(self, config: RemediationConfig) -> None:
-        """Go by a config."""
-        self._config = config
+    def __post_init__(self) -> None:
+        """Show what is wrong with the journal beside what it holds."""
+        self.projection.problem = lambda: self.journal.problem
 
     async def run(self) -> None:
         """Follow the journal, and prune it now and then; ends only by being cancelled."""
@@ -62,8 +55,8 @@ class JournalFollower:
                     await self.read_journal()
                     self.projection.known = True
                     await self.journal.demand_usable()
-                    if self._monotonic() >= prune_at and self._knows_the_time():
-                        prune_at = self._monotonic() + PRUNE_EVERY
+                    if self.monotonic() >= prune_at and self._knows_the_time():
+                        prune_at = self.monotonic() + PRUNE_EVERY
                         await self._prune()
                 else:
                     self.projection.known = True  # no journal: nothing was ever done
@@ -75,7 +68,7 @@ class JournalFollower:
             except Exception:
                 # A bug must not end the daemon, which polls and serves all the same.
                 log.exception("a bug in the exporter kept it from following the journal")
-            await self._sleep(READ_EVERY)
+            await self.sleep(READ_EVERY)
 
     async def read_journal(self) -> None:
         """Take in what was written since the last time, by this process or by another.
@@ -90,14 +83,14 @@ class JournalFollower:
             lambda journal: journal.entries(after=after, kinds=COUNTED, readable=True)
         )
         self.projection.add(news)
-        pause_file = await asyncio.to_thread(file_exists, self._config.pause_file)
+        pause_file = await asyncio.to_thread(file_exists, self.config.pause_file)
         facts, self.projection.timeline = await self.journal.do(
             lambda journal: (journal.fleet_facts(), journal.timeline())
         )
         self.projection.paused = bool(facts.paused) or pause_file is not False
 
     def _knows_the_time(self) -> bool:
-        """Whether what is older than the journal is kept is known.
+        """Return whether it is known what is older than the journal is kept.
 
         A clock that is months ahead, at the start or by a jump, would have all be so: the panels'
         clocks must agree with it.
@@ -106,17 +99,17 @@ class JournalFollower:
         return skew is not None and abs(skew) <= CLOCKS_AGREE_WITHIN
 
     async def _prune(self) -> None:
-        before = self._clock() - self._config.journal_keep
+        before = self.clock() - self.config.journal_keep
         await self.journal.do(lambda journal: journal.prune(before))
 
     async def in_use(self) -> bool:
-        """Whether there is a journal, or rules that need one."""
-        if self._config.rules:
+        """Return whether there is a journal, or rules that need one."""
+        if self.config.rules:
             return True
         return await asyncio.to_thread(file_exists, self.journal.path) is not False
 
     async def entries(self, **filters: Any) -> list[Entry]:
-        """Entries of the journal, as `Journal.entries` takes the filters; none without one.
+        """Return entries of the journal by the filters of `Journal.entries`; none without one.
 
         To show them: what cannot be read is left out, as `projection.problem` says.
 
@@ -128,10 +121,10 @@ class JournalFollower:
         return await self.journal.do(lambda journal: journal.entries(**filters, readable=True))
 
     async def paused(self) -> str:
-        """Why nothing acts by a person's will; "" when that is not so."""
-        exists = await asyncio.to_thread(file_exists, self._config.pause_file)
+        """Return why nothing acts by a person's will; "" when that is not so."""
+        exists = await asyncio.to_thread(file_exists, self.config.pause_file)
         if exists is not False:
-            return f"The pause file {self._config.pause_file} exists, or cannot be looked for."
+            return f"The pause file {self.config.pause_file} exists, or cannot be looked for."
         if not await self.in_use():
             return ""
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from exporter.config.files import file_exists
 from exporter.config.models import HostConfig
@@ -29,84 +29,57 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class GuardInputs:
-    """Everything that the guards look at."""
+    """Everything that the guards look at; nothing may act where it is not known."""
 
     now: float
     """Unix time."""
-    pause_file: bool | None
-    """Whether the pause file exists; None when that cannot be known."""
     hosts: int
     """Hosts of the fleet."""
-    wanting: int
+    wanting: int = 0
     """Hosts with a rule that wants an action, or will by the next poll."""
-    unheard: int
+    unheard: int = 0
     """Hosts that have not been polled yet, since the start or since they have a rule that is new
     or changed, so that it is not known what they want."""
-    running: int
+    running: int = 0
     """Actions under way in this process."""
-    rule: RuleFacts | None
-    """None when the journal cannot be read."""
-    fleet: FleetFacts | None
+    skews: Sequence[float] = ()
+    """By how many seconds the clocks of the panels are ahead of ours, where known."""
     actor: Actor = Actor.RULE
-    errors: Sequence[str] = field(default_factory=tuple)
+    pause_file: bool | None = None
+    """Whether the pause file exists; None when that cannot be known."""
+    rule: RuleFacts | None = None
+    """None when the journal cannot be read."""
+    fleet: FleetFacts | None = None
+    error: str = ""
     """Why facts are missing."""
     withdrawn: str = ""
     """Why the request counts no more; "" while it does."""
     alert_over: str = ""
     """Why nobody wants an action any more that has begun, since its alert was resolved and nothing
     else asks for it; "" while that is not so."""
-    skews: Sequence[float] = field(default_factory=tuple)
-    """By how many seconds the clocks of the panels are ahead of ours, where known."""
     in_force: InForce | None = None
     """None where the config cannot change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """What is known of the fleet; each value as in `GuardInputs`."""
-
-    hosts: int
-    wanting: int = 0
-    unheard: int = 0
-    running: int = 0
-    skews: Sequence[float] = ()
-
-
-async def guard_inputs(
+async def read_inputs(
     journal: JournalThread,
     config: RemediationConfig,
     host: HostConfig,
     rule: RemediationRule,
-    fleet: Fleet,
-    *,
-    now: float,
-    actor: Actor,
+    known: GuardInputs,
 ) -> GuardInputs:
-    """The situation of a rule on a host at Unix time `now`, for whoever wants it to act."""
-    errors: list[str] = []
-    facts = None
+    """Return what is `known` with the pause file, and with what the journal holds of a rule."""
     try:
-        facts = await journal.do(
+        facts, fleet = await journal.do(
             lambda journal: (
                 journal.rule_facts(host.name, rule.name, host.panel),
                 journal.fleet_facts(),
             )
         )
+        known = replace(known, rule=facts, fleet=fleet)
     except JournalError as error:
-        errors.append(str(error))
-    return GuardInputs(
-        now=now,
-        pause_file=await asyncio.to_thread(file_exists, config.pause_file),
-        hosts=fleet.hosts,
-        wanting=fleet.wanting,
-        unheard=fleet.unheard,
-        running=fleet.running,
-        skews=fleet.skews,
-        rule=facts[0] if facts else None,
-        fleet=facts[1] if facts else None,
-        actor=actor,
-        errors=errors,
-    )
+        known = replace(known, error=str(error))
+    return replace(known, pause_file=await asyncio.to_thread(file_exists, config.pause_file))
 
 
 @dataclass(frozen=True, slots=True)

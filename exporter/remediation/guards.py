@@ -1,13 +1,15 @@
 """Everything that keeps an action from being done. Pure: no clock, no panel, no journal.
 
-Each function returns why its guard blocks, or None; `check` is the one way to stop by it. A guard
+A function returns the block of its guard, or None where that lets it pass; guards in their order
+are a generator, and the first block counts. `check` is the one way to stop by a block. A guard
 whose inputs are not known blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from statistics import median_high, median_low
 
 from exporter.conditions import Measurements, failures_behind
@@ -16,11 +18,14 @@ from exporter.config.remediation import Mode, RemediationConfig, RemediationRule
 from exporter.config.selectors import Selector
 from exporter.config.windows import is_open
 from exporter.humanize import duration, guess_words, integer, untold_words
-from exporter.journal.entries import Actor, Guard
+from exporter.journal import JournalError
+from exporter.journal.entries import Actor, Guard, RuleFacts
+from exporter.journal.host_lock import HostBusyError, LockFileError
+from exporter.remediation.context import UnsettledError
 from exporter.remediation.guard_inputs import GuardInputs, InForce, Silences
 from exporter.remediation.listing import Listing
 from exporter.remediation.selection import describe
-from exporter.snapshot import HostSnapshot, Message
+from exporter.snapshot import HostGoneError, HostSnapshot, Message
 
 FAILED_VERIFICATIONS = 3
 """In a row, after which a rule stops itself on a host."""
@@ -74,19 +79,16 @@ def first_block(
     *,
     approval: bool = True,
 ) -> Block | None:
-    """The first guard that blocks, in the order in which they are asked; None when none does.
+    """Return the first guard that blocks, in the order in which they are asked; None: none does.
 
     Without `approval`, whether a person has allowed it is not asked.
     """
-    for guard in _ORDER:
-        block = guard(rule, config, inputs)
-        if block is not None and (approval or block.guard is not Guard.APPROVAL):
-            return block
-    return None
+    blocks = chain(_always(rule, config, inputs), _at_the_start(rule, config, inputs))
+    return next((b for b in blocks if approval or b.guard is not Guard.APPROVAL), None)
 
 
 def before_message(began: InForce, inputs: GuardInputs) -> Block | None:
-    """The first guard that speaks against the next message of an action that has begun.
+    """Return the first guard that blocks the next message of an action that has begun.
 
     Asked by the config and the rule in force now; `began` are those by which it has begun. What
     counts actions, and approvals, was asked before the intent, which they count themselves; hosts
@@ -101,77 +103,72 @@ def before_message(began: InForce, inputs: GuardInputs) -> Block | None:
         reason = f"{rule.name} means something else in the config that is in force now."
         return Block(Guard.CONDITION, reason)
     inputs = replace(inputs, withdrawn=inputs.alert_over, unheard=0)
-    for guard in _UNDER_WAY:
-        block = guard(now.rule, now.config, inputs)
-        if block is not None:
-            return block
+    for block in _always(now.rule, now.config, inputs):
+        return block
     mode = effective_mode(now.config)
     return None if mode == "enforce" else Block(Guard.MODE, f"remediation.mode is {mode} now.")
 
 
 def _meaning(rule: RemediationRule) -> tuple[object, ...]:
-    """What a rule does and to which messages, and whether a person must allow it."""
+    """Return what a rule does and to which messages, and whether a person must allow it."""
     return _action_text(rule), rule.selector, rule.approval
 
 
 def begun_meanwhile(config: RemediationConfig, inputs: GuardInputs, acting: int) -> Block | None:
-    """Whether the limits are used up by `acting` actions that may not be in the journal yet."""
+    """Return whether `acting` actions, perhaps not in the journal yet, use up the limits."""
     limits = config.limits
-    if inputs.fleet is None:
-        return None
     if acting >= limits.actions_at_once:
         return Block(Guard.ACTIONS_AT_ONCE, "Another action has just begun.")
-    if inputs.fleet.begun_this_hour + acting >= limits.actions_per_hour:
+    if inputs.fleet and inputs.fleet.begun_this_hour + acting >= limits.actions_per_hour:
         reason = "What is under way may be the last action that actions_per_hour allows."
         return Block(Guard.ACTIONS_PER_HOUR, reason)
     return None
 
 
 def silenced(silences: Silences | None) -> Block | None:
-    """Whether a silence, or not knowing of one, keeps a rule from acting; None: it asks nobody."""
+    """Block by a silence, or where none is known to be absent; None: the rule asks nobody."""
     if silences is None:
         return None
+    reasons = [*silences.reasons]
+    reasons += [f"Whether it is silenced is not known: {error}" for error in silences.errors]
     if not silences.alertmanagers:
-        return Block(Guard.SILENCE, "There is no Alertmanager that could be asked for silences.")
-    for reason in silences.reasons:
-        return Block(Guard.SILENCE, reason)
-    for error in silences.errors:
-        return Block(Guard.SILENCE, f"Whether it is silenced is not known: {error}")
-    return None
+        reasons = ["There is no Alertmanager that could be asked for silences."]
+    return Block(Guard.SILENCE, reasons[0]) if reasons else None
 
 
 # --- what an execution meets --------------------------------------------------------------------
 
 
-HOST_BUSY = Block(Guard.HOST_BUSY, "Another action is under way on this host.")
-HOST_GONE = Block(Guard.CONDITION, "The host left the config.")
 ENDING = Block(Guard.CONDITION, "The exporter was told to end.")
 OTHERS_BEGIN = Block(Guard.ACTIONS_AT_ONCE, "Other actions are about to begin.")
 
-
-def lock_unknown(error: object) -> Block:
-    """It cannot be known whether somebody else is at work on the panel."""
-    return Block(Guard.HOST_BUSY, str(error))
-
-
-def journal_fails(error: object) -> Block:
-    """The journal cannot be read or written."""
-    return Block(Guard.JOURNAL, str(error))
-
-
-def unsettled(error: object) -> Block:
-    """What became of an earlier action is not known."""
-    reason = (
-        "What became of an earlier action, whose process ended in the middle, "
-        f"cannot be told yet: {error}"
-    )
-    return Block(Guard.UNSETTLED, reason)
+_BY_ERROR: Mapping[type[Exception], tuple[Guard, str]] = {
+    HostBusyError: (Guard.HOST_BUSY, "Another action is under way on this host."),
+    LockFileError: (Guard.HOST_BUSY, "{}"),
+    UnsettledError: (
+        Guard.UNSETTLED,
+        (
+            "What became of an earlier action, whose process ended in the middle, cannot be told "
+            "yet: {}"
+        ),
+    ),
+    JournalError: (Guard.JOURNAL, "{}"),
+    HostGoneError: (Guard.CONDITION, "The host left the config."),
+}
+ERRORS = tuple(_BY_ERROR)
+"""What ends an execution, and is a block."""
 
 
-def no_turn(limit: int) -> Block:
-    """As many actions are under way over all processes as may be."""
-    reason = f"{limit} actions are under way; actions_at_once is {limit}."
-    return Block(Guard.ACTIONS_AT_ONCE, reason)
+def of_error(error: Exception) -> Block:
+    """Block for one of ERRORS."""
+    guard, words = next(_BY_ERROR[kind] for kind in ERRORS if isinstance(error, kind))
+    return Block(guard, words.format(error))
+
+
+def no_turn(running: int, limit: int) -> Block:
+    """Block, since as many actions are under way as may be."""
+    under_way = "1 action is" if running == 1 else f"{running} actions are"
+    return Block(Guard.ACTIONS_AT_ONCE, f"{under_way} under way; actions_at_once is {limit}.")
 
 
 # --- the poll -----------------------------------------------------------------------------------
@@ -180,32 +177,28 @@ def no_turn(limit: int) -> Block:
 def condition(
     rule: RemediationRule, snapshot: HostSnapshot, why: Mapping[str, float | None]
 ) -> Block | None:
-    """Whether a rule's `when` holds by a poll, in which its readings are `why`.
-
-    A guess is no knowledge.
-    """
+    """Block unless a rule's `when` surely holds by a poll, in which its readings are `why`."""
     measurements, when = Measurements(snapshot), rule.when
     holds = measurements.hold(when, rule.service, certain=True)
     if holds is True:
         return None
-    if holds is None and measurements.hold(when) is not None:
+    if holds is False:
+        return Block(Guard.CONDITION, f"Looked at again, it does not hold: {shown(why)}.")
+    if measurements.hold(when) is not None:
         return conditions_guessed(snapshot.host, measurements.guessed(when), why)
-    unsure = holds is None
-    found = "cannot be told whether it holds" if unsure else "does not hold"
-    failures = failures_behind(snapshot, when) if unsure else ()
-    words = " ".join(f"{failure.message} {failure.hint}" for failure in failures)
-    reason = f"Looked at again, it {found}: {shown(why)}. {words}".rstrip()
-    return Block(Guard.CONDITION, reason)
+    words = "".join(f" {each.message} {each.hint}" for each in failures_behind(snapshot, when))
+    found = f"cannot be told whether it holds: {shown(why)}."
+    return Block(Guard.CONDITION, f"Looked at again, it {found}{words}".rstrip())
 
 
 def conditions_guessed(host: str, fields: Collection[str], why: Mapping[str, object]) -> Block:
-    """That conditions rest on fields that are only guessed, with what they would say."""
+    """Block, since conditions rest on fields that are only guessed, whose readings are `why`."""
     known = {name: value for name, value in why.items() if isinstance(value, float | int | None)}
     return Block(Guard.LAYOUT, f"{guess_words(host, fields)} Guessed: {shown(known)}.")
 
 
 def shown(why: Mapping[str, float | None]) -> str:
-    """Readings in words: `queue_frozen_messages > 500 (612)`."""
+    """Return readings in words: `queue_frozen_messages > 500 (612)`."""
     parts = [
         f"{name} ({'not told' if value is None else f'{value:g}'})" for name, value in why.items()
     ]
@@ -215,19 +208,14 @@ def shown(why: Mapping[str, float | None]) -> str:
 # --- the list -----------------------------------------------------------------------------------
 
 
-def not_listed(error: object) -> Block:
-    """The queue could not be listed for the plan."""
-    return Block(Guard.LISTING, f"The queue could not be listed: {error}")
-
-
-def not_listed_again(error: object) -> Block:
-    """The queue could not be listed between two batches of messages."""
-    reason = f"The queue could not be listed again before the next messages: {error}"
-    return Block(Guard.LISTING, reason)
+def not_listed(error: object, *, again: bool = False) -> Block:
+    """Block, since the queue could not be listed for the plan, or between two batches of it."""
+    more = " again before the next messages" if again else ""
+    return Block(Guard.LISTING, f"The queue could not be listed{more}: {error}")
 
 
 def not_whole_again(listing: Listing) -> Block | None:
-    """Whether a list between two batches lacks a part of the queue."""
+    """Block where a list between two batches lacks a part of the queue."""
     if listing.is_whole:
         return None
     return Block(
@@ -237,72 +225,50 @@ def not_whole_again(listing: Listing) -> Block | None:
     )
 
 
-def too_much_unseen(rule: RemediationRule, listing: Listing) -> Block | None:
-    """Whether what the list does not show keeps a rule from acting."""
+def of_plan(
+    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
+) -> Iterator[Block]:
+    """Yield what blocks a plan to act on the `chosen` messages of a list."""
+    yield from _unseen(rule, listing)
+    if listing.matching > rule.max_messages:
+        reason = (
+            f"The plan holds {integer(listing.matching)} messages; max_messages is "
+            f"{integer(rule.max_messages)}."
+        )
+        yield Block(Guard.MAX_MESSAGES, reason)
+    whole_queue = rule.action == "purge_all"
+    # What may be meant and is not known to be would go with the whole queue.
+    if listing.withheld and (whole_queue or not chosen):
+        yield Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
+    if not chosen:
+        seen = " and among those that were approved" if listing.chosen else ""
+        meant = f"{describe(rule.selector)}{seen}"
+        doubt = untold_words(listing.host, listing.untold) if listing.untold else ""
+        known = f"known to be {meant}. {doubt}" if doubt else f"{meant}."
+        yield Block(Guard.NOTHING_TO_DO, f"No message is {known}")
+    if whole_queue and len(chosen) != len(listing.chosen):
+        yield Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")
+
+
+def _unseen(rule: RemediationRule, listing: Listing) -> Iterator[Block]:
     if not listing.is_whole:
-        what = (
+        reason = (
             f"count_msg tells {integer(listing.count)} messages and list_msg lists only "
             f"{integer(listing.listed)}: what the others are is not known."
         )
-        return Block(Guard.LISTING, what)
-    if rule.action != "purge_all" or not (listing.unparsed or listing.unlisted):
-        return None
-    what = (
-        f"{integer(listing.unparsed)} rows of list_msg were not understood"
-        if listing.unparsed
-        else f"{integer(listing.unlisted)} messages are not in list_msg's reply"
-    )
-    return Block(Guard.LISTING, f"{what}, and purge_all would delete those too.")
-
-
-def too_many(rule: RemediationRule, listing: Listing) -> Block | None:
-    """Whether a plan would hold more messages than the rule may act on."""
-    if listing.matching <= rule.max_messages:
-        return None
-    return Block(
-        Guard.MAX_MESSAGES,
-        f"The plan holds {integer(listing.matching)} messages; max_messages is "
-        f"{integer(rule.max_messages)}.",
-    )
-
-
-def selection_guessed(
-    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
-) -> Block | None:
-    """Whether too much of the selection rests on guesses: all of it, or any of the whole queue.
-
-    What may be meant and is not known to be would go with the whole queue.
-    """
-    if not listing.withheld or (chosen and rule.action != "purge_all"):
-        return None
-    return Block(Guard.LAYOUT, guess_words(listing.host, listing.guessed))
+        yield Block(Guard.LISTING, reason)
+    if rule.action == "purge_all" and (listing.unparsed or listing.unlisted):
+        what = (
+            f"{integer(listing.unparsed)} rows of list_msg were not understood"
+            if listing.unparsed
+            else f"{integer(listing.unlisted)} messages are not in list_msg's reply"
+        )
+        yield Block(Guard.LISTING, f"{what}, and purge_all would delete those too.")
 
 
 def all_guessed(doubt: str, messages: Collection[Message]) -> Block | None:
-    """Whether, by `doubt`, all that a person means is only guessed."""
+    """Block where, by `doubt`, all that a person means is only guessed."""
     return Block(Guard.LAYOUT, doubt) if doubt and not messages else None
-
-
-def nothing_to_do(
-    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
-) -> Block | None:
-    """Whether no message is meant, and among those that were approved."""
-    if chosen:
-        return None
-    seen = " and among those that were approved" if listing.chosen else ""
-    meant = f"{describe(rule.selector)}{seen}"
-    doubt = untold_words(listing.host, listing.untold) if listing.untold else ""
-    text = f"No message is known to be {meant}. {doubt}" if doubt else f"No message is {meant}."
-    return Block(Guard.NOTHING_TO_DO, text)
-
-
-def not_approved(
-    rule: RemediationRule, listing: Listing, chosen: Collection[Message]
-) -> Block | None:
-    """Whether the whole queue would go, with messages that the approval does not cover."""
-    if rule.action != "purge_all" or len(chosen) == len(listing.chosen):
-        return None
-    return Block(Guard.APPROVAL, "The queue holds messages that the person has not seen.")
 
 
 # --- clocks -------------------------------------------------------------------------------------
@@ -311,7 +277,7 @@ def not_approved(
 def clock_block(
     skew: float | None, selector: Selector, when: Iterable[Condition] = ()
 ) -> Block | None:
-    """Why ages are not to be gone by now; None where nothing is done by them, or clocks agree.
+    """Block where anything is done by ages, and the panel's clock and ours do not agree.
 
     Whichever of the two clocks is wrong: by ours dates are read, and by the panel's it works out
     ages. `limit` goes by them, too: it means the oldest.
@@ -341,7 +307,7 @@ def clock_block(
 
 
 def own_clock_block(skew: float | None, skews: Sequence[float]) -> Block | None:
-    """Why no rule may act, whatever it goes by: this machine's clock seems to be wrong.
+    """Block, whatever a rule goes by, where this machine's clock seems to be wrong.
 
     Cooldowns, limits of a day and windows go by it. It seems so where a panel's clock (`skew`)
     disagrees with it and so do, to the same side, those of most panels whose clocks are known
@@ -366,12 +332,93 @@ def own_clock_block(skew: float | None, skews: Sequence[float]) -> Block | None:
     )
 
 
-# --- the guards of a rule -----------------------------------------------------------------------
+# --- the guards of a rule, in the order in which they are asked ----------------------------------
+
+
+def _always(
+    rule: RemediationRule, config: RemediationConfig, inputs: GuardInputs
+) -> Iterator[Block]:
+    """Yield what blocks a rule before it begins, and before each message."""
+    if effective_mode(config) == "off":
+        yield Block(Guard.MODE, "remediation.mode is off.")
+    if inputs.withdrawn:
+        yield Block(Guard.CONDITION, inputs.withdrawn)
+    yield from _pause(config, inputs)
+    if config.windows and not any(is_open(window, inputs.now) for window in config.windows):
+        yield Block(Guard.WINDOW, "It is outside of every window in which rules may act.")
+    if inputs.actor is not Actor.PERSON:  # a person sees which host it is
+        yield from _storm_brake(config, inputs)
+    if inputs.rule is None or inputs.fleet is None:
+        yield Block(Guard.JOURNAL, inputs.error or "The journal cannot be read.")
+    elif inputs.rule.stopped:
+        reason = f"{inputs.rule.stopped} A person must resume {rule.name}."
+        yield Block(Guard.STOPPED, reason)
+
+
+def _at_the_start(
+    rule: RemediationRule, config: RemediationConfig, inputs: GuardInputs
+) -> Iterator[Block]:
+    """Yield what blocks a rule before it begins alone: what counts actions, and approvals."""
+    facts, fleet, limits = inputs.rule, inputs.fleet, config.limits
+    assert facts is not None and fleet is not None  # noqa: S101, PT018 - the guard `journal`
+    if rule.approval != "none" and inputs.actor is not Actor.PERSON:
+        yield from _approval(rule, facts)
+    until = cooldown_until(rule, facts.last_begun, inputs.now)
+    if until is not None:
+        ago = duration(inputs.now - until + rule.cooldown)
+        within = f"within the cooldown of {duration(rule.cooldown)}"
+        yield Block(Guard.COOLDOWN, f"Its last action here was {ago} ago, {within}.", until)
+    if facts.begun_today >= rule.max_per_day:
+        reason = (
+            f"It has acted here {facts.begun_today} times within 24 hours; max_per_day is "
+            f"{rule.max_per_day}."
+        )
+        yield Block(Guard.MAX_PER_DAY, reason)
+    if fleet.begun_this_hour >= limits.actions_per_hour:
+        reason = (
+            f"Rules have begun {fleet.begun_this_hour} actions over the fleet within an "
+            f"hour; actions_per_hour is {limits.actions_per_hour}."
+        )
+        yield Block(Guard.ACTIONS_PER_HOUR, reason)
+    if inputs.running >= limits.actions_at_once:
+        yield no_turn(inputs.running, limits.actions_at_once)
 
 
 def effective_mode(config: RemediationConfig) -> Mode:
-    """The mode in force: without a word, nothing acts."""
+    """Return the mode in force: without a word, nothing acts."""
     return config.mode or "off"
+
+
+def _pause(config: RemediationConfig, inputs: GuardInputs) -> Iterator[Block]:
+    if inputs.pause_file is None:
+        reason = f"Whether the pause file {config.pause_file} exists cannot be known."
+        yield Block(Guard.PAUSE, reason)
+    if inputs.pause_file:
+        yield Block(Guard.PAUSE, f"The pause file {config.pause_file} exists.")
+    if inputs.fleet is not None and inputs.fleet.paused:
+        yield Block(Guard.PAUSE, inputs.fleet.paused)
+
+
+def storm_bound(config: RemediationConfig, hosts: int) -> float:
+    """Return how many of `hosts` may want an action at once."""
+    # Rounded, since 29% of 100 hosts is a little less than 29 to a float.
+    return max(HOSTS_BEFORE_A_STORM, round(config.limits.storm_brake * hosts, 6))
+
+
+def _storm_brake(config: RemediationConfig, inputs: GuardInputs) -> Iterator[Block]:
+    share, bound = config.limits.storm_brake, storm_bound(config, inputs.hosts)
+    if inputs.wanting > bound:
+        reason = (
+            f"{inputs.wanting} of {inputs.hosts} hosts want an action at once, more than "
+            f"{share:.0%} of them: look for a common cause."
+        )
+        yield Block(Guard.STORM_BRAKE, reason)
+    if inputs.unheard and inputs.wanting + inputs.unheard > bound:
+        reason = (
+            f"{inputs.unheard} hosts have not been polled yet, so that it is not known how "
+            "many want an action."
+        )
+        yield Block(Guard.STORM_BRAKE, reason)
 
 
 def action_text(action: str, service: str | None, force: bool) -> str:  # noqa: FBT001 - as configured
@@ -383,154 +430,25 @@ def _action_text(rule: RemediationRule) -> str:
     return action_text(rule.action, rule.service, rule.force)
 
 
-def _mode(rule: RemediationRule, config: RemediationConfig, _: GuardInputs) -> Block | None:
-    del rule
-    if effective_mode(config) == "off":
-        return Block(Guard.MODE, "remediation.mode is off.")
-    return None
-
-
-def _request(_: RemediationRule, __: RemediationConfig, inputs: GuardInputs) -> Block | None:
-    return Block(Guard.CONDITION, inputs.withdrawn) if inputs.withdrawn else None
-
-
-def _journal(_: RemediationRule, __: RemediationConfig, inputs: GuardInputs) -> Block | None:
-    if inputs.rule is None or inputs.fleet is None:
-        why = " ".join(inputs.errors) or "The journal cannot be read."
-        return Block(Guard.JOURNAL, why)
-    return None
-
-
-def _pause(_: RemediationRule, config: RemediationConfig, inputs: GuardInputs) -> Block | None:
-    if inputs.pause_file is None:
-        return Block(
-            Guard.PAUSE, f"Whether the pause file {config.pause_file} exists cannot be known."
+def _approval(rule: RemediationRule, facts: RuleFacts) -> Iterator[Block]:
+    approved, configured = facts.approved_action, _action_text(rule)
+    if facts.approval == "rejected":
+        yield Block(Guard.APPROVAL, "A person rejected it.")
+    elif facts.approval != "approved":
+        yield Block(Guard.APPROVAL, "It waits for a person to approve it.")
+    elif approved != configured:
+        reason = (
+            f"What was approved was {approved or 'not told'}; the config has it {configured} now. "
+            "It may ask again after 24 hours."
         )
-    if inputs.pause_file:
-        return Block(Guard.PAUSE, f"The pause file {config.pause_file} exists.")
-    if inputs.fleet is not None and inputs.fleet.paused:
-        return Block(Guard.PAUSE, inputs.fleet.paused)
-    return None
-
-
-def _window(_: RemediationRule, config: RemediationConfig, inputs: GuardInputs) -> Block | None:
-    if not config.windows or any(is_open(window, inputs.now) for window in config.windows):
-        return None
-    return Block(Guard.WINDOW, "It is outside of every window in which rules may act.")
-
-
-def storm_bound(config: RemediationConfig, hosts: int) -> float:
-    """So many of `hosts` may want an action at once."""
-    # Rounded, since 29% of 100 hosts is a little less than 29 to a float.
-    return max(HOSTS_BEFORE_A_STORM, round(config.limits.storm_brake * hosts, 6))
-
-
-def _storm_brake(
-    _: RemediationRule, config: RemediationConfig, inputs: GuardInputs
-) -> Block | None:
-    if inputs.actor is Actor.PERSON:
-        return None  # a person asks for one host, and sees which
-    share = config.limits.storm_brake
-    bound = storm_bound(config, inputs.hosts)
-    if inputs.wanting > bound:
-        return Block(
-            Guard.STORM_BRAKE,
-            f"{inputs.wanting} of {inputs.hosts} hosts want an action at once, more than "
-            f"{share:.0%} of them: look for a common cause.",
-        )
-    if inputs.unheard and inputs.wanting + inputs.unheard > bound:
-        return Block(
-            Guard.STORM_BRAKE,
-            f"{inputs.unheard} hosts have not been polled yet, so that it is not known how "
-            "many want an action.",
-        )
-    return None
-
-
-def _stopped(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) -> Block | None:
-    if inputs.rule is not None and inputs.rule.stopped:
-        return Block(Guard.STOPPED, f"{inputs.rule.stopped} A person must resume {rule.name}.")
-    return None
-
-
-def _approval(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) -> Block | None:
-    if rule.approval == "none" or inputs.actor is Actor.PERSON or inputs.rule is None:
-        return None
-    match inputs.rule.approval:
-        case "approved" if inputs.rule.approved_action == _action_text(rule):
-            return None
-        case "approved":
-            return Block(
-                Guard.APPROVAL,
-                f"What was approved was {inputs.rule.approved_action or 'not told'}; the config "
-                f"has it {_action_text(rule)} now. It may ask again after 24 hours.",
-            )
-        case "rejected":
-            return Block(Guard.APPROVAL, "A person rejected it.")
-        case _:
-            return Block(Guard.APPROVAL, "It waits for a person to approve it.")
-
-
-def _cooldown(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) -> Block | None:
-    last = None if inputs.rule is None else inputs.rule.last_begun
-    until = cooldown_until(rule, last, inputs.now)
-    if until is None:
-        return None
-    return Block(
-        Guard.COOLDOWN,
-        f"Its last action here was {duration(inputs.now - until + rule.cooldown)} ago, within "
-        f"the cooldown of {duration(rule.cooldown)}.",
-        until,
-    )
+        yield Block(Guard.APPROVAL, reason)
 
 
 def cooldown_until(rule: RemediationRule, last_begun: float | None, now: float) -> float | None:
-    """Unix time from which a rule may act again; None when its cooldown is over, or never was.
+    """Return the Unix time from which a rule may act again; None when its cooldown is over.
 
     An action that lies ahead of the clock, which was set back, holds it no longer than one now.
     """
     if last_begun is None or now - last_begun >= rule.cooldown:
         return None
     return min(last_begun, now) + rule.cooldown
-
-
-def _max_per_day(rule: RemediationRule, _: RemediationConfig, inputs: GuardInputs) -> Block | None:
-    if inputs.rule is None or inputs.rule.begun_today < rule.max_per_day:
-        return None
-    return Block(
-        Guard.MAX_PER_DAY,
-        f"It has acted here {inputs.rule.begun_today} times within 24 hours; max_per_day is "
-        f"{rule.max_per_day}.",
-    )
-
-
-def _actions_per_hour(
-    _: RemediationRule, config: RemediationConfig, inputs: GuardInputs
-) -> Block | None:
-    limit = config.limits.actions_per_hour
-    if inputs.fleet is None or inputs.fleet.begun_this_hour < limit:
-        return None
-    return Block(
-        Guard.ACTIONS_PER_HOUR,
-        f"Rules have begun {inputs.fleet.begun_this_hour} actions over the fleet within an "
-        f"hour; actions_per_hour is {limit}.",
-    )
-
-
-def _actions_at_once(
-    _: RemediationRule, config: RemediationConfig, inputs: GuardInputs
-) -> Block | None:
-    limit = config.limits.actions_at_once
-    if inputs.running < limit:
-        return None
-    under_way = "1 action is" if inputs.running == 1 else f"{inputs.running} actions are"
-    return Block(Guard.ACTIONS_AT_ONCE, f"{under_way} under way; actions_at_once is {limit}.")
-
-
-_ORDER: tuple[Callable[[RemediationRule, RemediationConfig, GuardInputs], Block | None], ...] = (
-    *(_mode, _request, _pause, _window, _storm_brake, _journal, _stopped, _approval, _cooldown),
-    *(_max_per_day, _actions_per_hour, _actions_at_once),
-)
-
-_UNDER_WAY = (_mode, _request, _pause, _window, _storm_brake, _journal, _stopped)
-"""Asked again before each message."""

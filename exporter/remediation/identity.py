@@ -2,7 +2,7 @@
 
 Postfix makes its short ids of the inode and uses them again once a message has gone: a message is
 its id together with its sender, its size and the time of its arrival. What either sighting does
-not tell contradicts nothing.
+not show contradicts nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from exporter.remediation.selection import age_bounds
 from exporter.snapshot import Message
 
 ARRIVAL_SLACK = 60.0
-"""Seconds by which two sightings may tell another time of arrival: a panel works its ages out at
-some time between our question and its answer, and some tell whole minutes only."""
+"""Seconds by which two sightings may show another time of arrival: a panel works its ages out at
+some time between our question and its answer, and some show whole minutes only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Sighting:
     """By id."""
 
     def holds(self, message: Message, at: float) -> bool:
-        """Whether a message of a list of Unix time `at` is one of these."""
+        """Return whether a message of a list of Unix time `at` is one of these."""
         seen = self.messages.get(message.id)
         return (
             seen is not None
@@ -39,7 +39,7 @@ class Sighting:
 
 
 def other_message(before: Message, then: float, after: Message, now: float) -> str:
-    """Why a message seen at Unix time `now` is not the one seen at `then`; "" when it can be."""
+    """Return why a message seen at Unix time `now` is not the one of `then`; "" when it can be."""
     if before.id != after.id:
         return "It has another id."
     if None not in {before.sender, after.sender} and before.sender != after.sender:
@@ -55,17 +55,13 @@ def other_message(before: Message, then: float, after: Message, now: float) -> s
 
 
 def without_guesses(message: Message) -> Message:
-    """The message without what is only guessed of it."""
-    if not message.guessed & {"age", "size", "sender", "frozen"}:
-        return message
-    known: dict[str, Any] = {
-        name: None for name in ("age", "size", "sender", "frozen") if name in message.guessed
-    }
-    return replace(message, **known)
+    """Return the message without what is only guessed of it."""
+    unknown: dict[str, Any] = dict.fromkeys(message.guessed & {"age", "size", "sender", "frozen"})
+    return replace(message, **unknown) if unknown else message
 
 
 def lost_sight(before: Message, after: Message) -> str:
-    """Why it cannot be known any more whether a message is the same; "" when it can.
+    """Return why it is not known any more whether a message is the same; "" when it can.
 
     What made it this message and no other must still be shown of it, or nothing is done to it.
     """
@@ -83,6 +79,6 @@ def change_of(before: Message, then: float, after: Message, now: float) -> str:
 
 
 def _arrival(age: float, at: float) -> tuple[float, float]:
-    """The first and the last Unix time at which a message of that age at `at` can have arrived."""
+    """Return the first and last Unix time at which a message of an age at `at` can have come."""
     least, most = age_bounds(age)
     return at - most, at - least

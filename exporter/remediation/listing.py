@@ -44,7 +44,7 @@ class Listing:
     chosen: tuple[Message, ...]
     """These, the oldest first; no more than were asked for."""
     clock_skew: float | None = field(default=None, kw_only=True, compare=False)
-    """Seconds by which the panel's clock is ahead of ours; None where it did not tell."""
+    """Seconds by which the panel's clock is ahead of ours; None where it sent no Date."""
     watched: tuple[Message, ...] = ()
     """The messages that were asked for by their ids, as they are now."""
     at: float = field(default=0.0, compare=False)
@@ -106,7 +106,7 @@ def read_listing(  # noqa: PLR0913 - it runs in another process, with all that i
     frozen_values: Mapping[str, bool] | None = None,
     guesses: bool = False,
 ) -> Listing:
-    """A reply to list_msg as a Listing; pure, and fit to run in another process.
+    """Decode a reply to list_msg; pure, and fit to run in another process.
 
     With `guesses` the selector also takes what is only guessed: to show messages, not to act.
 

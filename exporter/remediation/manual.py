@@ -12,12 +12,11 @@ from exporter.journal import Actor, Entry, Kind
 from exporter.journal.records import IntentRecord
 from exporter.remediation import guards
 from exporter.remediation.acting import Hooks, Why, intent_entry
-from exporter.remediation.context import HostContext
+from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.execution import execute
 from exporter.remediation.guards import Block, Blocked, check, clock_block
 from exporter.remediation.listing import Listing
-from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, is_all_frozen_mail, plan_from
-from exporter.remediation.recovery import UnsettledError
+from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, goes_as_a_whole
 from exporter.remediation.requests import Request
 from exporter.remediation.selection import describe
 
@@ -100,13 +99,11 @@ async def preview_of(
     if only is not None:
         chosen = tuple(message for message in chosen if message.id in only)
         withheld = {id_: fields for id_, fields in withheld.items() if id_ in only}
-        named = "named by id"
-        reason = named if spec.selector == EVERYTHING else f"{named}, {reason}"
-    # Ids that a person names are these messages, not what may be frozen by then.
-    all_frozen = only is None and is_all_frozen_mail(spec.action, spec.selector, listing)
-    whole = spec.action == "purge_all" or (all_frozen and bool(chosen))
-    plan = plan_from(listing, chosen, reason, whole=whole)
-    plan = replace(plan, withheld=len(withheld))
+        more = "" if spec.selector == EVERYTHING else f", {reason}"
+        reason = f"named by id{more}"
+    named = only is not None
+    whole = goes_as_a_whole(spec.action, spec.selector, listing, these_alone=named)
+    plan = Plan(chosen, reason, whole, listing, len(withheld))
     plan = plan.by_id_where_it_costs_little(spec.action, context.parallel)
     missing = (only or frozenset()) - plan.ids
     unmeant = (missing & listing.ids) - withheld.keys()
@@ -198,7 +195,16 @@ async def do_by_hand(
     try:
         outcome = await execute(context, job, hooks)
     except Blocked as blocked:
-        await _write_block(context, job.base, blocked.block)
+        block = blocked.block
+        entry = replace(
+            job.base,
+            kind=Kind.BLOCKED,
+            run="",
+            mode="",
+            outcome=block.guard.value,
+            text=block.reason,
+        )
+        await context.journal.do(lambda journal: journal.add(entry))
     except _NothingToDoError:
         pass
     except UnsettledError as unsettled:
@@ -206,11 +212,3 @@ async def do_by_hand(
     else:
         return ManualResult(job.preview, outcome)
     return ManualResult(job.preview)
-
-
-async def _write_block(context: HostContext, base: Entry, block: Block) -> None:
-    """Write down what held a person back, as it is written down of a rule."""
-    entry = replace(
-        base, kind=Kind.BLOCKED, run="", mode="", outcome=block.guard.value, text=block.reason
-    )
-    await context.journal.do(lambda journal: journal.add(entry))

@@ -18,7 +18,7 @@ from exporter.remediation.identity import (
     other_message,
     without_guesses,
 )
-from exporter.remediation.listing import Listing
+from exporter.remediation.listing import EMPTY, Listing
 from exporter.remediation.selection import describe, select
 from exporter.snapshot import Message
 
@@ -42,18 +42,8 @@ class Plan:
     """Why these."""
     as_a_whole: bool = False
     """Whether one operation on the whole queue does precisely this."""
-    frozen_beyond: frozenset[str] = frozenset()
-    """Frozen messages that are not meant; they must still be there afterwards."""
-    unparsed: int = 0
-    """Rows of the list that were not understood."""
-    listed: frozenset[str] = field(default=frozenset(), compare=False)
-    """Every understood message of the list that it was made from."""
-    at: float = field(default=0.0, compare=False)
-    """Unix time of that list."""
-    heard: float | None = field(default=None, compare=False)
-    """Monotonic time at which that list had come; None where it counts as old."""
-    took: float = field(default=0.0, compare=False)
-    """Seconds that one short request to the panel took."""
+    listing: Listing = field(default=EMPTY, compare=False)
+    """The list that it was made from."""
     withheld: int = field(default=0, compare=False)
     """Messages that may be meant and are left out, since what they are is only guessed."""
 
@@ -61,6 +51,11 @@ class Plan:
     def ids(self) -> frozenset[str]:
         """Of the messages."""
         return frozenset(message.id for message in self.messages)
+
+    @property
+    def frozen_beyond(self) -> frozenset[str]:
+        """Frozen messages that are not meant; they must still be there afterwards."""
+        return self.listing.frozen_ids - self.ids
 
     def as_seen(self, now: Plan) -> Plan:
         """Return what stands of this plan after a person confirmed it: nothing unseen goes.
@@ -75,8 +70,8 @@ class Plan:
         One operation for all frozen mail takes what freezes until then, too. By id it does not,
         and where one batch will do that takes no longer than BATCH.
         """
-        others = self.listed - self.ids
-        short = len(self.messages) * self.took / max(1, parallel) <= BATCH
+        others = self.listing.ids - self.ids
+        short = len(self.messages) * self.listing.took / max(1, parallel) <= BATCH
         if action == "purge_frozen" and self.as_a_whole and others and short:
             return replace(self, as_a_whole=False)
         return self
@@ -116,25 +111,16 @@ class ActionSpec:
         return f"{verb} {what} ({plan.reason}{more})"
 
 
-def plan_from(listing: Listing, messages: Sequence[Message], reason: str, *, whole: bool) -> Plan:
-    """The plan to act on these messages of a list."""
-    return Plan(
-        tuple(messages),
-        reason,
-        whole,
-        listing.frozen_ids - {message.id for message in messages},
-        listing.unparsed,
-        listing.ids,
-        listing.at,
-        listing.heard,
-        listing.took,
-        len(listing.withheld),
-    )
+def goes_as_a_whole(
+    action: str, selector: Selector, listing: Listing, *, these_alone: bool
+) -> bool:
+    """Return whether one request is to do what is meant.
 
-
-def is_all_frozen_mail(action: str, selector: Selector, listing: Listing) -> bool:
-    """Whether all frozen mail is meant, and the list tells all of it."""
-    return action == "purge_frozen" and selector == ALL_FROZEN and listing.is_all_frozen_mail
+    `these_alone`: a person has named or approved messages, and not what may be frozen by then.
+    """
+    if action != "purge_frozen" or selector != ALL_FROZEN or these_alone:
+        return action == "purge_all"
+    return bool(listing.chosen) and listing.is_all_frozen_mail
 
 
 def plan_of(rule: RemediationRule, listing: Listing, approved: Sighting | None = None) -> Plan:
@@ -145,16 +131,11 @@ def plan_of(rule: RemediationRule, listing: Listing, approved: Sighting | None =
     Raises:
         Blocked: there is none.
     """
-    check(guards.too_much_unseen(rule, listing))
-    check(guards.too_many(rule, listing))
     chosen = [m for m in listing.chosen if approved is None or approved.holds(m, listing.at)]
-    check(guards.selection_guessed(rule, listing, chosen))
-    check(guards.nothing_to_do(rule, listing, chosen))
-    check(guards.not_approved(rule, listing, chosen))
-    # What a person has approved are these messages, not what may be frozen by then.
-    all_frozen = approved is None and is_all_frozen_mail(rule.action, rule.selector, listing)
-    whole = rule.action == "purge_all" or all_frozen
-    return plan_from(listing, chosen, describe(rule.selector), whole=whole)
+    check(next(guards.of_plan(rule, listing, chosen), None))
+    seen = approved is not None
+    whole = goes_as_a_whole(rule.action, rule.selector, listing, these_alone=seen)
+    return Plan(tuple(chosen), describe(rule.selector), whole, listing, len(listing.withheld))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +151,17 @@ class Omission:
 def held_against(
     pending: Sequence[Message], plan: Plan, selector: Selector, fresh: Listing
 ) -> tuple[list[Message], list[Omission]]:
-    """Which messages of a plan are still what was planned, by a fresh whole list that watches them.
+    """Return which messages still are what was planned, by a fresh whole list that watches them.
 
     What was thawed, has changed, or is another message by the same id is left out; so is what
-    the selector does not mean any more. Where our clock was set meanwhile all are, since when a
-    message arrived does not tell then whether it is the one before.
+    the selector does not mean any more. Where our clock was set meanwhile all are, since then the
+    time of arrival does not show whether a message is the one before.
     """
-    timed = is_timed_alike(plan, fresh)
+    timed, then = is_timed_alike(plan.listing, fresh), plan.listing.at
     now = {message.id: message for message in fresh.watched}
     meaning = selector.model_copy(update={"limit": None})
     meant = {message.id for message in select(fresh.watched, meaning)}
-    tells_all = not fresh.unlisted and fresh.unparsed <= plan.unparsed
+    tells_all = not fresh.unlisted and fresh.unparsed <= plan.listing.unparsed
     kept: list[Message] = []
     omitted: list[Omission] = []
     for message in pending:
@@ -190,7 +171,7 @@ def held_against(
         elif seen is None:
             why = "The list, which does not tell the whole queue, does not show it any more."
             omitted.append(Omission(message.id, "left_out", why))
-        elif why := change_of(message, plan.at, seen, fresh.at) if timed else _CLOCK_WAS_SET:
+        elif why := change_of(message, then, seen, fresh.at) if timed else _CLOCK_WAS_SET:
             omitted.append(Omission(message.id, "left_out", why))
         elif message.id not in meant:
             why = f"It is not {describe(meaning)} any more."
@@ -205,22 +186,22 @@ _CLOCK_WAS_SET = (
 )
 
 
-def is_timed_alike(plan: Plan, after: Listing) -> bool:
-    """Whether as much time passed by the clock between two lists as has really passed.
+def is_timed_alike(before: Listing, after: Listing) -> bool:
+    """Return whether as much time passed by the clock between two lists as has really passed.
 
     Else the clock was set: a message that stays seems to have arrived at another time then.
     """
-    if plan.heard is None or after.heard is None:
+    if before.heard is None or after.heard is None:
         return True
-    return abs((after.at - plan.at) - (after.heard - plan.heard)) <= ARRIVAL_SLACK
+    return abs((after.at - before.at) - (after.heard - before.heard)) <= ARRIVAL_SLACK
 
 
 def still_there(
     planned: Sequence[Message], then: float, after: Listing, *, timed: bool
 ) -> frozenset[str]:
-    """Of messages seen at Unix time `then` those that a list, which watches them, still holds.
+    """Return the messages seen at Unix time `then` that a list, which watches them, still holds.
 
-    Another message by the id of one that has gone is not it; what is only guessed does not tell,
+    Another message by the id of one that has gone is not it; what is only guessed shows nothing,
     nor, unless the two are `timed` by one clock that was not set between them, does an arrival.
     """
     now = {message.id: without_guesses(message) for message in after.watched}

@@ -18,18 +18,10 @@ from exporter.journal.records import IntentRecord, OutcomeRecord, ReplyRecord
 from exporter.journal.thread import JournalThread
 from exporter.panel.errors import PanelError
 from exporter.remediation import actions
-from exporter.remediation.context import HostContext
+from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.outcome import ActionOutcome, gone_of, ours
 from exporter.remediation.plan import EVERYTHING, still_there
 from exporter.snapshot import Message, PanelId
-
-
-class UnsettledError(Exception):
-    """What became of an earlier action is not known, since the panel could not be asked."""
-
-    def __init__(self, error: PanelError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 async def recover_unfinished(context: HostContext) -> bool:
@@ -68,7 +60,7 @@ async def _settle(context: HostContext, unsettled: Unsettled) -> Entry:
         kind=Kind.OUTCOME,
         outcome=outcome.outcome,
         text=f"Settled afterwards, since its process ended in the middle: {outcome.text}",
-        detail={**outcome.detail, "settled": True},
+        detail=replace(outcome.record, settled=True).to_detail(),
     )
     return await context.journal.do(lambda journal: journal.add(entry))
 
@@ -84,75 +76,64 @@ def _not_here(panel: PanelId, context: HostContext) -> str:
 async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     intent, messages = unsettled.intent, unsettled.messages
     if intent.mode == "dry_run":
-        return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.", {})
+        return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.")
     if intent.action in ON_SERVICE:
         service = IntentRecord.of(intent, "service").service or ""
         state = await actions.service_state(context.client, service)
         done = state.running is (intent.action == "service_on")
         text = f"{service} {state.words}."
-        return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, {})
-    results = await _results_of(context, intent)
-    left_out = {result.message_id for result in results if result.what == "left_out"}
+        return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text)
+    entries = await context.journal.do(
+        lambda journal: journal.entries(run=intent.run, kinds=[Kind.REPLY])
+    )
+    replies = [(ReplyRecord.of(reply).id or "", reply.outcome) for reply in entries]
+    left_out = {id_ for id_, what in replies if what == "left_out"}
     planned = [message for message in messages if message.id not in left_out]
     watch = frozenset(message.id for message in planned)
     listing = await context.list(EVERYTHING, most=0, watch=watch)
+    unlisted = ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.")
     if not listing.is_whole or listing.unparsed:
-        return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
+        return unlisted
     listed_at = IntentRecord.of(intent, "listed_at").listed_at
     then = intent.at if listed_at is None else listed_at
     # The process before may have had another time: only its sender, or its size, shows then
     # that what is there by an id is another message.
     gone = watch - still_there(planned, then, listing, timed=False)
     if gone and listing.unlisted:
-        return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.", {})
+        return unlisted
     removed = None
     if intent.action != "retry":
-        removed = len(_removed(context, intent, planned, results, gone))
+        removed = len(_removed(context, intent, planned, replies, gone))
     known = OutcomeRecord(
         planned=len(messages), gone=len(gone), left_out=len(left_out) or None, removed=removed
     )
     text = f"{gone_of(len(gone), len(planned))}."
-    absent = gone & {a.message_id for a in results if a.what in {"gone", "left"}}
+    absent = gone & {id_ for id_, what in replies if what in {"gone", "left"}}
     done = len(gone) == len(planned) and 2 * len(absent) <= len(planned)
-    return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, known.to_detail())
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What a request came to, by the journal."""
-
-    what: str
-    message_id: str
-
-
-async def _results_of(context: HostContext, intent: Entry) -> list[_Reply]:
-    replies = await context.journal.do(
-        lambda journal: journal.entries(run=intent.run, kinds=[Kind.REPLY])
-    )
-    return [_Reply(reply.outcome, ReplyRecord.of(reply).id or "") for reply in replies]
+    return ActionOutcome(Outcome.OK if done else Outcome.UNKNOWN, text, known)
 
 
 def _removed(
     context: HostContext,
     intent: Entry,
     planned: Sequence[Message],
-    results: Sequence[_Reply],
+    replies: Sequence[tuple[str, str]],
     gone: frozenset[str],
 ) -> frozenset[str]:
-    """Of the planned messages that are gone those that left by the action.
+    """Return, of the planned messages that are gone, those that left by the action.
 
     What was never asked for has left by itself. They were asked for in their order, so that only
     the first of those without a result may have been under way.
     """
     if IntentRecord.of(intent, "as_a_whole").as_a_whole is not False:
         return gone
-    replied = {result.message_id for result in results}
+    replied = {id_ for id_, _ in replies}
     under_way = [message.id for message in planned if message.id not in replied]
-    return ours(results, gone) | (gone & frozenset(under_way[: context.parallel]))
+    return ours(replies, gone) | (gone & frozenset(under_way[: context.parallel]))
 
 
 async def _verified(context: HostContext, intent: Entry, outcome: ActionOutcome) -> ActionOutcome:
-    """The same, unless what `verify` expected does not hold now: nobody may have looked then."""
+    """Return the same, unless what `verify` expected does not hold: it may not have been polled."""
     expected = intent.detail.get("verify")  # as it is: what cannot be read must not pass for kept
     if not isinstance(expected, list) or not expected:
         return outcome
@@ -185,19 +166,18 @@ async def close_orphans(
     orphans = [one.intent for one in left if _is_orphan(one.intent, hosts)]
     closed = 0
     for intent in orphans:
-        with suppress(HostBusyError, LockFileError), locks.hold(_lock_of(intent)):
+        with suppress(HostBusyError, LockFileError), locks.hold(_where(intent)):
             await journal.do(partial(_close, intent=intent))
             closed += 1
     return closed == len(orphans)
 
 
 def _is_orphan(intent: Entry, hosts: Mapping[str, PanelId]) -> bool:
-    if not intent.panel.url:  # of a version that did not write it down
-        return intent.host not in hosts
-    return intent.panel not in hosts.values()
+    named = bool(intent.panel.url)  # but by a version that did not write it down
+    return intent.panel not in hosts.values() if named else intent.host not in hosts
 
 
-def _lock_of(intent: Entry) -> str:
+def _where(intent: Entry) -> str:
     return intent.panel.url or intent.host
 
 
@@ -205,14 +185,13 @@ def _close(journal: Journal, intent: Entry) -> None:
     # Whoever was at it may have ended it just before its lock was free.
     with journal.alone():
         if any(one.intent.run == intent.run for one in journal.unsettled()):
-            where = intent.panel.url or intent.host
             pinned = " with that certificate" if intent.panel.pin else ""
-            why = f"no host of the config is {where}{pinned} now"
+            why = f"no host of the config is {_where(intent)}{pinned} now"
             journal.add(outcome_unseen(intent, why))
 
 
 def outcome_unseen(intent: Entry, why: str) -> Entry:
-    """The outcome of an action that was cut off, where its panel cannot be asked."""
+    """Return the outcome of an action that was cut off, where its panel cannot be asked."""
     dry = intent.mode == "dry_run"
     what = "a dry run does nothing" if dry else f"what became of it is not known, since {why}"
     return replace(
@@ -258,7 +237,7 @@ class Lost:
 
 
 def lost_facts(journal: Journal, config: Config, now: float) -> list[Lost]:
-    """Stops, approvals and actions of the last day that no rule of the config goes by.
+    """Return stops, approvals and actions of the last day that no rule of the config goes by.
 
     Raises:
         JournalError: it cannot be read.
@@ -275,7 +254,7 @@ def lost_facts(journal: Journal, config: Config, now: float) -> list[Lost]:
 
 
 def _why_lost(config: Config, entry: Entry) -> str:
-    """Why no rule goes by what an entry says; "" when one does."""
+    """Return why no rule goes by what an entry says; "" when one does."""
     rule = config.remediation.rule(entry.rule)
     if rule is None:
         return f"the config has no remediation rule {entry.rule}"

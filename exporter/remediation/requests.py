@@ -1,4 +1,4 @@
-"""What is requested of rules, and what the journal says of it. Pure, but for the journal.
+"""What rules are requested to do, and what the journal says of it. Pure, but for the journal.
 
 An alert that is sent again asks for nothing new: an incident is one firing of one alert.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationRule
@@ -45,23 +46,24 @@ class Incident:
 
     @classmethod
     def made(cls, alert: str, since: str) -> Incident:
-        """The incident of an alert (Alertmanager's fingerprint, or all its labels) that began so.
+        """Return the incident of an alert (its fingerprint, or all labels) that began so.
 
         What is kept is short, and nothing that an alert's labels may hold.
         """
         return cls(_digest(f"{alert}\0{since}"), _digest(alert), since[:LONGEST_TIME])
 
     @classmethod
-    def of(cls, known: IncidentRecord) -> Incident:
-        """The incident that an entry of the journal is about."""
+    def of(cls, detail: Mapping[str, object]) -> Incident:
+        """Return the incident that the journal has kept so."""
+        known = IncidentRecord.from_detail(detail)
         return cls(known.key or "", known.fingerprint or "", known.since or "")
 
     def detail(self, alert: str) -> dict[str, object]:
-        """What the journal keeps of it; `alert` is the alert's name."""
+        """Return what the journal keeps of it; `alert` is the alert's name."""
         return IncidentRecord(alert, self.key, self.alert, self.since).to_detail()
 
     def is_over_with(self, ended: Incident) -> bool:
-        """Whether the end of `ended` tells that this one is over: of its alert, and no later.
+        """Return whether this one is over, since `ended` is: of its alert, and no later.
 
         An alert fires once at a time. Where it is not known which of two began first, it is
         over: nothing is done for an alert that may be no more.
@@ -79,7 +81,7 @@ def _digest(text: str) -> str:
 
 
 def _time(text: str) -> datetime | None:
-    """An RFC 3339 time; None when it is none. Without a zone it is taken for UTC."""
+    """Decode an RFC 3339 time, in UTC where it names no zone; None when it is none."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -89,7 +91,7 @@ def _time(text: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """That somebody wants a rule to act, and why."""
+    """A wish that a rule acts, and the reason."""
 
     actor: Actor = Actor.RULE
     requester: str = ""
@@ -107,7 +109,7 @@ class Request:
     @property
     def incident(self) -> Incident:
         """The incident that it is about; without a key where no alert asks."""
-        return Incident.of(IncidentRecord.from_detail(self.why))
+        return Incident.of(self.why)
 
     @property
     def key(self) -> str:
@@ -129,17 +131,17 @@ class Taken(StrEnum):
 # --- entries of the journal ---------------------------------------------------------------------
 
 
+def rule_entry(
+    kind: Kind, host: HostConfig, rule: str, actor: str, text: str, **more: Any
+) -> Entry:
+    """Return an entry about a rule on a host; `more` as Entry has it."""
+    return Entry(kind, host=host.name, panel=host.panel, rule=rule, actor=actor, text=text, **more)
+
+
 def asked_entry(host: HostConfig, rule: str, request: Request) -> Entry:
     """Return the entry of a request."""
-    return Entry(
-        Kind.ASKED,
-        host=host.name,
-        panel=host.panel,
-        rule=rule,
-        actor=request.signature,
-        text=f"Asked for by {request.signature}.",
-        detail=request.why,
-    )
+    actor = request.signature
+    return rule_entry(Kind.ASKED, host, rule, actor, f"Asked for by {actor}.", detail=request.why)
 
 
 def withdrawn_entry(host: str, panel: PanelId, rule: str, incident: Incident, alert: str) -> Entry:
@@ -157,15 +159,14 @@ def withdrawn_entry(host: str, panel: PanelId, rule: str, incident: Incident, al
 
 def blocked_entry(host: HostConfig, rule: RemediationRule, request: Request, block: Block) -> Entry:
     """Return the entry of a block."""
-    return Entry(
+    return rule_entry(
         Kind.BLOCKED,
-        host=host.name,
-        panel=host.panel,
-        rule=rule.name,
+        host,
+        rule.name,
+        request.signature,
+        block.reason,
         action=rule.action,
-        actor=request.signature,
         outcome=block.guard.value,
-        text=block.reason,
         detail=dict(request.why),
     )
 
@@ -179,7 +180,7 @@ def record_request(journal: Journal, entry: Entry, started: int) -> Taken:
     `started`: the last entry before this process was first asked. What an earlier process left
     without an answer is taken again, since with that process it was forgotten.
     """
-    incident = Incident.of(IncidentRecord.of(entry))
+    incident = incident_of(entry)
     if incident.key:
         if is_over(journal, entry.host, entry.rule, incident):
             return Taken.OVER
@@ -193,10 +194,10 @@ def record_request(journal: Journal, entry: Entry, started: int) -> Taken:
 
 
 def record_withdrawal(journal: Journal, entry: Entry, now: float, *, known_rule: bool) -> bool:
-    """Write down the end of an alert; whether anything else that was asked for is unanswered."""
-    incident = Incident.of(IncidentRecord.of(entry))
+    """Write down the end of an alert; return whether another request is still unanswered."""
+    incident = incident_of(entry)
     ended = journal.withdrawn(entry.host, entry.rule, incident.alert)
-    known = any(Incident.of(IncidentRecord.of(each)).key == incident.key for each in ended)
+    known = any(incident_of(each).key == incident.key for each in ended)
     asked = journal.asked(entry.host, entry.rule, incident.key, since=0.0)
     # A rule may be away for a while; but nobody fills the journal with what never was.
     if not known and (known_rule or asked is not None):
@@ -205,36 +206,34 @@ def record_withdrawal(journal: Journal, entry: Entry, now: float, *, known_rule:
 
 
 def _was_answered(journal: Journal, asked: Entry) -> bool:
-    """Whether what was asked for was acted on, or something spoke against it for good."""
-    incident = Incident.of(IncidentRecord.of(asked))
+    """Return whether a request led to an action, or to a block for good."""
+    incident = incident_of(asked)
     later = journal.entries(
         host=asked.host, rule=asked.rule, kinds=[Kind.INTENT, Kind.BLOCKED], after=asked.id
     )
     return any(
         entry.kind is Kind.INTENT or entry.outcome not in STANDS
         for entry in later
-        if _incident_of(entry).key == incident.key
+        if incident_of(entry).key == incident.key
     )
 
 
-def _incident_of(entry: Entry) -> Incident:
-    """The incident for which a rule acted, or was held back."""
-    if entry.kind is Kind.INTENT:
-        return Incident.of(IntentRecord.of(entry, "why").incident)
-    return Incident.of(IncidentRecord.of(entry))
+def incident_of(entry: Entry) -> Incident:
+    """Return the incident that was reported, or for which a rule acted or was held back."""
+    acted = entry.kind is Kind.INTENT
+    return Incident.of(IntentRecord.of(entry, "why").why or {} if acted else entry.detail)
 
 
 def is_over(journal: Journal, host: str, rule: str, incident: Incident) -> bool:
-    """Whether the alert of an incident was resolved."""
+    """Return whether the alert of an incident was resolved."""
     ended = journal.withdrawn(host, rule, incident.alert)
-    return any(incident.is_over_with(Incident.of(IncidentRecord.of(entry))) for entry in ended)
+    return any(incident.is_over_with(incident_of(entry)) for entry in ended)
 
 
 def _open_requests(journal: Journal, host: str, rule: str, now: float) -> bool:
-    """Whether anything that was asked for within the time for which it stands is unanswered."""
+    """Return whether a request is unanswered that was made within the time for which it stands."""
     since = now - max(STANDS.values())
     return any(
-        not _was_answered(journal, asked)
-        and not is_over(journal, host, rule, Incident.of(IncidentRecord.of(asked)))
+        not _was_answered(journal, asked) and not is_over(journal, host, rule, incident_of(asked))
         for asked in journal.entries(host=host, rule=rule, kinds=[Kind.ASKED], since=since)
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from exporter.conditions import readings
 from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
@@ -35,32 +37,29 @@ SILENCE_SHARE = 3.0
 Alertmanagers are not asked for each of thousands of messages, nor is the action held up."""
 
 
+@dataclass(eq=False)
 class RuleJob:
     """A rule that acts on a host, by the config in force when it begins."""
 
-    def __init__(
-        self,
-        context: HostContext,
-        config: RemediationConfig,
-        rule: RemediationRule,
-        request: Request,
-        inputs: Inputs,
-    ) -> None:
-        self._context = context
-        self._config = config
-        self._rule = rule
-        self._request = request
-        self._inputs = inputs
-        self._approved: Sighting | None = None
-        """The only messages that a person has allowed; None where nobody needs to."""
-        self._ask_silences_at = float("-inf")
-        """Monotonic time from which silences are asked again while messages are sent."""
-        self.planned: Plan | None = None
-        """The plan that was made last."""
+    context: HostContext
+    config: RemediationConfig
+    rule: RemediationRule
+    request: Request
+    inputs: Inputs
+    planned: Plan | None = None
+    """The plan that was made last."""
+    _approved: Sighting | None = None
+    """The only messages that a person has allowed; None where nobody needs to."""
+    _ask_silences_at: float = -math.inf
+    """Monotonic time from which silences are asked again while messages are sent."""
+
+    def __post_init__(self) -> None:
+        """Number the execution."""
+        rule, request = self.rule, self.request
         self.spec = ActionSpec.of(rule)
-        dry = request.dry_run or effective_mode(config) != "enforce"
-        mode = "dry_run" if dry else "enforce"
-        self.base = intent_entry(context, self.spec, request.signature, rule=rule.name, mode=mode)
+        dry = request.dry_run or effective_mode(self.config) != "enforce"
+        mode, actor = "dry_run" if dry else "enforce", request.signature
+        self.base = intent_entry(self.context, self.spec, actor, rule=rule.name, mode=mode)
 
     async def before_polling(self) -> Block | None:
         """Pass the guards and silences; return that a person must be asked first, if so."""
@@ -70,12 +69,12 @@ class RuleJob:
 
     async def condition(self) -> Why:
         """Poll the host and see that the rule's `when` holds; return what it reads."""
-        rule = self._rule
-        snapshot = await self._context.poll()
+        rule = self.rule
+        snapshot = await self.context.poll()
         why = readings(snapshot, rule.when)
         selector = EVERYTHING if rule.action in ON_SERVICE else rule.selector
         check(clock_block(snapshot.clock_skew, selector, rule.when))
-        check(guards.own_clock_block(snapshot.clock_skew, (await self._inputs()).skews))
+        check(guards.own_clock_block(snapshot.clock_skew, (await self.inputs()).skews))
         check(guards.condition(rule, snapshot, why))
         return why
 
@@ -85,23 +84,20 @@ class RuleJob:
         But of a whole queue, as the person was shown, what came meanwhile: it must be within the
         bounds.
         """
-        plan = await self._make_plan()
-        if seen is not None and self._rule.action != "purge_all":
-            plan = seen.as_seen(plan)
-        self.planned = plan
-        return plan
-
-    async def _make_plan(self) -> Plan:
-        rule, context = self._rule, self._context
+        rule, context = self.rule, self.context
         if rule.action in ON_SERVICE:
-            return Plan(reason=f"{rule.service}")
+            self.planned = Plan(reason=f"{rule.service}")
+            return self.planned
         try:
             listing = await context.list(rule.selector, most=rule.max_messages)
         except PanelError as error:
             raise Blocked(guards.not_listed(error)) from None
         check(clock_block(listing.clock_skew, rule.selector, rule.when))
         plan = plan_of(rule, listing, self._approved)
-        return plan.by_id_where_it_costs_little(rule.action, context.parallel)
+        plan = plan.by_id_where_it_costs_little(rule.action, context.parallel)
+        whole_queue = rule.action == "purge_all"
+        self.planned = plan if seen is None or whole_queue else seen.as_seen(plan)
+        return self.planned
 
     @asynccontextmanager
     async def about_to_begin(self, turn: ExitStack) -> AsyncIterator[None]:
@@ -111,60 +107,58 @@ class RuleJob:
         allows.
         """
         check(await self._silenced())
-        with await self._alone_over_the_fleet():
+        with ExitStack() as alone:
+            for _ in range(TRIES_TO_BEGIN):
+                if self._hold_one(alone, [FLEET]):
+                    break
+                await self.context.sleep(A_MOMENT)
+            else:
+                raise Blocked(guards.OTHERS_BEGIN)
             check(await self._guards())  # the approval that there was may count no more
-            self._take_turn(turn)
+            # One of the actions that may run at once, counting those of other processes.
+            limit = self.config.limits.actions_at_once
+            if not self._hold_one(turn, (f"{TURN}{number}" for number in range(limit))):
+                raise Blocked(guards.no_turn(limit, limit))
             yield
 
-    async def _alone_over_the_fleet(self) -> ExitStack:
-        for _ in range(TRIES_TO_BEGIN):
-            held = ExitStack()
+    def _hold_one(self, held: ExitStack, keys: Iterable[str]) -> bool:
+        for key in keys:
             with suppress(HostBusyError):
-                held.enter_context(self._context.locks.hold(FLEET))
-                return held
-            await self._context.sleep(A_MOMENT)
-        raise Blocked(guards.OTHERS_BEGIN)
-
-    def _take_turn(self, turn: ExitStack) -> None:
-        """Be one of the actions that may run at once, counting those of other processes."""
-        limit = self._config.limits.actions_at_once
-        for number in range(limit):
-            with suppress(HostBusyError):
-                turn.enter_context(self._context.locks.hold(f"{TURN}{number}"))
-                return
-        raise Blocked(guards.no_turn(limit))
+                held.enter_context(self.context.locks.hold(key))
+                return True
+        return False
 
     def intent(self, plan: Plan, why: Why) -> tuple[str, IntentRecord]:
         """Return the text of the intent, and what is known of it before the plan."""
         intent = IntentRecord(
-            why={**why, **self._request.why},
-            for_seconds=self._rule.hold,
+            why={**why, **self.request.why},
+            for_seconds=self.rule.hold,
             approval=True if self._approved is not None else None,
         )
         return f"About to {self.spec.describe(plan)}: {guards.shown(why)}.", intent
 
     async def before_message(self) -> Block | None:
         """Return what speaks against the next message; None when nothing does."""
-        began = InForce(self._config, self._rule)
-        inputs = await self._inputs()
+        began = InForce(self.config, self.rule)
+        inputs = await self.inputs()
         block = guards.before_message(began, inputs)
-        if block is not None or self._context.monotonic() < self._ask_silences_at:
+        if block is not None or self.context.monotonic() < self._ask_silences_at:
             return block
         rule = (inputs.in_force or began).rule
         if rule is None or not rule.respect_silences:
             return None
-        asked_at = self._context.monotonic()
-        block = guards.silenced(await ask_silences(self._context, rule))
-        ended_at = self._context.monotonic()
+        asked_at = self.context.monotonic()
+        block = guards.silenced(await ask_silences(self.context, rule))
+        ended_at = self.context.monotonic()
         rest = min(SILENCE_REST, SILENCE_SHARE * (ended_at - asked_at))
         self._ask_silences_at = ended_at + rest
         # The reply may have taken its time.
-        return block or guards.before_message(began, await self._inputs())
+        return block or guards.before_message(began, await self.inputs())
 
     async def _guards(self) -> Block | None:
         """Pass every guard; what is returned is only that nobody was asked to approve it yet."""
-        inputs = await self._inputs()
-        block = guards.first_block(self._rule, self._config, inputs)
+        inputs = await self.inputs()
+        block = guards.first_block(self.rule, self.config, inputs)
         facts = inputs.rule
         if facts is not None and facts.approval == "approved":
             seen = {message.id: message for message in facts.approved}
@@ -172,9 +166,9 @@ class RuleJob:
         if block is None or block.guard is not Guard.APPROVAL or facts is None or facts.approval:
             check(block)
             return None
-        check(guards.first_block(self._rule, self._config, inputs, approval=False))
+        check(guards.first_block(self.rule, self.config, inputs, approval=False))
         return block
 
     async def _silenced(self) -> Block | None:
         """Ask the Alertmanagers: the other guards look at this machine alone, and cost nothing."""
-        return guards.silenced(await ask_silences(self._context, self._rule))
+        return guards.silenced(await ask_silences(self.context, self.rule))

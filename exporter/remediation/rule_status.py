@@ -18,13 +18,10 @@ from exporter.remediation.rule_state import RuleState
 HELD_BACK_SHOWN = 86400.0
 """Seconds for which a block of the journal is shown: it is written down only when it begins."""
 
-_SHOWN_OTHERWISE = frozenset(
-    guard.value
-    for guard in (
-        *(Guard.MODE, Guard.PAUSE, Guard.WINDOW, Guard.STOPPED),
-        *(Guard.APPROVAL, Guard.COOLDOWN, Guard.MAX_PER_DAY),
-    )
-)
+_SHOWN_OTHERWISE = {
+    *(Guard.MODE, Guard.PAUSE, Guard.WINDOW, Guard.STOPPED),
+    *(Guard.APPROVAL, Guard.COOLDOWN, Guard.MAX_PER_DAY),
+}
 """Guards whose outcome can be worked out anew from the journal and the config."""
 
 _ORDER = (
@@ -124,10 +121,11 @@ class RuleStatus:
 
 
 def live_status(
-    host: str, rule: RemediationRule, state: RuleState, projection: JournalProjection, now: float
+    host: str, state: RuleState, projection: JournalProjection, now: float
 ) -> RuleStatus:
     """Return the status of a rule on a host as a running daemon knows it at Unix time `now`."""
-    key, block, request = (host, rule.name), state.block, state.next_request
+    rule, block, request = state.rule, state.held.block, state.next_request
+    key = host, rule.name
     return RuleStatus(
         host,
         rule,
@@ -139,17 +137,17 @@ def live_status(
             None if block is None else HeldBack(block.guard.value, block.reason, until=block.until)
         ),
         requester=None if request is None else request.signature,
-        due_in=None if state.clock.last is None else state.clock.remaining(),
+        due_in=None if state.timer.last is None else state.timer.remaining(),
     )
 
 
 def live_statuses(
-    states: Iterable[tuple[str, RemediationRule, RuleState]],
+    states: Iterable[tuple[str, RuleState]],
     projection: JournalProjection,
     now: float,
 ) -> list[RuleStatus]:
     """Return the status of every rule on every host, those first that need attention."""
-    found = [live_status(host, rule, state, projection, now) for host, rule, state in states]
+    found = [live_status(host, state, projection, now) for host, state in states]
     return sorted(found, key=lambda s: (_ORDER.index(s.word), s.last is None, s.rule.name, s.host))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
+from typing import Any
 
 from exporter.config.selectors import Selector
 from exporter.humanize import duration, size
@@ -33,10 +34,10 @@ class Selection:
 
 
 def sift(messages: Iterable[Message], selector: Selector, *, guesses: bool = False) -> Selection:
-    """What is meant, and what may be.
+    """Return what is meant, and what may be.
 
-    A message is meant when every criterion is known for it and holds: what the panel did not
-    tell of a message never speaks for acting on it, and nor does a guess. What is done to a
+    A message is meant when every criterion is known for it and holds: what the panel does not
+    show of a message is no reason to act on it, and nor is a guess. What is done to a
     message is done by its id, so a guessed one is never meant.
 
     Args:
@@ -67,12 +68,12 @@ def sift(messages: Iterable[Message], selector: Selector, *, guesses: bool = Fal
 def select(
     messages: Iterable[Message], selector: Selector, *, guesses: bool = False
 ) -> list[Message]:
-    """The messages that are meant, as `sift` has them."""
+    """Return the messages that are meant, as `sift` has them."""
     return sift(messages, selector, guesses=guesses).chosen
 
 
 def fields_of(selector: Selector) -> frozenset[str]:
-    """The fields of a message that must be known for sure where a selector chooses it.
+    """Return the fields of a message that must be known for sure where a selector chooses it.
 
     Which messages are the oldest is known by their ages alone.
     """
@@ -81,22 +82,20 @@ def fields_of(selector: Selector) -> frozenset[str]:
 
 
 def describe(selector: Selector) -> str:
-    """The criteria in words, for a plan's reason: `frozen, bounce, older than 1d`."""
+    """Return the criteria in words, for a plan's reason: `frozen, bounce, older than 1d`."""
     parts = [
         name if value else f"not {name}"
         for name, value in (("frozen", selector.frozen), ("bounce", selector.bounce))
         if value is not None
     ]
-    if selector.older_than is not None:
-        parts.append(f"older than {duration(selector.older_than)}")
-    if selector.younger_than is not None:
-        parts.append(f"younger than {duration(selector.younger_than)}")
-    if selector.sender is not None:
-        parts.append(f"sender {selector.sender}")
-    if selector.recipient is not None:
-        parts.append(f"recipient {selector.recipient}")
-    if selector.larger_than is not None:
-        parts.append(f"larger than {size(selector.larger_than)}")
+    bounds: tuple[tuple[str, Any, Callable[[Any], str]], ...] = (
+        ("older than", selector.older_than, duration),
+        ("younger than", selector.younger_than, duration),
+        ("sender", selector.sender, str),
+        ("recipient", selector.recipient, str),
+        ("larger than", selector.larger_than, size),
+    )
+    parts += [f"{name} {words(value)}" for name, value, words in bounds if value is not None]
     if selector.everything:
         parts.append("everything")
     if selector.limit is not None:
@@ -105,39 +104,33 @@ def describe(selector: Selector) -> str:
 
 
 def _tests(selector: Selector) -> list[tuple[str, Test]]:
-    """One test for each criterion that is given, and the field that it looks at."""
+    """Return a test for each criterion that is given, and the field that it looks at."""
     tests: list[tuple[str, Test]] = []
     frozen, bounce = selector.frozen, selector.bounce
     if frozen is not None:
-        tests.append(("frozen", lambda message: message.frozen is frozen))
+        tests.append(("frozen", lambda m: m.frozen is frozen))
     if bounce is not None:
-        tests.append(("sender", lambda message: message.bounce is bounce))
+        tests.append(("sender", lambda m: m.bounce is bounce))
     older, younger, larger = selector.older_than, selector.younger_than, selector.larger_than
     if older is not None:
-        tests.append(("age", _older_test(older)))
+        tests.append(("age", lambda m: m.age is not None and _least(m.age) > older))
     if younger is not None:
-        tests.append(("age", _younger_test(younger)))
+        tests.append(
+            ("age", lambda m: m.age is not None and m.age < younger and _most(m.age) <= younger)
+        )
     if larger is not None:
-        tests.append(("size", _larger_test(larger)))
+        tests.append(("size", lambda m: m.size is not None and _least_size(m.size) > larger))
     if selector.sender is not None:
-        tests.append(("sender", _sender_test(_glob(selector.sender))))
+        sender = _glob(selector.sender)
+        # A bounce has no sender that a pattern could name: `bounce` is for these.
+        tests.append(("sender", lambda m: bool(m.sender) and bool(sender.match(m.sender or ""))))
     if selector.recipient is not None:
         tests.append(("recipients", _recipient_test(_glob(selector.recipient))))
     return tests
 
 
-def _older_test(older: float) -> Test:
-    return lambda message: message.age is not None and _least(message.age) > older
-
-
-def _younger_test(younger: float) -> Test:
-    return lambda message: (
-        message.age is not None and message.age < younger and _most(message.age) <= younger
-    )
-
-
 def _least(age: float) -> float:
-    """The least age, in seconds, of a message that the console may show with this one.
+    """Return the least age, in seconds, of a message that the console may show with this one.
 
     Exim prints whole minutes up to 90, then hours up to 72, then days, these two rounded to the
     nearest: `2h` may be 91 minutes, and `4d` 83 hours and a half.
@@ -148,7 +141,7 @@ def _least(age: float) -> float:
 
 
 def _most(age: float) -> float:
-    """The age, in seconds, that such a message may just not have reached."""
+    """Return the age, in seconds, that this message may just not have reached."""
     if age >= 3 * _DAY and age % _DAY == 0:
         return age + _DAY / 2 - _HOUR / 2
     if age >= 2 * _HOUR and age % _HOUR == 0:
@@ -157,7 +150,7 @@ def _most(age: float) -> float:
 
 
 def _least_size(size: int) -> float:
-    """The least size, in bytes, of a message that Exim may print with this one.
+    """Return the least size, in bytes, of a message that Exim may print with this one.
 
     It prints tenths of a KiB below 10 KiB, whole ones below 1 MiB, then the same in MiB, each
     rounded to the nearest (string_format_size): `2.9K` may be 2919 bytes.
@@ -166,15 +159,6 @@ def _least_size(size: int) -> float:
     if unit <= size <= 10 * unit and size == round(round(10 * size / unit) * unit / 10):
         return size - unit / 20 - 0.5
     return size - unit / 2 if size > 10 * unit and size % unit == 0 else size
-
-
-def _larger_test(larger: int) -> Test:
-    return lambda message: message.size is not None and _least_size(message.size) > larger
-
-
-def _sender_test(pattern: re.Pattern[str]) -> Test:
-    # A bounce has no sender that a pattern could name: `bounce` is for these.
-    return lambda message: bool(message.sender) and pattern.match(message.sender or "") is not None
 
 
 def _recipient_test(pattern: re.Pattern[str]) -> Test:
@@ -193,5 +177,5 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def age_bounds(age: float) -> tuple[float, float]:
-    """The least and the most seconds that the console may show as this age."""
+    """Return the least and the most seconds that the console may show as this age."""
     return _least(age), _most(age)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -187,7 +186,7 @@ async def test_a_notification_has_the_last_remediation(
     await controller.follower.read_journal()
     for frozen in (8, 9):  # the first poll may find the host still being settled
         await fleet.freeze(mx1=frozen)
-        await asyncio.wait([s.task for s in controller._fleet.hosts.values() if s.task is not None])
+        await controller.wait_idle()
     await fleet.freeze(mx1=10)
     await fleet.pass_time(3600)
     (alert,) = (await hook.next()).json["alerts"]

@@ -10,7 +10,6 @@ from typing import Any
 from exporter.journal import FleetFacts, Kind, RuleFacts
 from exporter.journal.projection import JournalProjection
 from exporter.journal.records import (
-    BlockedRecord,
     IncidentRecord,
     IntentRecord,
     OutcomeRecord,
@@ -78,7 +77,6 @@ def test_the_details_of_an_earlier_journal_are_read_and_written_as_they_are(
         Kind.OUTCOME: OutcomeRecord,
         Kind.APPROVAL_REQUESTED: RequestRecord,
         Kind.ASKED: IncidentRecord,
-        Kind.BLOCKED: BlockedRecord,
     }
     entries = open_journal().entries(kinds=list(records))
     for entry in entries:

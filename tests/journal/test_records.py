@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.journal.records import (
-    BlockedRecord,
     IncidentRecord,
     IntentRecord,
     OutcomeRecord,
@@ -48,7 +47,6 @@ def test_any_detail_is_read_and_what_is_known_of_it_is_written_as_it_was(
         assert record.from_detail(written) == known
         exact = written.keys() - {"approval", "stopped_by"}
         assert {key: written[key] for key in exact} == {key: detail[key] for key in exact}
-    assert BlockedRecord.from_detail(detail).to_detail() == detail
 
 
 @pytest.mark.parametrize(

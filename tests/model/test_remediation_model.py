@@ -43,7 +43,7 @@ from exporter.remediation.context import HostContext
 from exporter.remediation.controller import RemediationController
 from exporter.remediation.execution import execute_rule
 from exporter.remediation.fleet_state import UnknownRuleError
-from exporter.remediation.guard_inputs import Fleet, GuardInputs, guard_inputs
+from exporter.remediation.guard_inputs import GuardInputs, read_inputs
 from exporter.remediation.requests import Incident, Request, Taken
 from exporter.snapshot import HostGoneError, HostSnapshot, PanelId
 from tests.model.watch import HOUR, MINUTE, OTHER_NAME, RULES, Told, Watcher, kind_of
@@ -422,7 +422,7 @@ class Remediation(RuleBasedStateMachine):
         if now is None or not now.is_asked_like(asked) or self.world.ended.is_set():
             return snapshot  # it left the config while it was polled
         self.watch.polled(name, told)
-        host = self.controller._fleet.hosts[name]
+        host = self.controller.fleet.hosts[name]
         before, run = host.task, object()
         free = before is None or before.done()
         token = RUN.set(run)
@@ -822,10 +822,8 @@ class Remediation(RuleBasedStateMachine):
     async def _situation_by_hand(
         self, host: HostConfig, found: RemediationRule, config: RemediationConfig
     ) -> GuardInputs:
-        fleet = Fleet(len(self.fleet))
-        return await guard_inputs(
-            self.journal, config, host, found, fleet, now=self.world.now, actor=Actor.PERSON
-        )
+        known = GuardInputs(self.world.now, len(self.fleet), actor=Actor.PERSON)
+        return await read_inputs(self.journal, config, host, found, known)
 
     @rule(
         mode=st.sampled_from(["enforce", "dry_run", "off"]),

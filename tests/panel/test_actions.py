@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +32,10 @@ Reply = Callable[[Request], Awaitable[bytes | None]]
 """What a panel answers to one request; None: it closes the connection instead."""
 
 
+async def always() -> bool:
+    return True
+
+
 async def on_each(
     client: PanelClient,
     command: MessageCommand,
@@ -39,8 +45,8 @@ async def on_each(
     on_result: Callable[[RequestResult], Awaitable[bool]],
 ) -> list[RequestResult]:
     """What came of each message of a plan, sent in one batch."""
-    sender = Sender(client, command, parallel=parallel, on_result=on_result)
-    return with_the_rest(await sender.send(plan), plan)
+    sender = Sender(client, command, parallel, on_result, always, time.monotonic)
+    return with_the_rest(await sender.send(plan, until=math.inf), plan)
 
 
 def messages(count: int) -> list[Message]:
@@ -459,10 +465,7 @@ async def test_an_operation_on_the_whole_queue_is_one_request(
 ) -> None:
     panel = await serve(scripted(reply))
     client = pool.client(host(panel))
-    if operation is Operation.DELETE_FROZEN:
-        answer = await actions.delete_frozen(client)
-    else:
-        answer = await actions.delete_all(client, force=False)
+    answer = await actions.request_action(client, operation, always)
     assert [request.form["subdo"] for request in panel.requests] == [operation.value]
     assert (answer.what, answer.reason, answer.message_id) == (what, reason, "")
     assert len(answer.text) <= 500
@@ -473,7 +476,8 @@ async def test_force_is_asked_for_only_where_it_is_meant(
     serve: ServeRaw, pool: PanelPool, host: MakeHost, force: bool
 ) -> None:
     panel = await serve(scripted(replied("")))
-    await actions.delete_all(pool.client(host(panel)), force=force)
+    client = pool.client(host(panel))
+    await actions.request_action(client, Operation.DELETE_ALL, always, force=force)
     assert ("dellete_forse" in panel.requests[0].form) is force
 
 
@@ -506,7 +510,7 @@ async def test_a_service_is_switched(
     text: str,
 ) -> None:
     panel = await serve(scripted(reply))
-    answer = await actions.switch_service(pool.client(host(panel)), "clamav", on=on)
+    answer = await actions.switch_service(pool.client(host(panel)), "clamav", always, on=on)
     assert answer.what == what
     assert text in answer.text
     (request,) = panel.requests
@@ -553,13 +557,14 @@ async def test_a_request_that_is_not_wanted_any_more_once_it_has_its_slot_is_not
         asked += 1
         return wanted
 
-    spec = asyncio.ensure_future(
-        {
-            "frozen": lambda: actions.delete_frozen(client, before=before),
-            "all": lambda: actions.delete_all(client, force=True, before=before),
-            "service": lambda: actions.switch_service(client, "clamav", on=False, before=before),
-        }[what]()
-    )
+    asks = {
+        "frozen": actions.request_action(client, Operation.DELETE_FROZEN, before),
+        "all": actions.request_action(client, Operation.DELETE_ALL, before, force=True),
+        "service": actions.switch_service(client, "clamav", before, on=False),
+    }
+    spec = asyncio.ensure_future(asks.pop(what))
+    for other in asks.values():
+        other.close()
 
     async def waits() -> bool:
         return len(client.slots._waiting) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from exporter.standin.panel import RecordedRequest
 from exporter.standin.queue import QueuedMessage
 from tests.daemon.conftest import RunningDaemon, StartDaemon, eventually, host, start_daemon
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel
+from tests.remediation.mischief import CONTROL, Hold
 from tests.servers.exim import EximQueue
 
 __all__ = ["start_daemon"]
@@ -145,6 +145,11 @@ class Site:
         await self.running.poll(host)
         await self.quiet()
 
+    async def reload(self, config: Mapping[str, Any]) -> None:
+        """Have the daemon go by another config."""
+        self.running.write(config)
+        await self.running.post("/-/reload")
+
     async def end(self) -> None:
         """Stop the daemon, and wait until it is gone."""
         self.running.daemon.stop()
@@ -152,9 +157,7 @@ class Site:
 
     async def quiet(self) -> None:
         """Wait until no rule is at work on anything."""
-        hosts = self.running.daemon.app.controller._fleet.hosts.values()
-        if tasks := [host.task for host in hosts if host.task is not None]:
-            await asyncio.wait(tasks)
+        await self.running.daemon.app.controller.wait_idle()
 
     async def metric(self, name: str, **labels: str) -> float | None:
         """A value of /metrics once every entry of the journal is counted."""
@@ -184,6 +187,13 @@ def config(*panels: PanelServer, rules: Sequence[Mapping[str, Any]], **keys: Any
     }
 
 
+def one_at_a_time(*panels: PanelServer, **keys: Any) -> dict[str, Any]:
+    """The same with one request at a time to each, which may take long."""
+    made = config(*panels, **keys)
+    made["poll"] |= {"requests_per_host": 1, "timeout": "60s"}
+    return made
+
+
 class StartSite(Protocol):
     """Run a daemon by a config, and wait until its first polls and what came of them are over."""
 
@@ -201,6 +211,16 @@ async def start_site(start_daemon: StartDaemon, tmp_path: Path) -> StartSite:
         return site
 
     return start
+
+
+async def in_the_middle(
+    start_site: StartSite, panel: PanelServer, made: Mapping[str, Any], *, skip: int
+) -> tuple[Site, Hold]:
+    """A daemon whose panel holds back the request for one message, after `skip` others."""
+    hold = panel.panel.interfere = Hold(CONTROL, skip=skip)
+    site = await start_site(made, wait=False)
+    await hold.wait()
+    return site, hold
 
 
 async def ready(running: RunningDaemon) -> None:

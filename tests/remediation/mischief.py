@@ -40,6 +40,10 @@ def of(*operations: Operation) -> Which:
     return lambda request: request.operation in operations
 
 
+CONTROL = of(Operation.CONTROL)
+"""Picks the requests for one message."""
+
+
 def later(which: Which, *, skip: int) -> Which:
     """Picks the same but for the first `skip`."""
     left = skip

@@ -35,13 +35,14 @@ from tests.remediation.conftest import (
     config,
     freeze,
     ids_asked,
+    one_at_a_time,
     operations,
     panel_of,
     rule,
     write_journal,
     written_so_far,
 )
-from tests.remediation.mischief import Hold, is_change, of, shows_login_page
+from tests.remediation.mischief import CONTROL, Hold, is_change, of, shows_login_page
 from tests.servers.exim import EximQueue
 
 PATH = "/api/v1/alertmanager"
@@ -197,7 +198,7 @@ async def test_what_is_resolved_while_it_is_written_down_is_withdrawn(
     ending = asyncio.create_task(post(site.running, alert(status="resolved")))
 
     async def ended() -> bool:
-        return bool(controller._fleet.resolved)
+        return bool(controller.fleet.resolved)
 
     await eventually(ended)
     busy.set()
@@ -532,7 +533,7 @@ async def test_a_request_does_not_wait_for_ever(
     freeze(queue, 8)
     site = await start_site(config(panel, rules=[rule(**ON_DEMAND)]))
     now = time.monotonic()
-    site.running.daemon.app.controller._monotonic = lambda: now
+    site.running.daemon.app.controller.monotonic = lambda: now
     with HostLocks(site.path).hold(panel_of(panel).url):
         await post(site.running, alert())
         await site.look()
@@ -724,10 +725,10 @@ async def test_a_real_alertmanager_withdraws_what_is_resolved(
     await alertmanager.post(LABELS)
     await asked_by_now(site)
     await alertmanager.post(LABELS, over=True)
-    state = site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"]
+    rules = site.running.daemon.app.controller.fleet.hosts["mx1"].rules
 
     async def withdrawn() -> bool:
-        return not state.asked
+        return not rules["purge"].asked
 
     await eventually(withdrawn, seconds=30)
     await site.look()
@@ -740,11 +741,10 @@ async def test_an_alert_that_is_resolved_in_the_middle_stops_what_it_alone_asked
     start_site: StartSite, panel: PanelServer, queue: EximQueue, others: str
 ) -> None:
     freeze(queue, 8)
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
+    hold = panel.panel.interfere = Hold(CONTROL, skip=3)
     when = ["queue_frozen_messages > 5"] if others == "the rule itself" else []
     hold_back = {"for": "1h"} if when else {}
-    made = config(panel, rules=[rule(**BY_ID, when=when, **hold_back)])
-    made["poll"]["requests_per_host"] = 1
+    made = one_at_a_time(panel, rules=[rule(**BY_ID, when=when, **hold_back)])
     site = await start_site(made)
     first = alert(fingerprint="one")
     await post(site.running, first)
@@ -753,8 +753,8 @@ async def test_an_alert_that_is_resolved_in_the_middle_stops_what_it_alone_asked
     await site.running.poll("mx1")
     await hold.wait()
     if when:
-        controller = site.running.daemon.app.controller
-        controller._fleet.hosts["mx1"].rules["purge"].clock.tripped = True
+        rules = site.running.daemon.app.controller.fleet.hosts["mx1"].rules
+        rules["purge"] = replace(rules["purge"], timer=replace(rules["purge"].timer, tripped=True))
     await post(site.running, {**first, "status": "resolved"})
     hold.let_go.set()
     await site.quiet()

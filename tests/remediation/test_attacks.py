@@ -11,17 +11,21 @@ from typing import Any
 import pytest
 
 from exporter.journal import Entry, Journal, Kind
-from exporter.panel.protocol import Operation
 from tests.cli.shell import run
 from tests.fixtures.alertmanager import NewAlertmanager, matcher
 from tests.fixtures.standin import PanelServer, ServePanel
-from tests.remediation.conftest import BY_ID, StartSite, config, freeze, ids_asked, rule
-from tests.remediation.mischief import Hold, of
+from tests.remediation.conftest import (
+    BY_ID,
+    StartSite,
+    config,
+    freeze,
+    ids_asked,
+    in_the_middle,
+    one_at_a_time,
+    rule,
+)
 from tests.remediation.test_layout import ARRAYS
-from tests.remediation.test_planned import one_at_a_time
 from tests.servers.exim import EximQueue
-
-CONTROL = of(Operation.CONTROL)
 
 
 @pytest.mark.parametrize("reloaded", [True, False])
@@ -29,11 +33,8 @@ async def test_a_pause_is_heard_though_the_config_names_another_journal_by_now(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, reloaded: bool
 ) -> None:
     freeze(queue, 8)
-    hold = Hold(CONTROL, skip=1)
-    panel.panel.interfere = hold
-    made = one_at_a_time(panel, rule(**BY_ID))
-    site = await start_site(made, wait=False)
-    await hold.wait()
+    made = one_at_a_time(panel, rules=[rule(**BY_ID)])
+    site, hold = await in_the_middle(start_site, panel, made, skip=1)
     site.running.write({**made, "state": {"path": "another.db"}})
     if reloaded:
         await site.running.post("/-/reload")
@@ -46,11 +47,8 @@ async def test_one_actor_a_panel_though_the_config_names_another_journal_by_now(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     freeze(queue, 8)
-    hold = Hold(CONTROL, skip=1)
-    panel.panel.interfere = hold
-    made = one_at_a_time(panel, rule(**BY_ID))
-    site = await start_site(made, wait=False)
-    await hold.wait()
+    made = one_at_a_time(panel, rules=[rule(**BY_ID)])
+    site, hold = await in_the_middle(start_site, panel, made, skip=1)
     site.running.write({**made, "state": {"path": "another.db"}})
     code, _, _ = await run(
         "queue", "delete", "mx1", "--frozen", "--yes", "--config", site.running.file
@@ -94,13 +92,12 @@ async def test_a_rule_that_is_told_to_respect_silences_in_the_middle_does(
     freeze(queue, 8)
     manager = await alertmanager()
     await manager.silence(matcher("host", "mx1"))
-    hold = panel.panel.interfere = Hold(CONTROL, skip=2)
     alerting = {"builtin_rules": False, "alertmanagers": [{"url": manager.url, "name": "am"}]}
-    site = await start_site(one_at_a_time(panel, rule(**BY_ID), alerting=alerting), wait=False)
-    await hold.wait()
+    site, hold = await in_the_middle(
+        start_site, panel, one_at_a_time(panel, rules=[rule(**BY_ID)], alerting=alerting), skip=2
+    )
     respectful = rule(**BY_ID, respect_silences=True)
-    site.running.write(one_at_a_time(panel, respectful, alerting=alerting))
-    await site.running.post("/-/reload")
+    await site.reload(one_at_a_time(panel, rules=[respectful], alerting=alerting))
     hold.let_go.set()
     await site.quiet()
     assert len(ids_asked(panel)) == 3
@@ -118,17 +115,14 @@ async def test_silences_are_asked_of_the_alertmanagers_in_force(
     freeze(queue, 8)
     first, second = await alertmanager(), await alertmanager()
     await second.silence(matcher("host", "mx1"))
-    hold = panel.panel.interfere = Hold(CONTROL, skip=2)
 
     def told(url: str) -> dict[str, Any]:
         alerting = {"builtin_rules": False, "alertmanagers": [{"url": url, "name": "am"}]}
-        return one_at_a_time(panel, rule(**BY_ID, respect_silences=True), alerting=alerting)
+        return one_at_a_time(panel, rules=[rule(**BY_ID, respect_silences=True)], alerting=alerting)
 
-    site = await start_site(told(first.url), wait=False)
-    await hold.wait()
+    site, hold = await in_the_middle(start_site, panel, told(first.url), skip=2)
     await asyncio.sleep(1.1)
-    site.running.write(told(second.url))
-    await site.running.post("/-/reload")
+    await site.reload(told(second.url))
     hold.let_go.set()
     await site.quiet()
     assert len(ids_asked(panel)) == 3
@@ -147,16 +141,13 @@ async def test_fields_that_are_put_right_in_the_middle_stop_what_went_by_them(
 
     def made(fields: dict[str, Any]) -> dict[str, Any]:
         bounces = rule(action="delete", select={"bounce": True}, when=["queue_messages > 5"])
-        settings = one_at_a_time(panel, bounces)
+        settings = one_at_a_time(panel, rules=[bounces])
         settings["hosts"][0]["fields"] = fields
         return settings
 
-    hold = panel.panel.interfere = Hold(CONTROL, skip=2)
-    site = await start_site(made(told), wait=False)
-    await hold.wait()
+    site, hold = await in_the_middle(start_site, panel, made(told), skip=2)
     right = {"sender": 3, "recipients": 2} if what == "fields" else {"frozen_values": ["F"]}
-    site.running.write(made({**told, **right}))
-    await site.running.post("/-/reload")
+    await site.reload(made({**told, **right}))
     hold.let_go.set()
     await site.quiet()
     await site.end()

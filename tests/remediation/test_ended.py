@@ -25,11 +25,13 @@ from tests.remediation.conftest import (
     config,
     freeze,
     ids_asked,
+    in_the_middle,
+    one_at_a_time,
     rule,
     write_journal,
     written_so_far,
 )
-from tests.remediation.mischief import Hold, does_nothing, of
+from tests.remediation.mischief import CONTROL, Hold, does_nothing, of
 from tests.remediation.processes import exporter
 from tests.servers.exim import EximQueue
 
@@ -40,17 +42,12 @@ VERIFY = {"within": "1s", "expect": ["queue_frozen_messages < 5"]}
 
 
 def settings(panel: PanelServer, **keys: Any) -> dict[str, Any]:
-    made = config(panel, rules=[rule(**BY_ID, **keys)])
-    made["poll"] |= {"requests_per_host": 1, "timeout": "60s"}
-    return made
+    return one_at_a_time(panel, rules=[rule(**BY_ID, **keys)])
 
 
 async def begun(start_site: StartSite, panel: PanelServer, **keys: Any) -> tuple[Site, Hold]:
     """A daemon that is at its fourth of eight messages, and waits for the answer."""
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
-    site = await start_site(settings(panel, **keys), wait=False)
-    await hold.wait()
-    return site, hold
+    return await in_the_middle(start_site, panel, settings(panel, **keys), skip=3)
 
 
 @pytest.mark.parametrize("keys", [{}, {"verify": {**VERIFY, "within": "1h"}}])
@@ -118,8 +115,7 @@ async def test_a_reload_in_the_middle_changes_nothing_of_it(
 ) -> None:
     frozen = freeze(queue, 8)
     site, hold = await begun(start_site, panel, verify=VERIFY)
-    site.running.write(settings(panel, max_messages=3))
-    await site.running.post("/-/reload")
+    await site.reload(settings(panel, max_messages=3))
     hold.let_go.set()
     await site.quiet()
     assert sorted(ids_asked(panel)) == sorted(frozen)
@@ -143,8 +139,7 @@ async def test_what_has_not_begun_does_not_after_a_reload(
     hold = panel.panel.interfere = Hold(of(Operation.LIST), skip=2)
     site = await start_site(config(panel, rules=[rule()]), wait=False)
     await hold.wait()
-    site.running.write(config(panel, rules=rules, remediation={"mode": mode}))
-    await site.running.post("/-/reload")
+    await site.reload(config(panel, rules=rules, remediation={"mode": mode}))
     hold.let_go.set()
     await site.quiet()
     assert changing(panel) == []
@@ -157,18 +152,14 @@ async def test_a_host_that_leaves_the_config_in_the_middle(
 ) -> None:
     freeze(queue, 8)
     site, hold = await begun(start_site, panel, verify=VERIFY)
-    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
-    assert task is not None
-    site.running.write({**settings(panel, verify=VERIFY), "hosts": [host("other", unused_url)]})
-    await site.running.post("/-/reload")
+    await site.reload({**settings(panel, verify=VERIFY), "hosts": [host("other", unused_url)]})
     hold.let_go.set()
-    await asyncio.wait([task])
+    await site.quiet()
     asked = ids_asked(panel)
     assert len(asked) == len(set(asked)) == 4
     assert await queue.count() == 4
 
-    site.running.write(settings(panel, verify=VERIFY))
-    await site.running.post("/-/reload")
+    await site.reload(settings(panel, verify=VERIFY))
     await site.look()
     assert ids_asked(panel) == asked
     (outcome,) = site.journal(Kind.OUTCOME)
@@ -197,9 +188,7 @@ async def at_the_first_of_two_rules(
     freeze(queue, 15, first=50, frozen=False)
     made = config(panel, rules=[rule(**BY_ID), LATER])
     made["poll"]["timeout"] = "60s"
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
-    site = await start_site(made, wait=False)
-    await hold.wait()
+    site, hold = await in_the_middle(start_site, panel, made, skip=3)
     return site, hold, made
 
 
@@ -225,8 +214,7 @@ async def test_a_rule_that_has_not_begun_goes_by_the_config_in_force(
 ) -> None:
     site, hold, made = await at_the_first_of_two_rules(start_site, panel, queue)
     made["remediation"]["rules"][1] = {**LATER, "select": {"older_than": "30d"}}
-    site.running.write(made)
-    await site.running.post("/-/reload")
+    await site.reload(made)
     await site.running.poll("mx1")
     hold.let_go.set()
     await site.quiet()
@@ -249,13 +237,10 @@ async def test_a_host_that_has_changed_meanwhile_is_polled_as_it_is_now(
         return len(lists) == 5
 
     await eventually(waits_for_what_is_expected)
-    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
-    assert task is not None
     made["hosts"][0]["labels"] = {"tier": "new"}
-    site.running.write(made)
-    await site.running.post("/-/reload")
+    await site.reload(made)
     await site.running.poll("mx1")
-    await asyncio.wait([task])
+    await site.quiet()
     await site.look()
     assert await site.running.value("up", host="mx1") == 1, "its client was not closed"
 
@@ -345,10 +330,9 @@ async def test_runs_that_were_stopped_in_the_middle_do_not_stop_the_rule(
     made = settings(panel, cooldown="1ms", max_messages=30, max_per_day=9)
     made["remediation"]["pause_file"] = "pause"
     site = await start_site({**made, "remediation": {"mode": "off"}})
-    site.running.write(made)
-    await site.running.post("/-/reload")
+    await site.reload(made)
     for turn in range(1, 5):
-        hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=0)
+        hold = panel.panel.interfere = Hold(CONTROL, skip=0)
         await site.running.poll("mx1")
         await hold.wait()
         (tmp_path / "pause").touch()
@@ -379,7 +363,7 @@ async def test_what_was_asked_for_and_not_done_is_a_failed_verification_though_i
     start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
 ) -> None:
     freeze(queue, 8)
-    hold = Hold(of(Operation.CONTROL), skip=3)
+    hold = Hold(CONTROL, skip=3)
 
     async def interfere(request: RecordedRequest, answer: Answer) -> web.Response:
         return await hold(request, lambda: does_nothing(request, answer))

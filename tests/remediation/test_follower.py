@@ -37,7 +37,7 @@ async def test_neither_a_journal_nor_a_bug_ends_it(tmp_path: Path, trouble: Exce
     projection = JournalProjection()
     journal = Troubled(tmp_path / "journal.db")
     follower = JournalFollower(journal, projection, sleep=sleep)
-    follower.apply_config(RemediationConfig.model_validate(rules))
+    follower.config = RemediationConfig.model_validate(rules)
     async with asyncio.timeout(10):
         with pytest.raises(Enough):
             await follower.run()

@@ -167,7 +167,7 @@ def test_whoever_asks_passes_the_same_guards_but_a_person_answers_two_himself(
         ({"rule": None}, Guard.JOURNAL, "The journal cannot be read."),
         ({"fleet": None}, Guard.JOURNAL, "The journal cannot be read."),
         (
-            {"rule": None, "fleet": None, "errors": ["It is damaged.", "Move it."]},
+            {"rule": None, "fleet": None, "error": "It is damaged. Move it."},
             Guard.JOURNAL,
             "It is damaged. Move it.",
         ),

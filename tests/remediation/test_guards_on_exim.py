@@ -29,14 +29,16 @@ from tests.remediation.conftest import (
     config,
     freeze,
     ids_asked,
+    in_the_middle,
     message,
+    one_at_a_time,
     operations,
     panel_of,
     rule,
     write_journal,
     written_so_far,
 )
-from tests.remediation.mischief import Hold, counts, is_change, meanwhile, of
+from tests.remediation.mischief import CONTROL, Hold, counts, is_change, meanwhile, of
 from tests.servers.exim import EximQueue
 
 
@@ -125,11 +127,8 @@ async def test_paused_by_a_person(
 async def test_a_pause_in_the_middle_stops_the_next_message(
     start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path, known: bool
 ) -> None:
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
-    keys = config(panel, rules=[rule(**BY_ID)], remediation={"pause_file": "folder/pause"})
-    keys["poll"]["requests_per_host"] = 1
-    site = await start_site(keys, wait=False)
-    await hold.wait()
+    keys = one_at_a_time(panel, rules=[rule(**BY_ID)], remediation={"pause_file": "folder/pause"})
+    site, hold = await in_the_middle(start_site, panel, keys, skip=3)
     if known:
         (tmp_path / "folder").mkdir()
         (tmp_path / "folder" / "pause").touch()
@@ -147,12 +146,11 @@ async def test_a_pause_in_the_middle_stops_the_next_message(
 async def test_what_was_done_before_a_pause_is_verified(
     start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
 ) -> None:
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
     verify = {"within": "50ms", "expect": ["queue_frozen_messages < 5"]}
-    keys = config(panel, rules=[rule(**BY_ID, verify=verify)], remediation={"pause_file": "pause"})
-    keys["poll"]["requests_per_host"] = 1
-    site = await start_site(keys, wait=False)
-    await hold.wait()
+    keys = one_at_a_time(
+        panel, rules=[rule(**BY_ID, verify=verify)], remediation={"pause_file": "pause"}
+    )
+    site, hold = await in_the_middle(start_site, panel, keys, skip=3)
     (tmp_path / "pause").touch()
     hold.let_go.set()
     await site.quiet()
@@ -230,8 +228,7 @@ async def test_of_a_rule_that_is_new_it_is_not_known_how_many_hosts_want_it(
 ) -> None:
     """Each of three hosts that want it would be the only one of which that is known."""
     site = await start_site(config(*fleet, rules=[rule(when="queue_frozen_messages > 99")]))
-    site.running.write(config(*fleet, rules=[rule()]))
-    await site.running.post("/-/reload")
+    await site.reload(config(*fleet, rules=[rule()]))
     await site.look("mx1")
     assert site.story() == [("blocked", "storm_brake")]
     assert "4 hosts have not been polled yet" in site.journal()[0].text
@@ -455,9 +452,8 @@ async def test_a_journal_that_can_no_more_be_written(
 async def test_a_journal_that_fails_in_the_middle(
     start_site: StartSite, panel: PanelServer, frozen: list[str], tmp_path: Path
 ) -> None:
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), done=True)
-    keys = config(panel, rules=[rule(**BY_ID)])
-    keys["poll"]["requests_per_host"] = 1
+    hold = panel.panel.interfere = Hold(CONTROL, done=True)
+    keys = one_at_a_time(panel, rules=[rule(**BY_ID)])
     site = await start_site(keys, wait=False)
     await hold.wait()
     for file in tmp_path.glob("journal.db*"):
@@ -480,11 +476,8 @@ async def test_a_journal_that_cannot_be_read_in_the_middle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whether somebody has paused it is not known any more."""
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
-    keys = config(panel, rules=[rule(**BY_ID)])
-    keys["poll"]["requests_per_host"] = 1
-    site = await start_site(keys, wait=False)
-    await hold.wait()
+    keys = one_at_a_time(panel, rules=[rule(**BY_ID)])
+    site, hold = await in_the_middle(start_site, panel, keys, skip=3)
 
     def fails(_: Journal) -> FleetFacts:
         raise JournalError("It cannot be read.")
@@ -558,7 +551,7 @@ async def test_conditions_must_hold_for_long_enough(
 ) -> None:
     site = await start_site(config(panel, rules=[rule(**{"for": "10m"})]))
     now = time.monotonic()
-    site.running.daemon.app.controller._monotonic = lambda: now
+    site.running.daemon.app.controller.monotonic = lambda: now
     for seconds in (1, 300, 290):
         now += seconds
         await site.look()

@@ -31,6 +31,7 @@ from tests.remediation.conftest import (
     write_journal,
 )
 from tests.remediation.mischief import (
+    CONTROL,
     ENGLISH,
     Hold,
     counts,
@@ -47,7 +48,7 @@ from tests.remediation.mischief import (
 )
 from tests.servers.exim import EximQueue
 
-CONTROL, LIST = of(Operation.CONTROL), of(Operation.LIST)
+LIST = of(Operation.LIST)
 LABELS = {"host": "mx1", "rule": "purge"}
 
 

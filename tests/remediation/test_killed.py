@@ -25,11 +25,11 @@ from tests.remediation.conftest import (
     short,
     written_so_far,
 )
-from tests.remediation.mischief import Hold, Which, is_change, later, of, shows_login_page
+from tests.remediation.mischief import CONTROL, Hold, Which, is_change, later, of, shows_login_page
 from tests.remediation.processes import Exporter, exporter
 from tests.servers.exim import EximQueue
 
-COUNT, LIST, CONTROL = of(Operation.COUNT), of(Operation.LIST), of(Operation.CONTROL)
+COUNT, LIST = of(Operation.COUNT), of(Operation.LIST)
 WHOLE: dict[str, Any] = {}
 
 

@@ -18,7 +18,7 @@ from tests.remediation.conftest import (
     message,
     rule,
 )
-from tests.remediation.mischief import meanwhile, of
+from tests.remediation.mischief import CONTROL, meanwhile
 from tests.servers.exim import EximQueue
 
 
@@ -88,7 +88,7 @@ async def test_an_id_that_is_gone_already_is_no_failure(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     *others, gone = freeze(queue, 8)
-    panel.panel.interfere = meanwhile(of(Operation.CONTROL), partial(queue.delete, gone))
+    panel.panel.interfere = meanwhile(CONTROL, partial(queue.delete, gone))
     site = await start_site(config(panel, rules=[rule(**BY_ID)]))
     assert replies(site) == {gone: "gone", **dict.fromkeys(others, "removed")}
     (outcome,) = site.journal(Kind.OUTCOME)

@@ -33,7 +33,7 @@ from tests.remediation.conftest import (
     rule,
     write_journal,
 )
-from tests.remediation.mischief import Hold, of
+from tests.remediation.mischief import CONTROL, Hold
 from tests.remediation.test_alertmanager import ON_DEMAND, alert, post, results
 from tests.servers.exim import EximQueue
 
@@ -55,11 +55,6 @@ def pointed(panel: PanelServer, *rules: Mapping[str, Any], name: str = "mx1", **
         "hosts": [host(name, panel.url, collectors=collectors, **keys)],
         "remediation": section,
     }
-
-
-async def reload(site: Site, config: Mapping[str, Any]) -> None:
-    site.running.write(config)
-    await site.running.post("/-/reload")
 
 
 @pytest.fixture
@@ -93,7 +88,7 @@ async def test_an_approval_is_of_the_panel_that_it_was_asked_for(
         await site.end()
         site = await start_site(moved)
     else:
-        await reload(site, moved)
+        await site.reload(moved)
     await site.look()
     await site.look()
     assert (changing(right), changing(wrong)) == ([], [])
@@ -102,7 +97,7 @@ async def test_an_approval_is_of_the_panel_that_it_was_asked_for(
     assert [entry.panel for entry in asked] == [panel_of(right), panel_of(wrong)]
 
     # The right one, under whatever name, goes by what was approved.
-    await reload(site, pointed(right, CLAMAV_OFF, name="av", **clamav))
+    await site.reload(pointed(right, CLAMAV_OFF, name="av", **clamav))
     await site.look("av")
     assert operations(right) == [Operation.CLAMAV]
     assert changing(wrong) == []
@@ -201,7 +196,7 @@ async def test_what_was_asked_for_on_one_panel_is_not_done_to_another(
         await site.end()
         site = await start_site(moved)
     else:
-        await reload(site, moved)
+        await site.reload(moved)
     await site.look()
     assert results(await post(site.running, alert())) == ["asked before"]
     await site.look()
@@ -230,7 +225,7 @@ async def test_cooldown_and_stop_stay_with_the_panel(
     freeze(queue, 8, first=20)
     renamed = pointed(panel, rule(), name="mx9")
     renamed["hosts"][0]["url"] = panel.url.removesuffix(API_PATH)
-    await reload(site, renamed)
+    await site.reload(renamed)
     await site.look("mx9")
     assert site.blocks("mx9") == ["cooldown"]
     # Stopped, it stays so under the next name; and the old name is free for another panel.
@@ -238,10 +233,10 @@ async def test_cooldown_and_stop_stay_with_the_panel(
         site.path,
         Entry(Kind.STOPPED, host="mx9", panel=panel_of(panel), rule="purge", text="Three failed."),
     )
-    await reload(site, pointed(panel, rule(cooldown="1ms"), name="mx7"))
+    await site.reload(pointed(panel, rule(cooldown="1ms"), name="mx7"))
     await site.look("mx7")
     assert site.blocks("mx7") == ["stopped"]
-    await reload(site, pointed(other, rule(), name="mx1"))
+    await site.reload(pointed(other, rule(), name="mx1"))
     await site.look("mx1")
     assert len(changing(panel)) == before
     assert await other_queue.count() == 0
@@ -260,7 +255,7 @@ async def test_two_names_for_one_panel_act_once(
             "mx2", panel.url.removesuffix(API_PATH), collectors=["queue"], shares_panel_with="mx1"
         ),
     ]
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=3)
+    hold = panel.panel.interfere = Hold(CONTROL, skip=3)
     limits = {"limits": {"actions_at_once": 8}}
     made = config(panel, rules=[rule(**BY_ID)], remediation=limits)
     site = await start_site({**made, "hosts": hosts}, wait=False)
@@ -268,10 +263,9 @@ async def test_two_names_for_one_panel_act_once(
     first = {entry.host for entry in site.journal(Kind.INTENT)}
     assert len(first) == 1
     second = ({"mx1", "mx2"} - first).pop()
-    tasks = site.running.daemon.app.controller._fleet.hosts
     polled = await site.running.poll(second)
     assert polled
-    task = tasks[second].task
+    task = site.running.daemon.app.controller.fleet.hosts[second].task
     assert task is not None
     await asyncio.wait([task])
     assert site.blocks(second) == ["host_busy"]
@@ -317,15 +311,13 @@ VERIFY = {"within": "5s", "expect": ["queue_frozen_messages < 5"]}
 
 async def in_the_middle(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, **keys: Any
-) -> tuple[Site, Hold, list[str], asyncio.Task[None]]:
+) -> tuple[Site, Hold, list[str]]:
     """A daemon that has deleted 10 of 60 messages by their ids."""
     ids = freeze(queue, 60)
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=10)
+    hold = panel.panel.interfere = Hold(CONTROL, skip=10)
     site = await start_site(pointed(panel, rule(**BY_ID, verify=VERIFY), **keys), wait=False)
     await hold.wait()
-    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
-    assert task is not None
-    return site, hold, ids, task
+    return site, hold, ids
 
 
 @pytest.mark.parametrize(
@@ -344,10 +336,10 @@ async def test_a_changed_host_does_not_cut_off_what_is_under_way(
     logs: Logs,
     change: dict[str, Any],
 ) -> None:
-    site, hold, ids, task = await in_the_middle(start_site, panel, queue)
-    await reload(site, pointed(panel, rule(**BY_ID, verify=VERIFY), **change))
+    site, hold, ids = await in_the_middle(start_site, panel, queue)
+    await site.reload(pointed(panel, rule(**BY_ID, verify=VERIFY), **change))
     hold.let_go.set()
-    await asyncio.wait([task])
+    await site.quiet()
     assert sorted(ids_asked(panel)) == sorted(ids)
     (outcome,) = site.journal(Kind.OUTCOME)
     assert (outcome.outcome, outcome.detail["removed"]) == ("ok", 60)
@@ -361,12 +353,13 @@ async def test_a_label_that_changes_restarts_no_clock(
     freeze(queue, 8)
     counted = rule(**{"for": "1h"})
     site = await start_site(pointed(panel, counted))
-    clock = site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"].clock
-    assert clock.last is not None
-    await reload(site, pointed(panel, counted, labels={"dc": "msk1"}))
-    assert site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"].clock is clock
-    await reload(site, pointed(panel, counted, fields={"id": 0}))
-    assert site.running.daemon.app.controller._fleet.hosts["mx1"].rules["purge"].clock is not clock
+    fleet = site.running.daemon.app.controller.fleet
+    timer = fleet.hosts["mx1"].rules["purge"].timer
+    assert timer.last is not None
+    await site.reload(pointed(panel, counted, labels={"dc": "msk1"}))
+    assert fleet.hosts["mx1"].rules["purge"].timer == timer
+    await site.reload(pointed(panel, counted, fields={"id": 0}))
+    assert fleet.hosts["mx1"].rules["purge"].timer.last is None
 
 
 @pytest.mark.parametrize("how", ["removed", "re-pointed", "renamed", "rule gone from its label"])
@@ -383,11 +376,9 @@ async def test_what_is_under_way_on_a_host_that_leaves_ends_with_an_outcome(
     only = rule(**BY_ID, verify=VERIFY, hosts={"labels": {"act": "yes"}})
     acting: dict[str, Any] = {"labels": {"act": "yes"}}
     ids = freeze(queue, 60)
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=10)
+    hold = panel.panel.interfere = Hold(CONTROL, skip=10)
     site = await start_site(pointed(panel, only, **acting), wait=False)
     await hold.wait()
-    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
-    assert task is not None
     match how:
         case "removed":
             after = pointed(other, only, name="mx2", **acting)
@@ -397,10 +388,10 @@ async def test_what_is_under_way_on_a_host_that_leaves_ends_with_an_outcome(
             after = pointed(panel, only, name="mx9", **acting)
         case _:
             after = pointed(panel, only)
-    await reload(site, after)
+    await site.reload(after)
     asked_by_then = len(ids_asked(panel))
     hold.let_go.set()
-    await asyncio.wait([task])
+    await site.quiet()
     asked = ids_asked(panel)
     # Of two requests at once one is held; the other may be on its way when the config changes.
     assert len(asked) == len(set(asked)) <= asked_by_then + 1
@@ -465,7 +456,7 @@ async def test_the_end_of_an_alert_is_kept_also_while_its_host_is_away(
     keys = pointed(panel, rule(**ON_DEMAND))
     site = await start_site(keys)
     await post(site.running, alert())
-    await reload(site, pointed(other, rule(**ON_DEMAND), name="mx2"))
+    await site.reload(pointed(other, rule(**ON_DEMAND), name="mx2"))
     await post(site.running, alert(status="resolved"), alert(host="never", status="resolved"))
     await site.end()
     site = await start_site(keys)

@@ -25,22 +25,18 @@ from tests.remediation.conftest import (
     config,
     freeze,
     ids_asked,
+    in_the_middle,
     message,
+    one_at_a_time,
     operations,
     rule,
     spool_files,
     write_journal,
 )
-from tests.remediation.mischief import ENGLISH, Hold, is_change, meanwhile, of, said
+from tests.remediation.mischief import CONTROL, ENGLISH, is_change, meanwhile, of, said
 from tests.servers.exim import EximQueue
 
-CONTROL, LIST = of(Operation.CONTROL), of(Operation.LIST)
-
-
-def one_at_a_time(panel: PanelServer, *rules: dict[str, Any], **keys: Any) -> dict[str, Any]:
-    made = config(panel, rules=rules, **keys)
-    made["poll"] |= {"requests_per_host": 1, "timeout": "60s"}
-    return made
+LIST = of(Operation.LIST)
 
 
 def outcome(site: Site) -> Entry:
@@ -126,7 +122,7 @@ async def test_a_message_that_is_thawed_meanwhile_is_left_out(
         await queue.thaw(*left[:2])
 
     panel.panel.interfere = meanwhile(CONTROL, rescue, skip=3)
-    site = await start_site(one_at_a_time(panel, rule(**BY_ID)))
+    site = await start_site(one_at_a_time(panel, rules=[rule(**BY_ID)]))
     rescued = [each.id for each in await queue.messages()]
     assert len(rescued) == 2
     assert sorted(ids_asked(panel)) == sorted(set(frozen) - set(rescued)), "each once"
@@ -160,7 +156,7 @@ async def test_another_message_by_the_same_id_is_left_out(
         )
 
     panel.panel.interfere = meanwhile(CONTROL, use_again, skip=3)
-    site = await start_site(one_at_a_time(panel, rule(**BY_ID)))
+    site = await start_site(one_at_a_time(panel, rules=[rule(**BY_ID)]))
     there = [each.id for each in await queue.messages()]
     assert len(there) == 2
     assert not set(there) & set(ids_asked(panel))
@@ -182,7 +178,7 @@ async def test_mail_that_left_by_itself_is_not_counted(
             await queue.delete(each)
 
     panel.panel.interfere = meanwhile(CONTROL, leave, skip=3)
-    site = await start_site(one_at_a_time(panel, rule(**BY_ID)))
+    site = await start_site(one_at_a_time(panel, rules=[rule(**BY_ID)]))
     assert len(ids_asked(panel)) == 6
     told = outcome(site)
     assert told.outcome == "ok"
@@ -211,7 +207,7 @@ async def test_without_a_fresh_list_the_rest_is_not_asked_for(
         return await answer()
 
     panel.panel.interfere = interfere
-    site = await start_site(one_at_a_time(panel, rule(**BY_ID)))
+    site = await start_site(one_at_a_time(panel, rules=[rule(**BY_ID)]))
     assert len(ids_asked(panel)) == 4
     assert await queue.count() == 4
     told = outcome(site)
@@ -225,7 +221,7 @@ async def test_a_few_messages_cost_no_further_list(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     freeze(queue, 8)
-    await start_site(one_at_a_time(panel, rule(**BY_ID)))
+    await start_site(one_at_a_time(panel, rules=[rule(**BY_ID)]))
     asked = [each.operation for each in panel.panel.requests]
     first = asked.index(Operation.CONTROL)
     assert asked[first : first + 8] == [Operation.CONTROL] * 8
@@ -236,26 +232,21 @@ async def test_a_few_messages_cost_no_further_list(
 Change = Callable[[Site, PanelServer, dict[str, Any]], Awaitable[object]]
 
 
-async def reload(site: Site, made: dict[str, Any]) -> None:
-    site.running.write(made)
-    await site.running.post("/-/reload")
-
-
 async def off(site: Site, _: PanelServer, made: dict[str, Any]) -> None:
-    await reload(site, {**made, "remediation": {**made["remediation"], "mode": "off"}})
+    await site.reload({**made, "remediation": {**made["remediation"], "mode": "off"}})
 
 
 async def dry(site: Site, _: PanelServer, made: dict[str, Any]) -> None:
-    await reload(site, {**made, "remediation": {**made["remediation"], "mode": "dry_run"}})
+    await site.reload({**made, "remediation": {**made["remediation"], "mode": "dry_run"}})
 
 
 async def no_rule(site: Site, _: PanelServer, made: dict[str, Any]) -> None:
-    await reload(site, {**made, "remediation": {**made["remediation"], "rules": []}})
+    await site.reload({**made, "remediation": {**made["remediation"], "rules": []}})
 
 
 async def other_rule(site: Site, _: PanelServer, made: dict[str, Any]) -> None:
     rules = [rule(action="delete", select={"frozen": True, "older_than": "9d"})]
-    await reload(site, {**made, "remediation": {**made["remediation"], "rules": rules}})
+    await site.reload({**made, "remediation": {**made["remediation"], "rules": rules}})
 
 
 async def not_for_the_host(site: Site, _: PanelServer, made: dict[str, Any]) -> None:
@@ -263,11 +254,11 @@ async def not_for_the_host(site: Site, _: PanelServer, made: dict[str, Any]) -> 
     hosts = [*made["hosts"], {**made["hosts"][0], "name": "mx9"}]
     hosts[1]["url"] = hosts[1]["url"].replace("127.0.0.1", "127.0.0.9")
     remediation = {**made["remediation"], "rules": rules}
-    await reload(site, {**made, "hosts": hosts, "remediation": remediation})
+    await site.reload({**made, "hosts": hosts, "remediation": remediation})
 
 
 async def windows_end(site: Site, _: PanelServer, __: dict[str, Any]) -> None:
-    site.running.daemon.app.controller._clock = lambda: time.time() + 7200
+    site.running.daemon.app.controller.clock = lambda: time.time() + 7200
 
 
 async def paused(site: Site, _: PanelServer, __: dict[str, Any]) -> None:
@@ -304,15 +295,11 @@ async def test_a_guard_that_speaks_in_the_middle_stops_the_next_message(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, change: Change, guard: str
 ) -> None:
     frozen = freeze(queue, 20)
-    hold = panel.panel.interfere = Hold(CONTROL, skip=3)
-    made = one_at_a_time(panel, rule(**BY_ID), remediation=open_for_an_hour())
-    site = await start_site(made, wait=False)
-    await hold.wait()
-    task = site.running.daemon.app.controller._fleet.hosts["mx1"].task
+    made = one_at_a_time(panel, rules=[rule(**BY_ID)], remediation=open_for_an_hour())
+    site, hold = await in_the_middle(start_site, panel, made, skip=3)
     await change(site, panel, made)
     hold.let_go.set()
-    assert task is not None
-    await task
+    await site.quiet()
     assert len(ids_asked(panel)) == len(set(ids_asked(panel))) == 4
     assert await queue.count() == len(frozen) - 4
     told = outcome(site)
@@ -337,7 +324,7 @@ async def test_a_silence_in_the_middle_stops_it_within_a_few_messages(
     managers = [{"url": manager.url, "name": "am1"}]
     made = one_at_a_time(
         panel,
-        rule(**BY_ID, respect_silences=True),
+        rules=[rule(**BY_ID, respect_silences=True)],
         alerting={"builtin_rules": False, "alertmanagers": managers},
     )
     site = await start_site(made)
@@ -392,7 +379,7 @@ async def test_refused_for_every_message_the_list_tells_whether_nothing_was_done
         return said(refusal(Operation.CONTROL, code, ENGLISH))
 
     panel.panel.interfere = interfere
-    site = await start_site(one_at_a_time(panel, rule(**BY_ID)))
+    site = await start_site(one_at_a_time(panel, rules=[rule(**BY_ID)]))
     assert len(ids_asked(panel)) == 1
     told = outcome(site)
     assert told.outcome == "failed"

@@ -1,25 +1,27 @@
-"""Who wants a rule to act after a poll: the states of one host's rules, and a clock."""
+"""How the state of a rule changes: by polls, requests, their answers, resolved alerts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from exporter.config.models import Config, PollConfig
 from exporter.config.remediation import RemediationRule
-from exporter.hold_timer import HoldTimer
 from exporter.journal import Actor
 from exporter.journal.entries import Guard
 from exporter.remediation.guards import Block
-from exporter.remediation.requests import Request
+from exporter.remediation.requests import Incident, Request
 from exporter.remediation.rule_state import (
+    LOOK_AGAIN,
     Asked,
     Held,
     HostState,
+    Idle,
     RuleState,
-    Unknown,
-    Unwanted,
     apply_config,
 )
 from exporter.snapshot import Certainty, HostSnapshot
@@ -29,6 +31,8 @@ from tests.builders import NOW, bad, good, queue, snapshot, stats
 ASKED = Request(Actor.ALERTMANAGER, "FrozenStorm")
 TRIPPED = Request(why={"queue_frozen_messages > 5": 60.0})
 BLOCK = Block(Guard.PAUSE, "Paused by Ann.")
+
+Change = Callable[[RuleState], RuleState]
 
 
 def rule(**keys: Any) -> RemediationRule:
@@ -47,8 +51,15 @@ def poll(frozen: int | None) -> HostSnapshot:
 
 
 def state(rule: RemediationRule, *, asked: Request | None = None, **keys: Any) -> RuleState:
-    waiting = {} if asked is None else {"": Asked(asked, NOW)}
-    return RuleState(HoldTimer(rule.hold or 0.0, max_gap=180.0), asked=waiting, **keys)
+    new = replace(RuleState.new(rule, max_gap=180.0), **keys)
+    return new if asked is None else replace(new, asked={asked.key: Asked(asked, NOW)})
+
+
+def after(state: RuleState, polls: Iterable[HostSnapshot]) -> Iterator[tuple[RuleState, Any]]:
+    """Each state with the request to act, after polls that are half a minute apart."""
+    for number, polled in enumerate(polls):
+        state, request = state.on_snapshot(polled, NOW + 30 * number)
+        yield state, request
 
 
 @pytest.mark.parametrize(
@@ -74,12 +85,8 @@ def test_who_wants_a_rule_to_act(
     polls: list[int | None],
     wanted: list[Request | None],
 ) -> None:
-    """Polls are half a minute apart."""
-    told = state(rule, asked=asked)
-    assert [
-        told.on_snapshot(rule, poll(frozen), NOW + 30 * number)
-        for number, frozen in enumerate(polls)
-    ] == wanted
+    found = after(state(rule, asked=asked), map(poll, polls))
+    assert [request for _, request in found] == wanted
 
 
 @pytest.mark.parametrize(
@@ -98,9 +105,10 @@ def test_who_wants_a_rule_to_act(
 def test_what_held_a_rule_back_is_forgotten_once_nobody_wants_it(
     rule: RemediationRule, asked: Request | None, frozen: int | None, stands: bool
 ) -> None:
-    told = state(rule, asked=asked, held=Held(BLOCK))
-    told.on_snapshot(rule, poll(frozen), NOW)
-    assert told.block == (BLOCK if stands else None)
+    before = state(rule, asked=asked, held=Held(BLOCK))
+    now, _ = before.on_snapshot(poll(frozen), NOW)
+    assert now.held.block == (BLOCK if stands else None)
+    assert before.held.block == BLOCK, "a state is a value"
 
 
 @pytest.mark.parametrize(
@@ -111,26 +119,107 @@ def test_what_held_a_rule_back_is_forgotten_once_nobody_wants_it(
         (FOR, {}, 60, False),
         (STORM, {}, None, False),
         (STORM, {"asked": ASKED}, 3, False),
-        # Whether somebody asked an earlier process for it is not known.
+        # Whether an earlier process was asked for it is not known, until all is withdrawn.
         (ON_DEMAND, {}, 3, False),
-        (ON_DEMAND, {"withdrawn": True}, 3, True),
-        (ON_DEMAND, {"withdrawn": True, "asked": ASKED}, 3, False),
+        (ON_DEMAND, {"demand": Idle.UNWANTED}, 3, True),
+        (ON_DEMAND, {"demand": Idle.UNWANTED, "asked": ASKED}, 3, False),
     ],
 )
 def test_when_surely_nobody_wants_a_rule_to_act(
     rule: RemediationRule, keys: dict[str, Any], frozen: int | None, unwanted: bool
 ) -> None:
-    told = state(rule, demand=Unknown() if unwanted else Unwanted(), **keys)
-    told.on_snapshot(rule, poll(frozen), NOW)
-    assert told.is_unwanted is unwanted
+    if rule.when:
+        keys |= {"demand": Idle.UNKNOWN if unwanted else Idle.UNWANTED}
+    now, _ = state(rule, **keys).on_snapshot(poll(frozen), NOW)
+    assert now.is_unwanted is unwanted
+
+
+FIRST, SECOND = Incident.made("one", "2026-12-01T08:00:00Z"), Incident.made("two", "")
+OF_FIRST = Request(Actor.ALERTMANAGER, "One", FIRST.detail("One"))
+OF_SECOND = Request(Actor.ALERTMANAGER, "Two", SECOND.detail("Two"))
+LATER = Request(Actor.ALERTMANAGER, "One", Incident.made("one", "2026-12-02T08:00:00Z").detail(""))
+COSTLY = Block(Guard.NOTHING_TO_DO, "No message is frozen.")
+
+
+def asks(*requests: Request) -> list[Change]:
+    return [partial(RuleState.on_request, asked=Asked(request, NOW)) for request in requests]
+
+
+def attempt(request: Request, block: Block | None) -> Change:
+    return partial(RuleState.on_attempt, request=request, block=block, now=NOW)
+
+
+def answered(request: Request) -> Change:
+    return partial(RuleState.on_answer, request=request)
+
+
+def resolved(incident: Incident) -> Change:
+    return partial(RuleState.on_resolved, incident=incident)
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes", "wanted"),
+    [
+        (ON_DEMAND, asks(OF_FIRST, OF_SECOND), {"asked": [OF_FIRST, OF_SECOND]}),
+        (ON_DEMAND, [*asks(OF_FIRST, OF_SECOND), answered(OF_FIRST)], {"asked": [OF_SECOND]}),
+        (ON_DEMAND, [*asks(OF_FIRST), answered(replace(OF_FIRST))], {"asked": [OF_FIRST]}),
+        (ON_DEMAND, [*asks(OF_FIRST, OF_SECOND), resolved(FIRST)], {"asked": [OF_SECOND]}),
+        (ON_DEMAND, [*asks(LATER), resolved(FIRST)], {"asked": [LATER]}),
+        (ON_DEMAND, [RuleState.on_withdrawal], {"demand": Idle.UNWANTED}),
+        (ON_DEMAND, [*asks(OF_FIRST), RuleState.on_withdrawal], {"asked": [OF_FIRST]}),
+        (STORM, [RuleState.on_withdrawal], {"demand": Idle.UNKNOWN}),
+        (STORM, [attempt(OF_FIRST, BLOCK)], {"held": Held(BLOCK, OF_FIRST.key)}),
+        (STORM, [attempt(TRIPPED, COSTLY)], {"held": Held(COSTLY, "", NOW + LOOK_AGAIN)}),
+        (
+            STORM,
+            [attempt(TRIPPED, COSTLY), *asks(OF_FIRST)],
+            {"held": Held(None, "", NOW + LOOK_AGAIN), "asked": [OF_FIRST]},
+        ),
+        (
+            STORM,
+            [attempt(TRIPPED, COSTLY), attempt(TRIPPED, None)],
+            {"held": Held(None, "", NOW + LOOK_AGAIN)},
+        ),
+    ],
+)
+def test_what_happens_makes_another_state(
+    rule: RemediationRule, changes: list[Change], wanted: dict[str, Any]
+) -> None:
+    now = before = state(rule)
+    for change in changes:
+        now = change(now)
+    found = {name: getattr(now, name) for name in ("demand", "held")}
+    found["asked"] = [asked.request for asked in now.asked.values()]
+    assert found == {"demand": Idle.UNKNOWN, "held": Held(), "asked": []} | wanted
+    assert before == state(rule), "a state is a value"
+
+
+def test_a_state_of_a_rule_that_was_changed_meanwhile_is_left_alone() -> None:
+    host = HostState(builders.host(), rules={STORM.name: state(STORM)})
+    host.update(FOR, RuleState.on_withdrawal)
+    assert host.state_of(FOR) is None
+    assert host.state_of(STORM) == state(STORM)
+    host.update(STORM, attempt(TRIPPED, BLOCK))
+    assert host.rules[STORM.name].held.block == BLOCK
+
+
+def test_an_approval_expires_until_that_is_written_down() -> None:
+    host = HostState(builders.host(), rules={STORM.name: state(STORM)})
+    host.on_snapshot(poll(3), NOW)
+    assert host.expiring(lambda _: False) == []
+    assert host.expiring(lambda name: name == STORM.name) == [STORM]
+    host.on_snapshot(poll(60), NOW + 30)
+    assert host.expiring(lambda _: False) == [STORM]
+    host.update(STORM, lambda state: replace(state, expires=False))
+    assert host.expiring(lambda _: True) == [], "it is wanted again"
 
 
 def test_the_rules_of_a_host_want_to_act_in_the_order_of_the_config() -> None:
-    first, second, third = rule(name="first"), rule(name="second"), rule(name="third")
+    first, second = rule(name="first"), rule(name="second")
     calm = rule(name="calm", when="queue_messages > 999")
     host = HostState(builders.host())
-    host.rules = {each.name: state(each) for each in (second, calm, first)}
-    wanted = host.on_snapshot([first, calm, second, third], poll(60), NOW)
+    host.rules = {each.name: state(each) for each in (first, calm, second)}
+    wanted = host.on_snapshot(poll(60), NOW)
     assert wanted == [(first, TRIPPED), (second, TRIPPED)]
     assert host.heard
 
@@ -153,7 +242,7 @@ def test_a_host_wants_an_action_that_is_due_by_its_next_poll(
     host = HostState(builders.host(), interval=30.0)
     host.rules = {FOR.name: state(FOR)}
     for number, frozen in enumerate(polls):
-        host.on_snapshot([FOR], poll(frozen), NOW + 30 * number)
+        host.on_snapshot(poll(frozen), NOW + 30 * number)
     assert host.wants is wants
 
 
@@ -170,10 +259,10 @@ def config(*rules: dict[str, Any]) -> Config:
 
 
 def test_an_interval_is_that_of_the_config() -> None:
-    hosts = apply_config({}, (), config())
+    hosts = apply_config({}, config())
     assert hosts["mx1"].interval == 60.0
     slower = config().model_copy(update={"poll": PollConfig(interval="5m")})
-    assert apply_config(hosts, (), slower)["mx1"].interval == 300.0
+    assert apply_config(hosts, slower)["mx1"].interval == 300.0
 
 
 PURGE: dict[str, Any] = {"name": "purge", "when": "up == 1", "action": "purge_frozen"}
@@ -195,9 +284,9 @@ def test_a_host_is_heard_by_all_of_its_rules(
     before: list[dict[str, Any]], after: list[dict[str, Any]], heard: bool
 ) -> None:
     old = config(*before)
-    hosts = apply_config({}, (), old)
-    hosts["mx1"].on_snapshot(old.remediation.rules, poll(3), NOW)
-    again = apply_config(hosts, old.remediation.rules, config(*after))
+    hosts = apply_config({}, old)
+    hosts["mx1"].on_snapshot(poll(3), NOW)
+    again = apply_config(hosts, config(*after))
     assert again["mx1"].heard is heard
 
 
@@ -224,20 +313,19 @@ def guess(frozen: int, certainty: Certainty = Certainty.GUESSED) -> HostSnapshot
 def test_a_rule_that_would_act_by_a_guess_says_so_and_has_not_tripped(
     rule: RemediationRule, polls: list[HostSnapshot], doubts: list[bool]
 ) -> None:
-    held = state(rule)
-    for number, (poll_, doubt) in enumerate(zip(polls, doubts, strict=True)):
-        wanted = held.on_snapshot(rule, poll_, NOW + 30 * number)
+    found = zip(after(state(rule), polls), polls, doubts, strict=True)
+    for (held, wanted), poll_, doubt in found:
         assert bool(held.guessed) is doubt
         assert held.guessed in ((), ("frozen",))
         known = dict(poll_.results[0].value.stats.certainty)["frozen"]  # type: ignore[union-attr]
         tripped = known is Certainty.NAMED and rule is STORM
         assert (wanted is not None) is (doubt or tripped)
-    assert not held.is_unwanted, "a guess does not say that nobody wants it, either"
+        assert not held.is_unwanted, "a guess does not say that nobody wants it, either"
 
 
 def test_a_host_that_wants_by_a_guess_is_none_of_a_storm() -> None:
     host = HostState(builders.host(), rules={STORM.name: state(STORM)})
-    host.on_snapshot([STORM], guess(60), NOW)
+    host.on_snapshot(guess(60), NOW)
     assert not host.wants
-    host.on_snapshot([STORM], guess(60, Certainty.NAMED), NOW + 30)
+    host.on_snapshot(guess(60, Certainty.NAMED), NOW + 30)
     assert host.wants

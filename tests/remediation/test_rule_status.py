@@ -30,15 +30,15 @@ def rule(name: str = "purge", **keys: Any) -> RemediationRule:
     return RemediationRule.model_validate(values)
 
 
-def state(**keys: Any) -> RuleState:
-    return RuleState(HoldTimer(600.0, 300.0), **keys)
+def state(name: str = "purge", **keys: Any) -> RuleState:
+    return replace(RuleState.new(rule(name, **{"for": "10m"}), max_gap=300.0), **keys)
 
 
-def counting() -> RuleState:
-    found = state()
+def counting(name: str = "purge") -> RuleState:
+    timer = HoldTimer(600.0, 300.0)
     for at in (NOW - 120, NOW - 60, NOW):
-        found.clock.advance(at, holds=True)
-    return found
+        timer.advance(at, holds=True)
+    return state(name, timer=timer)
 
 
 Line = tuple[Kind, float, dict[str, Any]]
@@ -62,7 +62,7 @@ ASKING = Block(Guard.APPROVAL, "It waits for a person to approve it.")
 
 
 def status(state: RuleState, projection: JournalProjection, **keys: Any) -> RuleStatus:
-    return live_status("mx1", rule(**keys), state, projection, NOW)
+    return live_status("mx1", replace(state, rule=rule(**keys)), projection, NOW)
 
 
 def test_nothing_to_do() -> None:
@@ -119,11 +119,11 @@ def test_what_wants_somebodys_eye_comes_first() -> None:
     known = projection(ASKED, name="b-waits")
     known.add([Entry(Kind.STOPPED, id=9, host="mx1", rule="c-stopped", text="x")])
     every = [
-        ("mx1", rule("a-calm"), state()),
-        ("mx1", rule("d-counting"), counting()),
-        ("mx1", rule("e-blocked"), state(held=Held(HELD))),
-        ("mx1", rule("c-stopped"), state()),
-        ("mx1", rule("b-waits"), state()),
+        ("mx1", state("a-calm")),
+        ("mx1", counting("d-counting")),
+        ("mx1", state("e-blocked", held=Held(HELD))),
+        ("mx1", state("c-stopped")),
+        ("mx1", state("b-waits")),
     ]
     assert [s.rule.name for s in live_statuses(every, known, NOW)] == [
         "b-waits",

@@ -18,7 +18,15 @@ from exporter.snapshot import Message, PanelId
 from exporter.standin.panel import Answer, Interfere, RecordedRequest
 from exporter.standin.services import MemoryServices
 from tests.fixtures.standin import PanelServer, ServePanel
-from tests.remediation.conftest import StartSite, changing, config, freeze, panel_of, rule
+from tests.remediation.conftest import (
+    StartSite,
+    changing,
+    config,
+    freeze,
+    one_at_a_time,
+    panel_of,
+    rule,
+)
 from tests.remediation.mischief import counts
 from tests.servers.exim import EximQueue
 
@@ -148,8 +156,7 @@ async def test_only_what_was_asked_for_was_removed(
                 intent, kind=Kind.REPLY, outcome=what, detail={"id": GONE[number].id}, id=0
             )
             journal.add(reply)
-    made = config(panel, rules=[rule()])
-    made["poll"]["requests_per_host"] = 1
+    made = one_at_a_time(panel, rules=[rule()])
     site = await start_site(made)
     (told,) = site.journal(Kind.OUTCOME)
     assert told.text.endswith(": 9 of 9 messages are gone.")

@@ -23,11 +23,11 @@ from tests.remediation.conftest import (
     short,
     written_so_far,
 )
-from tests.remediation.mischief import Hold, Which, is_change, of
+from tests.remediation.mischief import CONTROL, Hold, Which, is_change, of
 from tests.remediation.processes import Exporter, exporter
 from tests.servers.exim import EximQueue
 
-COUNT, LIST, CONTROL = of(Operation.COUNT), of(Operation.LIST), of(Operation.CONTROL)
+COUNT, LIST = of(Operation.COUNT), of(Operation.LIST)
 MESSAGES = 40
 
 

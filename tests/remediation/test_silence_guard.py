@@ -8,14 +8,7 @@ from exporter.journal import Kind
 from exporter.panel.protocol import Operation
 from tests.fixtures.alertmanager import Alertmanager, NewAlertmanager, matcher
 from tests.fixtures.standin import PanelServer
-from tests.remediation.conftest import (
-    Site,
-    StartSite,
-    changing,
-    config,
-    freeze,
-    rule,
-)
+from tests.remediation.conftest import Site, StartSite, changing, config, freeze, rule
 from tests.remediation.mischief import meanwhile, of
 from tests.servers.exim import EximQueue
 

@@ -90,7 +90,7 @@ async def test_a_silence_holds_a_rule_back_until_it_ends(
     assert words in told
     assert f"silence {silence} by ann: maintenance" in told
     await manager.expire(silence)
-    site.running.daemon.app.controller._monotonic = lambda: time.monotonic() + LOOK_AGAIN
+    site.running.daemon.app.controller.monotonic = lambda: time.monotonic() + LOOK_AGAIN
     await site.look()
     assert operations(panel) == [Operation.DELETE_FROZEN]
 

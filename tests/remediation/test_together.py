@@ -23,12 +23,14 @@ from tests.remediation.conftest import (
     config,
     freeze,
     ids_asked,
+    in_the_middle,
+    one_at_a_time,
     operations,
     read_journal,
     rule,
     short,
 )
-from tests.remediation.mischief import Hold, is_change, of
+from tests.remediation.mischief import CONTROL, Hold, is_change, of
 from tests.remediation.processes import exporter
 from tests.servers.exim import EximQueue
 
@@ -64,11 +66,8 @@ async def test_a_command_while_a_rule_acts(
     words: tuple[str, ...],
 ) -> None:
     frozen = freeze(queue, 8)
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=2)
-    keys = config(panel, rules=[rule(**BY_ID, cooldown="1ms")])
-    keys["poll"] |= {"requests_per_host": 1, "timeout": "60s"}
-    site = await start_site(keys, wait=False)
-    await hold.wait()
+    keys = one_at_a_time(panel, rules=[rule(**BY_ID, cooldown="1ms")])
+    site, hold = await in_the_middle(start_site, panel, keys, skip=2)
     code, said = await command(tmp_path, *words)
     assert code != 0, said
     assert len(ids_asked(panel)) == 3
@@ -165,7 +164,7 @@ async def test_a_second_daemon_neither_acts_nor_settles_what_the_first_is_at(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
 ) -> None:
     frozen = freeze(queue, 12)
-    hold = panel.panel.interfere = Hold(of(Operation.CONTROL), skip=2)
+    hold = panel.panel.interfere = Hold(CONTROL, skip=2)
     keys = daemon_config(panel, cooldown="1ms")
     keys["poll"]["requests_per_host"] = 1
     first = await start_site(keys, wait=False)

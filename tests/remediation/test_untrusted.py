@@ -215,11 +215,11 @@ async def test_what_rests_does_so_by_the_time_that_passes(
         asked = [each.operation for each in [*panel.panel.requests][before:]]
         return asked.count(Operation.LIST)
 
-    now = controller._clock() + set_by
-    monkeypatch.setattr(controller, "_clock", lambda: now)
+    now = controller.clock() + set_by
+    monkeypatch.setattr(controller, "clock", lambda: now)
     assert await lists_of_a_look() == 1, "the poll's own"
-    began = controller._monotonic()
-    monkeypatch.setattr(controller, "_monotonic", lambda: began + LOOK_AGAIN)
+    began = controller.monotonic()
+    monkeypatch.setattr(controller, "monotonic", lambda: began + LOOK_AGAIN)
     assert await lists_of_a_look() > 1
     assert changing(panel) == []
     assert set(site.blocks()) == {"max_messages"}

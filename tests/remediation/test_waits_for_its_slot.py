@@ -18,13 +18,13 @@ from tests.remediation.conftest import (
     BY_ID,
     Site,
     StartSite,
-    config,
     freeze,
     ids_asked,
+    one_at_a_time,
     rule,
     write_journal,
 )
-from tests.remediation.mischief import Hold, of
+from tests.remediation.mischief import CONTROL, Hold
 from tests.servers.exim import EximQueue
 
 
@@ -33,7 +33,7 @@ class Behind:
 
     def __init__(self, *, actions: int) -> None:
         self._actions = actions
-        self.action = Hold(of(Operation.CONTROL), skip=max(0, actions - 1))
+        self.action = Hold(CONTROL, skip=max(0, actions - 1))
         self.poll = Hold(lambda request: request.operation is Operation.COUNT and self.armed)
         self.armed = False
 
@@ -45,16 +45,14 @@ class Behind:
 
 
 def settings(panel: PanelServer, **keys: Any) -> dict[str, Any]:
-    made = config(panel, rules=[rule(**keys)], remediation={"pause_file": "pause"})
-    made["poll"] |= {"requests_per_host": 1, "timeout": "60s"}
-    return made
+    return one_at_a_time(panel, rules=[rule(**keys)], remediation={"pause_file": "pause"})
 
 
 async def stop(site: Site, _: PanelServer) -> None:
     site.running.daemon.stop()
 
     async def ends() -> bool:
-        return site.running.daemon.app.controller._fleet.ends.is_set()
+        return site.running.daemon.app.controller.fleet.ends.is_set()
 
     await eventually(ends)
 
@@ -68,15 +66,13 @@ async def pause(site: Site, _: PanelServer) -> None:
 
 
 async def no_rule(site: Site, panel: PanelServer) -> None:
-    site.running.write({**settings(panel), "remediation": {"mode": "enforce"}})
-    await site.running.post("/-/reload")
+    await site.reload({**settings(panel), "remediation": {"mode": "enforce"}})
 
 
 async def mode_off(site: Site, panel: PanelServer) -> None:
     made = settings(panel, **BY_ID)
     made["remediation"]["mode"] = "off"
-    site.running.write(made)
-    await site.running.post("/-/reload")
+    await site.reload(made)
 
 
 Say = Callable[[Site, PanelServer], Awaitable[None]]

@@ -70,10 +70,10 @@ class PageActions:
         if what == "resume" and not rule_name:
             resume(journal, actor, user)
             return
-        rule = self.controller.config.rule(rule_name)
-        panel = self.controller.host(host)
-        if rule is None or panel is None or not self.controller.is_for(host, rule_name):
+        known, state = self.controller.fleet.find(host, rule_name)
+        if known is None or state is None:
             raise RefusedError(f"There is no rule {rule_name!r:.80} for a host {host!r:.80}.")
+        rule, panel = state.rule, known.config
         if what == "resume":
             resume_rule(journal, panel, rule_name, actor, user)
             return

@@ -103,7 +103,7 @@ class Pages:
         record = data.store.get(name)
         if record is None:
             return self._no_host(request, "../")
-        states = [state for state in self._controller.states() if state[0] == name]
+        states = self._controller.fleet.states(name)
         return self._page(
             request,
             "host.html",
@@ -202,9 +202,9 @@ class Pages:
         """Show the rules and their status."""
         data, controller = self.feed.data, self._controller
         seen, now = self.feed.position(), data.clock()
-        paused = await controller.follower.paused() if controller.config.rules else ""
-        config = controller.config
-        statuses = live_statuses(controller.states(), data.projection, now)
+        config = controller.fleet.config
+        paused = await controller.follower.paused() if config.rules else ""
+        statuses = live_statuses(controller.fleet.states(), data.projection, now)
         busy = [s for s in statuses if s.word != "calm" or s.last is not None]
         user, hosts = self._actions.user(request), len(data.store)
         return self._page(
@@ -215,7 +215,7 @@ class Pages:
             seen=seen,
             config=config,
             paused=paused,
-            wanting=controller.wanting(),
+            wanting=controller.fleet.wanting,
             hosts=hosts,
             bound=int(storm_bound(config, hosts)),
             user=user,

@@ -177,7 +177,7 @@ class Site:
         async with self.session.get(f"{self.url}/probe?target={host}") as answer:
             assert answer.status == 200, await answer.text()
         assert self.daemon is not None
-        work = self.daemon.app.controller._fleet.hosts[host].task
+        work = self.daemon.app.controller.fleet.hosts[host].task
         if work is not None:
             await asyncio.wait([work])
 
