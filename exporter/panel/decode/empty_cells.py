@@ -11,7 +11,7 @@ import msgspec
 
 from exporter.panel.decode.list_payload import CHUNK_ROWS, joined
 from exporter.panel.decode.message_table import ColumnBatch, columns_by_field
-from exporter.panel.decode.recognition import Key
+from exporter.panel.decode.names import Key
 
 _NULL_VALUE = re.compile(
     rb'"\s*(?:(?:<|&lt;|\\u003c){1,2}(?:>|&gt;|\\u003e){1,2}'

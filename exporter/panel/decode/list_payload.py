@@ -30,7 +30,7 @@ from exporter.panel.decode.console import (
 )
 from exporter.panel.decode.envelope import PAYLOAD_KEYS, unexpected
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, decode_value, encode
-from exporter.panel.decode.recognition import read_headings
+from exporter.panel.decode.names import read_headings
 from exporter.panel.decode.values import read_id
 
 MAX_DEPTH = 4

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import compress, islice
 from typing import cast
 
-from exporter.panel.decode.recognition import FieldReading, Key
+from exporter.panel.decode.names import Key
+from exporter.panel.decode.recognition import FieldReading
 from exporter.panel.decode.values import is_exim_id
 from exporter.snapshot import MESSAGE_FIELDS, Certainty, Message, Mta
 

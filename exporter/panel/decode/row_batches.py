@@ -33,14 +33,9 @@ from exporter.panel.decode.list_payload import (
     joined,
     row_value,
 )
-from exporter.panel.decode.recognition import (
-    Form,
-    Key,
-    Layout,
-    read_headings,
-    recognise,
-    rows_at_odds,
-)
+from exporter.panel.decode.names import Key, read_headings
+from exporter.panel.decode.recognition import Layout, recognise
+from exporter.panel.decode.rivals import rows_at_odds
 from exporter.snapshot import Certainty
 
 SAMPLE_ROWS = 100
@@ -48,6 +43,9 @@ SAMPLE_ROWS = 100
 
 MAX_FORMS = 16
 """Forms of rows distinguished in one list; rows of further forms are not understood."""
+
+Form = tuple[str, object]
+"""Kind of row, and what distinguishes forms of one kind: an array's length, an object's keys."""
 
 _MAIN_OBJECT: Form = ("object", None)
 """Rows that are objects are one form, whatever keys some of them lack."""
@@ -388,7 +386,8 @@ def _with_odds(
 ) -> RowBatch:
     """Return the rows, those aside that give one field in two ways: they are not understood."""
     at_odds = []
-    for row in rows_at_odds(form.layout, by_key, now) if form.layout.rivals else ():
+    rivals = form.layout.rivals.items()
+    for row in {row for name, keys in rivals for row in rows_at_odds(name, keys, by_key, now)}:
         if (id_ := ids[row]) is not None:
             at_odds.append(id_)
         ids[row] = None

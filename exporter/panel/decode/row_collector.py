@@ -17,7 +17,8 @@ from exporter.panel.decode.message_table import (
     less_sure,
     mta_of,
 )
-from exporter.panel.decode.recognition import FIELDS, FieldReading, Key, read_headings, show_key
+from exporter.panel.decode.names import FIELDS, Key, read_headings
+from exporter.panel.decode.recognition import FieldReading, show_key
 from exporter.panel.decode.row_batches import RefusedRows, RowBatch, RowForm, RowForms
 from exporter.snapshot import Certainty, Mta
 
