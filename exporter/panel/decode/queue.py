@@ -57,8 +57,12 @@ def decode_queue(
         PanelError: as `decode_reply`, and `unexpected` when the payload is no list of any kind.
             Rows that are not understood are counted, they are no error.
     """
+    return read_table(body, ListOptions(now, fields or {}, time_zone, frozen_values or {}))
+
+
+def read_table(body: bytes, options: ListOptions) -> MessageTable:
+    """Read as `decode_queue`."""
     builder = TableBuilder()
-    options = ListOptions(now, fields or {}, time_zone, frozen_values or {})
     collector, summary = read_queue(body, builder.add, options, explain=True)
     return builder.build(summary, collector)
 

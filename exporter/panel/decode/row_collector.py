@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import compress
 from typing import cast
 
 from exporter.panel.decode.anonymise import anonymise_value
 from exporter.panel.decode.columns import ColumnReader
 from exporter.panel.decode.message_table import (
+    COLUMNS,
     ColumnBatch,
     MessageTable,
     columns_by_field,
@@ -93,16 +93,11 @@ class RowCollector:
         new = set(ids) if new is None else new
         new.discard(None)
         first: list[int] = []
-        again: list[int] = []
         refused: list[int] = []
         for row, id_ in enumerate(ids):
-            if id_ in new:
-                new.discard(id_)
-                first.append(row)
-                continue
-            refused.append(row)
-            if id_ is not None:
-                again.append(row)
+            (first if id_ in new else refused).append(row)
+            new.discard(id_)
+        again = [row for row in refused if ids[row] is not None]
         misfits = self._take_first(*_chosen(first, ids, columns), batch.reader) if first else []
         if again:
             own_ids, own_columns = _chosen(again, ids, columns)
@@ -117,14 +112,14 @@ class RowCollector:
         part, misfits = self._read(ids, columns, reader)
         self.ids += part.ids
         self._sink(part)
-        return sorted(misfits)
+        return misfits
 
     def _read(
         self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
-    ) -> tuple[ColumnBatch, set[int]]:
+    ) -> tuple[ColumnBatch, list[int]]:
         part, misfits = reader.read(ids, columns)
         self.spoiled.update(ids[row] for row in misfits)
-        return part, misfits
+        return part, sorted(misfits)
 
 
 def _chosen(
@@ -154,21 +149,18 @@ class TableBuilder:
     """Puts batches together to a table."""
 
     def __init__(self) -> None:
-        self._whole = ColumnBatch([], [], [], [], [], {}, [], [])
-        self._certainty: dict[str, Certainty] = {}
         self._recipients: list[tuple[str, ...] | None] = []
+        self._whole = ColumnBatch([], [], [], [], self._recipients, {}, [], [])
+        self._certainty: dict[str, Certainty] = {}
 
     def add(self, part: ColumnBatch) -> None:
         """Append the messages of a batch."""
-        whole, start = self._whole, len(self._whole.ids)
-        self._recipients += [(to,) if isinstance(to, str) else to for to in part.recipients]
-        whole.ids.extend(part.ids)
-        whole.ages.extend(part.ages)
-        whole.sizes.extend(part.sizes)
-        whole.senders.extend(part.senders)
-        whole.delivered.update({start + row: to for row, to in part.delivered.items()})
-        whole.frozen.extend(part.frozen)
-        whole.guessed.extend(part.guessed)
+        start = len(self._whole.ids)
+        recipients = [(to,) if isinstance(to, str) else to for to in part.recipients]
+        for name in COLUMNS:
+            column = recipients if name == "recipients" else getattr(part, name)
+            getattr(self._whole, name).extend(column)
+        self._whole.delivered.update({start + row: to for row, to in part.delivered.items()})
         for name, column in columns_by_field(part).items():
             sure = part.certainty.get(name)
             if sure is not None and any(value is not None for value in column):
@@ -181,29 +173,22 @@ class TableBuilder:
         does not fit.
         """
         if collector.continued:
-            self._recipients = [None] * len(self._recipients)
-        self._compare(collector)
-        whole = self._whole
+            self._recipients[:] = [None] * len(self._recipients)
+        whole = self._compared(collector)
         table = replace(
             summary,
-            ids=whole.ids,
-            ages=whole.ages,
-            sizes=whole.sizes,
-            senders=whole.senders,
-            recipients=self._recipients,
-            delivered=whole.delivered,
-            frozen=whole.frozen,
+            **{name: getattr(whole, name) for name in (*COLUMNS, "delivered")},
             unparsed=summary.listed - len(whole.ids),
-            guessed=whole.guessed,
             certainty=self._certainty,
             unread=summary.unread + len(collector.ids) - len(whole.ids),
         )
         return replace(table, readings=_with_certainty(summary.readings, table))
 
-    def _compare(self, collector: RowCollector) -> None:
-        if not collector.repeated:
-            return
+    def _compared(self, collector: RowCollector) -> ColumnBatch:
+        """Return the messages with what their further rows, or misfits among these, take back."""
         whole = self._whole
+        if not collector.repeated:
+            return whole
         rows = {id_: row for row, id_ in enumerate(whole.ids) if id_ in collector.repeated}
         dropped = {row for id_, row in rows.items() if id_ in collector.spoiled}
         for part in collector.again:
@@ -216,10 +201,7 @@ class TableBuilder:
                 self._recipients[row] = None
                 whole.delivered.pop(row, None)
                 whole.guessed[row] |= part.guessed[further]
-        if dropped:
-            kept = [row not in dropped for row in range(len(whole.ids))]
-            self._recipients = [*compress(self._recipients, kept)]
-            self._whole = whole.without(dropped)
+        return whole.without(dropped)
 
 
 def _with_certainty(
@@ -241,10 +223,8 @@ def _with_certainty(
 def _contradict(one: ColumnBatch, row: int, other: ColumnBatch, further: int) -> bool:
     """Return whether two rows differ about one message, its recipients aside."""
     pairs = (
-        (one.ages[row], other.ages[further]),
-        (one.sizes[row], other.sizes[further]),
-        (one.senders[row], other.senders[further]),
-        (one.frozen[row], other.frozen[further]),
+        (getattr(one, name)[row], getattr(other, name)[further])
+        for name in ("ages", "sizes", "senders", "frozen")
     )
     return any(a is not None and b is not None and a != b for a, b in pairs)
 

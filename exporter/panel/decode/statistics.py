@@ -19,7 +19,7 @@ from exporter.panel.decode.message_table import (
     less_sure,
     mta_of,
 )
-from exporter.panel.decode.queue import decode_queue, read_queue
+from exporter.panel.decode.queue import read_queue, read_table
 from exporter.panel.decode.row_batches import ListOptions
 from exporter.snapshot import (
     AGE_BUCKETS,
@@ -82,9 +82,7 @@ def decode_queue_update(
     unread = summary.unread
     if collector.repeated or collector.continued:
         # What further rows say of a message is known only at the end, and seldom needed.
-        table = decode_queue(
-            body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
-        )
+        table = read_table(body, options)
         stats, ids, unread = queue_stats(table), table.ids, table.unread
     else:
         stats = figures.stats(summary.listed, mta_of(ids))
