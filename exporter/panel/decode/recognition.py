@@ -73,6 +73,12 @@ class Layout:
     """The layout in words."""
 
     @property
+    def read_keys(self) -> tuple[Key, ...]:
+        """All keys that are read, or compared, each once."""
+        several = (*self.keys.values(), *self.rivals.values())
+        return tuple(dict.fromkeys(key for keys in several for key in keys))
+
+    @property
     def marked_sender(self) -> bool:
         """Whether the sender's column also holds Exim's mark of frozen messages."""
         return "sender" in self.keys and self.keys["sender"] == self.keys.get("frozen")

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from exporter.panel.decode.addresses import split_frozen_mark
-from exporter.panel.decode.columns import ColumnReader, read_ids
+from exporter.panel.decode.columns import CONSOLE, CONSOLE_WORDED, ColumnReader, read_ids
 from exporter.panel.decode.console import HEADING, ConsoleRows, closing_count, read_console
 from exporter.panel.decode.empty_cells import SenderWords
 from exporter.panel.decode.lenient_json import PARSE_ERRORS
@@ -161,10 +161,7 @@ class RowForms:
     def recognise(self, form: Form, sample: Sequence[Any], *, keyed: bool) -> RowForm | None:
         """Return how rows of a form are read; None when there are too many forms already.
 
-        Args:
-            form: of the rows.
-            sample: some of them.
-            keyed: whether their ids are the keys of the list.
+        The first sample decides; `keyed` means that the ids are the keys of the list.
         """
         if form in self._forms or len(self._forms) >= MAX_FORMS:
             return self._forms.get(form)
@@ -274,22 +271,14 @@ def _object_batch(
     form: RowForm, raws: Sequence[msgspec.Raw], ids: Sequence[str] | None, now: float
 ) -> tuple[RowBatch | None, Sequence[int]]:
     """Decode only what the layout needs; and return the positions of rows without a valid id."""
-    layout = form.layout
-    names = {name: str(keys[0]) for name, keys in layout.keys.items()}
-    if ids is None and "id" not in names:
+    keys = form.layout.read_keys
+    if ids is None and "id" not in form.layout.keys:
         return None, range(len(raws))
-    states = [str(key) for key in layout.keys.get("frozen", ())]
-    rivals = [str(key) for keys in layout.rivals.values() for key in keys]
-    keys = tuple(dict.fromkeys([*names.values(), *states, *rivals]))
     decoded = _object_decoder(keys).decode(joined(raws))
     by_key: dict[Key, Sequence[object]] = {
         key: [*map(attrgetter(_attribute(i)), decoded)] for i, key in enumerate(keys)
     }
-    columns = {name: by_key[key] for name, key in names.items()}
-    if len(states) > 1:
-        columns["frozen"] = [*zip(*(by_key[key] for key in states), strict=True)]
-    if ids is not None:
-        columns["id"] = ids
+    columns = _columns_by_field(form.layout, by_key, ids)
     own_ids = read_ids(columns["id"])
     left: list[int] = []
     if None in own_ids:
@@ -304,11 +293,14 @@ def _object_batch(
 
 
 @lru_cache(maxsize=64)
-def _object_decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[list[Any]]:
+def _object_decoder(keys: tuple[Key, ...]) -> msgspec.json.Decoder[list[Any]]:
     """Return a decoder of a list of objects that reads these keys alone."""
     row = msgspec.defstruct(
         "Row",
-        [(_attribute(i), Any, msgspec.field(default=None, name=k)) for i, k in enumerate(keys)],
+        [
+            (_attribute(i), Any, msgspec.field(default=None, name=str(key)))
+            for i, key in enumerate(keys)
+        ],
         gc=False,
     )
     return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]  # made at run time
@@ -358,22 +350,28 @@ def _batch(
         form.rows += len(rows)
     if form is None or ("id" not in form.layout.keys and ids is None):
         return RefusedRows(rows, len(rows))
-    layout = form.layout
     if form_key[0] == "array":
         by_key: Mapping[Key, Sequence[object]] = dict(enumerate(zip(*rows, strict=True)))
     else:
-        wanted = (*layout.keys.values(), *layout.rivals.values())
-        by_key = {key: [row.get(key) for row in rows] for keys in wanted for key in keys}
+        by_key = {key: [row.get(key) for row in rows] for key in form.layout.read_keys}
+    columns = _columns_by_field(form.layout, by_key, ids)
+    own_ids = _of_one_server(read_ids(columns["id"]))
+    return _with_odds(form, own_ids, columns, rows, by_key, forms.options.now)
+
+
+def _columns_by_field(
+    layout: Layout, by_key: Mapping[Key, Sequence[object]], ids: Sequence[str] | None
+) -> dict[str, Sequence[object]]:
+    """Return the cells of each field: of several recipients a list, of several states a tuple."""
     columns: dict[str, Sequence[object]] = {}
     for name, keys in layout.keys.items():
         several: Iterator[Sequence[object]] = zip(*(by_key[key] for key in keys), strict=True)
-        if form_key[0] == "array":
+        if name == "recipients":
             several = map(list, several)
         columns[name] = by_key[keys[0]] if len(keys) == 1 else [*several]
     if ids is not None:
         columns["id"] = ids
-    own_ids = _of_one_server(read_ids(columns["id"]))
-    return _with_odds(form, own_ids, columns, rows, by_key, forms.options.now)
+    return columns
 
 
 def _with_odds(
@@ -424,8 +422,9 @@ def _cell_batches(section: CellRows, forms: RowForms) -> Iterator[Batch]:
 
 
 def _console_batches(text: str, options: ListOptions) -> Iterator[Batch]:
-    reader = ColumnReader(options.now, options.zone)
-    of_words = ColumnReader(options.now, options.zone, frozen_by_words=True)
+    reader, of_words = (
+        ColumnReader(options.now, options.zone, layout) for layout in (CONSOLE, CONSOLE_WORDED)
+    )
     understood = odd = 0
     for rows in read_console(text):
         yield from _console_rows(rows, reader, of_words)
