@@ -218,7 +218,7 @@ class ColumnReader:
     def _is_null(self, part: ColumnBatch) -> bool:
         """Return whether an empty sender is the null sender.
 
-        Not where that is written out somewhere; nor where the list names no sender at all, unless
+        Not where that is written out somewhere; nor where the list names no sender, unless
         a person has confirmed where it stands: PHP's strip_tags leaves nothing of `<a@b.example>`.
         """
         if self._sender_words.null_is_written():

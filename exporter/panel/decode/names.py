@@ -69,7 +69,7 @@ class Question:
     """All that a layout depends on besides what the columns look like."""
 
     given: tuple[tuple[str, Key], ...]
-    """The host's `fields`."""
+    """The host's `fields`; a key that no row has is ignored."""
     headings: tuple[tuple[int, str], ...]
     """Names of positions, from a row of headings."""
     keyed: bool

@@ -10,7 +10,7 @@ itself would give. `_conclude` is the course: each step adds findings to what is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
@@ -126,28 +126,14 @@ def _shown(keys: Iterable[Key]) -> str:
     return ", ".join(map(show_key, keys))
 
 
-def recognise(
-    columns: Mapping[Key, Sequence[object]],
-    *,
-    now: float,
-    given: Mapping[str, Key] | None = None,
-    keyed: bool = False,
-    headings: Mapping[int, str] | None = None,
-    any_word: bool = False,
-) -> Layout:
-    """Return the layout of rows; `columns` holds a sample of them by key.
+def recognise(columns: Mapping[Key, Sequence[object]], question: Question, *, now: float) -> Layout:
+    """Return the layout of rows.
 
     Args:
-        columns: the sample, column by column, None where a row has no such key.
+        columns: a sample of the rows, column by column, None where a row has no such key.
+        question: what else is known of them.
         now: Unix time, to distinguish a Unix time from another number.
-        given: the host's `fields`; a key that no row has is ignored.
-        keyed: whether the ids are the keys of the list, so that no column is looked for.
-        headings: names of positions, from a row of headings.
-        any_word: whether the host says which words mean frozen, so that any may be one.
     """
-    question = Question(
-        tuple((given or {}).items()), tuple((headings or {}).items()), keyed, any_word
-    )
     looks = _looks_of(columns, now)
     found = _find_id(looks, question)
     if found.keys:
@@ -249,6 +235,9 @@ class _Known:
     def only_blank(self, key: Key) -> bool:
         return self.looks[key].blank == 2
 
+    def is_plain_number(self, key: Key) -> bool:
+        return self.half(key, cells.NUMBER) and not self.half(key, cells.EPOCH)
+
     def in_order(self, name: str, key: Key) -> bool:
         """Return whether a position is this field's in a known order that fits the id's."""
         id_ = self.taken["id"].keys if "id" in self.taken else ()
@@ -325,21 +314,23 @@ def _conclude(
     in_conflict: frozenset[str],
 ) -> Layout:
     known = _Known(dict(looks), question, in_conflict)
-    for step in (
-        _given,
-        partial(_id, found_id),
-        _age,
-        _size,
-        _marked_sender,
-        _frozen,
-        partial(_named_addresses, "sender"),
-        partial(_named_addresses, "recipients"),
-        _unnamed_addresses,
-        _scattered_recipients,
-        _odd_addresses,
-        _parts,
-    ):
-        known = known.adding(step(known))
+    course: tuple[tuple[str, Callable[[_Known], Iterator[Finding]]], ...] = (
+        ("", _given),
+        ("id", partial(_id, found_id)),
+        ("age", _age),
+        ("size", _size),
+        ("", _marked_sender),
+        ("frozen", _frozen),
+        ("sender", partial(_named_addresses, "sender")),
+        ("recipients", partial(_named_addresses, "recipients")),
+        ("", _unnamed_addresses),
+        ("", _scattered_recipients),
+        ("", _odd_addresses),
+        ("", _parts),
+    )
+    for name, step in course:  # a step that looks for one field is left out once that is known
+        if name not in known.taken:
+            known = known.adding(step(known))
     return _layout(known)
 
 
@@ -444,9 +435,8 @@ def _find_id(looks: tuple[tuple[Key, Look], ...], question: Question) -> Finding
     if len(best) > 1 and not named:
         return Finding("id", candidates=tuple(best))
     first, *others = sorted(named, key=lambda key: question.ranks(key)["id"]) or best
-    return Finding(
-        "id", (first,), "name and values" if named else "values", candidates=tuple(others)
-    )
+    why = "name and values" if named else "values"
+    return Finding("id", (first,), why, candidates=tuple(others))
 
 
 def _strength_as_ids(look: Look, *, named: bool, surely: bool) -> int:
@@ -461,7 +451,7 @@ def _strength_as_ids(look: Look, *, named: bool, surely: bool) -> int:
 
 
 def _id(found: Finding, known: _Known) -> Iterator[Finding]:
-    if "id" in known.taken or known.question.keyed:
+    if known.question.keyed:
         return
     if found.keys and not (found.candidates and "id" in known.in_conflict):
         yield Finding("id", found.keys, found.why)
@@ -475,8 +465,6 @@ def _id(found: Finding, known: _Known) -> Iterator[Finding]:
 
 
 def _age(known: _Known) -> Iterator[Finding]:
-    if "age" in known.taken:
-        return
     named = known.named("age")
     for key in named:
         kind = _age_kind(known.looks[key].some)
@@ -505,8 +493,6 @@ def _age_kind(bits: int) -> str:
 
 
 def _size(known: _Known) -> Iterator[Finding]:
-    if "size" in known.taken:
-        return
     for key in known.named("size"):
         if known.some(key, cells.SIZE):
             yield known.by_name("size", key, "name and values")
@@ -523,16 +509,13 @@ def _size(known: _Known) -> Iterator[Finding]:
     if with_units:
         yield known.by_values("size", with_units, "values with units")
         return
-
-    def is_plain(key: Key) -> bool:
-        return known.half(key, cells.NUMBER) and not known.half(key, cells.EPOCH)
-
-    for position in known.free_positions():
-        if known.in_order("size", position) and is_plain(position):
-            yield Finding("size", (position,), "numbers at the size's place")
-            return
+    numeric = [key for key in known.free() if known.is_plain_number(key)]
+    placed = [key for key in numeric if isinstance(key, int) and known.in_order("size", key)]
+    if placed:
+        yield Finding("size", (placed[0],), "numbers at the size's place")
+        return
     likely = {finding.likely for finding in known.findings}
-    numeric = [key for key in known.unnamed() if key not in likely and is_plain(key)]
+    numeric = [key for key in numeric if key in known.unnamed() and key not in likely]
     if len(numeric) == 1:
         yield _perhaps("size", numeric[0], "holds bare numbers that may be sizes")
 
@@ -561,8 +544,6 @@ def _marked_sender(known: _Known) -> Iterator[Finding]:
 
 
 def _frozen(known: _Known) -> Iterator[Finding]:
-    if "frozen" in known.taken:
-        return
     named = known.named("frozen")
     states = tuple(key for key in named if _may_hold_state(known, key))
     words = [key for key in known.unnamed() if known.half(key, cells.STATE)]
@@ -587,7 +568,7 @@ def _may_hold_state(known: _Known, key: Key) -> bool:
 
 
 def _named_addresses(name: str, known: _Known) -> Iterator[Finding]:
-    for key in [] if name in known.taken else known.named(name):
+    for key in known.named(name):
         blank = name == "sender" and known.only_blank(key)
         if blank or known.some(key, cells.ADDRESS):
             yield known.by_name(name, key, "name and values")

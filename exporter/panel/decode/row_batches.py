@@ -33,7 +33,7 @@ from exporter.panel.decode.list_payload import (
     joined,
     row_value,
 )
-from exporter.panel.decode.names import Key, read_headings
+from exporter.panel.decode.names import Key, Question, read_headings
 from exporter.panel.decode.recognition import Layout, recognise
 from exporter.panel.decode.rivals import rows_at_odds
 from exporter.snapshot import Certainty
@@ -137,7 +137,7 @@ class RowForms:
 
     @property
     def used(self) -> list[tuple[Form, RowForm]]:
-        """The forms that have rows, the commonest first."""
+        """Those that have rows, the commonest first."""
         by_rows = sorted(self._forms.items(), key=lambda item: -item[1].rows)
         return [(form, row_form) for form, row_form in by_rows if row_form.rows]
 
@@ -167,14 +167,13 @@ class RowForms:
             return self._forms.get(form)
         options = self.options
         columns = _columns_of(sample[:SAMPLE_ROWS])
-        layout = recognise(
-            columns,
-            now=options.now,
-            given=options.fields,
+        question = Question(
+            tuple(options.fields.items()),
+            tuple(self._headings.get(_length(form), {}).items()),
             keyed=keyed,
-            headings=self._headings.get(_length(form)),
             any_word=bool(options.frozen_values),
         )
+        layout = recognise(columns, question, now=options.now)
         if keyed and "id" not in layout.keys:
             # Ids that are keys of the list are guessed like those at a position.
             layout = replace(layout, certainty={"id": Certainty.GUESSED, **layout.certainty})
@@ -465,10 +464,8 @@ def as_row(value: object) -> object:
         return value
     if not all(key.isdecimal() and len(key) < 3 for key in value):
         return value
-    cells: list[object] = [None] * (1 + max(map(int, value)))
-    for key, cell in value.items():
-        cells[int(key)] = cell
-    return cells
+    cells = {int(key): cell for key, cell in value.items()}
+    return [cells.get(position) for position in range(1 + max(cells))]
 
 
 def _form(row: object) -> Form:
