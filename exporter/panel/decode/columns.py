@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Any, Generic, TypeVar, cast
 
@@ -17,6 +17,7 @@ from exporter.panel.decode.cells import is_bracketed, is_sure_id
 from exporter.panel.decode.empty_cells import SenderWords, forget_what_nothing_says
 from exporter.panel.decode.message_table import CERTAINTY_FIELDS, ColumnBatch
 from exporter.panel.decode.misfits import FitCheck
+from exporter.panel.decode.names import Key
 from exporter.panel.decode.recognition import Layout
 from exporter.panel.decode.values import (
     ACTIVE_MARK,
@@ -70,6 +71,25 @@ class _Memo(dict[object, _T], Generic[_T]):
         return list(map(self.__getitem__, column))
 
 
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """What is known of a list before it is read."""
+
+    now: float
+    """Unix time."""
+    fields: Mapping[str, Key] = field(default_factory=dict)
+    """The host's `fields`."""
+    zone: tzinfo | None = None
+    """The panel's, for dates that name none."""
+    frozen_values: Mapping[str, bool] = field(default_factory=dict)
+    """The host's words for frozen and not frozen; any other is unknown then."""
+
+    @property
+    def by_position(self) -> bool:
+        """Whether `fields` name a position."""
+        return any(isinstance(key, int) for key in self.fields.values())
+
+
 CONSOLE = Layout({}, {}, dict.fromkeys(CERTAINTY_FIELDS, Certainty.STRUCTURAL), frozen_flag=True)
 """Of console text: the columns are read already, by Exim's or Postfix's own grammar."""
 
@@ -81,27 +101,18 @@ class ColumnReader:
     """Reads the columns of rows that share one layout, and says which rows do not fit it.
 
     Args:
-        now: Unix time.
-        zone: the panel's, for dates that name none.
-        layout: of the rows; in one of console text the senders are read already.
-        frozen_values: what the host says that words for the state mean, in small letters; any
-            other is unknown then.
+        options: of the list.
+        layout: of the rows; in one of console text senders and states are read already.
         senders: how the list writes its senders; asked only where an empty one would be null.
     """
 
     def __init__(
-        self,
-        now: float,
-        zone: tzinfo | None,
-        layout: Layout,
-        *,
-        frozen_values: Mapping[str, bool] | None = None,
-        senders: SenderWords | None = None,
+        self, options: ListOptions, layout: Layout, senders: SenderWords | None = None
     ) -> None:
         self._sender_words = senders or SenderWords()
         self._senders_read = layout is CONSOLE or layout is CONSOLE_WORDED
         self._layout = layout
-        self._now = now
+        self._now = options.now
         self._flag = layout.frozen_flag
         self._guessed = frozenset(
             name for name, sure in layout.certainty.items() if sure is Certainty.GUESSED
@@ -111,16 +122,18 @@ class ColumnReader:
             for name, sure in layout.certainty.items()
         }
         self._sure.setdefault("frozen", Certainty.STRUCTURAL)  # by a mark behind the id
-        self._dates = AgeReader(now, zone, layout.bare_age_unit)
+        self._dates = AgeReader(options.now, options.zone, layout.bare_age_unit)
         self._ages = _Memo(self._dates.read)
         self._sizes = _Memo(read_size)
         self._frozen_values = {
-            state_word(word): frozen for word, frozen in (frozen_values or {}).items()
+            state_word(word): frozen
+            for word, frozen in options.frozen_values.items()
+            if not self._senders_read
         }
         self._frozen = _Memo(self._read_state)
         self._state_flags = layout.state_flags
         self._combined_states = _Memo(self._combine)
-        self._fit = FitCheck(now, layout)
+        self._fit = FitCheck(options.now, layout)
 
     def _read_state(self, value: object) -> bool | None:
         if self._frozen_values:

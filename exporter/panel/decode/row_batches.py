@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import tzinfo
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import compress, islice
 from operator import attrgetter
@@ -18,7 +17,13 @@ from typing import Any
 import msgspec
 
 from exporter.panel.decode.addresses import split_frozen_mark
-from exporter.panel.decode.columns import CONSOLE, CONSOLE_WORDED, ColumnReader, read_ids
+from exporter.panel.decode.columns import (
+    CONSOLE,
+    CONSOLE_WORDED,
+    ColumnReader,
+    ListOptions,
+    read_ids,
+)
 from exporter.panel.decode.console import HEADING, ConsoleRows, closing_count, read_console
 from exporter.panel.decode.empty_cells import SenderWords
 from exporter.panel.decode.lenient_json import PARSE_ERRORS
@@ -51,25 +56,6 @@ _MAIN_OBJECT: Form = ("object", None)
 """Rows that are objects are one form, whatever keys some of them lack."""
 
 _lists = msgspec.json.Decoder(list[tuple[Any, ...]])  # tuples cost the collector less than lists
-
-
-@dataclass(frozen=True, slots=True)
-class ListOptions:
-    """What is known of a list before it is read."""
-
-    now: float
-    """Unix time."""
-    fields: Mapping[str, Key] = field(default_factory=dict)
-    """The host's `fields`."""
-    zone: tzinfo | None = None
-    """The panel's, for dates that name none."""
-    frozen_values: Mapping[str, bool] = field(default_factory=dict)
-    """The host's words for frozen and not frozen."""
-
-    @property
-    def by_position(self) -> bool:
-        """Whether `fields` name a position."""
-        return any(isinstance(key, int) for key in self.fields.values())
 
 
 @dataclass(slots=True)
@@ -177,13 +163,7 @@ class RowForms:
         if keyed and "id" not in layout.keys:
             # Ids that are keys of the list are guessed like those at a position.
             layout = replace(layout, certainty={"id": Certainty.GUESSED, **layout.certainty})
-        reader = ColumnReader(
-            options.now,
-            options.zone,
-            layout,
-            frozen_values=options.frozen_values,
-            senders=self.senders,
-        )
+        reader = ColumnReader(options, layout, self.senders)
         self._forms[form] = RowForm(layout, reader, columns)
         return self._forms[form]
 
@@ -421,9 +401,7 @@ def _cell_batches(section: CellRows, forms: RowForms) -> Iterator[Batch]:
 
 
 def _console_batches(text: str, options: ListOptions) -> Iterator[Batch]:
-    reader, of_words = (
-        ColumnReader(options.now, options.zone, layout) for layout in (CONSOLE, CONSOLE_WORDED)
-    )
+    reader, of_words = (ColumnReader(options, layout) for layout in (CONSOLE, CONSOLE_WORDED))
     understood = odd = 0
     for rows in read_console(text):
         yield from _console_rows(rows, reader, of_words)

@@ -247,7 +247,6 @@ def summarise(
         found: in words, where the rows were found.
         explain: whether to say how each field was read.
     """
-    used = forms.used
     shapes = [*found]
     no_zone = forms.options.zone is None
     mta = mta_of(collector.ids)
@@ -256,20 +255,24 @@ def summarise(
         shapes.append(f"{collector.console_messages} messages in console text of {command}")
         if mta is Mta.POSTFIX and no_zone:
             shapes.append(_NO_ZONE)
-    for (kind, length), form in used:
+    for (kind, length), form in forms.used:
         label = f"arrays of {length}" if kind == "array" else "objects"
         shapes.append(f"{form.rows} {label}: {form.layout.described}")
         if form.layout.dates_without_zone and no_zone:
             shapes.append(_NO_ZONE)
     if not collector.listed:
         shapes.append("an empty list")
-    in_use = [form for _, form in used]
+    in_use = [form for _, form in forms.used]
     readings: Sequence[FieldReading] = ()
     if explain and in_use:
         readings = [_reading(name, in_use[0]) for name in FIELDS]
+    elif explain and collector.console_messages:
+        why = dict.fromkeys(FIELDS, "the list does not show it")
+        if mta is Mta.POSTFIX and no_zone:
+            why["age"] = "the host's `time_zone`: the dates name none"
+        readings = [FieldReading(name, (), Certainty.STRUCTURAL, (), why[name]) for name in FIELDS]
     elif explain:
-        dated = mta is Mta.POSTFIX and no_zone
-        readings = _console_readings(bool(collector.console_messages), without_ages=dated)
+        readings = [FieldReading(name) for name in FIELDS]
     return MessageTable(
         listed=collector.listed,
         unparsed=collector.listed - len(collector.ids),
@@ -279,14 +282,6 @@ def summarise(
         readings=tuple(readings),
         unread=collector.unread,
     )
-
-
-def _console_readings(any_messages: bool, *, without_ages: bool) -> list[FieldReading]:  # noqa: FBT001
-    why = dict.fromkeys(FIELDS, "the list does not show it" if any_messages else "")
-    if any_messages and without_ages:
-        why["age"] = "the host's `time_zone`: the dates name none"
-    sure = Certainty.STRUCTURAL if any_messages else None
-    return [FieldReading(name, (), sure, (), why[name]) for name in FIELDS]
 
 
 def _reading(name: str, form: RowForm) -> FieldReading:
@@ -312,11 +307,8 @@ def _reading(name: str, form: RowForm) -> FieldReading:
 
 def _agreed(proposals: Sequence[Mapping[str, Key]]) -> Mapping[str, Key]:
     """Return what the forms of a list propose, unless those after the first contradict it."""
-    if not proposals:
-        return {}
-    first, *others = proposals
     return {
         name: key
-        for name, key in first.items()
-        if all(other.get(name, key) == key for other in others)
+        for name, key in (proposals[0].items() if proposals else ())
+        if all(other.get(name, key) == key for other in proposals)
     }

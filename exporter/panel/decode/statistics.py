@@ -11,6 +11,7 @@ from datetime import tzinfo
 from heapq import heapify, heappop
 from typing import cast
 
+from exporter.panel.decode.columns import ListOptions
 from exporter.panel.decode.message_table import (
     CERTAINTY_FIELDS,
     ColumnBatch,
@@ -20,7 +21,6 @@ from exporter.panel.decode.message_table import (
     mta_of,
 )
 from exporter.panel.decode.queue import read_queue, read_table
-from exporter.panel.decode.row_batches import ListOptions
 from exporter.snapshot import (
     AGE_BUCKETS,
     EMPTY_QUEUE,
