@@ -128,9 +128,10 @@ def columns_by_field(part: ColumnBatch | MessageTable) -> Mapping[str, Sequence[
 _WORST_FIRST = (Certainty.GUESSED, Certainty.NAMED, Certainty.STRUCTURAL)
 
 
-def less_sure(one: Certainty, other: Certainty) -> Certainty:
-    """Return the less sure of two."""
-    return min(one, other, key=_WORST_FIRST.index)
+def add_certainty(known: dict[str, Certainty], name: str, sure: Certainty | None) -> None:
+    """Keep how sure a field is where it is least sure; None says nothing of it."""
+    if sure is not None:
+        known[name] = min(known.get(name, sure), sure, key=_WORST_FIRST.index)
 
 
 def mta_of(ids: Iterable[str]) -> Mta | None:

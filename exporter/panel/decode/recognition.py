@@ -432,9 +432,10 @@ def _find_id(looks: tuple[tuple[Key, Look], ...], question: Question) -> Finding
         return Finding("id", likely=likely)
     best = by_strength[max(by_strength)]
     named = [key for key in best if "id" in question.ranks(key)]
+    named.sort(key=lambda key: question.ranks(key)["id"])
     if len(best) > 1 and not named:
         return Finding("id", candidates=tuple(best))
-    first, *others = sorted(named, key=lambda key: question.ranks(key)["id"]) or best
+    first, *others = named or best
     why = "name and values" if named else "values"
     return Finding("id", (first,), why, candidates=tuple(others))
 

@@ -89,7 +89,7 @@ class RowBatch:
     def decoded(self, positions: Sequence[int]) -> list[object]:
         """Return some of the rows, decoded."""
         rows = [self.rows[row] for row in positions]
-        return [as_row(row_value(row)) if isinstance(row, msgspec.Raw) else row for row in rows]
+        return [_decoded(row) if isinstance(row, msgspec.Raw) else row for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class RowForms:
         self.options = options
         self.senders = SenderWords()
         self._forms: dict[Form, RowForm] = {}
-        self._headings: dict[int, Mapping[int, str]] = {}
+        self._headings: dict[object, Mapping[int, str]] = {}
         """Names of positions, by the length of arrays that have a row of headings."""
 
     @property
@@ -155,7 +155,7 @@ class RowForms:
         columns = _columns_of(sample[:SAMPLE_ROWS])
         question = Question(
             tuple(options.fields.items()),
-            tuple(self._headings.get(_length(form), {}).items()),
+            tuple(self._headings.get(form[1], {}).items()),
             keyed=keyed,
             any_word=bool(options.frozen_values),
         )
@@ -186,12 +186,12 @@ def row_batches(section: Section, forms: RowForms) -> Iterator[Batch]:
 
 def _json_batches(section: JsonRows, forms: RowForms) -> Iterator[Batch]:
     raws, ids = section.raws, section.ids
-    first = as_row(row_value(raws[0])) if raws and ids is None else None
+    first = _decoded(raws[0]) if raws and ids is None else None
     if isinstance(first, list) and forms.take_headings(first):
         raws = raws[1:]
     forms.senders.add_json(raws)
     step = max(1, -(-len(raws) // SAMPLE_ROWS))
-    values = [as_row(row_value(raw)) for raw in raws[::step]]
+    values = [_decoded(raw) for raw in raws[::step]]
     sample: dict[Form, list[Any]] = {}
     for value in values:
         sample.setdefault(_form(value), []).append(value)
@@ -243,7 +243,7 @@ def _chunk_batches(
     except PARSE_ERRORS:
         pass  # not all are of that kind, or one is not strictly JSON
     own_ids = None if ids is None else [ids[row] for row in left]
-    yield from _by_form([as_row(row_value(raws[row])) for row in left], own_ids, forms, sample)
+    yield from _by_form([_decoded(raws[row]) for row in left], own_ids, forms, sample)
 
 
 def _object_batch(
@@ -436,13 +436,14 @@ def _console_rows(
 # --- rows -------------------------------------------------------------------------------------
 
 
-def as_row(value: object) -> object:
-    """Return a list that PHP sent as an object with numbers for keys as a list again."""
-    if not isinstance(value, dict) or not value or len(value) > MAX_POSITIONS:
-        return value
-    if not all(key.isdecimal() and len(key) < 3 for key in value):
-        return value
-    cells = {int(key): cell for key, cell in value.items()}
+def _decoded(raw: msgspec.Raw) -> object:
+    """Return a row; a list that PHP sent as an object with numbers for keys is a list again."""
+    row = row_value(raw)
+    if not isinstance(row, dict) or not row or len(row) > MAX_POSITIONS:
+        return row
+    if not all(key.isdecimal() and len(key) < 3 for key in row):
+        return row
+    cells = {int(key): cell for key, cell in row.items()}
     return [cells.get(position) for position in range(1 + max(cells))]
 
 
@@ -452,10 +453,6 @@ def _form(row: object) -> Form:
     if isinstance(row, list | tuple):
         return ("array", len(row)) if row else ("other", None)
     return ("text" if isinstance(row, str) else "other"), None
-
-
-def _length(form: Form) -> int:
-    return form[1] if form[0] == "array" and isinstance(form[1], int) else 0
 
 
 def _columns_of(rows: Sequence[Any]) -> dict[Key, Sequence[object]]:

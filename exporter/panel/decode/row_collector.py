@@ -12,9 +12,9 @@ from exporter.panel.decode.message_table import (
     COLUMNS,
     ColumnBatch,
     MessageTable,
+    add_certainty,
     columns_by_field,
     guessed_fields,
-    less_sure,
     mta_of,
 )
 from exporter.panel.decode.names import FIELDS, Key, read_headings
@@ -162,9 +162,8 @@ class TableBuilder:
             getattr(self._whole, name).extend(column)
         self._whole.delivered.update({start + row: to for row, to in part.delivered.items()})
         for name, column in columns_by_field(part).items():
-            sure = part.certainty.get(name)
-            if sure is not None and any(value is not None for value in column):
-                self._certainty[name] = less_sure(self._certainty.get(name, sure), sure)
+            if name in part.certainty and any(value is not None for value in column):
+                add_certainty(self._certainty, name, part.certainty[name])
 
     def build(self, summary: MessageTable, collector: RowCollector) -> MessageTable:
         """Return the table; the recipients of a message with further rows are unknown.

@@ -16,8 +16,8 @@ from exporter.panel.decode.message_table import (
     CERTAINTY_FIELDS,
     ColumnBatch,
     MessageTable,
+    add_certainty,
     guessed_fields,
-    less_sure,
     mta_of,
 )
 from exporter.panel.decode.queue import read_queue, read_table
@@ -144,8 +144,7 @@ class _Figures:
         guessed = guessed_fields(part)
         for name in known:
             sure = Certainty.GUESSED if name in guessed else part.certainty.get(name)
-            if sure is not None:
-                self._certainty[name] = less_sure(self._certainty.get(name, sure), sure)
+            add_certainty(self._certainty, name, sure)
 
     def stats(self, listed: int, mta: Mta | None) -> QueueStats:
         """Return the figures of all that was counted in."""
