@@ -18,7 +18,8 @@ from exporter.panel.decode import (
     no_count,
     queue_stats,
 )
-from exporter.panel.decode.recognition import FieldReading, Key, show_key
+from exporter.panel.decode.names import Key
+from exporter.panel.decode.recognition import FieldReading, show_key
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import SERVICE_OPERATIONS, Operation, ServiceCommand
 from exporter.panel.redaction import read_discreetly

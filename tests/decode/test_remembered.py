@@ -9,7 +9,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.panel.decode import QueueUpdate, cells, decode_queue_update, recognition, values
+from exporter.panel.decode import (
+    QueueUpdate,
+    cells,
+    decode_queue_update,
+    names,
+    recognition,
+    rivals,
+    values,
+)
 from tests.decode import rendering, strategies
 from tests.examples import examples
 
@@ -19,8 +27,8 @@ IDS = tuple(f"1kXpJb-0004Uv-7{last}" for last in "QRSTUVWXYZ")
 _REMEMBERING = (
     recognition._find_id,
     recognition._conclude,
-    recognition._rivals,
-    recognition._ranks,
+    rivals.rivals_of,
+    names._ranks,
     cells._of_short,
     cells._uniform,
     values._size_from_text,
@@ -129,4 +137,4 @@ def test_no_long_text_is_remembered() -> None:
         for function, one, other in zip(_REMEMBERING, before, after, strict=True)
         if other > one
     }
-    assert grown <= {"_find_id", "_conclude", "_rivals", "_uniform"}
+    assert grown <= {"_find_id", "_conclude", "rivals_of", "_uniform"}

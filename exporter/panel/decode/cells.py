@@ -88,7 +88,7 @@ class Look(NamedTuple):
 
 
 def looks(value: object, now: float) -> int:
-    """The bits of one cell; `now` is Unix time, to distinguish a Unix time from another number."""
+    """Return the bits of one cell; `now` is Unix time, to know one among other numbers."""
     if isinstance(value, str):
         bits = _of_short(value) if len(value) <= _LONGEST else _of_text(value)
     elif isinstance(value, bool):
@@ -108,12 +108,12 @@ def looks(value: object, now: float) -> int:
 
 
 def is_sure_id(value: str) -> bool:
-    """Whether a text is an id that can be nothing else."""
+    """Return whether a text is an id that can be nothing else."""
     return _SURE_IDS.fullmatch(value.strip()) is not None
 
 
 def look_of(column: Sequence[object], now: float) -> Look:
-    """What a column looks like; None is no cell."""
+    """Return what a column looks like; None is no cell."""
     kinds = set(map(type, column))
     if kinds == {str}:
         return _look_of_texts(cast("Sequence[str]", column), now)
@@ -156,7 +156,7 @@ def _uniform(bits: int) -> Look:
 
 
 def _add_up(counts: Mapping[int, int], column: Sequence[object]) -> Look:
-    """A column; `counts` says how many of its cells have the same bits."""
+    """Return a column's look; `counts` holds how many of its cells have the same bits."""
     filled = {bits: number for bits, number in counts.items() if not bits & BLANK}
     blank = 1 if len(filled) < len(counts) else 0
     if len(filled) == 1:
@@ -184,7 +184,7 @@ def _repeats(column: Sequence[object]) -> bool:
 
 
 def _are_plain_lists(column: Sequence[list[object]]) -> bool:
-    """Whether all are lists of plain addresses, or of objects that name one."""
+    """Return whether all are lists of plain addresses, or of objects that name one."""
     try:
         text = "".join(
             f"{item['address'] if isinstance(item, dict) else cast('str', item)}\n"
@@ -264,7 +264,7 @@ def _part_bits(word: str) -> int:
 
 
 def is_bracketed(value: object) -> bool:
-    """Whether a text is a sender in brackets, as `exim -bp` prints all of them."""
+    """Return whether a text is a sender in brackets, as `exim -bp` prints all of them."""
     return isinstance(value, str) and _BRACKETED.fullmatch(unescape(value).strip()) is not None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from exporter.panel.decode.addresses import (
     RecipientColumn,
@@ -17,6 +17,7 @@ from exporter.panel.decode.cells import is_bracketed, is_sure_id
 from exporter.panel.decode.empty_cells import SenderWords, forget_what_nothing_says
 from exporter.panel.decode.message_table import CERTAINTY_FIELDS, ColumnBatch
 from exporter.panel.decode.misfits import FitCheck
+from exporter.panel.decode.names import Key
 from exporter.panel.decode.recognition import Layout
 from exporter.panel.decode.values import (
     ACTIVE_MARK,
@@ -62,7 +63,7 @@ class _Memo(dict[object, _T], Generic[_T]):
         return result
 
     def read_all(self, column: Sequence[object], kinds: set[type]) -> list[_T]:
-        """`read` for every value. Only texts are shared: True equals 1, which means another."""
+        """Read every value. Only texts are shared: True equals 1, which means another."""
         if not kinds <= {str, type(None)}:
             return [self.read(value) for value in column]
         if len(self) > _MEMO_LIMIT:
@@ -70,15 +71,29 @@ class _Memo(dict[object, _T], Generic[_T]):
         return list(map(self.__getitem__, column))
 
 
-_CONSOLE = Layout(
-    {},
-    {},
-    dict.fromkeys(CERTAINTY_FIELDS, Certainty.STRUCTURAL),
-    frozen_flag=True,
-)
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """What is known of a list before it is read."""
+
+    now: float
+    """Unix time."""
+    fields: Mapping[str, Key] = field(default_factory=dict)
+    """The host's `fields`."""
+    zone: tzinfo | None = None
+    """The panel's, for dates that name none."""
+    frozen_values: Mapping[str, bool] = field(default_factory=dict)
+    """The host's words for frozen and not frozen; any other is unknown then."""
+
+    @property
+    def by_position(self) -> bool:
+        """Whether `fields` name a position."""
+        return any(isinstance(key, int) for key in self.fields.values())
+
+
+CONSOLE = Layout({}, {}, dict.fromkeys(CERTAINTY_FIELDS, Certainty.STRUCTURAL), frozen_flag=True)
 """Of console text: the columns are read already, by Exim's or Postfix's own grammar."""
 
-_WORDED = replace(_CONSOLE, certainty={**_CONSOLE.certainty, "frozen": Certainty.GUESSED})
+CONSOLE_WORDED = replace(CONSOLE, certainty={**CONSOLE.certainty, "frozen": Certainty.GUESSED})
 """Of messages of console text that are called frozen by words which are none of that grammar."""
 
 
@@ -86,30 +101,18 @@ class ColumnReader:
     """Reads the columns of rows that share one layout, and says which rows do not fit it.
 
     Args:
-        now: Unix time.
-        zone: the panel's, for dates that name none.
-        layout: of the rows; None for those of console text, whose senders are read already.
-        frozen_values: what the host says that words for the state mean, in small letters; any
-            other is unknown then.
-        frozen_by_words: of console text, whether words that no mail server writes
-            say the state.
+        options: of the list.
+        layout: of the rows; in one of console text senders and states are read already.
         senders: how the list writes its senders; asked only where an empty one would be null.
     """
 
     def __init__(
-        self,
-        now: float,
-        zone: tzinfo | None,
-        layout: Layout | None = None,
-        *,
-        frozen_values: Mapping[str, bool] | None = None,
-        frozen_by_words: bool = False,
-        senders: SenderWords | None = None,
+        self, options: ListOptions, layout: Layout, senders: SenderWords | None = None
     ) -> None:
         self._sender_words = senders or SenderWords()
-        self._senders_read = layout is None
-        self._layout = layout = layout or (_WORDED if frozen_by_words else _CONSOLE)
-        self._now = now
+        self._senders_read = layout is CONSOLE or layout is CONSOLE_WORDED
+        self._layout = layout
+        self._now = options.now
         self._flag = layout.frozen_flag
         self._guessed = frozenset(
             name for name, sure in layout.certainty.items() if sure is Certainty.GUESSED
@@ -119,17 +122,18 @@ class ColumnReader:
             for name, sure in layout.certainty.items()
         }
         self._sure.setdefault("frozen", Certainty.STRUCTURAL)  # by a mark behind the id
-        self._dates = AgeReader(now, zone, layout.bare_age_unit)
+        self._dates = AgeReader(options.now, options.zone, layout.bare_age_unit)
         self._ages = _Memo(self._dates.read)
         self._sizes = _Memo(read_size)
         self._frozen_values = {
-            state_word(word): frozen for word, frozen in (frozen_values or {}).items()
+            state_word(word): frozen
+            for word, frozen in options.frozen_values.items()
+            if not self._senders_read
         }
         self._frozen = _Memo(self._read_state)
         self._state_flags = layout.state_flags
-        self._several_states = len(layout.keys.get("frozen", ())) > 1
         self._combined_states = _Memo(self._combine)
-        self._fit = FitCheck(now, layout)
+        self._fit = FitCheck(options.now, layout)
 
     def _read_state(self, value: object) -> bool | None:
         if self._frozen_values:
@@ -137,17 +141,14 @@ class ColumnReader:
         return read_frozen(value, flag=self._flag)
 
     def ages(self, column: Sequence[object]) -> list[float | None]:
-        """Seconds."""
+        """Return seconds."""
         kinds = set(map(type, column))
         if kinds == {int}:
             arrivals = cast("Sequence[int]", column)
             first, last = min(arrivals), max(arrivals)
             # Unix times in seconds, none of them in the future: the common case at once.
-            if (
-                is_epoch(first, self._now)
-                and self._now - first <= 86400 * 365
-                and last <= self._now
-            ):
+            recent = self._now - first <= 86400 * 365 and last <= self._now
+            if recent and is_epoch(first, self._now):
                 return [self._now - arrival for arrival in arrivals]
         if kinds == {str}:
             dates = self._dates.read_dates(cast("Sequence[str]", column))
@@ -156,7 +157,7 @@ class ColumnReader:
         return self._ages.read_all(column, kinds)
 
     def sizes(self, column: Sequence[object]) -> list[int | None]:
-        """Bytes."""
+        """Return bytes."""
         kinds = set(map(type, column))
         if kinds == {int}:
             sizes = cast("Sequence[int]", column)
@@ -167,14 +168,14 @@ class ColumnReader:
         return self._sizes.read_all(column, kinds)
 
     def senders(self, column: Sequence[object]) -> list[str | None]:
-        """Addresses; with `senders_read` they come as `read_sender` returns them."""
+        """Return addresses; those of console text come as `read_sender` returns them."""
         if self._senders_read:
             return [*cast("Sequence[str | None]", column)]
         return read_senders(column)
 
     def frozen(self, column: Sequence[object]) -> list[bool | None]:
-        """Marks and words; with `state_flags` each value is a tuple, one for each flag."""
-        if self._several_states:
+        """Return the states; with `state_flags` each cell is a tuple, one for each flag."""
+        if self._state_flags:
             return self._combined(cast("Sequence[tuple[object, ...]]", column))
         kinds = set(map(type, column))
         if self._flag and not self._frozen_values and kinds <= {bool, type(None)}:
@@ -203,21 +204,19 @@ class ColumnReader:
         The latter are left out. `columns` holds cells as they came, by field; a field without a
         column is unknown. The ids may be left out, unless marks of Postfix may be behind them.
         """
-        count = len(ids)
-        unknown: list[tuple[str, ...] | None] = [None] * count
-        recipients = RecipientColumn(unknown, {})
+        unknown: list[Any] = [None] * len(ids)
+        recipients = RecipientColumn([*unknown], {})
         if "recipients" in columns:
             recipients = read_recipient_column(columns["recipients"])
-        guesses = self._guesses(ids, columns)
         part = ColumnBatch(
             ids,
-            self.ages(columns["age"]) if "age" in columns else [None] * count,
-            self.sizes(columns["size"]) if "size" in columns else [None] * count,
-            self.senders(columns["sender"]) if "sender" in columns else [None] * count,
+            self.ages(columns["age"]) if "age" in columns else [*unknown],
+            self.sizes(columns["size"]) if "size" in columns else [*unknown],
+            self.senders(columns["sender"]) if "sender" in columns else [*unknown],
             recipients.waiting,
             recipients.delivered,
-            self.frozen(columns["frozen"]) if "frozen" in columns else [None] * count,
-            guesses,
+            self.frozen(columns["frozen"]) if "frozen" in columns else [*unknown],
+            self._guesses(ids, columns),
             self._sure,
         )
         if not self._senders_read:
@@ -230,9 +229,9 @@ class ColumnReader:
         return part.without(odd), odd
 
     def _is_null(self, part: ColumnBatch) -> bool:
-        """Whether an empty sender is the null sender.
+        """Return whether an empty sender is the null sender.
 
-        Not where that is written out somewhere; nor where the list names no sender at all, unless
+        Not where that is written out somewhere; nor where the list names no sender, unless
         a person has confirmed where it stands: PHP's strip_tags leaves nothing of `<a@b.example>`.
         """
         if self._sender_words.null_is_written():
@@ -244,7 +243,7 @@ class ColumnReader:
     def _guesses(
         self, part_ids: list[str], columns: Mapping[str, Sequence[object]]
     ) -> list[frozenset[str]]:
-        """What is guessed of each row: the grammar of some values leaves nothing to guess."""
+        """Return what is guessed of each row: the grammar of some values leaves no guess."""
         count = len(part_ids)
         guesses = [self._guessed] * count
         if "id" in self._guessed:
@@ -287,17 +286,15 @@ def _are_plain_numbers(texts: Sequence[str]) -> bool:
 
 
 def read_ids(column: Sequence[object]) -> list[str | None]:
-    """`read_id` for every value; all at once where all are ids."""
+    """Return the id that each value is, None where it is none; all at once where all are ids."""
     try:
         text = "\n".join(cast("Sequence[str]", column)) + "\n"
     except TypeError:
-        return [read_id(value) for value in column]
-    if text.count("\n") != len(column) or not _ID_LINES.fullmatch(text):
+        text = ""
+    if not text or text.count("\n") != len(column) or not _ID_LINES.fullmatch(text):
         return [read_id(value) for value in column]
     if any(mark in text for mark in _MARKS):
         for mark in _MARKS:
             text = text.replace(mark, "")
-        ids: list[str | None] = [*text.split("\n")]
-        ids.pop()
-        return ids
+        return [*text.split("\n")[:-1]]
     return [*cast("Sequence[str]", column)]

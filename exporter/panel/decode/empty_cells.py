@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import cast
 
 import msgspec
 
 from exporter.panel.decode.list_payload import CHUNK_ROWS, joined
 from exporter.panel.decode.message_table import ColumnBatch, columns_by_field
-from exporter.panel.decode.recognition import Key
+from exporter.panel.decode.names import Key
 
 _NULL_VALUE = re.compile(
     rb'"\s*(?:(?:<|&lt;|\\u003c){1,2}(?:>|&gt;|\\u003e){1,2}'
@@ -120,12 +121,10 @@ def _forget_senders(
 
 
 def _blank_rows(cells: Sequence[object]) -> list[int]:
-    try:
+    with suppress(TypeError):  # not all are texts
         together = "".join(cast("Sequence[str]", cells))
-    except TypeError:
-        return [row for row, cell in enumerate(cells) if _blank(cell)]
-    if len(together.split(None, 1)) == 1:  # no blanks: a cell is empty or filled
-        return [row for row, cell in enumerate(cells) if not cell] if "" in cells else []
+        if len(together.split(None, 1)) == 1:  # no blanks: a cell is empty or filled
+            return [row for row, cell in enumerate(cells) if not cell] if "" in cells else []
     return [row for row, cell in enumerate(cells) if _blank(cell)]
 
 

@@ -30,7 +30,7 @@ from exporter.panel.decode.console import (
 )
 from exporter.panel.decode.envelope import PAYLOAD_KEYS, unexpected
 from exporter.panel.decode.lenient_json import PARSE_ERRORS, decode_value, encode
-from exporter.panel.decode.recognition import read_headings
+from exporter.panel.decode.names import read_headings
 from exporter.panel.decode.values import read_id
 
 MAX_DEPTH = 4
@@ -141,11 +141,10 @@ def open_payload(payload: msgspec.Raw, place: Place) -> Section:
 
 def _open_list(payload: msgspec.Raw, place: Place) -> Section:
     if _starts_with(payload, b"[", then=b'"'):
-        try:
+        text = None
+        with suppress(*PARSE_ERRORS):  # some rows are no texts, or not strictly JSON
             text = joined_text(payload)
-        except PARSE_ERRORS:
-            pass  # some rows are no texts, or not strictly JSON
-        else:
+        if text is not None:
             return open_text(text, place)
     return JsonRows(place, _raw_list.decode(payload))
 
@@ -251,28 +250,16 @@ def json_rows(text: str) -> msgspec.Raw | list[msgspec.Raw] | None:
     start = _first_line(text)
     if start is None or text[start] not in "{[":
         return None
-    try:
-        encoded = text[start:].strip().encode()
-        _raw_value.decode(encoded)
-    except PARSE_ERRORS:
-        pass
-    else:
-        is_list = encoded.startswith(b"[")
-        return msgspec.Raw(encoded) if is_list else [msgspec.Raw(encoded)]
+    with suppress(*PARSE_ERRORS):
+        whole = _raw_value.decode(text[start:].strip().encode())
+        return whole if text[start] == "[" else [whole]
     return _json_lines([line for line in text[start:].split("\n") if line.strip()])
 
 
 def _first_line(text: str) -> int | None:
     """Return where the first line begins that is no warning; None for nothing but warnings."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n", start)
-        end = len(text) if end < 0 else end
-        line = text[start:end]
-        if line.strip() and not is_no_message(line.strip()):
-            return end - len(line.lstrip())
-        start = end + 1
-    return None
+    lines = re.finditer(r"\S[^\n]*", text)
+    return next((line.start() for line in lines if not is_no_message(line[0].rstrip())), None)
 
 
 def _json_lines(lines: list[str]) -> list[msgspec.Raw] | None:

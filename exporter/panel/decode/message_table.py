@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import compress, islice
-from typing import cast
+from dataclasses import dataclass, field, replace
+from itertools import compress, islice, repeat
+from typing import Any
 
-from exporter.panel.decode.recognition import FieldReading, Key
+from exporter.panel.decode.names import Key
+from exporter.panel.decode.recognition import FieldReading
 from exporter.panel.decode.values import is_exim_id
 from exporter.snapshot import MESSAGE_FIELDS, Certainty, Message, Mta
 
 CERTAINTY_FIELDS = ("id", *MESSAGE_FIELDS)
 
-_NOTHING_GUESSED: frozenset[str] = frozenset()
+COLUMNS = ("ids", "ages", "sizes", "senders", "recipients", "frozen", "guessed")
+"""The parallel columns of a batch or a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +36,14 @@ class ColumnBatch:
     """How sure a field is in the messages that do not guess it."""
 
     def without(self, rows: Collection[int]) -> ColumnBatch:
-        """The messages but those of these rows."""
+        """Return the messages but those of these rows."""
         if not rows:
             return self
         kept = [row not in rows for row in range(len(self.ids))]
         moved = {row: new for new, row in enumerate(compress(range(len(kept)), kept))}
-        recipients = cast("list[tuple[str, ...] | None]", [*compress(self.recipients, kept)])
-        return ColumnBatch(
-            [*compress(self.ids, kept)],
-            [*compress(self.ages, kept)],
-            [*compress(self.sizes, kept)],
-            [*compress(self.senders, kept)],
-            recipients,
-            {moved[row]: to for row, to in self.delivered.items() if row in moved},
-            [*compress(self.frozen, kept)],
-            [*compress(self.guessed, kept)],
-            self.certainty,
-        )
+        delivered = {moved[row]: to for row, to in self.delivered.items() if row in moved}
+        columns: dict[str, Any] = {name: [*compress(getattr(self, name), kept)] for name in COLUMNS}
+        return replace(self, **columns, delivered=delivered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +91,10 @@ class MessageTable:
 
     def messages(self) -> Iterator[Message]:
         """Yield the messages one by one."""
-        columns = (self.ids, self.ages, self.sizes, self.senders, self.recipients, self.frozen)
-        guessed = self.guessed or [_NOTHING_GUESSED] * len(self.ids)
-        for row, (id_, age, size, sender, recipients, frozen, guesses) in enumerate(
-            zip(*columns, guessed, strict=True)
-        ):
-            delivered = self.delivered.get(row, ())
-            yield Message(id_, age, size, sender, recipients, delivered, frozen, guesses)
+        columns = (self.ids, self.ages, self.sizes, self.senders, self.recipients)
+        guessed = self.guessed or [frozenset[str]()] * len(self.ids)
+        delivered = map(self.delivered.get, range(len(self.ids)), repeat(()))
+        yield from map(Message, *columns, delivered, self.frozen, guessed)
 
 
 def guessed_fields(part: ColumnBatch | MessageTable) -> frozenset[str]:
@@ -138,9 +128,10 @@ def columns_by_field(part: ColumnBatch | MessageTable) -> Mapping[str, Sequence[
 _WORST_FIRST = (Certainty.GUESSED, Certainty.NAMED, Certainty.STRUCTURAL)
 
 
-def less_sure(one: Certainty, other: Certainty) -> Certainty:
-    """Return the less sure of two."""
-    return min(one, other, key=_WORST_FIRST.index)
+def add_certainty(known: dict[str, Certainty], name: str, sure: Certainty | None) -> None:
+    """Keep how sure a field is where it is least sure; None says nothing of it."""
+    if sure is not None:
+        known[name] = min(known.get(name, sure), sure, key=_WORST_FIRST.index)
 
 
 def mta_of(ids: Iterable[str]) -> Mta | None:

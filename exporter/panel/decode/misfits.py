@@ -1,4 +1,17 @@
-"""Whether the cells of a row fit the columns that they stand in.
+"""Why a row is not understood: all reasons, and the last of them, a cell that does not fit.
+
+| reason | made in |
+| --- | --- |
+| it is no JSON, or a text that is no output of a mail server | `list_payload`, `console` |
+| it is neither object, array nor text; the list has too many forms | `row_batches` |
+| its form has no place for ids, or a table has other headings than the first | `row_batches` |
+| it has no valid id, or a short one among those of Exim | `row_batches` |
+| it gives one field in two ways, and not the same | `rivals`, sorted out in `row_batches` |
+| a message's last line counts more messages than were found | `row_batches` (console text) |
+| a cell cannot be what its column holds | here |
+| further rows of the message contradict it, or do not fit | `row_collector`, `TableBuilder` |
+
+`RowCollector` counts them all. A repeated id alone is no reason: it is a further row of a message.
 
 Rows that were cut at other places than their neighbours look alike as long as nobody looks at
 every cell. One that cannot be what its column holds makes its row not understood, whatever the
@@ -28,7 +41,7 @@ FOREIGN = {
     "recipients": cells.SURE_ID | cells.DATE | cells.NULL_SENDER | cells.MARKED_SENDER,
     "frozen": cells.SURE_ID,
 }
-"""What a value under a key of that name cannot be. It may well be what nobody can batch."""
+"""What a value under a key of that name cannot be. It may well be what nobody can read."""
 
 FOREIGN_AT_POSITION = {
     "age": _MIXED_ID | _ANY_ADDRESS,
@@ -81,10 +94,8 @@ class FitCheck:
         }
 
     def _fits(self, name: str, cell: object) -> bool:
-        if isinstance(cell, tuple):  # several columns for states
-            return all(self._fits(name, one) for one in cell)
-        several = len(self._layout.keys[name]) > 1 if name in self._layout.keys else False
-        if several and isinstance(cell, list):  # a column for each recipient
+        several = len(self._layout.keys.get(name, ())) > 1  # columns for recipients, or for states
+        if isinstance(cell, tuple) or (several and isinstance(cell, list)):
             return all(self._fits(name, one) for one in cell)
         bits = cells.looks(cell, self._now)
         if cell is None or bits & cells.BLANK:
@@ -130,7 +141,9 @@ class FitCheck:
             empty = "" not in senders and senders.count(None) == column.count("")
             return () if empty else _unread(senders)
         return [
-            row for row, sender in enumerate(senders) if sender is None or not _has_domain(sender)
+            row
+            for row, sender in enumerate(senders)
+            if sender is None or (sender and "@" not in sender)
         ]
 
     def _doubtful_recipients(
@@ -145,10 +158,6 @@ class FitCheck:
             for row, addresses in enumerate(recipients)
             if addresses is None or not all("@" in address for address in addresses)
         ]
-
-
-def _has_domain(sender: str) -> bool:
-    return not sender or "@" in sender
 
 
 def _unread(column: Sequence[object]) -> Sequence[int]:

@@ -11,17 +11,12 @@ from datetime import tzinfo
 
 import msgspec
 
+from exporter.panel.decode.columns import ListOptions
 from exporter.panel.decode.envelope import open_envelope, quote, unexpected
 from exporter.panel.decode.lenient_json import PARSE_ERRORS
 from exporter.panel.decode.list_payload import MAX_POSITIONS, Place, open_payload, open_text
 from exporter.panel.decode.message_table import ColumnBatch, MessageTable
-from exporter.panel.decode.row_batches import (
-    ListOptions,
-    RefusedRows,
-    RowBatch,
-    RowForms,
-    row_batches,
-)
+from exporter.panel.decode.row_batches import RefusedRows, RowBatch, RowForms, row_batches
 from exporter.panel.decode.row_collector import RowCollector, TableBuilder, summarise
 from exporter.panel.protocol import LIST_EMPTY_CODE, Operation
 
@@ -57,8 +52,12 @@ def decode_queue(
         PanelError: as `decode_reply`, and `unexpected` when the payload is no list of any kind.
             Rows that are not understood are counted, they are no error.
     """
+    return read_table(body, ListOptions(now, fields or {}, time_zone, frozen_values or {}))
+
+
+def read_table(body: bytes, options: ListOptions) -> MessageTable:
+    """Read as `decode_queue`."""
     builder = TableBuilder()
-    options = ListOptions(now, fields or {}, time_zone, frozen_values or {})
     collector, summary = read_queue(body, builder.add, options, explain=True)
     return builder.build(summary, collector)
 

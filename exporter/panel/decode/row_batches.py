@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import tzinfo
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import compress, islice
 from operator import attrgetter
@@ -18,7 +17,13 @@ from typing import Any
 import msgspec
 
 from exporter.panel.decode.addresses import split_frozen_mark
-from exporter.panel.decode.columns import ColumnReader, read_ids
+from exporter.panel.decode.columns import (
+    CONSOLE,
+    CONSOLE_WORDED,
+    ColumnReader,
+    ListOptions,
+    read_ids,
+)
 from exporter.panel.decode.console import HEADING, ConsoleRows, closing_count, read_console
 from exporter.panel.decode.empty_cells import SenderWords
 from exporter.panel.decode.lenient_json import PARSE_ERRORS
@@ -33,14 +38,9 @@ from exporter.panel.decode.list_payload import (
     joined,
     row_value,
 )
-from exporter.panel.decode.recognition import (
-    Form,
-    Key,
-    Layout,
-    read_headings,
-    recognise,
-    rows_at_odds,
-)
+from exporter.panel.decode.names import Key, Question, read_headings
+from exporter.panel.decode.recognition import Layout, recognise
+from exporter.panel.decode.rivals import rows_at_odds
 from exporter.snapshot import Certainty
 
 SAMPLE_ROWS = 100
@@ -49,29 +49,13 @@ SAMPLE_ROWS = 100
 MAX_FORMS = 16
 """Forms of rows distinguished in one list; rows of further forms are not understood."""
 
+Form = tuple[str, object]
+"""Kind of row, and what distinguishes forms of one kind: an array's length, an object's keys."""
+
 _MAIN_OBJECT: Form = ("object", None)
 """Rows that are objects are one form, whatever keys some of them lack."""
 
 _lists = msgspec.json.Decoder(list[tuple[Any, ...]])  # tuples cost the collector less than lists
-
-
-@dataclass(frozen=True, slots=True)
-class ListOptions:
-    """What is known of a list before it is read."""
-
-    now: float
-    """Unix time."""
-    fields: Mapping[str, Key] = field(default_factory=dict)
-    """The host's `fields`."""
-    zone: tzinfo | None = None
-    """The panel's, for dates that name none."""
-    frozen_values: Mapping[str, bool] = field(default_factory=dict)
-    """The host's words for frozen and not frozen."""
-
-    @property
-    def by_position(self) -> bool:
-        """Whether `fields` name a position."""
-        return any(isinstance(key, int) for key in self.fields.values())
 
 
 @dataclass(slots=True)
@@ -105,7 +89,7 @@ class RowBatch:
     def decoded(self, positions: Sequence[int]) -> list[object]:
         """Return some of the rows, decoded."""
         rows = [self.rows[row] for row in positions]
-        return [as_row(row_value(row)) if isinstance(row, msgspec.Raw) else row for row in rows]
+        return [_decoded(row) if isinstance(row, msgspec.Raw) else row for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +118,12 @@ class RowForms:
         self.options = options
         self.senders = SenderWords()
         self._forms: dict[Form, RowForm] = {}
-        self._headings: dict[int, Mapping[int, str]] = {}
+        self._headings: dict[object, Mapping[int, str]] = {}
         """Names of positions, by the length of arrays that have a row of headings."""
 
     @property
     def used(self) -> list[tuple[Form, RowForm]]:
-        """The forms that have rows, the commonest first."""
+        """Those that have rows, the commonest first."""
         by_rows = sorted(self._forms.items(), key=lambda item: -item[1].rows)
         return [(form, row_form) for form, row_form in by_rows if row_form.rows]
 
@@ -163,33 +147,23 @@ class RowForms:
     def recognise(self, form: Form, sample: Sequence[Any], *, keyed: bool) -> RowForm | None:
         """Return how rows of a form are read; None when there are too many forms already.
 
-        Args:
-            form: of the rows.
-            sample: some of them.
-            keyed: whether their ids are the keys of the list.
+        The first sample decides; `keyed` means that the ids are the keys of the list.
         """
         if form in self._forms or len(self._forms) >= MAX_FORMS:
             return self._forms.get(form)
         options = self.options
         columns = _columns_of(sample[:SAMPLE_ROWS])
-        layout = recognise(
-            columns,
-            now=options.now,
-            given=options.fields,
+        question = Question(
+            tuple(options.fields.items()),
+            tuple(self._headings.get(form[1], {}).items()),
             keyed=keyed,
-            headings=self._headings.get(_length(form)),
             any_word=bool(options.frozen_values),
         )
+        layout = recognise(columns, question, now=options.now)
         if keyed and "id" not in layout.keys:
             # Ids that are keys of the list are guessed like those at a position.
             layout = replace(layout, certainty={"id": Certainty.GUESSED, **layout.certainty})
-        reader = ColumnReader(
-            options.now,
-            options.zone,
-            layout,
-            frozen_values=options.frozen_values,
-            senders=self.senders,
-        )
+        reader = ColumnReader(options, layout, self.senders)
         self._forms[form] = RowForm(layout, reader, columns)
         return self._forms[form]
 
@@ -212,12 +186,12 @@ def row_batches(section: Section, forms: RowForms) -> Iterator[Batch]:
 
 def _json_batches(section: JsonRows, forms: RowForms) -> Iterator[Batch]:
     raws, ids = section.raws, section.ids
-    first = as_row(row_value(raws[0])) if raws and ids is None else None
+    first = _decoded(raws[0]) if raws and ids is None else None
     if isinstance(first, list) and forms.take_headings(first):
         raws = raws[1:]
     forms.senders.add_json(raws)
     step = max(1, -(-len(raws) // SAMPLE_ROWS))
-    values = [as_row(row_value(raw)) for raw in raws[::step]]
+    values = [_decoded(raw) for raw in raws[::step]]
     sample: dict[Form, list[Any]] = {}
     for value in values:
         sample.setdefault(_form(value), []).append(value)
@@ -269,29 +243,21 @@ def _chunk_batches(
     except PARSE_ERRORS:
         pass  # not all are of that kind, or one is not strictly JSON
     own_ids = None if ids is None else [ids[row] for row in left]
-    yield from _by_form([as_row(row_value(raws[row])) for row in left], own_ids, forms, sample)
+    yield from _by_form([_decoded(raws[row]) for row in left], own_ids, forms, sample)
 
 
 def _object_batch(
     form: RowForm, raws: Sequence[msgspec.Raw], ids: Sequence[str] | None, now: float
 ) -> tuple[RowBatch | None, Sequence[int]]:
     """Decode only what the layout needs; and return the positions of rows without a valid id."""
-    layout = form.layout
-    names = {name: str(keys[0]) for name, keys in layout.keys.items()}
-    if ids is None and "id" not in names:
+    keys = form.layout.read_keys
+    if ids is None and "id" not in form.layout.keys:
         return None, range(len(raws))
-    states = [str(key) for key in layout.keys.get("frozen", ())]
-    rivals = [str(key) for keys in layout.rivals.values() for key in keys]
-    keys = tuple(dict.fromkeys([*names.values(), *states, *rivals]))
     decoded = _object_decoder(keys).decode(joined(raws))
     by_key: dict[Key, Sequence[object]] = {
         key: [*map(attrgetter(_attribute(i)), decoded)] for i, key in enumerate(keys)
     }
-    columns = {name: by_key[key] for name, key in names.items()}
-    if len(states) > 1:
-        columns["frozen"] = [*zip(*(by_key[key] for key in states), strict=True)]
-    if ids is not None:
-        columns["id"] = ids
+    columns = _columns_by_field(form.layout, by_key, ids)
     own_ids = read_ids(columns["id"])
     left: list[int] = []
     if None in own_ids:
@@ -306,11 +272,14 @@ def _object_batch(
 
 
 @lru_cache(maxsize=64)
-def _object_decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[list[Any]]:
+def _object_decoder(keys: tuple[Key, ...]) -> msgspec.json.Decoder[list[Any]]:
     """Return a decoder of a list of objects that reads these keys alone."""
     row = msgspec.defstruct(
         "Row",
-        [(_attribute(i), Any, msgspec.field(default=None, name=k)) for i, k in enumerate(keys)],
+        [
+            (_attribute(i), Any, msgspec.field(default=None, name=str(key)))
+            for i, key in enumerate(keys)
+        ],
         gc=False,
     )
     return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]  # made at run time
@@ -360,22 +329,28 @@ def _batch(
         form.rows += len(rows)
     if form is None or ("id" not in form.layout.keys and ids is None):
         return RefusedRows(rows, len(rows))
-    layout = form.layout
     if form_key[0] == "array":
         by_key: Mapping[Key, Sequence[object]] = dict(enumerate(zip(*rows, strict=True)))
     else:
-        wanted = (*layout.keys.values(), *layout.rivals.values())
-        by_key = {key: [row.get(key) for row in rows] for keys in wanted for key in keys}
+        by_key = {key: [row.get(key) for row in rows] for key in form.layout.read_keys}
+    columns = _columns_by_field(form.layout, by_key, ids)
+    own_ids = _of_one_server(read_ids(columns["id"]))
+    return _with_odds(form, own_ids, columns, rows, by_key, forms.options.now)
+
+
+def _columns_by_field(
+    layout: Layout, by_key: Mapping[Key, Sequence[object]], ids: Sequence[str] | None
+) -> dict[str, Sequence[object]]:
+    """Return the cells of each field: of several recipients a list, of several states a tuple."""
     columns: dict[str, Sequence[object]] = {}
     for name, keys in layout.keys.items():
         several: Iterator[Sequence[object]] = zip(*(by_key[key] for key in keys), strict=True)
-        if form_key[0] == "array":
+        if name == "recipients":
             several = map(list, several)
         columns[name] = by_key[keys[0]] if len(keys) == 1 else [*several]
     if ids is not None:
         columns["id"] = ids
-    own_ids = _of_one_server(read_ids(columns["id"]))
-    return _with_odds(form, own_ids, columns, rows, by_key, forms.options.now)
+    return columns
 
 
 def _with_odds(
@@ -388,7 +363,8 @@ def _with_odds(
 ) -> RowBatch:
     """Return the rows, those aside that give one field in two ways: they are not understood."""
     at_odds = []
-    for row in rows_at_odds(form.layout, by_key, now) if form.layout.rivals else ():
+    rivals = form.layout.rivals.items()
+    for row in {row for name, keys in rivals for row in rows_at_odds(name, keys, by_key, now)}:
         if (id_ := ids[row]) is not None:
             at_odds.append(id_)
         ids[row] = None
@@ -425,8 +401,7 @@ def _cell_batches(section: CellRows, forms: RowForms) -> Iterator[Batch]:
 
 
 def _console_batches(text: str, options: ListOptions) -> Iterator[Batch]:
-    reader = ColumnReader(options.now, options.zone)
-    of_words = ColumnReader(options.now, options.zone, frozen_by_words=True)
+    reader, of_words = (ColumnReader(options, layout) for layout in (CONSOLE, CONSOLE_WORDED))
     understood = odd = 0
     for rows in read_console(text):
         yield from _console_rows(rows, reader, of_words)
@@ -461,16 +436,15 @@ def _console_rows(
 # --- rows -------------------------------------------------------------------------------------
 
 
-def as_row(value: object) -> object:
-    """Return a list that PHP sent as an object with numbers for keys as a list again."""
-    if not isinstance(value, dict) or not value or len(value) > MAX_POSITIONS:
-        return value
-    if not all(key.isdecimal() and len(key) < 3 for key in value):
-        return value
-    cells: list[object] = [None] * (1 + max(map(int, value)))
-    for key, cell in value.items():
-        cells[int(key)] = cell
-    return cells
+def _decoded(raw: msgspec.Raw) -> object:
+    """Return a row; a list that PHP sent as an object with numbers for keys is a list again."""
+    row = row_value(raw)
+    if not isinstance(row, dict) or not row or len(row) > MAX_POSITIONS:
+        return row
+    if not all(key.isdecimal() and len(key) < 3 for key in row):
+        return row
+    cells = {int(key): cell for key, cell in row.items()}
+    return [cells.get(position) for position in range(1 + max(cells))]
 
 
 def _form(row: object) -> Form:
@@ -479,10 +453,6 @@ def _form(row: object) -> Form:
     if isinstance(row, list | tuple):
         return ("array", len(row)) if row else ("other", None)
     return ("text" if isinstance(row, str) else "other"), None
-
-
-def _length(form: Form) -> int:
-    return form[1] if form[0] == "array" and isinstance(form[1], int) else 0
 
 
 def _columns_of(rows: Sequence[Any]) -> dict[Key, Sequence[object]]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import compress
 from typing import cast
 
 from exporter.panel.decode.anonymise import anonymise_value
 from exporter.panel.decode.columns import ColumnReader
 from exporter.panel.decode.message_table import (
+    COLUMNS,
     ColumnBatch,
     MessageTable,
+    add_certainty,
     columns_by_field,
     guessed_fields,
-    less_sure,
     mta_of,
 )
-from exporter.panel.decode.recognition import FIELDS, FieldReading, Key, read_headings, show_key
+from exporter.panel.decode.names import FIELDS, Key, read_headings
+from exporter.panel.decode.recognition import FieldReading, show_key
 from exporter.panel.decode.row_batches import RefusedRows, RowBatch, RowForm, RowForms
 from exporter.snapshot import Certainty, Mta
 
@@ -92,16 +93,11 @@ class RowCollector:
         new = set(ids) if new is None else new
         new.discard(None)
         first: list[int] = []
-        again: list[int] = []
         refused: list[int] = []
         for row, id_ in enumerate(ids):
-            if id_ in new:
-                new.discard(id_)
-                first.append(row)
-                continue
-            refused.append(row)
-            if id_ is not None:
-                again.append(row)
+            (first if id_ in new else refused).append(row)
+            new.discard(id_)
+        again = [row for row in refused if ids[row] is not None]
         misfits = self._take_first(*_chosen(first, ids, columns), batch.reader) if first else []
         if again:
             own_ids, own_columns = _chosen(again, ids, columns)
@@ -116,14 +112,14 @@ class RowCollector:
         part, misfits = self._read(ids, columns, reader)
         self.ids += part.ids
         self._sink(part)
-        return sorted(misfits)
+        return misfits
 
     def _read(
         self, ids: list[str], columns: Mapping[str, Sequence[object]], reader: ColumnReader
-    ) -> tuple[ColumnBatch, set[int]]:
+    ) -> tuple[ColumnBatch, list[int]]:
         part, misfits = reader.read(ids, columns)
         self.spoiled.update(ids[row] for row in misfits)
-        return part, misfits
+        return part, sorted(misfits)
 
 
 def _chosen(
@@ -153,25 +149,21 @@ class TableBuilder:
     """Puts batches together to a table."""
 
     def __init__(self) -> None:
-        self._whole = ColumnBatch([], [], [], [], [], {}, [], [])
-        self._certainty: dict[str, Certainty] = {}
         self._recipients: list[tuple[str, ...] | None] = []
+        self._whole = ColumnBatch([], [], [], [], self._recipients, {}, [], [])
+        self._certainty: dict[str, Certainty] = {}
 
     def add(self, part: ColumnBatch) -> None:
         """Append the messages of a batch."""
-        whole, start = self._whole, len(self._whole.ids)
-        self._recipients += [(to,) if isinstance(to, str) else to for to in part.recipients]
-        whole.ids.extend(part.ids)
-        whole.ages.extend(part.ages)
-        whole.sizes.extend(part.sizes)
-        whole.senders.extend(part.senders)
-        whole.delivered.update({start + row: to for row, to in part.delivered.items()})
-        whole.frozen.extend(part.frozen)
-        whole.guessed.extend(part.guessed)
+        start = len(self._whole.ids)
+        recipients = [(to,) if isinstance(to, str) else to for to in part.recipients]
+        for name in COLUMNS:
+            column = recipients if name == "recipients" else getattr(part, name)
+            getattr(self._whole, name).extend(column)
+        self._whole.delivered.update({start + row: to for row, to in part.delivered.items()})
         for name, column in columns_by_field(part).items():
-            sure = part.certainty.get(name)
-            if sure is not None and any(value is not None for value in column):
-                self._certainty[name] = less_sure(self._certainty.get(name, sure), sure)
+            if name in part.certainty and any(value is not None for value in column):
+                add_certainty(self._certainty, name, part.certainty[name])
 
     def build(self, summary: MessageTable, collector: RowCollector) -> MessageTable:
         """Return the table; the recipients of a message with further rows are unknown.
@@ -180,29 +172,22 @@ class TableBuilder:
         does not fit.
         """
         if collector.continued:
-            self._recipients = [None] * len(self._recipients)
-        self._compare(collector)
-        whole = self._whole
+            self._recipients[:] = [None] * len(self._recipients)
+        whole = self._compared(collector)
         table = replace(
             summary,
-            ids=whole.ids,
-            ages=whole.ages,
-            sizes=whole.sizes,
-            senders=whole.senders,
-            recipients=self._recipients,
-            delivered=whole.delivered,
-            frozen=whole.frozen,
+            **{name: getattr(whole, name) for name in (*COLUMNS, "delivered")},
             unparsed=summary.listed - len(whole.ids),
-            guessed=whole.guessed,
             certainty=self._certainty,
             unread=summary.unread + len(collector.ids) - len(whole.ids),
         )
         return replace(table, readings=_with_certainty(summary.readings, table))
 
-    def _compare(self, collector: RowCollector) -> None:
-        if not collector.repeated:
-            return
+    def _compared(self, collector: RowCollector) -> ColumnBatch:
+        """Return the messages with what their further rows, or misfits among these, take back."""
         whole = self._whole
+        if not collector.repeated:
+            return whole
         rows = {id_: row for row, id_ in enumerate(whole.ids) if id_ in collector.repeated}
         dropped = {row for id_, row in rows.items() if id_ in collector.spoiled}
         for part in collector.again:
@@ -215,10 +200,7 @@ class TableBuilder:
                 self._recipients[row] = None
                 whole.delivered.pop(row, None)
                 whole.guessed[row] |= part.guessed[further]
-        if dropped:
-            kept = [row not in dropped for row in range(len(whole.ids))]
-            self._recipients = [*compress(self._recipients, kept)]
-            self._whole = whole.without(dropped)
+        return whole.without(dropped)
 
 
 def _with_certainty(
@@ -240,10 +222,8 @@ def _with_certainty(
 def _contradict(one: ColumnBatch, row: int, other: ColumnBatch, further: int) -> bool:
     """Return whether two rows differ about one message, its recipients aside."""
     pairs = (
-        (one.ages[row], other.ages[further]),
-        (one.sizes[row], other.sizes[further]),
-        (one.senders[row], other.senders[further]),
-        (one.frozen[row], other.frozen[further]),
+        (getattr(one, name)[row], getattr(other, name)[further])
+        for name in ("ages", "sizes", "senders", "frozen")
     )
     return any(a is not None and b is not None and a != b for a, b in pairs)
 
@@ -266,7 +246,6 @@ def summarise(
         found: in words, where the rows were found.
         explain: whether to say how each field was read.
     """
-    used = forms.used
     shapes = [*found]
     no_zone = forms.options.zone is None
     mta = mta_of(collector.ids)
@@ -275,20 +254,24 @@ def summarise(
         shapes.append(f"{collector.console_messages} messages in console text of {command}")
         if mta is Mta.POSTFIX and no_zone:
             shapes.append(_NO_ZONE)
-    for (kind, length), form in used:
+    for (kind, length), form in forms.used:
         label = f"arrays of {length}" if kind == "array" else "objects"
         shapes.append(f"{form.rows} {label}: {form.layout.described}")
         if form.layout.dates_without_zone and no_zone:
             shapes.append(_NO_ZONE)
     if not collector.listed:
         shapes.append("an empty list")
-    in_use = [form for _, form in used]
+    in_use = [form for _, form in forms.used]
     readings: Sequence[FieldReading] = ()
     if explain and in_use:
         readings = [_reading(name, in_use[0]) for name in FIELDS]
+    elif explain and collector.console_messages:
+        why = dict.fromkeys(FIELDS, "the list does not show it")
+        if mta is Mta.POSTFIX and no_zone:
+            why["age"] = "the host's `time_zone`: the dates name none"
+        readings = [FieldReading(name, (), Certainty.STRUCTURAL, (), why[name]) for name in FIELDS]
     elif explain:
-        dated = mta is Mta.POSTFIX and no_zone
-        readings = _console_readings(bool(collector.console_messages), without_ages=dated)
+        readings = [FieldReading(name) for name in FIELDS]
     return MessageTable(
         listed=collector.listed,
         unparsed=collector.listed - len(collector.ids),
@@ -298,14 +281,6 @@ def summarise(
         readings=tuple(readings),
         unread=collector.unread,
     )
-
-
-def _console_readings(any_messages: bool, *, without_ages: bool) -> list[FieldReading]:  # noqa: FBT001
-    why = dict.fromkeys(FIELDS, "the list does not show it" if any_messages else "")
-    if any_messages and without_ages:
-        why["age"] = "the host's `time_zone`: the dates name none"
-    sure = Certainty.STRUCTURAL if any_messages else None
-    return [FieldReading(name, (), sure, (), why[name]) for name in FIELDS]
 
 
 def _reading(name: str, form: RowForm) -> FieldReading:
@@ -331,11 +306,8 @@ def _reading(name: str, form: RowForm) -> FieldReading:
 
 def _agreed(proposals: Sequence[Mapping[str, Key]]) -> Mapping[str, Key]:
     """Return what the forms of a list propose, unless those after the first contradict it."""
-    if not proposals:
-        return {}
-    first, *others = proposals
     return {
         name: key
-        for name, key in first.items()
-        if all(other.get(name, key) == key for other in others)
+        for name, key in (proposals[0].items() if proposals else ())
+        if all(other.get(name, key) == key for other in proposals)
     }

@@ -11,16 +11,16 @@ from datetime import tzinfo
 from heapq import heapify, heappop
 from typing import cast
 
+from exporter.panel.decode.columns import ListOptions
 from exporter.panel.decode.message_table import (
     CERTAINTY_FIELDS,
     ColumnBatch,
     MessageTable,
+    add_certainty,
     guessed_fields,
-    less_sure,
     mta_of,
 )
-from exporter.panel.decode.queue import decode_queue, read_queue
-from exporter.panel.decode.row_batches import ListOptions
+from exporter.panel.decode.queue import read_queue, read_table
 from exporter.snapshot import (
     AGE_BUCKETS,
     EMPTY_QUEUE,
@@ -68,7 +68,7 @@ def decode_queue_update(
     previous_ids: bytes | None = None,
     frozen_values: Mapping[str, bool] | None = None,
 ) -> QueueUpdate:
-    """`decode_queue` and `queue_stats` at once, and what changed since `previous_ids`.
+    """Return what `queue_stats` says of `decode_queue`, and what changed since `previous_ids`.
 
     Made to run in another process: bytes come in, a few figures go out.
 
@@ -82,9 +82,7 @@ def decode_queue_update(
     unread = summary.unread
     if collector.repeated or collector.continued:
         # What further rows say of a message is known only at the end, and seldom needed.
-        table = decode_queue(
-            body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
-        )
+        table = read_table(body, options)
         stats, ids, unread = queue_stats(table), table.ids, table.unread
     else:
         stats = figures.stats(summary.listed, mta_of(ids))
@@ -105,7 +103,7 @@ def decode_queue_update(
 
 
 def queue_stats(table: MessageTable) -> QueueStats:
-    """The figures of a table. What no row shows is None; an empty list is all zeros."""
+    """Return the figures of a table. What no row shows is None; an empty list is all zeros."""
     figures = _Figures()
     figures.add(table)
     return figures.stats(table.listed, table.mta)
@@ -146,11 +144,10 @@ class _Figures:
         guessed = guessed_fields(part)
         for name in known:
             sure = Certainty.GUESSED if name in guessed else part.certainty.get(name)
-            if sure is not None:
-                self._certainty[name] = less_sure(self._certainty.get(name, sure), sure)
+            add_certainty(self._certainty, name, sure)
 
     def stats(self, listed: int, mta: Mta | None) -> QueueStats:
-        """The figures of all that was counted in."""
+        """Return the figures of all that was counted in."""
         if not listed:
             return EMPTY_QUEUE
         known = {name for name in MESSAGE_FIELDS if self._missing[name] < self._rows}
@@ -185,7 +182,7 @@ class _Figures:
                 self._oldest = max(self._oldest, age)
 
     def _add_recipients(self, recipients: Sequence[str] | Sequence[tuple[str, ...] | None]) -> None:
-        """Of those that wait; a message counts once for each of its domains."""
+        """Count those that wait; a message counts once for each of its domains."""
         if recipients and isinstance(recipients[0], str):  # of a batch all are, then
             _count_domains(self._recipients, cast("Sequence[str]", recipients))
             return
@@ -198,7 +195,7 @@ class _Figures:
 
 
 def _ascii(name: str) -> str:
-    """A domain in lower case as DNS writes it, punycode included; "" when it cannot be."""
+    """Return a domain in lower case as DNS writes it, in punycode; "" when it cannot be one."""
     name = name.rstrip(".")
     if name.isascii():
         return name
@@ -209,7 +206,7 @@ def _ascii(name: str) -> str:
 
 
 def _written_domain(address: str) -> str:
-    """In the form that `_count_domains` counts; lower case so that one message counts once."""
+    """Return a domain as `_count_domains` counts it, in lower case: a message counts once."""
     return address.rpartition("@")[2].lower() if "@" in address else ""
 
 
@@ -226,7 +223,7 @@ def _count_domains(counts: Counter[str], addresses: Iterable[str]) -> None:
 
 
 def _largest(counts: Counter[str]) -> DomainCounts:
-    """The largest valid domains; all else is other."""
+    """Return the largest valid domains; all else is other."""
     merged = _by_domain(counts)
     top: list[tuple[str, int]] = []
     # A queue has thousands of domains, of which only the largest are looked at in order.
@@ -240,7 +237,7 @@ def _largest(counts: Counter[str]) -> DomainCounts:
 
 
 def _by_domain(counts: Mapping[str, int]) -> Mapping[str, int]:
-    """Messages by name in lower case as DNS writes it; "" stands for what is no name."""
+    """Return messages by name in lower case as DNS writes it; "" is what is no name."""
     together = "\n".join(counts) + "\n"
     if together.isascii() and together == together.lower() and ".\n" not in together:
         return counts
