@@ -17,7 +17,7 @@ from rich.text import Text
 from exporter.cli.terminal import console, table
 from exporter.config.models import split_address
 from exporter.daemon import Daemon
-from exporter.standin.fleet import DemoFleet, DemoHost, load_backend
+from exporter.standin.fleet import DemoHost, demo_fleet, exim_backend
 from exporter.standin.queue import BackendMissingError
 from exporter.web.server.sockets import ListenError
 
@@ -65,7 +65,8 @@ def demo(hosts: int, seconds: float | None, listen: str, backend: str) -> None:
 
 async def _demo(hosts: int, seconds: float | None, listen: str, backend: str) -> None:
     with tempfile.TemporaryDirectory(prefix="brainycp-demo-") as folder:
-        async with DemoFleet(hosts, backend=load_backend(backend)) as fleet:
+        chosen = exim_backend() if backend == "exim" else None
+        async with demo_fleet(hosts, backend=chosen) as fleet:
             file = _write_config(Path(folder), demo_config(fleet.hosts, listen))
             daemon = Daemon(file, on_listening=lambda urls: _introduce(fleet.hosts, urls, file))
             if seconds is not None:

@@ -77,10 +77,8 @@ def plain_hosts(count: int, *, calm: bool = False) -> list[Role]:
     return [replace(role, story="calm", profile=CALM) for role in roles] if calm else roles
 
 
-_ODD = ("html_table", "postqueue_json_lines", "mailq", "awk")
-"""Left to tests: the demo shows hosts whose every field is sure."""
-_SHAPES: tuple[ListShape, ...] = tuple(s for s in get_args(ListShape) if s not in _ODD)
-_COUNTS: tuple[CountStyle, ...] = tuple(c for c in get_args(CountStyle) if c not in _ODD)
+_SHAPES: tuple[ListShape, ...] = get_args(ListShape)
+_COUNTS: tuple[CountStyle, ...] = get_args(CountStyle)
 _ENVELOPES: tuple[EnvelopeStyle, ...] = get_args(EnvelopeStyle)
 
 
