@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from exporter.config.alerting import AlertRule, AppriseConfig, alertmanager_name, mistaken_rules
-from exporter.config.document import Document, read_document
+from exporter.config.document import Document, parse_document, read_document
 from exporter.config.errors import ConfigError, M, Path_, Problem, validated
 from exporter.config.hosts import HostEntry, host_entries, read_defaults, validate_hosts
 from exporter.config.models import Config, StateConfig, WebConfig
@@ -29,13 +29,18 @@ class LoadedConfig:
     """The files that the globs of `hosts_files` matched, sorted."""
 
 
-def load_config(file: Path) -> LoadedConfig:
-    """Read, validate and complete a config.
+def load_config(file: Path, *, instead: Mapping[Path, bytes] | None = None) -> LoadedConfig:
+    """Read, validate and complete a config; `instead` has contents to use for those of files.
 
     Raises:
         ConfigError: with every mistake of every file, each with its path and line.
     """
-    main = read_document(file)
+
+    def read(path: Path) -> Document:
+        content = instead.get(path) if instead else None
+        return read_document(path) if content is None else parse_document(content, path)
+
+    main = read(file)
     if not isinstance(main.data, dict):
         raise ConfigError([main.problem((), "must be a map that holds at least `hosts`")])
     problems = list(_mistakes_across(main))
@@ -46,7 +51,7 @@ def load_config(file: Path) -> LoadedConfig:
     globs = root.get("hosts_files")
     patterns = [p for p in globs if isinstance(p, str)] if isinstance(globs, list) else []
     files = matching_files(patterns, main.folder)
-    entries = _all_entries(main, files, problems)
+    entries = _all_entries(main, files, read, problems)
     hosts = validate_hosts(entries, main.folder, problems)
     if not entries and not problems and not patterns:
         problems.append(main.problem((), "no hosts: give `hosts`, `hosts_files` or both"))
@@ -138,8 +143,13 @@ def _unmatched(patterns: Sequence[str], main: Document) -> Iterator[Problem]:
             yield main.problem(("hosts_files", position), "matches no file yet")
 
 
-def _all_entries(main: Document, files: Sequence[Path], problems: list[Problem]) -> list[HostEntry]:
-    """The hosts of the main file, then those of each hosts file."""
+def _all_entries(
+    main: Document,
+    files: Sequence[Path],
+    read: Callable[[Path], Document],
+    problems: list[Problem],
+) -> list[HostEntry]:
+    """Return the hosts of the main file, then those of each hosts file."""
     defaults = read_defaults(main, problems)
     entries = list(host_entries(main, ("hosts",), main.root.get("hosts"), defaults, problems))
     for file in files:
@@ -148,7 +158,7 @@ def _all_entries(main: Document, files: Sequence[Path], problems: list[Problem])
             problems.append(main.problem(("hosts_files",), message))
             continue
         try:
-            document = read_document(file)
+            document = read(file)
         except ConfigError as error:
             problems += error.problems
         else:
