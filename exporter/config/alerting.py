@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
     Field,
     SecretStr,
+    TypeAdapter,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -20,7 +22,8 @@ from yarl import URL
 from exporter.config.access import BasicAuth, TlsConfig, plain_url
 from exporter.config.base import Duration, LabelName, Model
 from exporter.config.conditions import ANY, AlertConditions, Condition
-from exporter.config.errors import Mistake, raise_mistakes
+from exporter.config.document import read_document
+from exporter.config.errors import Mistake
 from exporter.config.overlap import may_both_hold
 from exporter.config.secrets import EnvName, SecretFile, resolve_secret
 from exporter.config.selectors import HostSelector
@@ -83,11 +86,10 @@ class HttpReceiver(Model):
 
     _resolve_token = field_validator("bearer_token")(resolve_secret)
 
-    @model_validator(mode="after")
-    def _one_login(self) -> Self:
+    def _mistakes(self) -> Iterator[Mistake]:
+        yield from super()._mistakes()
         if self.basic_auth is not None and self.bearer_token is not None:
-            raise ValueError("give basic_auth or bearer_token, not both")
-        return self
+            yield (), "give basic_auth or bearer_token, not both"
 
 
 class AlertmanagerConfig(HttpReceiver):
@@ -133,11 +135,10 @@ class SecretUrl(Model):
 
     _resolve_url = field_validator("url")(resolve_secret)
 
-    @model_validator(mode="after")
-    def _has_url(self) -> Self:
+    def _mistakes(self) -> Iterator[Mistake]:
+        yield from super()._mistakes()
         if self.url is None:
-            raise ValueError("give one of url, url_file, url_env")
-        return self
+            yield (), "give one of url, url_file, url_env"
 
     @property
     def receiver(self) -> str:
@@ -203,16 +204,12 @@ class AlertRule(Model):
             raise ValueError("must be letters, digits and _ only, at most 63, as MailQueueFrozen")
         return value
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_mistakes(type(self).__name__, (*self._mistakes(), *self.mistaken_conditions()))
-        return self
-
     def _mistakes(self) -> Iterator[Mistake]:
         for name in self.labels:
             if name in _SET_BY_US:
                 yield ("labels", name), "is a label that the exporter sets: choose another name"
         yield from self.hosts.mistakes()
+        yield from self.mistaken_conditions()
 
     def mistaken_conditions(self) -> Iterator[Mistake]:
         """Yield why `when` and `clear` do not go together."""
@@ -254,11 +251,6 @@ class AlertingConfig(Model):
     rules: tuple[AlertRule, ...] = ()
     """Rules of your own, and changes to built-in ones."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_mistakes(type(self).__name__, self._mistakes())
-        return self
-
     @property
     def receivers(self) -> tuple[ReceiverConfig, ...]:
         """Every receiver."""
@@ -271,14 +263,14 @@ class AlertingConfig(Model):
     def in_force(self) -> tuple[AlertRule, ...]:
         """Every rule that may fire, the built-in ones, as changed by the config, first."""
         own = {rule.name: rule for rule in self.rules}
-        builtin = _builtin() if self.builtin_rules else ()
+        builtin = BUILTIN if self.builtin_rules else ()
         changed = [_changed(rule, own.pop(rule.name, None)) for rule in builtin]
         return tuple(rule for rule in (*changed, *own.values()) if rule.enabled)
 
 
 def mistaken_rules(rules: Mapping[int, AlertRule], *, builtin_rules: bool) -> Iterator[Mistake]:
     """Yield what is wrong with rules, by their positions, beside the built-in ones."""
-    shipped = {rule.name: rule for rule in _builtin()}
+    shipped = {rule.name: rule for rule in BUILTIN}
     known = shipped if builtin_rules else {}
     for position, rule in rules.items():
         if not rule.when:
@@ -321,7 +313,7 @@ def _changed(rule: AlertRule, by: AlertRule | None) -> AlertRule:
     return rule.model_copy(update=given)
 
 
-def _builtin() -> tuple[AlertRule, ...]:
-    from exporter.config.builtin_alerts import BUILTIN  # noqa: PLC0415 - it is made of AlertRule
-
-    return BUILTIN
+BUILTIN = TypeAdapter(tuple[AlertRule, ...]).validate_python(
+    read_document(Path(__file__).with_name("builtin_alerts.yaml")).data
+)
+"""The alerts that are on by default."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -16,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from exporter.config.errors import Mistake, raise_mistakes
 from exporter.config.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
 
@@ -100,6 +102,15 @@ class Model(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
     )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        raise_mistakes(type(self).__name__, self._mistakes())
+        return self
+
+    def _mistakes(self) -> Iterator[Mistake]:
+        """Yield what is wrong with the keys together."""
+        yield from ()
 
     @model_validator(mode="before")
     @classmethod

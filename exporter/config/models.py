@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -17,7 +17,6 @@ from pydantic import (
     PlainValidator,
     WithJsonSchema,
     field_validator,
-    model_validator,
     with_config,
 )
 from typing_extensions import TypedDict
@@ -26,7 +25,7 @@ from yarl import URL
 from exporter.config.access import BasicAuth, Credentials, TlsConfig, panel_url, plain_url
 from exporter.config.alerting import AlertingConfig
 from exporter.config.base import ONE_OR_MANY, Count, Duration, LabelName, Model, Size, TimeZone
-from exporter.config.errors import Mistake, raise_mistakes
+from exporter.config.errors import Mistake
 from exporter.config.panel_api import API_PATH, Dialect, Language
 from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import LocalPath
@@ -194,11 +193,10 @@ class HostConfig(Credentials):
     def _no_repeats(cls, value: tuple[CollectorName, ...]) -> tuple[CollectorName, ...]:
         return tuple(name for name in COLLECTORS if name in value)
 
-    @model_validator(mode="after")
-    def _fields_fit_together(self) -> Self:
-        mistakes = mistaken_fields(self.fields)
-        raise_mistakes(type(self).__name__, ((("fields", *at), words) for at, words in mistakes))
-        return self
+    def _mistakes(self) -> Iterator[Mistake]:
+        yield from super()._mistakes()
+        for at, words in mistaken_fields(self.fields):
+            yield ("fields", *at), words
 
     @property
     def address(self) -> URL:
@@ -353,11 +351,6 @@ class Config(Model):
     """Rules that repair, and what holds them back."""
     log: LogConfig = LogConfig()
     """What the daemon writes to standard error."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_mistakes(type(self).__name__, self._mistakes())
-        return self
 
     def _mistakes(self) -> Iterator[Mistake]:
         for position, rule in enumerate(self.remediation.rules):

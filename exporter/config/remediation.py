@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import (
     BeforeValidator,
     Field,
     WithJsonSchema,
     field_validator,
-    model_validator,
 )
 
 from exporter.config.base import Count, Duration, Model
 from exporter.config.conditions import Conditions
-from exporter.config.errors import Mistake, raise_mistakes
+from exporter.config.errors import Mistake
 from exporter.config.secrets import LocalPath
 from exporter.config.selectors import HostSelector, Selector
 from exporter.config.windows import Window
@@ -125,11 +124,6 @@ class RemediationRule(Model):
             )
         return value
 
-    @model_validator(mode="after")
-    def _fits_its_action(self) -> Self:
-        raise_mistakes(type(self).__name__, self._mistakes())
-        return self
-
     def _mistakes(self) -> Iterator[Mistake]:
         if words := self._wrong_select():
             yield ("select",), words
@@ -182,11 +176,6 @@ class RemediationConfig(Model):
     """When rules may act; always when none is given."""
     rules: tuple[RemediationRule, ...] = ()
     """The rules, in the order in which they are looked at."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_mistakes(type(self).__name__, self._mistakes())
-        return self
 
     def _mistakes(self) -> Iterator[Mistake]:
         for position, rule in enumerate(self.rules):
