@@ -20,11 +20,10 @@ from pydantic import (
 from yarl import URL
 
 from exporter.config.access import BasicAuth, TlsConfig, plain_url
-from exporter.config.base import Duration, LabelName, Model
-from exporter.config.conditions import ANY, AlertConditions, Condition
+from exporter.config.base import Duration, LabelName, Model, matching
+from exporter.config.conditions import ANY, LABELS, AlertConditions, Condition, may_both_hold
 from exporter.config.document import read_document
 from exporter.config.errors import Mistake
-from exporter.config.overlap import may_both_hold
 from exporter.config.secrets import EnvName, SecretFile, resolve_secret
 from exporter.config.selectors import HostSelector
 from exporter.config.templates import check_template
@@ -44,12 +43,6 @@ _ALERTMANAGER_API = re.compile(
 _SET_BY_US = frozenset({"alertname", "severity", "service", "collector"})
 
 
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError("must be letters, digits and . _ : - only, at most 63, as ops")
-    return value
-
-
 def _without_api_path(value: str) -> str:
     api = _ALERTMANAGER_API.search(value)
     if api is not None:  # nothing would ever be taken there, which is noticed when it is needed
@@ -62,7 +55,7 @@ def _without_api_path(value: str) -> str:
 
 ReceiverName = Annotated[
     str,
-    AfterValidator(_name),
+    matching(_NAME, "must be letters, digits and . _ : - only, at most 63, as ops"),
     WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"}),
 ]
 
@@ -178,7 +171,10 @@ ReceiverConfig = AlertmanagerConfig | WebhookConfig | AppriseConfig
 class AlertRule(Model):
     """When an alert fires, and what it says."""
 
-    name: str = Field(json_schema_extra={"pattern": f"^{_ALERT_NAME.pattern}$"})
+    name: Annotated[
+        str,
+        matching(_ALERT_NAME, "must be letters, digits and _ only, at most 63, as MailQueueFrozen"),
+    ] = Field(json_schema_extra={"pattern": f"^{_ALERT_NAME.pattern}$"})
     """Unique; the label `alertname`. With a built-in rule's name, changes that rule."""
     enabled: bool = True
     """false switches it off."""
@@ -196,13 +192,6 @@ class AlertRule(Model):
     """Labels of its alerts, beside alertname, host, severity and the host's own."""
     annotations: Mapping[LabelName, Template] = Field(default_factory=dict)
     """Texts of its alerts, beside those that every alert has."""
-
-    @field_validator("name")
-    @classmethod
-    def _label_safe(cls, value: str) -> str:
-        if not _ALERT_NAME.fullmatch(value):
-            raise ValueError("must be letters, digits and _ only, at most 63, as MailQueueFrozen")
-        return value
 
     def _mistakes(self) -> Iterator[Mistake]:
         for name in self.labels:
@@ -226,9 +215,7 @@ class AlertRule(Model):
 
 
 def _any_label(condition: Condition) -> str:
-    if condition.label != ANY:
-        return ""
-    return "service" if condition.metric == "service_up" else "collector"
+    return LABELS[condition.metric][0] if condition.label == ANY else ""
 
 
 class AlertingConfig(Model):
@@ -256,9 +243,6 @@ class AlertingConfig(Model):
         """Every receiver."""
         return (*self.alertmanagers, *self.webhooks, *self.apprise)
 
-    def _mistakes(self) -> Iterator[Mistake]:
-        return mistaken_rules(dict(enumerate(self.rules)), builtin_rules=self.builtin_rules)
-
     @cached_property
     def in_force(self) -> tuple[AlertRule, ...]:
         """Every rule that may fire, the built-in ones, as changed by the config, first."""
@@ -271,34 +255,21 @@ class AlertingConfig(Model):
 def mistaken_rules(rules: Mapping[int, AlertRule], *, builtin_rules: bool) -> Iterator[Mistake]:
     """Yield what is wrong with rules, by their positions, beside the built-in ones."""
     shipped = {rule.name: rule for rule in BUILTIN}
-    known = shipped if builtin_rules else {}
     for position, rule in rules.items():
-        if not rule.when:
-            yield from _without_when(position, rule, known, shipped)
-        if rule.name in known:
-            for place, words in _changed(known[rule.name], rule).mistaken_conditions():
-                yield (
-                    ("rules", position, *place),
-                    f"{words}; what is not given here is the built-in rule's",
-                )
-
-
-def _without_when(
-    position: int,
-    rule: AlertRule,
-    known: Mapping[str, AlertRule],
-    shipped: Mapping[str, AlertRule],
-) -> Iterator[Mistake]:
-    """Yield what is wrong with a rule that has no conditions of its own."""
-    if rule.enabled and rule.name not in known:
-        yield ("rules", position, "when"), "is missing, and no built-in rule has this name"
-    elif rule.enabled and "when" in rule.model_fields_set:
-        # It would take the conditions from the built-in rule, which could then never fire.
-        words = "is empty: leave it out to keep the built-in rule's, or give enabled: false"
-        yield ("rules", position, "when"), words
-    elif not rule.enabled and rule.name not in shipped:
-        # A misspelt name would leave the rule that was meant in force.
-        yield ("rules", position, "name"), "switches off a rule that does not exist"
+        at, builtin = ("rules", position), shipped.get(rule.name)
+        known = builtin if builtin_rules else None
+        if not rule.when and rule.enabled and known is None:
+            yield (*at, "when"), "is missing, and no built-in rule has this name"
+        elif not rule.when and rule.enabled and "when" in rule.model_fields_set:
+            # It would replace the conditions of the built-in rule, which could then never fire.
+            words = "is empty: leave it out to keep the built-in rule's, or give enabled: false"
+            yield (*at, "when"), words
+        elif not rule.when and not rule.enabled and builtin is None:
+            # A misspelt name would leave the rule that was meant in force.
+            yield (*at, "name"), "switches off a rule that does not exist"
+        if known is not None:
+            for place, words in _changed(known, rule).mistaken_conditions():
+                yield (*at, *place), f"{words}; what is not given here is the built-in rule's"
 
 
 def _changed(rule: AlertRule, by: AlertRule | None) -> AlertRule:

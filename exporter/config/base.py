@@ -85,6 +85,17 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 """The IANA name of a time zone."""
 
 
+def matching(pattern: re.Pattern[str], words: str) -> AfterValidator:
+    """Return a validator of texts that match as a whole; `words` say what they must be."""
+
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(words)
+        return value
+
+    return AfterValidator(check)
+
+
 ONE_OR_MANY = WithJsonSchema(
     {
         "anyOf": [

@@ -43,11 +43,9 @@ def load_config(file: Path, *, instead: Mapping[Path, bytes] | None = None) -> L
     main = read(file)
     if not isinstance(main.data, dict):
         raise ConfigError([main.problem((), "must be a map that holds at least `hosts`")])
-    problems = list(_mistakes_across(main))
+    problems = [*_mistakes_across(main), *_mistaken_alert_rules(main)]
     root = {key: value for key, value in main.root.items() if key != "hosts"}
     config = validated(Config, root, main.folder, main.problem, problems)
-    if config is None:
-        problems += _mistakes_among_valid_alert_rules(main)
     globs = root.get("hosts_files")
     patterns = [p for p in globs if isinstance(p, str)] if isinstance(globs, list) else []
     files = matching_files(patterns, main.folder)
@@ -97,8 +95,8 @@ def valid_parts(file: Path) -> tuple[dict[int, AppriseConfig], Path | None]:
     return receivers, web.config_file if web is not None else None
 
 
-def _mistakes_among_valid_alert_rules(main: Document) -> Iterator[Problem]:
-    """What the model of `alerting` does not reach when something else in it is wrong."""
+def _mistaken_alert_rules(main: Document) -> Iterator[Problem]:
+    """Yield what is wrong with rules beside the built-in ones, also where others are invalid."""
     builtin = main.section("alerting").get("builtin_rules") is not False
     rules = _valid_entries(main, AlertRule, "rules")
     for path, words in mistaken_rules(rules, builtin_rules=builtin):

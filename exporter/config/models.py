@@ -24,7 +24,16 @@ from yarl import URL
 
 from exporter.config.access import BasicAuth, Credentials, TlsConfig, panel_url, plain_url
 from exporter.config.alerting import AlertingConfig
-from exporter.config.base import ONE_OR_MANY, Count, Duration, LabelName, Model, Size, TimeZone
+from exporter.config.base import (
+    ONE_OR_MANY,
+    Count,
+    Duration,
+    LabelName,
+    Model,
+    Size,
+    TimeZone,
+    matching,
+)
 from exporter.config.errors import Mistake
 from exporter.config.panel_api import API_PATH, Dialect, Language
 from exporter.config.remediation import RemediationConfig
@@ -150,7 +159,10 @@ def mistaken_fields(fields: Fields) -> Iterator[Mistake]:
 class HostConfig(Credentials):
     """One panel."""
 
-    name: str = Field(json_schema_extra={"pattern": f"^{HOST_NAME.pattern}$"})
+    name: Annotated[
+        str,
+        matching(HOST_NAME, "must be letters, digits and . _ : - only, at most 127, as mx1"),
+    ] = Field(json_schema_extra={"pattern": f"^{HOST_NAME.pattern}$"})
     """Unique; the `host` label."""
     url: str = Field(json_schema_extra={"pattern": "^https?://"})
     """Where the panel is; /api/api.php is added when there is no path."""
@@ -174,13 +186,6 @@ class HostConfig(Credentials):
     """Overrides poll.interval."""
     shares_panel_with: str | None = None
     """Name of another host with the same url, where two names for one panel are meant."""
-
-    @field_validator("name")
-    @classmethod
-    def _label_safe(cls, value: str) -> str:
-        if not HOST_NAME.fullmatch(value):
-            raise ValueError("must be letters, digits and . _ : - only, at most 127, as mx1")
-        return value
 
     @field_validator("url")
     @classmethod

@@ -10,10 +10,9 @@ from pydantic import (
     BeforeValidator,
     Field,
     WithJsonSchema,
-    field_validator,
 )
 
-from exporter.config.base import Count, Duration, Model
+from exporter.config.base import Count, Duration, Model, matching
 from exporter.config.conditions import Conditions
 from exporter.config.errors import Mistake
 from exporter.config.secrets import LocalPath
@@ -86,7 +85,13 @@ class Verify(Model):
 class RemediationRule(Model):
     """When to do what, on which hosts, and how carefully."""
 
-    name: str = Field(json_schema_extra={"pattern": f"^{_RULE_NAME.pattern}$"})
+    name: Annotated[
+        str,
+        matching(
+            _RULE_NAME,
+            "must be letters, digits and . _ : - only, at most 63, as purge-frozen-storm",
+        ),
+    ] = Field(json_schema_extra={"pattern": f"^{_RULE_NAME.pattern}$"})
     """Unique; the label `rule` of the metrics."""
     when: Conditions = ()
     """Conditions that must all hold; none: only a person or an Alertmanager can ask for it."""
@@ -114,15 +119,6 @@ class RemediationRule(Model):
     """Whether a silence at one of alerting.alertmanagers holds it back; so does not knowing."""
     verify: Verify | None = None
     """What must hold afterwards."""
-
-    @field_validator("name")
-    @classmethod
-    def _label_safe(cls, value: str) -> str:
-        if not _RULE_NAME.fullmatch(value):
-            raise ValueError(
-                "must be letters, digits and . _ : - only, at most 63, as purge-frozen-storm"
-            )
-        return value
 
     def _mistakes(self) -> Iterator[Mistake]:
         if words := self._wrong_select():
