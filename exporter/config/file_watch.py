@@ -1,4 +1,4 @@
-"""Watches files for changes, by polling.
+"""Whether files exist, and a watch for their changes, by polling.
 
 Polling works where notifications do not: on network file systems, and when a Kubernetes ConfigMap
 replaces the symlink above the file.
@@ -51,6 +51,19 @@ def _stamp(file: Path) -> Stamp | None:
     except OSError:
         return None
     return Stamp(stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev)
+
+
+def file_exists(file: Path | None) -> bool | None:
+    """Return whether a file exists, or a link that leads nowhere; None when it is unknown."""
+    if file is None:
+        return False
+    try:
+        file.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 class FileWatch:
