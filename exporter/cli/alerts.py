@@ -16,15 +16,7 @@ from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alerting.service import ALERTS
 from exporter.alerting.view import alerts_view
 from exporter.cli.arguments import choose_hosts, config_option, format_option, load_or_exit
-from exporter.cli.terminal import (
-    console,
-    local_time,
-    plural,
-    print_json,
-    printable,
-    say,
-    zone_note,
-)
+from exporter.cli.terminal import console, local_time, plural, print_json, printable, say, zone_note
 from exporter.config.models import Config
 from exporter.journal import Journal, JournalError, JournalMissingError
 

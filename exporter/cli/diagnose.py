@@ -19,13 +19,7 @@ from exporter import __version__
 from exporter.cli.arguments import choose_hosts, config_option, load_or_exit
 from exporter.cli.terminal import console, printable, say, table
 from exporter.config.loading import LoadedConfig
-from exporter.config.rewriting import (
-    HostFile,
-    RewriteError,
-    as_yaml,
-    find_host,
-    write_fields,
-)
+from exporter.config.rewriting import HostFile, RewriteError, as_yaml, find_host, write_fields
 from exporter.humanize import duration, quoted
 from exporter.panel.decode import anonymise_reply, queue_stats
 from exporter.panel.decode.anonymise import anonymise_value, safe_text

@@ -14,10 +14,7 @@ from exporter.fleet.store import HostRecord
 from exporter.fleet.view import host_view, problems, state_of
 from exporter.humanize import duration, integer
 from exporter.polling.oneshot import poll_hosts
-from exporter.snapshot import (
-    SERVICES,
-    ServiceState,
-)
+from exporter.snapshot import SERVICES, ServiceState
 
 _STYLES = {"up": "green", "partial": "yellow", "down": "red"}
 

@@ -30,13 +30,7 @@ from exporter.cli.manual_action import (
     show_outcome,
 )
 from exporter.cli.session import Progressing, act, requester, session, settle_orphans
-from exporter.cli.terminal import (
-    local_time,
-    need_a_terminal,
-    print_json,
-    printable,
-    say,
-)
+from exporter.cli.terminal import local_time, need_a_terminal, print_json, printable, say
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import WELL, Actor, JournalError

@@ -13,11 +13,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from exporter.config.errors import Mistake, raise_mistakes
+from exporter.config.errors import Mistake
 from exporter.config.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
 
@@ -116,7 +118,17 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        raise_mistakes(type(self).__name__, self._mistakes())
+        # Each at its key: an error raised in a model names only the model.
+        errors = [
+            InitErrorDetails(
+                type=PydanticCustomError("mistake", "{words}", {"words": words}),
+                loc=loc,
+                input=None,
+            )
+            for loc, words in self._mistakes()
+        ]
+        if errors:
+            raise ValidationError.from_exception_data(type(self).__name__, errors)
         return self
 
     def _mistakes(self) -> Iterator[Mistake]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 from typing_extensions import is_typeddict
 
 Path_ = tuple[str | int, ...]
@@ -61,7 +61,7 @@ def dotted(path: Path_) -> str:
 # --- found by a model ---------------------------------------------------------------------------
 
 
-Mistake = tuple[tuple[str | int, ...], str]
+Mistake = tuple[Path_, str]
 """The path below a model, and the message."""
 
 
@@ -69,22 +69,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question with the known word most like this one; "" when none is close."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {close[0]}?" if close else ""
-
-
-def raise_mistakes(title: str, mistakes: Iterable[Mistake]) -> None:
-    """Raise the mistakes, each at its key: an error raised in a model names only the model.
-
-    Raises:
-        ValidationError: when there is one.
-    """
-    errors = [
-        InitErrorDetails(
-            type=PydanticCustomError("mistake", "{words}", {"words": words}), loc=loc, input=None
-        )
-        for loc, words in mistakes
-    ]
-    if errors:
-        raise ValidationError.from_exception_data(title, errors)
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -141,21 +141,6 @@ def _compared(value: str) -> str:
     return " ".join(value.replace("*", " ").lower().split())
 
 
-def mistaken_fields(fields: Fields) -> Iterator[Mistake]:
-    """Return what is wrong with the fields together."""
-    lists = [name for name in ("frozen_values", "not_frozen_values") if name in fields]
-    if lists and "frozen" not in fields:
-        for name in lists:
-            yield (name,), "is of no use without `frozen`: say which name or position holds these"
-    if lists == ["not_frozen_values"]:
-        yield ("not_frozen_values",), "needs `frozen_values` beside it: which values mean frozen?"
-    frozen = {_compared(value) for value in fields.get("frozen_values", ())}
-    for position, value in enumerate(fields.get("not_frozen_values", ())):
-        if _compared(value) in frozen:
-            words = "stands in `frozen_values`, too: it cannot mean both"
-            yield ("not_frozen_values", position), words
-
-
 class HostConfig(Credentials):
     """One panel."""
 
@@ -200,8 +185,18 @@ class HostConfig(Credentials):
 
     def _mistakes(self) -> Iterator[Mistake]:
         yield from super()._mistakes()
-        for at, words in mistaken_fields(self.fields):
-            yield ("fields", *at), words
+        lists = [name for name in ("frozen_values", "not_frozen_values") if name in self.fields]
+        if lists and "frozen" not in self.fields:
+            words = "is of no use without `frozen`: say which name or position holds these"
+            yield from ((("fields", name), words) for name in lists)
+        if lists == ["not_frozen_values"]:
+            words = "needs `frozen_values` beside it: which values mean frozen?"
+            yield ("fields", "not_frozen_values"), words
+        frozen = {_compared(value) for value in self.fields.get("frozen_values", ())}
+        for position, value in enumerate(self.fields.get("not_frozen_values", ())):
+            if _compared(value) in frozen:
+                words = "stands in `frozen_values`, too: it cannot mean both"
+                yield ("fields", "not_frozen_values", position), words
 
     @property
     def address(self) -> URL:

@@ -7,7 +7,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import partial
 
 from aiohttp import web
@@ -83,24 +83,20 @@ Interfere = Callable[[RecordedRequest, Answer], Awaitable[web.Response]]
 not it has let the panel do it."""
 
 
+@dataclass(eq=False)
 class Panel:
     """One panel: options, what is behind it, and what was asked of it."""
 
-    def __init__(
-        self,
-        options: PanelOptions,
-        queue: MailQueue,
-        services: MailServices,
-        *,
-        record: int = 10_000,
-    ) -> None:
-        self.options = options
-        self.queue = queue
-        self.services = services
+    options: PanelOptions
+    queue: MailQueue
+    services: MailServices
+    record: InitVar[int] = field(default=10_000, kw_only=True)
+    interfere: Interfere | None = None
+    """Plays a panel that misbehaves; None: it behaves."""
+
+    def __post_init__(self, record: int) -> None:
         self.requests: deque[RecordedRequest] = deque(maxlen=record)
         """The last `record` requests, oldest first."""
-        self.interfere: Interfere | None = None
-        """Plays a panel that misbehaves; None: it behaves."""
         self._rendered: dict[tuple[Operation, Language], tuple[Hashable, bytes]] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
