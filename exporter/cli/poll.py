@@ -67,15 +67,12 @@ def _row(record: HostRecord, now: float) -> list[str | Text]:
     state = state_of(record)
     queue = record.queue(now)
     stats = queue.stats if queue else None
-    values = [
-        "-" if queue is None else integer(queue.messages),
-        "-" if stats is None or stats.frozen is None else integer(stats.frozen),
-        "-" if stats is None or stats.oldest_age is None else duration(stats.oldest_age),
-    ]
     return [
         record.host.name,
         Text(state, style=_STYLES.get(state, "")),
-        *values,
+        "-" if queue is None else integer(queue.messages),
+        "-" if stats is None or stats.frozen is None else integer(stats.frozen),
+        "-" if stats is None or stats.oldest_age is None else duration(stats.oldest_age),
         *(_service(record.service(name, now)) for name in SERVICES),
     ]
 
