@@ -21,7 +21,6 @@ from exporter.cli.arguments import (
     format_option,
     load_or_exit,
     rule_on_host,
-    rules_on_hosts,
     the_rule,
 )
 from exporter.cli.terminal import (
@@ -167,7 +166,6 @@ def status(
 def _chosen(
     config: Config, rule_name: str | None, name: str | None
 ) -> list[tuple[RemediationRule, HostConfig]]:
-    """Return the rules that are asked for, with their hosts; all where none is named."""
     if rule_name is not None and name is not None:
         return [rule_on_host(config, rule_name, name)]
     if rule_name is not None:
@@ -176,7 +174,9 @@ def _chosen(
         choose_hosts(config, (name,))
     return [
         (rule, host)
-        for rule, host in rules_on_hosts(config)
+        for rule in config.remediation.rules
+        for host in config.hosts
+        if rule.hosts.matches(host.name, host.labels)
         if rule_name in {None, rule.name} and name in {None, host.name}
     ]
 
@@ -224,7 +224,6 @@ def _fleet_lines(config: Config, found: JournalStatus, now: float) -> Iterator[s
 
 
 def _idle_lines(config: Config, found: JournalStatus, shown: Sequence[RuleStatus]) -> Iterator[str]:
-    """Yield on how many hosts each rule is idle."""
     idle = Counter(status.rule.name for status in found.rules)
     idle.subtract(status.rule.name for status in shown)
     if shown:

@@ -135,7 +135,7 @@ class SecretUrl(Model):
 
     @property
     def receiver(self) -> str:
-        """The name that the config gives, or one made from the address."""
+        """The name; the twin of an Alertmanager's, which may be made from its address."""
         return self.name
 
     @property

@@ -237,7 +237,7 @@ def _satisfiable(conditions: Collection[Condition]) -> bool:
 
 
 def _candidates(conditions: Collection[Condition]) -> Iterator[float]:
-    """Values that decide for all values of one metric: each threshold and its sides."""
+    """Yield values that decide for all values of one metric: each threshold and its sides."""
     thresholds = sorted({condition.value for condition in conditions})
     match METRIC_UNITS[next(iter(conditions)).metric]:
         case "flag":

@@ -104,7 +104,6 @@ def _mistaken_alert_rules(main: Document) -> Iterator[Problem]:
 
 
 def _valid_entries(main: Document, model: type[M], key: str) -> dict[int, M]:
-    """The valid entries of a list of the section `alerting`, by their positions."""
     found = ((at, _valid(main, model, raw)) for at, raw in main.maps("alerting", key))
     return {position: entry for position, entry in found if entry is not None}
 
@@ -170,7 +169,7 @@ def _all_entries(
 
 
 def _mistakes_across(main: Document) -> Iterator[Problem]:
-    """Names given twice, and what a section needs beside its entries."""
+    """Yield names given twice, and what a section needs beside its entries."""
     if main.section("alerting").get("apprise") and find_spec("apprise") is None:
         words = "needs the extra: pip install 'brainycp-exporter[apprise]'"
         yield main.problem(("alerting", "apprise"), words)
@@ -195,7 +194,7 @@ def _mistakes_across(main: Document) -> Iterator[Problem]:
 def _names_twice(
     main: Document, entries: Iterable[tuple[Path_, str, object]], words: str
 ) -> Iterator[Problem]:
-    """Entries, each with its place, the place in words and its name, that repeat a name."""
+    """Yield what repeats a name, of entries with their places, these in words, and their names."""
     first_of: dict[str, str] = {}
     for path, here, name in entries:
         if isinstance(name, str) and (first := first_of.setdefault(name, here)) != here:
@@ -203,7 +202,6 @@ def _names_twice(
 
 
 def _receiver_name(key: str, entry: Mapping[str, object]) -> str | None:
-    """The name of a receiver; None when it is unknown."""
     name, url = entry.get("name"), entry.get("url")
     if isinstance(name, str):
         return name or None

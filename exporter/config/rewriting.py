@@ -174,7 +174,7 @@ def _below(text: str, mapping: yaml.MappingNode, pairs: Sequence[str]) -> str:
 
 
 def _flow(fields: Mapping[str, object]) -> str:
-    """`{id: 1, age: 0}`."""
+    """Return `{id: 1, age: 0}`."""
     return "{" + ", ".join(f"{name}: {_scalar(key)}" for name, key in fields.items()) + "}"
 
 

@@ -1,4 +1,4 @@
-"""A fleet of stand-in panels on loopback, whose queues live."""
+"""A fleet of stand-in panels on loopback, with queues that change over time."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ _PHP_WARNING = (
 
 
 def encode_reply(style: ReplyStyle, reply: Reply) -> bytes:
-    """The body of an HTTP response."""
+    """Return the body of an HTTP response."""
     code = str(reply.code) if style.code_as_text else reply.code
     public = style.envelope == "public"
     fields: dict[str, object] = {
@@ -96,7 +96,7 @@ def encode_reply(style: ReplyStyle, reply: Reply) -> bytes:
 def list_payload(
     shape: ListShape, messages: Sequence[QueuedMessage], *, now: float, language: Language
 ) -> object:
-    """The payload of list_msg for the shapes that are made from messages.
+    """Return the payload of list_msg for the shapes that are made from messages.
 
     `now` is the Unix time to which the messages' ages are relative.
     """
@@ -110,7 +110,7 @@ def list_payload(
 
 
 def console_payload(shape: ListShape, console: str) -> object:
-    """The payload of list_msg for the shapes of CONSOLE_SHAPES."""
+    """Return the payload of list_msg for the shapes of CONSOLE_SHAPES."""
     return console.splitlines() if shape == "console_lines" else console
 
 

@@ -35,7 +35,7 @@ class Role:
     """The password that the operator configured is not the panel's."""
 
     def options(self, password: str) -> PanelOptions:
-        """The panel's options, when the operator configured this password."""
+        """Return the panel's options, when the operator configured this password."""
         return PanelOptions(
             username=USERNAME,
             password=f"not {password}" if self.wrong_password else password,
@@ -46,11 +46,7 @@ class Role:
 
 _STORIES: Sequence[Role] = (
     Role("calm"),
-    Role(
-        "growing queue",
-        GROWING,
-        ReplyStyle("page_arrays", "detail_text", ascii_only=False),
-    ),
+    Role("growing queue", GROWING, ReplyStyle("page_arrays", "detail_text", ascii_only=False)),
     Role("storm of frozen bounces", STORM, ReplyStyle("console_text", "sentence")),
     Role(
         "clamav stopped",
