@@ -13,7 +13,7 @@ from rich.console import Console
 from exporter.cli.message_table import SHOWN, echo_messages
 from exporter.cli.session import Progressing, act, requester, session, settle_orphans
 from exporter.cli.terminal import (
-    ask_beside_tasks,
+    ask,
     console,
     errors,
     need_a_terminal,
@@ -117,7 +117,7 @@ async def confirm_plan(
         show_plan(plan, out, show_all=show_all)
         for note in notes:
             say(note, out)
-    return not asks or await ask_beside_tasks("Go on?")
+    return not asks or await ask("Go on?")
 
 
 def show_plan(plan: Plan, out: Console, *, show_all: bool) -> None:

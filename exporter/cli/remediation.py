@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -154,7 +155,7 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
     before = " It was rejected before." if state == "rejected" else ""
     say(f"{name}: {rule.name} asked at {local_time(request.at)}: {request.text}{before}")
     need_a_terminal(yes=yes)
-    if not yes and not ask("Approve it?"):
+    if not yes and not asyncio.run(ask("Approve it?")):
         click.echo("Nothing was approved.", err=True)
         raise SystemExit(1)
     _decide(config, rule, host, request, Kind.APPROVED)
