@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from exporter.cli.demo import demo_config
 from exporter.daemon import Daemon
-from exporter.standin.fleet import DemoFleet
+from exporter.standin.fleet import demo_fleet
 
 SHOTS = Path(__file__).parents[1] / "docs" / "screenshots"
 BROWSER = "/usr/bin/chromium"
@@ -52,7 +52,7 @@ async def main() -> None:
     """Run the demo until there is something to see, and take every picture."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        async with DemoFleet(HOSTS) as fleet:
+        async with demo_fleet(HOSTS) as fleet:
             listening: asyncio.Queue[str] = asyncio.Queue()
             file = _config(Path(folder), demo_config(fleet.hosts, "127.0.0.1:0"))
             daemon = Daemon(file, on_listening=lambda urls: listening.put_nowait(urls[0]))

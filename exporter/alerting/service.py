@@ -28,7 +28,7 @@ from exporter.alertmanager.alert import Alert
 from exporter.alertmanager.client import AlertmanagerClient
 from exporter.conditions import AlertOnly, Interval
 from exporter.config.alerting import AlertmanagerConfig, ReceiverConfig, WebhookConfig
-from exporter.config.files import file_exists
+from exporter.config.file_watch import file_exists
 from exporter.config.models import Config
 from exporter.fleet.store import HostRecord
 from exporter.humanize import duration

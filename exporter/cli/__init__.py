@@ -9,50 +9,30 @@ import click
 from exporter import __version__
 
 COMMANDS = {
-    "run": (
-        "run",
-        "Run the daemon: poll the panels and serve /metrics until SIGTERM or Ctrl-C.",
-    ),
-    "check-config": (
-        "check_config",
-        "Check a config: prints every mistake with its path and line.",
-    ),
-    "poll": (
-        "poll",
-        "Poll every host of the config, or those named, once; print what they said.",
-    ),
-    "diagnose": (
-        "diagnose",
-        "Ask one host every read-only operation once; show how each reply was understood.",
-    ),
-    "queue": (
-        "queue",
-        "Look at a host's mail queue and act on it, by hand and without the daemon.",
-    ),
-    "service": (
-        "service",
-        "See whether a host's clamav or spamassassin runs; switch it on or off.",
-    ),
-    "remediation": ("remediation", "See, stop, allow and run the config's remediation rules."),
-    "journal": ("journal", "Show what rules and people have done, why, and how it ended."),
-    "alerts": (
-        "alerts",
-        "List the daemon's own alerts: firing, pending and resolved within a week.",
-    ),
-    "test-notification": ("try_receiver", "Send RECEIVER one alert that says it is a test."),
-    "demo": ("demo", "Run a fleet of stand-in panels on loopback, and the daemon over it."),
-    "hash-password": (
-        "hash_password",
-        "Print the bcrypt hash of a password, for basic_auth_users of the web config.",
-    ),
+    "run": "Run the daemon: poll the panels and serve /metrics until SIGTERM or Ctrl-C.",
+    "check-config": "Check a config: prints every mistake with its path and line.",
+    "poll": "Poll every host of the config, or those named, once; print what they said.",
+    "diagnose": "Ask one host every read-only operation once; show how each reply was understood.",
+    "queue": "Look at a host's mail queue and act on it, by hand and without the daemon.",
+    "service": "See whether a host's clamav or spamassassin runs; switch it on or off.",
+    "remediation": "See, stop, allow and run the config's remediation rules.",
+    "journal": "Show what rules and people have done, why, and how it ended.",
+    "alerts": "List the daemon's own alerts: firing, pending and resolved within a week.",
+    "test-notification": "Send RECEIVER one alert that says it is a test.",
+    "demo": "Run a fleet of stand-in panels on loopback, and the daemon over it.",
+    "hash-password": "Print the bcrypt hash of a password, for basic_auth_users of the web config.",
 }
-"""The module of each command, and the first sentence of its help."""
+"""The first sentence of each command's help."""
+
+_MODULES = {"test-notification": "try_receiver"}
+"""The modules of commands that are not called as their module is."""
 
 
 def load(name: str) -> click.Command:
     """Return a command, imported."""
-    module = import_module(f"exporter.cli.{COMMANDS[name][0]}")
-    command: click.Command = getattr(module, name.replace("-", "_"))
+    function = name.replace("-", "_")
+    module = import_module(f"exporter.cli.{_MODULES.get(name, function)}")
+    command: click.Command = getattr(module, function)
     return command
 
 
@@ -68,7 +48,7 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands={name: click.Command(name, help=words) for name, (_, words) in COMMANDS.items()},
+    commands={name: click.Command(name, help=words) for name, words in COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(__version__, prog_name="brainycp-exporter")

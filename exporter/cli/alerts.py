@@ -16,15 +16,7 @@ from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alerting.service import ALERTS
 from exporter.alerting.view import alerts_view
 from exporter.cli.arguments import choose_hosts, config_option, format_option, load_or_exit
-from exporter.cli.terminal import (
-    console,
-    local_time,
-    plural,
-    print_json,
-    printable,
-    say,
-    zone_note,
-)
+from exporter.cli.terminal import console, local_time, plural, print_json, printable, say, zone_note
 from exporter.config.models import Config
 from exporter.journal import Journal, JournalError, JournalMissingError
 
@@ -88,13 +80,13 @@ def _print(shown: list[dict[str, Any]], out: Console) -> None:
         out,
     )
     click.echo()
-    resolved = [alert for alert in shown if alert["state"] == "resolved"]
-    hidden = {id(alert) for alert in resolved[SHOWN_RESOLVED:]}
+    resolved = 0
     for alert in shown:
-        if id(alert) not in hidden:
+        resolved += alert["state"] == "resolved"
+        if alert["state"] != "resolved" or resolved <= SHOWN_RESOLVED:
             _print_one(alert, out)
-    if hidden:
-        click.echo(f"and {len(hidden)} resolved earlier; --format json shows them")
+    if resolved > SHOWN_RESOLVED:
+        click.echo(f"and {resolved - SHOWN_RESOLVED} resolved earlier; --format json shows them")
 
 
 def _print_one(alert: dict[str, Any], out: Console) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -74,14 +73,6 @@ def the_host(config_file: Path, name: str) -> tuple[Config, HostConfig]:
     config = load_or_exit(config_file).config
     (host,) = choose_hosts(config, (name,))
     return config, host
-
-
-def rules_on_hosts(config: Config) -> Iterator[tuple[RemediationRule, HostConfig]]:
-    """Yield every rule with every host that it is for."""
-    for rule in config.remediation.rules:
-        for host in config.hosts:
-            if rule.hosts.matches(host.name, host.labels):
-                yield rule, host
 
 
 def the_rule(config: Config, name: str) -> RemediationRule:

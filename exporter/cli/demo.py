@@ -17,12 +17,9 @@ from rich.text import Text
 from exporter.cli.terminal import console, table
 from exporter.config.models import split_address
 from exporter.daemon import Daemon
-from exporter.standin.fleet import DemoFleet, DemoHost, load_backend
+from exporter.standin.fleet import DemoHost, demo_fleet, exim_backend
 from exporter.standin.queue import BackendMissingError
 from exporter.web.server.sockets import ListenError
-
-POLL_INTERVAL = "10s"
-"""Short, so that the story is seen; a real panel is polled once a minute."""
 
 
 def _address(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -65,7 +62,8 @@ def demo(hosts: int, seconds: float | None, listen: str, backend: str) -> None:
 
 async def _demo(hosts: int, seconds: float | None, listen: str, backend: str) -> None:
     with tempfile.TemporaryDirectory(prefix="brainycp-demo-") as folder:
-        async with DemoFleet(hosts, backend=load_backend(backend)) as fleet:
+        chosen = exim_backend() if backend == "exim" else None
+        async with demo_fleet(hosts, backend=chosen) as fleet:
             file = _write_config(Path(folder), demo_config(fleet.hosts, listen))
             daemon = Daemon(file, on_listening=lambda urls: _introduce(fleet.hosts, urls, file))
             if seconds is not None:
@@ -81,50 +79,8 @@ def _write_config(folder: Path, config: dict[str, Any]) -> Path:
 
 def demo_config(hosts: Sequence[DemoHost], listen: str) -> dict[str, Any]:
     """Return the daemon's config for a fleet of stand-in panels."""
-    return {
-        "poll": {"interval": POLL_INTERVAL, "timeout": POLL_INTERVAL},
-        "hosts": [host.config() for host in hosts],
-        "web": {"listen": listen},
-        "alerting": {"rules": _ALERTS},
-        "remediation": _REMEDIATION,
-        "log": {"level": "info"},
-    }
-
-
-_ALERTS: list[dict[str, Any]] = [
-    # The built-in rules, with less patience: the story takes minutes, not hours.
-    {"name": "HostDown", "for": "20s"},
-    {"name": "CollectorFailing", "for": "20s"},
-    {"name": "ServiceDown", "for": "20s"},
-    {"name": "MailQueueFrozen", "for": "10s"},
-    {"name": "MailQueueGrowing", "when": ["queue_growth_messages > 50"], "for": "20s"},
-    {"name": "QueueRowsNotUnderstood", "for": "20s"},
-]
-
-_REMEDIATION: dict[str, Any] = {
-    "mode": "enforce",  # these are stand-ins; begin with dry_run on panels of your own
-    "rules": [
-        {
-            "name": "purge-frozen-storm",
-            "when": ["queue_frozen_messages > 2000"],
-            "for": "15s",
-            "action": "purge_frozen",
-            "select": {"frozen": True, "bounce": True},
-            "cooldown": "5m",
-            "max_per_day": 100,
-            "max_messages": 20_000,
-            "verify": {"within": "1m", "expect": ["queue_frozen_messages < 500"]},
-        },
-        {
-            "name": "start-clamav",
-            "when": ['service_up{service="clamav"} == 0'],
-            "for": "15s",
-            "action": "service_on",
-            "service": "clamav",
-            "approval": "required",
-        },
-    ],
-}
+    config: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("demo.yaml").read_text())
+    return config | {"hosts": [host.config() for host in hosts], "web": {"listen": listen}}
 
 
 def _program() -> str:
@@ -137,7 +93,7 @@ def _introduce(hosts: Sequence[DemoHost], urls: list[str], file: Path) -> None:
     """Print the pages, the hosts and commands to try; called once the daemon listens."""
     out = console()
     base = urls[0]
-    out.print(f"\n[bold]{len(hosts)} stand-in panels, polled every {POLL_INTERVAL}.[/bold] Open:\n")
+    out.print(f"\n[bold]{len(hosts)} stand-in panels, polled every 10s.[/bold] Open:\n")
     pages = table(head=False)
     for path, what in (
         ("/", "status page"),

@@ -19,13 +19,7 @@ from exporter import __version__
 from exporter.cli.arguments import choose_hosts, config_option, load_or_exit
 from exporter.cli.terminal import console, printable, say, table
 from exporter.config.loading import LoadedConfig
-from exporter.config.rewriting import (
-    HostFile,
-    RewriteError,
-    as_yaml,
-    find_host,
-    write_fields,
-)
+from exporter.config.rewriting import HostFile, RewriteError, as_yaml, find_host, write_fields
 from exporter.humanize import duration, quoted
 from exporter.panel.decode import anonymise_reply, queue_stats
 from exporter.panel.decode.anonymise import anonymise_value, safe_text
@@ -101,12 +95,7 @@ def _claim(file: Path) -> int:
 # --- what is written into the config ------------------------------------------------------------
 
 
-_OPEN = (None, Certainty.GUESSED)
-"""Certainties of a field that the user can do something about."""
-
-
 def _place(loaded: LoadedConfig, name: str) -> HostFile:
-    """Find the file of the host, before anything is asked."""
     try:
         return find_host(loaded, name)
     except RewriteError as error:
@@ -117,7 +106,8 @@ def _write(loaded: LoadedConfig, place: HostFile, diagnosis: Diagnosis) -> None:
     fields, host = diagnosis.proposed_fields, diagnosis.host
     if not fields:
         click.echo()
-        open_ = [line.name for line in diagnosis.fields if line.certainty in _OPEN]
+        unsure = (None, Certainty.GUESSED)
+        open_ = [line.name for line in diagnosis.fields if line.certainty in unsure]
         hand = f" For {quoted(open_)} do what stands under MISSING." if open_ else ""
         say(f"Nothing was written: there is nothing to propose.{hand}")
         return

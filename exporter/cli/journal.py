@@ -6,7 +6,7 @@ import math
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -85,8 +85,8 @@ def journal(
                 since = parse_duration(DEFAULT_SINCE)
             begin = 0.0 if since is None else time.time() - since
             entries = book.entries(host=host, rule=rule, run=run, since=begin)
-            planned = [e.id for e in entries if messages and e.kind in WITH_MESSAGES]
-            plans = {id_: book.messages(id_) for id_ in planned}
+            with_plan = [entry for entry in entries if messages and entry.kind in WITH_MESSAGES]
+            plans = {entry.id: book.messages(entry.id) for entry in with_plan}
             if as_json:
                 print_json([_view(entry, plans) for entry in entries])
             elif entries:
@@ -120,10 +120,8 @@ def whole_run(book: Journal, beginning: str) -> str:
 
 
 def _view(entry: Entry, plans: dict[int, Any]) -> dict[str, Any]:
-    view = entry_view(entry)
-    if entry.id in plans:
-        view["messages"] = messages_view(plans[entry.id])
-    return view
+    plan = {"messages": messages_view(plans[entry.id])} if entry.id in plans else {}
+    return entry_view(entry) | plan
 
 
 def _nothing(
@@ -161,30 +159,25 @@ def _print(entries: Sequence[Entry], plans: dict[int, Any], out: Console, *, fol
             click.echo(f"    {line}")
 
 
-def _folded(entries: Iterable[Entry]) -> Iterator[Entry]:
+def _folded(entries: Sequence[Entry]) -> Iterator[Entry]:
     """Yield the entries, with the replies of a run as one, in the place of the first of them."""
     replies: dict[str, list[Entry]] = {}
-    rows: list[Entry] = []
     for entry in entries:
         if entry.kind is Kind.REPLY:
-            known = replies.setdefault(entry.run, [])
-            known.append(entry)
-            if len(known) > 1:
-                continue
-        rows.append(entry)
-    for entry in rows:
-        of_run = replies[entry.run] if entry.kind is Kind.REPLY else []
+            replies.setdefault(entry.run, []).append(entry)
+    for entry in entries:
+        if entry.kind is not Kind.REPLY:
+            yield entry
+            continue
+        of_run = replies[entry.run]
         if len(of_run) == 1:
             # The reply to one request for all messages names each of them.
             yield replace(entry, text=textwrap.shorten(entry.text, LONGEST_REPLY, placeholder="…"))
-            continue
-        if not of_run:
-            yield entry
-            continue
-        counts = Counter(reply.outcome for reply in of_run)
-        summary = ", ".join(f"{integer(count)} {what}" for what, count in counts.most_common())
-        text = f"{integer(len(of_run))} replies: {summary}."
-        yield replace(entry, outcome="", text=text, detail={}, at=of_run[-1].at)
+        elif entry is of_run[0]:
+            counts = Counter(reply.outcome for reply in of_run)
+            summary = ", ".join(f"{integer(count)} {what}" for what, count in counts.most_common())
+            text = f"{integer(len(of_run))} replies: {summary}."
+            yield replace(entry, outcome="", text=text, detail={}, at=of_run[-1].at)
 
 
 def _host(entry: Entry) -> str:

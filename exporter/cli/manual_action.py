@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 
 from exporter.cli.message_table import SHOWN, echo_messages
-from exporter.cli.session import INTERRUPTED, Progressing, at_work, requester, session
+from exporter.cli.session import Progressing, act, requester, session, settle_orphans
 from exporter.cli.terminal import (
-    ask_beside_tasks,
+    ask,
     console,
     errors,
     need_a_terminal,
@@ -54,72 +54,81 @@ class ManualAction:
     output_format: str = "table"
 
 
-def run_manual_action(config: Config, host: HostConfig, manual_action: ManualAction) -> None:
+def run_manual_action(config: Config, host: HostConfig, wanted: ManualAction) -> None:
     """Do it; the exit code is 0 when the outcome is ok, or there was nothing to do.
 
     It is 1 where all that may be meant is left out, since what it rests on is only guessed.
     """
-    if manual_action.spec.action not in ON_SERVICE:
-        need_a_terminal(yes=manual_action.yes)
-    progress = Progressing()
-    done = at_work(host.name, progress, lambda: _carry_out(config, host, manual_action, progress))
-    if manual_action.output_format == "json":
-        print_json(_view(host.name, manual_action, done, progress.results))
-    else:
-        _tell(host.name, manual_action, done, progress.results)
-    if progress.interrupted:
-        raise SystemExit(INTERRUPTED)
-    ended_well = done.outcome is None or done.outcome.outcome == Outcome.OK
-    if done.preview.block is not None or not ended_well:
-        raise SystemExit(1)
+    if wanted.spec.action not in ON_SERVICE:
+        need_a_terminal(yes=wanted.yes)
+
+    def show(done: ManualResult, progress: Progressing) -> bool:
+        if wanted.output_format == "json":
+            print_json(_view(host.name, wanted, done, progress.results))
+        else:
+            _show(host.name, wanted, done, progress.results)
+        ended_well = done.outcome is None or done.outcome.outcome == Outcome.OK
+        return ended_well and done.preview.block is None
+
+    act(host.name, lambda progress: _carry_out(config, host, wanted, progress), show)
 
 
 async def _carry_out(
-    config: Config, host: HostConfig, manual_action: ManualAction, progress: Progressing
+    config: Config, host: HostConfig, wanted: ManualAction, progress: Progressing
 ) -> ManualResult:
-    spec, as_json = manual_action.spec, manual_action.output_format == "json"
-    out = place_of_plan(as_json=as_json, asks=not manual_action.yes)
+    spec = wanted.spec
 
     async def confirm(preview: Preview) -> bool:
         if spec.action in ON_SERVICE:
             return True
-        plan = preview.plan
-        if not (manual_action.yes and as_json):
-            show_plan(plan, out, show_all=manual_action.show_all)
-            for note in (*notes_on(preview, host.name), sentence(spec, plan, host.name)):
-                say(note, out)
-        return manual_action.yes or await ask_beside_tasks("Go on?")
+        return await confirm_plan(
+            preview.plan,
+            [*notes_on(preview, host.name), sentence(spec, preview.plan, host.name)],
+            asks=not wanted.yes,
+            as_json=wanted.output_format == "json",
+            show_all=wanted.show_all,
+        )
 
-    async with session(config, host, progress.ends) as opened:
-        await opened.close_orphans()
+    async with session(config, host, progress.ends) as context:
+        await settle_orphans(context, config)
         return await do_by_hand(
-            opened.context,
+            context,
             spec,
             requester=requester(),
             confirm=confirm,
             hooks=Hooks(on_begin=progress.begin, on_result=progress.on_result),
-            only=manual_action.only,
+            only=wanted.only,
         )
-
-
-def place_of_plan(*, as_json: bool, asks: bool) -> Console:
-    """Where a plan is shown: beside JSON on standard error, and where the person sees it."""
-    unseen = asks and not sys.stdout.isatty()
-    return errors() if as_json or unseen else console()
 
 
 # --- before -------------------------------------------------------------------------------------
 
 
+async def confirm_plan(
+    plan: Plan, notes: Sequence[str], *, asks: bool, as_json: bool, show_all: bool
+) -> bool:
+    """Show a plan with sentences about it; return whether to go on, which a person is asked.
+
+    Beside JSON it is shown on standard error, and only to be asked about.
+    """
+    if asks or not as_json:
+        unseen = as_json or (asks and not sys.stdout.isatty())
+        out = errors() if unseen else console()
+        show_plan(plan, out, show_all=show_all)
+        for note in notes:
+            say(note, out)
+    return not asks or await ask("Go on?")
+
+
 def show_plan(plan: Plan, out: Console, *, show_all: bool) -> None:
-    """The messages of a plan, the first of many unless all are wanted."""
+    """Print the messages of a plan, the first of many unless all are wanted."""
     echo_messages(plan.messages, out, most=None if show_all else SHOWN)
     if plan.messages:
         click.echo(file=out.file)
 
 
 def notes_on(preview: Preview, host: str) -> list[str]:
-    """What a person should know of a list beside its messages, a sentence each."""
+    """Return what a person should know of a list beside its messages, a sentence each."""
     listing = preview.listing
     if listing is None:
         return []
@@ -153,7 +162,7 @@ def notes_on(preview: Preview, host: str) -> list[str]:
 
 
 def sentence(spec: ActionSpec, plan: Plan, host: str) -> str:
-    """What will be done, to be said yes to."""
+    """Return what will be done, to be confirmed."""
     messages = plural(len(plan.messages), "message")
     match spec.action:
         case "service_on" | "service_off":
@@ -178,34 +187,32 @@ def sentence(spec: ActionSpec, plan: Plan, host: str) -> str:
 
 
 def _view(
-    host: str, manual_action: ManualAction, done: ManualResult, results: Sequence[RequestResult]
+    host: str, wanted: ManualAction, done: ManualResult, results: Sequence[RequestResult]
 ) -> dict[str, Any]:
-    preview, plan = done.preview, done.preview.plan
-    view: dict[str, Any] = {"host": host, "action": manual_action.spec.action}
-    if manual_action.spec.service:
-        view["service"] = manual_action.spec.service
+    preview = done.preview
+    view: dict[str, Any] = {"host": host, "action": wanted.spec.action}
+    if wanted.spec.service:
+        view["service"] = wanted.spec.service
     else:
-        view["plan"] = plan_view(plan)
+        view["plan"] = plan_view(preview.plan)
         view["ids_not_in_the_queue"] = sorted(preview.absent)
         view["ids_not_meant"] = sorted(preview.unmeant)
         if preview.withheld:
             view["ids_only_guessed"] = sorted(preview.withheld)
         if preview.withheld or preview.block is not None:
-            view["block"] = block_view(preview.block)
+            view["block"] = preview.block and block_view(preview.block)
         view["failures"] = failures_view(results)
-    view["outcome"] = None if done.outcome is None else entry_view(done.outcome)
+    view["outcome"] = done.outcome and entry_view(done.outcome)
     return view
 
 
-def block_view(block: Block | None) -> dict[str, Any] | None:
-    """What held it back as plain values."""
-    if block is None:
-        return None
+def block_view(block: Block) -> dict[str, Any]:
+    """Return what held it back as plain values."""
     return {"guard": block.guard.value, "reason": block.reason, "until": block.until}
 
 
 def plan_view(plan: Plan) -> dict[str, Any]:
-    """A plan as plain values."""
+    """Return a plan as plain values."""
     return {
         "reason": plan.reason,
         "as_a_whole": plan.as_a_whole,
@@ -215,7 +222,7 @@ def plan_view(plan: Plan) -> dict[str, Any]:
 
 
 def failures_view(results: Sequence[RequestResult]) -> list[dict[str, str]]:
-    """The requests with which it did not go well; without an id one for the whole queue."""
+    """Return the requests with which it did not go well; without an id one for the whole queue."""
     return [
         {"id": result.message_id, "what": result.what, "text": result.text}
         for result in results
@@ -223,37 +230,35 @@ def failures_view(results: Sequence[RequestResult]) -> list[dict[str, str]]:
     ]
 
 
-def _tell(
-    host: str, manual_action: ManualAction, done: ManualResult, results: Sequence[RequestResult]
+def _show(
+    host: str, wanted: ManualAction, done: ManualResult, results: Sequence[RequestResult]
 ) -> None:
     block = done.preview.block
-    if block is not None:
-        for note in notes_on(done.preview, host):
-            say(note)
-        what = manual_action.spec.action.replace("_", "-")
-        say(f"{what} on {host} is held back by {block.guard}: {printable(block.reason)}")
+    if block is None and done.outcome is not None:
+        show_failures(results, show_all=wanted.show_all)
+        show_outcome(done.outcome)
         return
-    if done.outcome is None:
-        nothing = f"{host}: nothing to do, {_emptiness(manual_action, done.preview)}."
-        for note in (*notes_on(done.preview, host), nothing):
-            say(note)
+    for note in notes_on(done.preview, host):
+        say(note)
+    if block is None:
+        say(f"{host}: nothing to do, {_emptiness(wanted, done.preview)}.")
         return
-    tell_failures(results, show_all=manual_action.show_all)
-    tell_outcome(done.outcome)
+    what = wanted.spec.action.replace("_", "-")
+    say(f"{what} on {host} is held back by {block.guard}: {printable(block.reason)}")
 
 
-def _emptiness(manual_action: ManualAction, preview: Preview) -> str:
+def _emptiness(wanted: ManualAction, preview: Preview) -> str:
     listing = preview.listing
     if listing is None or not listing.listed:
         return "the queue is empty"
-    if manual_action.only is not None:
+    if wanted.only is not None:
         return "none of these messages is meant and there"
     known = "known to be " if listing.untold else ""
     return f"no message of {integer(listing.listed)} is {known}{preview.plan.reason}"
 
 
-def tell_failures(results: Sequence[RequestResult], *, show_all: bool) -> None:
-    """The messages with which it did not go well, and why."""
+def show_failures(results: Sequence[RequestResult], *, show_all: bool) -> None:
+    """Print the messages with which it did not go well, and why."""
     failures = [result for result in results if result.what in FAILURES and result.message_id]
     shown = failures if show_all else failures[:SHOWN]
     for result in shown:
@@ -264,8 +269,8 @@ def tell_failures(results: Sequence[RequestResult], *, show_all: bool) -> None:
         click.echo(f"  and {integer(len(failures) - len(shown))} more; the journal names them.")
 
 
-def tell_outcome(entry: Entry) -> None:
-    """How it ended, and where more of it stands."""
+def show_outcome(entry: Entry) -> None:
+    """Print how it ended, and where more of it stands."""
     how = "" if entry.outcome == Outcome.OK else f" [{entry.outcome}]"
     say(f"{entry.host}: {printable(entry.text)}{how}")
     click.echo(f"In the journal as run {entry.run[:SHORT_RUN]}.")

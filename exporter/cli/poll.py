@@ -14,10 +14,7 @@ from exporter.fleet.store import HostRecord
 from exporter.fleet.view import host_view, problems, state_of
 from exporter.humanize import duration, integer
 from exporter.polling.oneshot import poll_hosts
-from exporter.snapshot import (
-    SERVICES,
-    ServiceState,
-)
+from exporter.snapshot import SERVICES, ServiceState
 
 _STYLES = {"up": "green", "partial": "yellow", "down": "red"}
 
@@ -70,15 +67,12 @@ def _row(record: HostRecord, now: float) -> list[str | Text]:
     state = state_of(record)
     queue = record.queue(now)
     stats = queue.stats if queue else None
-    values = [
-        "-" if queue is None else integer(queue.messages),
-        "-" if stats is None or stats.frozen is None else integer(stats.frozen),
-        "-" if stats is None or stats.oldest_age is None else duration(stats.oldest_age),
-    ]
     return [
         record.host.name,
         Text(state, style=_STYLES.get(state, "")),
-        *values,
+        "-" if queue is None else integer(queue.messages),
+        "-" if stats is None or stats.frozen is None else integer(stats.frozen),
+        "-" if stats is None or stats.oldest_age is None else duration(stats.oldest_age),
         *(_service(record.service(name, now)) for name in SERVICES),
     ]
 

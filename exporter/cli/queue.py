@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import uvloop
 
 from exporter.cli.arguments import (
     all_option,
@@ -20,13 +19,13 @@ from exporter.cli.arguments import (
 from exporter.cli.manual_action import ManualAction, notes_on, run_manual_action
 from exporter.cli.message_table import echo_messages, totals
 from exporter.cli.selectors import Chosen, selector_options
-from exporter.cli.session import explained, session
+from exporter.cli.session import ask_host
 from exporter.cli.terminal import console, print_json, say
 from exporter.config.selectors import Selector
 from exporter.humanize import guess_words, integer
 from exporter.journal.view import messages_view
 from exporter.remediation.listing import ask_count
-from exporter.remediation.manual import Preview, preview_of
+from exporter.remediation.manual import preview_of
 from exporter.remediation.plan import EVERYTHING, ActionSpec
 from exporter.snapshot import in_order
 
@@ -81,13 +80,7 @@ def count(name: str, config_file: Path, output_format: str) -> None:
     brainycp-exporter queue count mx1 --config F
     """  # noqa: D301
     config, host = the_host(config_file, name)
-
-    async def ask() -> int:
-        async with session(config, host) as opened:
-            return await ask_count(opened.context.client)
-
-    with explained(host.name):
-        messages = uvloop.run(ask())
+    messages = ask_host(config, host, lambda context: ask_count(context.client))
     if output_format == "json":
         print_json({"host": host.name, "messages": messages})
     else:
@@ -113,15 +106,11 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     message at least, and nothing acts on it: `diagnose` says how to confirm it.
     """  # noqa: D301
     config, host = the_host(config_file, name)
-
-    async def ask_list() -> Preview:
-        async with session(config, host) as opened:
-            # The action makes no difference: this one takes any selector.
-            spec = ActionSpec("retry", chosen.selector)
-            return await preview_of(opened.context, spec, chosen.only, guesses=True)
-
-    with explained(host.name):
-        preview = uvloop.run(ask_list())
+    # The action makes no difference: this one takes any selector.
+    spec = ActionSpec("retry", chosen.selector)
+    preview = ask_host(
+        config, host, lambda context: preview_of(context, spec, chosen.only, guesses=True)
+    )
     listing, messages = preview.listing, preview.plan.messages
     guessed = frozenset[str]().union(*{message.guessed for message in messages})
     assert listing is not None  # noqa: S101 - made for messages

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
@@ -25,7 +25,7 @@ from exporter.cli.remediation_status import status
 from exporter.cli.session import requester
 from exporter.cli.terminal import ask, console, local_time, need_a_terminal, say
 from exporter.config.errors import ConfigError
-from exporter.config.files import file_exists
+from exporter.config.file_watch import file_exists
 from exporter.config.loading import journal_path
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import ON_SERVICE, RemediationRule
@@ -33,8 +33,6 @@ from exporter.journal import Actor, Entry, Journal, JournalError, Kind
 from exporter.journal.host_lock import others_have_another_journal
 from exporter.remediation import approvals
 from exporter.remediation.plan import Plan
-
-T = TypeVar("T")
 
 
 @click.group
@@ -70,12 +68,9 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
         path = journal_path(config_file)  # on a bad night the rest of the config may be wrong
     except ConfigError as error:
         exit_on_config_error(error)
-
-    def write(journal: Journal) -> tuple[str, bool]:
+    with journal_to_write(path) as journal:
         text = approvals.pause(journal, signature(), requester(), " ".join(reason))
-        return text, journal.is_used_otherwise()
-
-    text, unheard = in_journal(path, write)
+        unheard = journal.is_used_otherwise()
     say(f"{text} `remediation resume` ends it.")
     if others_have_another_journal(config_file, path):
         raise click.ClickException(
@@ -112,10 +107,8 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
     if name is None:
         raise click.UsageError("Name the host too, as: remediation resume RULE HOST")
     rule, host = rule_on_host(config, rule_name, name)
-    stopped = in_journal(
-        config.state.path,
-        lambda journal: approvals.resume_rule(journal, host, rule.name, signature(), requester()),
-    )
+    with journal_to_write(config.state.path) as journal:
+        stopped = approvals.resume_rule(journal, host, rule.name, signature(), requester())
     if stopped:
         say(f"{rule.name} may act on {name} again. It was: {stopped}")
     else:
@@ -123,9 +116,8 @@ def resume(rule_name: str | None, name: str | None, config_file: Path) -> None:
 
 
 def _resume_all(config: Config) -> None:
-    paused = in_journal(
-        config.state.path, lambda journal: approvals.resume(journal, signature(), requester())
-    )
+    with journal_to_write(config.state.path) as journal:
+        paused = approvals.resume(journal, signature(), requester())
     say(f"Resumed. It was: {paused}" if paused else "It was not paused by command.")
     file = config.remediation.pause_file
     if file_exists(file) is not False:
@@ -153,20 +145,17 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
     """  # noqa: D301
     config = load_or_exit(config_file).config
     rule, host = rule_on_host(config, rule_name, name)
-
-    def look(journal: Journal) -> tuple[Entry, Plan, str]:
-        request, standing = _the_request(journal, rule, host)
-        return request, Plan(tuple(journal.messages(request.id))), standing
-
-    request, plan, standing = from_journal(config, look)
-    if standing == "approved":
+    with journal_to_read(config) as journal:
+        request, state = _the_request(journal, rule, host)
+        plan = Plan(tuple(journal.messages(request.id)))
+    if state == "approved":
         say(f"{rule.name} on {name} is approved already.")
         return
     show_plan(plan, console(), show_all=show_all)
-    before = " It was rejected before." if standing == "rejected" else ""
+    before = " It was rejected before." if state == "rejected" else ""
     say(f"{name}: {rule.name} asked at {local_time(request.at)}: {request.text}{before}")
     need_a_terminal(yes=yes)
-    if not yes and not ask("Approve it?"):
+    if not yes and not asyncio.run(ask("Approve it?")):
         click.echo("Nothing was approved.", err=True)
         raise SystemExit(1)
     _decide(config, rule, host, request, Kind.APPROVED)
@@ -188,8 +177,9 @@ def reject(rule_name: str, name: str, config_file: Path) -> None:
     """  # noqa: D301
     config = load_or_exit(config_file).config
     rule, host = rule_on_host(config, rule_name, name)
-    request, standing = from_journal(config, lambda journal: _the_request(journal, rule, host))
-    if standing == "rejected":
+    with journal_to_read(config) as journal:
+        request, state = _the_request(journal, rule, host)
+    if state == "rejected":
         say(f"{rule.name} on {name} is rejected already.")
         return
     _decide(config, rule, host, request, Kind.REJECTED)
@@ -220,12 +210,10 @@ def _nothing_asked(rule: RemediationRule, host: str) -> click.ClickException:
 def _decide(
     config: Config, rule: RemediationRule, host: HostConfig, request: Entry, kind: Kind
 ) -> None:
-    def write(journal: Journal) -> None:
-        # A person may take long to decide: the request must still be the same.
-        approvals.decide(journal, host, rule, request.run, kind, signature(), requester())
-
     try:
-        in_journal(config.state.path, write)
+        with journal_to_write(config.state.path) as journal:
+            # A person may take long to decide: the request must still be the same.
+            approvals.decide(journal, host, rule, request.run, kind, signature(), requester())
     except approvals.AskedAnewError as error:
         raise click.ClickException(f"Nothing was decided: {error}") from None
     except approvals.NothingAskedError:
@@ -240,19 +228,21 @@ def signature() -> str:
     return f"{Actor.PERSON}:{requester()}"
 
 
-def in_journal(path: Path, work: Callable[[Journal], T]) -> T:
-    """Call `work` with the journal open to write; a journal that fails ends the command."""
+@contextmanager
+def journal_to_write(path: Path) -> Iterator[Journal]:
+    """Open the journal to write; one that fails ends the command."""
     try:
         with closing(Journal.open(path)) as journal:
-            return work(journal)
+            yield journal
     except JournalError as error:
         raise click.ClickException(f"Nothing was written down. {error}") from None
 
 
-def from_journal(config: Config, work: Callable[[Journal], T]) -> T:
-    """Call `work` with the journal open to read; none, or one that fails, ends the command."""
+@contextmanager
+def journal_to_read(config: Config) -> Iterator[Journal]:
+    """Open the journal to read; none, or one that fails, ends the command."""
     try:
         with closing(Journal.open_to_read(config.state.path)) as journal:
-            return work(journal)
+            yield journal
     except JournalError as error:
         raise click.ClickException(str(error)) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,48 +22,27 @@ from exporter.cli.arguments import (
 )
 from exporter.cli.manual_action import (
     block_view,
+    confirm_plan,
     failures_view,
-    place_of_plan,
     plan_view,
     sentence,
-    show_plan,
-    tell_failures,
-    tell_outcome,
+    show_failures,
+    show_outcome,
 )
-from exporter.cli.session import INTERRUPTED, Progressing, Session, at_work, requester, session
-from exporter.cli.terminal import (
-    ask_beside_tasks,
-    local_time,
-    need_a_terminal,
-    print_json,
-    printable,
-    say,
-)
+from exporter.cli.session import Progressing, act, requester, session, settle_orphans
+from exporter.cli.terminal import local_time, need_a_terminal, print_json, printable, say
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 from exporter.journal import WELL, Actor, JournalError
 from exporter.journal.entries import Guard
 from exporter.journal.view import entry_view
 from exporter.remediation.acting import Hooks
+from exporter.remediation.context import HostContext
 from exporter.remediation.execution import ExecutionResult, execute_rule
 from exporter.remediation.guard_inputs import GuardInputs, read_inputs
 from exporter.remediation.guards import Block, effective_mode
 from exporter.remediation.plan import ActionSpec, Plan
 from exporter.remediation.requests import Request, blocked_entry
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """What the person wants, and how."""
-
-    config: Config
-    rule: RemediationRule
-    host: HostConfig
-    dry_run: bool
-    """As the person or the config's mode has it."""
-    yes: bool
-    show_all: bool
-    as_json: bool
 
 
 @click.command("run")
@@ -95,100 +74,86 @@ def run(
     """  # noqa: D301 - click's mark before lines that stay as they are
     config = load_or_exit(config_file).config
     rule, host = rule_on_host(config, rule_name, name)
-    dry = dry_run or effective_mode(config.remediation) != "enforce"
-    if not dry:
+    dry_run = dry_run or effective_mode(config.remediation) != "enforce"
+    if not dry_run:
         need_a_terminal(yes=yes)
-    options = _Options(config, rule, host, dry, yes, show_all, output_format == "json")
-    progress = Progressing()
-    result = at_work(host.name, progress, lambda: _carry_out(options, progress))
-    if options.as_json:
-        print_json(_view(options, result, progress))
-    else:
-        _tell(options, result, progress)
-    if progress.interrupted:
-        raise SystemExit(INTERRUPTED)
-    outcome = result.outcome.outcome if result.outcome is not None else ""
-    if outcome not in WELL:
-        raise SystemExit(1)
-
-
-async def _carry_out(options: _Options, progress: Progressing) -> ExecutionResult:
-    spec, asks = ActionSpec.of(options.rule), not (options.yes or options.dry_run)
-    request = Request(Actor.PERSON, requester(), dry_run=options.dry_run)
+    as_json, spec = output_format == "json", ActionSpec.of(rule)
 
     async def confirm(plan: Plan) -> bool:
-        if asks or not options.as_json:
-            out = place_of_plan(as_json=options.as_json, asks=asks)
-            show_plan(plan, out, show_all=options.show_all)
-            words = sentence(spec, plan, options.host.name)
-            say(f"{words} It is a dry run: nothing is done." if options.dry_run else words, out)
-        return not asks or await ask_beside_tasks("Go on?")
-
-    hooks = Hooks(confirm, on_result=progress.on_result)
-    if not options.dry_run:
-        hooks = replace(hooks, on_begin=progress.begin)
-
-    async with session(options.config, options.host, progress.ends) as opened:
-
-        async def inputs() -> GuardInputs:
-            return await read_inputs(
-                opened.context.journal,
-                options.config.remediation,
-                options.host,
-                options.rule,
-                GuardInputs(time.time(), len(options.config.hosts), actor=Actor.PERSON),
-            )
-
-        # A journal that fails is for the run to tell.
-        with suppress(JournalError):
-            await opened.close_orphans()
-        result = await execute_rule(
-            opened.context,
-            options.config.remediation,
-            options.rule,
-            request,
-            inputs,
-            hooks,
+        words = sentence(spec, plan, host.name)
+        return await confirm_plan(
+            plan,
+            [f"{words} It is a dry run: nothing is done." if dry_run else words],
+            asks=not (yes or dry_run),
+            as_json=as_json,
+            show_all=show_all,
         )
-        if result.block is not None:
-            await _note(opened, options, request, result.block)
-        return result
+
+    async def work(progress: Progressing) -> ExecutionResult:
+        hooks = Hooks(confirm, on_result=progress.on_result)
+        if not dry_run:
+            hooks = replace(hooks, on_begin=progress.begin)
+        request = Request(Actor.PERSON, requester(), dry_run=dry_run)
+        async with session(config, host, progress.ends) as context:
+            return await _carry_out(context, config, host, rule, request, hooks)
+
+    def show(result: ExecutionResult, progress: Progressing) -> bool:
+        block, outcome = result.block, result.outcome
+        if as_json:
+            view = {"host": host.name, "rule": rule.name, "dry_run": dry_run}
+            print_json(view | _view(result, progress))
+        else:
+            show_failures(progress.results, show_all=show_all)
+            if outcome is not None:
+                show_outcome(outcome)
+            if block is not None:
+                say(f"{rule.name} on {host.name} {_held_back(block, progress)}")
+        return outcome is not None and outcome.outcome in WELL
+
+    act(host.name, work, show)
 
 
-async def _note(opened: Session, options: _Options, request: Request, block: Block) -> None:
-    """Write down what held it back, as the daemon does."""
-    if block.guard is not Guard.JOURNAL:
-        entry = blocked_entry(options.host, options.rule, request, block)
-        await opened.context.journal.do(lambda journal: journal.add(entry))
+async def _carry_out(
+    context: HostContext,
+    config: Config,
+    host: HostConfig,
+    rule: RemediationRule,
+    request: Request,
+    hooks: Hooks,
+) -> ExecutionResult:
+    section = config.remediation
+
+    async def inputs() -> GuardInputs:
+        known = GuardInputs(time.time(), len(config.hosts), actor=Actor.PERSON)
+        return await read_inputs(context.journal, section, host, rule, known)
+
+    # A journal that fails is for the run to report.
+    with suppress(JournalError):
+        await settle_orphans(context, config)
+    result = await execute_rule(context, section, rule, request, inputs, hooks)
+    block = result.block
+    if block is not None and block.guard is not Guard.JOURNAL:
+        # As the daemon does.
+        entry = blocked_entry(host, rule, request, block)
+        await context.journal.do(lambda journal: journal.add(entry))
+    return result
 
 
-def _view(options: _Options, result: ExecutionResult, progress: Progressing) -> dict[str, Any]:
-    block, plan = result.block, result.plan
+def _view(result: ExecutionResult, progress: Progressing) -> dict[str, Any]:
     return {
-        "host": options.host.name,
-        "rule": options.rule.name,
-        "dry_run": options.dry_run,
-        "block": block_view(block),
-        "plan": None if plan is None else plan_view(plan),
+        "block": result.block and block_view(result.block),
+        "plan": result.plan and plan_view(result.plan),
         "failures": failures_view(progress.results),
-        "outcome": None if result.outcome is None else entry_view(result.outcome),
+        "outcome": result.outcome and entry_view(result.outcome),
     }
 
 
-def _tell(options: _Options, result: ExecutionResult, progress: Progressing) -> None:
-    tell_failures(progress.results, show_all=options.show_all)
-    if result.outcome is not None:
-        tell_outcome(result.outcome)
-    block = result.block
-    if block is None:
-        return
-    where = f"{options.rule.name} on {options.host.name}"
+def _held_back(block: Block, progress: Progressing) -> str:
     if block.guard is Guard.JOURNAL and progress.acting:
         # It may have begun: what is not known must not sound as if nothing had been done.
-        say(
-            f"{where} could not be written down to its end: {block.reason} The next action on "
-            "this host finds out by listing what was done.",
+        return (
+            f"could not be written down to its end: {block.reason} The next action on "
+            "this host finds out by listing what was done."
         )
-        return
     until = f" It may act from {local_time(block.until)} on." if block.until is not None else ""
-    say(f"{where} is held back by {block.guard}: {printable(block.reason)}{until}")
+    return f"is held back by {block.guard}: {printable(block.reason)}{until}"

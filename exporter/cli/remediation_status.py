@@ -21,11 +21,18 @@ from exporter.cli.arguments import (
     format_option,
     load_or_exit,
     rule_on_host,
-    rules_on_hosts,
     the_rule,
 )
-from exporter.cli.terminal import console, local_time, plural, print_json, printable, zone_note
-from exporter.config.files import file_exists
+from exporter.cli.terminal import (
+    console,
+    local_time,
+    plural,
+    print_json,
+    printable,
+    table,
+    zone_note,
+)
+from exporter.config.file_watch import file_exists
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.config.windows import is_open
@@ -82,39 +89,32 @@ def read_status(
         return JournalStatus(FleetFacts(0, ""), never, has_journal=False)
     with closing(journal):
         unsettled = [left.intent for left in journal.unsettled()]
+
+        def status_of(rule: RemediationRule, host: HostConfig) -> RuleStatus:
+            key = (host.name, rule.name, host.panel)
+            facts = journal.rule_facts(*key)
+            last = journal.newest(*key, Kind.OUTCOME)
+            request = request_of(journal, rule.name, facts)
+            return RuleStatus(
+                host.name,
+                rule,
+                now,
+                facts,
+                last=None if last is None else (last.at, last.outcome),
+                messages=(request and RequestRecord.of(request).planned) or 0,
+                held_back=held_back_by(journal.newest(*key, Kind.BLOCKED), facts, now),
+                unsettled=any(
+                    intent.rule == rule.name and concerns(intent, host.name, host.panel)
+                    for intent in unsettled
+                ),
+            )
+
         return JournalStatus(
             journal.fleet_facts(),
-            tuple(_read(journal, rule, host, unsettled, now) for rule, host in rules),
+            tuple(status_of(rule, host) for rule, host in rules),
             tuple(intent for intent in unsettled if not intent.rule),
             lost=tuple(lost_facts(journal, config, now)),
         )
-
-
-def _read(
-    journal: Journal,
-    rule: RemediationRule,
-    host: HostConfig,
-    unsettled: Sequence[Entry],
-    now: float,
-) -> RuleStatus:
-    facts = journal.rule_facts(host.name, rule.name, host.panel)
-    last = journal.newest(host.name, rule.name, host.panel, Kind.OUTCOME)
-    block = journal.newest(host.name, rule.name, host.panel, Kind.BLOCKED)
-    request = request_of(journal, rule.name, facts)
-    planned = RequestRecord.of(request).planned if request else None
-    return RuleStatus(
-        host.name,
-        rule,
-        now,
-        facts,
-        last=None if last is None else (last.at, last.outcome),
-        messages=planned or 0,
-        held_back=held_back_by(block, facts, now),
-        unsettled=any(
-            intent.rule == rule.name and concerns(intent, host.name, host.panel)
-            for intent in unsettled
-        ),
-    )
 
 
 @click.command("status")
@@ -166,7 +166,6 @@ def status(
 def _chosen(
     config: Config, rule_name: str | None, name: str | None
 ) -> list[tuple[RemediationRule, HostConfig]]:
-    """The rules that are asked for, with their hosts; all where none is named."""
     if rule_name is not None and name is not None:
         return [rule_on_host(config, rule_name, name)]
     if rule_name is not None:
@@ -175,7 +174,9 @@ def _chosen(
         choose_hosts(config, (name,))
     return [
         (rule, host)
-        for rule, host in rules_on_hosts(config)
+        for rule in config.remediation.rules
+        for host in config.hosts
+        if rule.hosts.matches(host.name, host.labels)
         if rule_name in {None, rule.name} and name in {None, host.name}
     ]
 
@@ -184,7 +185,7 @@ def _chosen(
 
 
 def _paused(config: RemediationConfig, fleet: FleetFacts) -> str:
-    """Why nothing acts by a person's will; "" when that is not so."""
+    """Return why nothing acts by a person's will; "" when that is not so."""
     exists = file_exists(config.pause_file)
     if exists is None:
         return f"It cannot be known whether the pause file {config.pause_file} exists."
@@ -223,7 +224,6 @@ def _fleet_lines(config: Config, found: JournalStatus, now: float) -> Iterator[s
 
 
 def _idle_lines(config: Config, found: JournalStatus, shown: Sequence[RuleStatus]) -> Iterator[str]:
-    """On how many hosts each rule is idle."""
     idle = Counter(status.rule.name for status in found.rules)
     idle.subtract(status.rule.name for status in shown)
     if shown:
@@ -238,26 +238,25 @@ def _idle_lines(config: Config, found: JournalStatus, shown: Sequence[RuleStatus
 
 
 def _table(shown: Sequence[RuleStatus]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("RULE", overflow="fold")
-    table.add_column("HOST", overflow="fold")
-    table.add_column("LAST", overflow="fold")
-    table.add_column("TODAY", justify="right", no_wrap=True)
-    table.add_column("NOW", overflow="fold")
+    rows = table()
+    for name in ("RULE", "HOST", "LAST"):
+        rows.add_column(name, overflow="fold")
+    rows.add_column("TODAY", justify="right", no_wrap=True)
+    rows.add_column("NOW", overflow="fold")
     for status in shown:
         last = Text("never")
         if status.last is not None:
             at, outcome = status.last
             style = "green" if outcome in WELL else "red"
             last = Text(f"{outcome}, {duration(status.now - at)} ago", style=style)
-        table.add_row(
+        rows.add_row(
             status.rule.name,
             status.host,
             last,
             f"{status.facts.begun_today}/{status.rule.max_per_day}",
             Text(" ".join(_notes(status)) or "-"),
         )
-    return table
+    return rows
 
 
 def _notes(status: RuleStatus) -> Iterator[str]:
@@ -272,11 +271,8 @@ def _notes(status: RuleStatus) -> Iterator[str]:
             yield f"Waits for approval{what} since {local_time(facts.approval_at)}."
         case "approved" | "rejected":
             yield f"{facts.approval.capitalize()} at {local_time(facts.approval_at)}."
-        case _:
-            pass
-    until = status.cooldown_until
-    if until is not None:
-        yield f"Cooldown until {local_time(until)}."
+    if status.cooldown_until is not None:
+        yield f"Cooldown until {local_time(status.cooldown_until)}."
     if status.no_more_today:
         yield "No more today."
     if held_back is not None and held_back.at is not None:
@@ -318,11 +314,7 @@ def _rule_view(status: RuleStatus) -> dict[str, Any]:
         "messages_to_approve": status.messages if facts.approval == "requested" else None,
         "unsettled": status.unsettled,
         "held_back": held_back
-        and {
-            "guard": held_back.guard,
-            "reason": held_back.reason,
-            "at": _iso(held_back.at),
-        },
+        and {"guard": held_back.guard, "reason": held_back.reason, "at": _iso(held_back.at)},
     }
 
 

@@ -76,7 +76,7 @@ class Chosen:
 def selector_options(*, none_is_all: bool) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Give a command every option of a selector; it gets them as one argument `chosen`.
 
-    `none_is_all`: no option at all selects every message; otherwise that is a mistake.
+    `none_is_all`: without any option every message is selected; otherwise that is a mistake.
     """
 
     def decorate(command: Callable[..., R]) -> Callable[..., R]:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import uvloop
 
 from exporter.cli.arguments import config_option, format_option, host_argument, the_host
 from exporter.cli.manual_action import ManualAction, run_manual_action
-from exporter.cli.session import explained, session
+from exporter.cli.session import ask_host
 from exporter.cli.terminal import print_json
 from exporter.remediation.actions import service_state
 from exporter.remediation.plan import ActionSpec
-from exporter.snapshot import (
-    SERVICES,
-    ServiceState,
-)
+from exporter.snapshot import SERVICES
 
 service_argument = click.argument(
     "which", metavar="|".join(SERVICES), type=click.Choice(list(SERVICES))
@@ -48,13 +44,7 @@ def status(name: str, which: str, config_file: Path, output_format: str) -> None
     brainycp-exporter service status mx1 spamassassin --config F
     """  # noqa: D301
     config, host = the_host(config_file, name)
-
-    async def ask() -> ServiceState:
-        async with session(config, host) as opened:
-            return await service_state(opened.context.client, which)
-
-    with explained(host.name):
-        state = uvloop.run(ask())
+    state = ask_host(config, host, lambda context: service_state(context.client, which))
     if output_format == "json":
         known = {"running": state.running, "installed": state.installed}
         print_json({"host": host.name, "service": which, **known})

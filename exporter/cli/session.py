@@ -1,4 +1,4 @@
-"""What the commands share that act: the means, the user, the question, Ctrl-C, and troubles."""
+"""What commands that ask a host share: the means, the user, Ctrl-C, and errors in words."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 import os
 import pwd
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import click
 import uvloop
@@ -33,7 +33,6 @@ from exporter.remediation.context import HostContext
 from exporter.remediation.execution import Declined, UnfinishedError
 from exporter.remediation.plan import Plan
 from exporter.remediation.recovery import close_orphans
-from exporter.snapshot import PanelId
 
 T = TypeVar("T")
 
@@ -44,28 +43,11 @@ MANY = 10
 """Messages above which a progress bar is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What a command acts with on one host."""
-
-    context: HostContext
-    panels: Mapping[str, PanelId]
-    """Of all hosts of the config, by name."""
-
-    async def close_orphans(self) -> None:
-        """Give an outcome to what was left on panels that are none of the config's any more.
-
-        Raises:
-            JournalError: it could not be read or written.
-        """
-        await close_orphans(self.context.journal, self.context.locks, self.panels)
-
-
 @asynccontextmanager
 async def session(
     config: Config, host: HostConfig, ends: asyncio.Event | None = None
-) -> AsyncIterator[Session]:
-    """The means to act on a host without a daemon; the journal is opened when it is needed.
+) -> AsyncIterator[HostContext]:
+    """Give the means to act on a host without a daemon; the journal is opened when it is needed.
 
     `ends` is set once nothing more may be sent.
     """
@@ -74,26 +56,46 @@ async def session(
     alertmanagers = tuple(map(AlertmanagerClient, config.alerting.alertmanagers))
     try:
         async with PanelPool(config.poll) as pool:
-            limit = config.poll.queue_detail_limit
-            poll_context = PollContext(host, pool.client(host), decoder, QueueMemory(), limit)
-
-            context = HostContext(
+            client, limit = pool.client(host), config.poll.queue_detail_limit
+            poll_context = PollContext(host, client, decoder, QueueMemory(), limit)
+            yield HostContext(
                 journal,
                 HostLocks(config.state.path),
-                pool.client(host),
+                client,
                 decoder,
                 lambda: poll_host(poll_context),
                 config.poll.requests_per_host,
                 alertmanagers=lambda: alertmanagers,
                 ends=ends if ends is not None else asyncio.Event(),
             )
-            panels = {each.name: each.panel for each in config.hosts}
-            yield Session(context, panels)
     finally:
         for alertmanager in alertmanagers:
             await alertmanager.close()
         await journal.close()
         decoder.close()
+
+
+async def settle_orphans(context: HostContext, config: Config) -> None:
+    """Give an outcome to what was left on panels that are none of the config's any more.
+
+    Raises:
+        JournalError: it could not be read or written.
+    """
+    panels = {host.name: host.panel for host in config.hosts}
+    await close_orphans(context.journal, context.locks, panels)
+
+
+def ask_host(
+    config: Config, host: HostConfig, question: Callable[[HostContext], Awaitable[T]]
+) -> T:
+    """Return what a host answers to a question that changes nothing."""
+
+    async def ask() -> T:
+        async with session(config, host) as context:
+            return await question(context)
+
+    with explained(host.name):
+        return uvloop.run(ask())
 
 
 def requester() -> str:
@@ -112,7 +114,7 @@ def requester() -> str:
 class Progressing:
     """Counts the panel's results, shows how far it is, and stops at Ctrl-C and SIGTERM.
 
-    The first one lets the requests under way end, and what came of them be written down; the
+    After the first one the requests under way end, and what came of them is written down; the
     second cuts them off. Before it acts the first one ends the command.
     """
 
@@ -129,7 +131,7 @@ class Progressing:
     _task: asyncio.Task[object] | None = None
 
     def begin(self, plan: Plan) -> None:
-        """From here on something may be done."""
+        """Note that from here on something may be done."""
         self.acting = True
         self.total = 0 if plan.as_a_whole else len(plan.messages)
         if self.total > MANY and self._errors.is_terminal:
@@ -137,28 +139,26 @@ class Progressing:
             self._bar.start()
 
     async def on_result(self, result: RequestResult) -> bool:
-        """Take a result in; whether to go on."""
+        """Take a result in; return whether to go on."""
         self.results.append(result)
         if self._bar is not None and result.message_id:
             self._bar.advance(self._bar.task_ids[0])
         return not self.interrupted
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take Ctrl-C and SIGTERM as what the class says, within."""
         self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._interrupt)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().remove_signal_handler(number)
-        if self._bar is not None:
-            self._bar.stop()
+            loop.add_signal_handler(number, self._interrupt)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            if self._bar is not None:
+                self._bar.stop()
 
     def _interrupt(self) -> None:
         again, self.interrupted = self.interrupted, True
@@ -172,37 +172,37 @@ class Progressing:
             self._task.cancel()
 
     def cut_off(self, host: str) -> str:
-        """What is known when it was cut off in the middle, for the person at the terminal."""
+        """Return what is known when it was cut off in the middle."""
         if not self.acting:
             return "nothing was done."
-        parts = [f"{integer(count)} {what}" for what, count in self.counts().items()]
-        answered = sum(bool(result.message_id) for result in self.results)
-        known = ", ".join(parts) or "no answer yet"
-        rest = self.total - answered
+        counts = Counter(result.what for result in self.results)
+        known = ", ".join(f"{integer(n)} {what}" for what, n in counts.items()) or "no answer yet"
+        finds_out = f"The next action on {host} finds out"
+        then = f"then `journal --host {host}` tells."
+        if not self.total:
+            return f"cut off. Known so far: {known}. {finds_out} what came of it; {then}"
+        rest = self.total - sum(bool(result.message_id) for result in self.results)
         return (
             f"cut off. Known so far: {known}. Of {integer(self.total)} messages "
             f"{integer(rest)} have no answer: a few were being asked for and may have been "
-            "acted on, the rest was not asked for. The next action on "
-            f"{host} finds out by listing; then `journal --host {host}` tells."
-            if self.total
-            else f"cut off. Known so far: {known}. The next action on {host} finds out what came "
-            f"of it; then `journal --host {host}` tells."
+            f"acted on, the rest was not asked for. {finds_out} by listing; {then}"
         )
 
-    def counts(self) -> dict[str, int]:
-        """Answers by what they came to."""
-        found: dict[str, int] = {}
-        for result in self.results:
-            found[result.what] = found.get(result.what, 0) + 1
-        return found
 
+def act(
+    host: str,
+    work: Callable[[Progressing], Awaitable[T]],
+    show: Callable[[T, Progressing], bool],
+) -> None:
+    """Run `work` and show its result; turn what ends it into a sentence and an exit code.
 
-def at_work(host: str, progress: Progressing, work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work`, and turn what ends it into a sentence and an exit code."""
+    `show` returns whether it ended well.
+    """
+    progress = Progressing()
 
     async def run() -> T:
-        with progress:
-            return await work()
+        with progress.watched():
+            return await work(progress)
 
     try:
         with explained(host):
@@ -211,7 +211,11 @@ def at_work(host: str, progress: Progressing, work: Callable[[], Awaitable[T]]) 
         click.echo(err=True)
         say(f"{host}: {progress.cut_off(host)}", errors())
         raise SystemExit(INTERRUPTED) from None
-    return result
+    ended_well = show(result, progress)
+    if progress.interrupted:
+        raise SystemExit(INTERRUPTED)
+    if not ended_well:
+        raise SystemExit(1)
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def need_a_terminal(*, yes: bool) -> None:
     """End the command when nobody can be asked and nobody has said yes beforehand.
 
     Raises:
-        click.ClickException: so it is.
+        click.ClickException: there is no terminal, and no yes.
     """
     if not yes and not sys.stdin.isatty():
         raise click.ClickException(
@@ -123,16 +123,16 @@ def need_a_terminal(*, yes: bool) -> None:
         )
 
 
-def ask(question: str) -> bool:
-    """Ask on standard error; return whether the answer is yes."""
-    _put(question)
-    return _is_yes()
+async def ask(question: str) -> bool:
+    """Ask on standard error, while tasks go on; return whether the answer is yes.
 
-
-async def ask_beside_tasks(question: str) -> bool:
-    """Ask as `ask` does, while tasks go on; to cancel it ends the question."""
+    To cancel it ends the question.
+    """
+    with suppress(OSError, termios.error):  # it is no terminal
+        # A yes must come after what it confirms was seen.
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+    click.echo(f"{question} [y/N] ", nl=False, err=True)
     loop = asyncio.get_running_loop()
-    _put(question)
     ready = asyncio.Event()
     # Not in a thread, which Ctrl-C could not end, nor here: connections would go stale unseen.
     loop.add_reader(sys.stdin.fileno(), ready.set)
@@ -140,17 +140,6 @@ async def ask_beside_tasks(question: str) -> bool:
         await ready.wait()
     finally:
         loop.remove_reader(sys.stdin.fileno())
-    return _is_yes()
-
-
-def _put(question: str) -> None:
-    with suppress(OSError, termios.error):  # it is no terminal
-        # A yes must come after what it is said to was seen.
-        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-    click.echo(f"{question} [y/N] ", nl=False, err=True)
-
-
-def _is_yes() -> bool:
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
         click.echo(err=True)

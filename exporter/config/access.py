@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from collections.abc import Iterator
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from yarl import URL
 
 from exporter.config.base import Model
+from exporter.config.errors import Mistake
 from exporter.config.secrets import CaFile, EnvName, SecretFile, resolve_secret
 
 
@@ -26,11 +27,9 @@ class Credentials(Model):
 
     _resolve = field_validator("password")(resolve_secret)
 
-    @model_validator(mode="after")
-    def _has_password(self) -> Self:
+    def _mistakes(self) -> Iterator[Mistake]:
         if self.password is None:
-            raise ValueError("give one of password, password_file, password_env")
-        return self
+            yield (), "give one of password, password_file, password_env"
 
 
 class BasicAuth(Credentials):
@@ -67,14 +66,10 @@ class TlsConfig(Model):
             raise ValueError("must be 64 hexadecimal digits, with or without colons")
         return plain
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        given = [name for name in ("ca_file", "fingerprint_sha256") if getattr(self, name)]
-        if self.insecure_skip_verify:
-            given.append("insecure_skip_verify")
+    def _mistakes(self) -> Iterator[Mistake]:
+        given = [name for name in type(self).model_fields if getattr(self, name)]
         if len(given) > 1:
-            raise ValueError(f"give only one of {', '.join(given)}")
-        return self
+            yield (), f"give only one of {', '.join(given)}"
 
 
 def plain_url(value: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
     Field,
     SecretStr,
+    TypeAdapter,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -18,10 +20,10 @@ from pydantic import (
 from yarl import URL
 
 from exporter.config.access import BasicAuth, TlsConfig, plain_url
-from exporter.config.base import Duration, LabelName, Model
-from exporter.config.conditions import ANY, AlertConditions, Condition
-from exporter.config.errors import Mistake, raise_mistakes
-from exporter.config.overlap import may_both_hold
+from exporter.config.base import Duration, LabelName, Model, matching
+from exporter.config.conditions import ANY, LABELS, AlertConditions, Condition, may_both_hold
+from exporter.config.document import read_document
+from exporter.config.errors import Mistake
 from exporter.config.secrets import EnvName, SecretFile, resolve_secret
 from exporter.config.selectors import HostSelector
 from exporter.config.templates import check_template
@@ -41,12 +43,6 @@ _ALERTMANAGER_API = re.compile(
 _SET_BY_US = frozenset({"alertname", "severity", "service", "collector"})
 
 
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError("must be letters, digits and . _ : - only, at most 63, as ops")
-    return value
-
-
 def _without_api_path(value: str) -> str:
     api = _ALERTMANAGER_API.search(value)
     if api is not None:  # nothing would ever be taken there, which is noticed when it is needed
@@ -59,7 +55,7 @@ def _without_api_path(value: str) -> str:
 
 ReceiverName = Annotated[
     str,
-    AfterValidator(_name),
+    matching(_NAME, "must be letters, digits and . _ : - only, at most 63, as ops"),
     WithJsonSchema({"type": "string", "pattern": f"^{_NAME.pattern}$"}),
 ]
 
@@ -83,11 +79,10 @@ class HttpReceiver(Model):
 
     _resolve_token = field_validator("bearer_token")(resolve_secret)
 
-    @model_validator(mode="after")
-    def _one_login(self) -> Self:
+    def _mistakes(self) -> Iterator[Mistake]:
+        yield from super()._mistakes()
         if self.basic_auth is not None and self.bearer_token is not None:
-            raise ValueError("give basic_auth or bearer_token, not both")
-        return self
+            yield (), "give basic_auth or bearer_token, not both"
 
 
 class AlertmanagerConfig(HttpReceiver):
@@ -133,15 +128,14 @@ class SecretUrl(Model):
 
     _resolve_url = field_validator("url")(resolve_secret)
 
-    @model_validator(mode="after")
-    def _has_url(self) -> Self:
+    def _mistakes(self) -> Iterator[Mistake]:
+        yield from super()._mistakes()
         if self.url is None:
-            raise ValueError("give one of url, url_file, url_env")
-        return self
+            yield (), "give one of url, url_file, url_env"
 
     @property
     def receiver(self) -> str:
-        """The name that the config gives, or one made from the address."""
+        """The name; the twin of an Alertmanager's, which may be made from its address."""
         return self.name
 
     @property
@@ -177,7 +171,10 @@ ReceiverConfig = AlertmanagerConfig | WebhookConfig | AppriseConfig
 class AlertRule(Model):
     """When an alert fires, and what it says."""
 
-    name: str = Field(json_schema_extra={"pattern": f"^{_ALERT_NAME.pattern}$"})
+    name: Annotated[
+        str,
+        matching(_ALERT_NAME, "must be letters, digits and _ only, at most 63, as MailQueueFrozen"),
+    ] = Field(json_schema_extra={"pattern": f"^{_ALERT_NAME.pattern}$"})
     """Unique; the label `alertname`. With a built-in rule's name, changes that rule."""
     enabled: bool = True
     """false switches it off."""
@@ -196,23 +193,12 @@ class AlertRule(Model):
     annotations: Mapping[LabelName, Template] = Field(default_factory=dict)
     """Texts of its alerts, beside those that every alert has."""
 
-    @field_validator("name")
-    @classmethod
-    def _label_safe(cls, value: str) -> str:
-        if not _ALERT_NAME.fullmatch(value):
-            raise ValueError("must be letters, digits and _ only, at most 63, as MailQueueFrozen")
-        return value
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_mistakes(type(self).__name__, (*self._mistakes(), *self.mistaken_conditions()))
-        return self
-
     def _mistakes(self) -> Iterator[Mistake]:
         for name in self.labels:
             if name in _SET_BY_US:
                 yield ("labels", name), "is a label that the exporter sets: choose another name"
         yield from self.hosts.mistakes()
+        yield from self.mistaken_conditions()
 
     def mistaken_conditions(self) -> Iterator[Mistake]:
         """Yield why `when` and `clear` do not go together."""
@@ -229,9 +215,7 @@ class AlertRule(Model):
 
 
 def _any_label(condition: Condition) -> str:
-    if condition.label != ANY:
-        return ""
-    return "service" if condition.metric == "service_up" else "collector"
+    return LABELS[condition.metric][0] if condition.label == ANY else ""
 
 
 class AlertingConfig(Model):
@@ -254,59 +238,38 @@ class AlertingConfig(Model):
     rules: tuple[AlertRule, ...] = ()
     """Rules of your own, and changes to built-in ones."""
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_mistakes(type(self).__name__, self._mistakes())
-        return self
-
     @property
     def receivers(self) -> tuple[ReceiverConfig, ...]:
         """Every receiver."""
         return (*self.alertmanagers, *self.webhooks, *self.apprise)
 
-    def _mistakes(self) -> Iterator[Mistake]:
-        return mistaken_rules(dict(enumerate(self.rules)), builtin_rules=self.builtin_rules)
-
     @cached_property
     def in_force(self) -> tuple[AlertRule, ...]:
         """Every rule that may fire, the built-in ones, as changed by the config, first."""
         own = {rule.name: rule for rule in self.rules}
-        builtin = _builtin() if self.builtin_rules else ()
+        builtin = BUILTIN if self.builtin_rules else ()
         changed = [_changed(rule, own.pop(rule.name, None)) for rule in builtin]
         return tuple(rule for rule in (*changed, *own.values()) if rule.enabled)
 
 
 def mistaken_rules(rules: Mapping[int, AlertRule], *, builtin_rules: bool) -> Iterator[Mistake]:
     """Yield what is wrong with rules, by their positions, beside the built-in ones."""
-    shipped = {rule.name: rule for rule in _builtin()}
-    known = shipped if builtin_rules else {}
+    shipped = {rule.name: rule for rule in BUILTIN}
     for position, rule in rules.items():
-        if not rule.when:
-            yield from _without_when(position, rule, known, shipped)
-        if rule.name in known:
-            for place, words in _changed(known[rule.name], rule).mistaken_conditions():
-                yield (
-                    ("rules", position, *place),
-                    f"{words}; what is not given here is the built-in rule's",
-                )
-
-
-def _without_when(
-    position: int,
-    rule: AlertRule,
-    known: Mapping[str, AlertRule],
-    shipped: Mapping[str, AlertRule],
-) -> Iterator[Mistake]:
-    """Yield what is wrong with a rule that has no conditions of its own."""
-    if rule.enabled and rule.name not in known:
-        yield ("rules", position, "when"), "is missing, and no built-in rule has this name"
-    elif rule.enabled and "when" in rule.model_fields_set:
-        # It would take the conditions from the built-in rule, which could then never fire.
-        words = "is empty: leave it out to keep the built-in rule's, or give enabled: false"
-        yield ("rules", position, "when"), words
-    elif not rule.enabled and rule.name not in shipped:
-        # A misspelt name would leave the rule that was meant in force.
-        yield ("rules", position, "name"), "switches off a rule that does not exist"
+        at, builtin = ("rules", position), shipped.get(rule.name)
+        known = builtin if builtin_rules else None
+        if not rule.when and rule.enabled and known is None:
+            yield (*at, "when"), "is missing, and no built-in rule has this name"
+        elif not rule.when and rule.enabled and "when" in rule.model_fields_set:
+            # It would replace the conditions of the built-in rule, which could then never fire.
+            words = "is empty: leave it out to keep the built-in rule's, or give enabled: false"
+            yield (*at, "when"), words
+        elif not rule.when and not rule.enabled and builtin is None:
+            # A misspelt name would leave the rule that was meant in force.
+            yield (*at, "name"), "switches off a rule that does not exist"
+        if known is not None:
+            for place, words in _changed(known, rule).mistaken_conditions():
+                yield (*at, *place), f"{words}; what is not given here is the built-in rule's"
 
 
 def _changed(rule: AlertRule, by: AlertRule | None) -> AlertRule:
@@ -321,7 +284,7 @@ def _changed(rule: AlertRule, by: AlertRule | None) -> AlertRule:
     return rule.model_copy(update=given)
 
 
-def _builtin() -> tuple[AlertRule, ...]:
-    from exporter.config.builtin_alerts import BUILTIN  # noqa: PLC0415 - it is made of AlertRule
-
-    return BUILTIN
+BUILTIN = TypeAdapter(tuple[AlertRule, ...]).validate_python(
+    read_document(Path(__file__).with_name("builtin_alerts.yaml")).data
+)
+"""The alerts that are on by default."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -12,10 +13,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from exporter.config.errors import Mistake
 from exporter.config.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
 
@@ -83,6 +87,17 @@ TimeZone = Annotated[str, AfterValidator(_time_zone)]
 """The IANA name of a time zone."""
 
 
+def matching(pattern: re.Pattern[str], words: str) -> AfterValidator:
+    """Return a validator of texts that match as a whole; `words` say what they must be."""
+
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(words)
+        return value
+
+    return AfterValidator(check)
+
+
 ONE_OR_MANY = WithJsonSchema(
     {
         "anyOf": [
@@ -100,6 +115,25 @@ class Model(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True
     )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        # Each at its key: an error raised in a model names only the model.
+        errors = [
+            InitErrorDetails(
+                type=PydanticCustomError("mistake", "{words}", {"words": words}),
+                loc=loc,
+                input=None,
+            )
+            for loc, words in self._mistakes()
+        ]
+        if errors:
+            raise ValidationError.from_exception_data(type(self).__name__, errors)
+        return self
+
+    def _mistakes(self) -> Iterator[Mistake]:
+        """Yield what is wrong with the keys together."""
+        yield from ()
 
     @model_validator(mode="before")
     @classmethod

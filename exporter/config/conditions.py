@@ -6,10 +6,12 @@ The metrics are those of a host on /metrics, without `brainycp_`, and a few more
 from __future__ import annotations
 
 import difflib
+import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
@@ -52,7 +54,7 @@ ALERT_ONLY_METRICS = frozenset(
 ANY = "*"
 """In an alerting rule: one alert for each collector or service."""
 
-_LABELS = {"collector_up": ("collector", COLLECTORS), "service_up": ("service", SERVICES)}
+LABELS = {"collector_up": ("collector", COLLECTORS), "service_up": ("service", SERVICES)}
 """Metrics with several series for a host, their label and its values."""
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -140,11 +142,11 @@ def parse_condition(text: str) -> Condition:
 
 
 def _check_label(metric: str, key: str | None, label: str | None) -> None:
-    if metric not in _LABELS:
+    if metric not in LABELS:
         if key is not None:
             raise ValueError(f"{metric} takes no label")
         return
-    wanted, values = _LABELS[metric]
+    wanted, values = LABELS[metric]
     if key != wanted or label not in (*values, ANY):
         forms = " or ".join(f'{metric}{{{wanted}="{value}"}}' for value in values)
         raise ValueError(f"must say which: {forms}")
@@ -207,3 +209,43 @@ AlertConditions = Annotated[
     tuple[AlertCondition, ...], BeforeValidator(_one_or_many), WithJsonSchema(_LIST_SCHEMA)
 ]
 """One condition of an alert, or a list of them that must all hold."""
+
+
+# --- whether conditions can all hold at once ------------------------------------------------------
+
+
+def may_both_hold(when: Collection[Condition], clear: Collection[Condition]) -> bool:
+    """Return whether some measurements certainly satisfy both `when` and `clear`.
+
+    Not where `clear` compares a metric that `when` does not: whether both can hold at once is
+    unknown then.
+    """
+    compared = {_series(condition) for condition in when}
+    if not clear or not {_series(condition) for condition in clear} <= compared:
+        return False
+    together = (*when, *clear)
+    return all(_satisfiable([c for c in together if _series(c) == series]) for series in compared)
+
+
+def _series(condition: Condition) -> tuple[str, str]:
+    return condition.metric, condition.label
+
+
+def _satisfiable(conditions: Collection[Condition]) -> bool:
+    """Return whether one value satisfies all conditions on one metric."""
+    return any(all(c.holds(value) for c in conditions) for value in _candidates(conditions))
+
+
+def _candidates(conditions: Collection[Condition]) -> Iterator[float]:
+    """Yield values that decide for all values of one metric: each threshold and its sides."""
+    thresholds = sorted({condition.value for condition in conditions})
+    match METRIC_UNITS[next(iter(conditions)).metric]:
+        case "flag":
+            yield from (0.0, 1.0)
+        case "count":  # whole, and not negative
+            near = (math.floor(value) + side for value in thresholds for side in (-1, 0, 1, 2))
+            yield from (float(value) for value in near if value >= 0)
+        case _:
+            yield from thresholds
+            yield from ((a + b) / 2 for a, b in pairwise(thresholds))
+            yield from (thresholds[-1] + 1, thresholds[0] - 1)

@@ -130,6 +130,7 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 0
 
 
+@dataclass(slots=True)
 class _Builder:
     """Builds plain values from YAML events, and records the line of each key.
 
@@ -140,18 +141,17 @@ class _Builder:
     them is reported at the alias.
     """
 
-    def __init__(self, file: Path, events: Iterator[yaml.Event]) -> None:
-        self.lines: dict[Path_, int] = {}
-        self.problems: list[Problem] = []
-        self._file = str(file)
-        self._events = events
-        self._anchors: dict[str, object] = {}
+    file: Path
+    events: Iterator[yaml.Event]
+    lines: dict[Path_, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    _anchors: dict[str, object] = field(default_factory=dict)
 
     def document(self) -> object:
         """Return the value of the only document; None when there is none."""
         data: object = None
         seen = False
-        for event in self._events:
+        for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if seen:
                     self._fail(event, "holds a second document: remove the line `---`")
@@ -193,7 +193,7 @@ class _Builder:
 
     def _sequence(self, path: Path_) -> list[object]:
         result: list[object] = []
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             result.append(self._value(event, (*path, len(result))))
         return result
 
@@ -201,16 +201,16 @@ class _Builder:
         own: dict[str, object] = {}
         first_lines: dict[str, int] = {}
         merged: dict[str, object] = {}
-        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             key, is_merge = self._key(event)
             line = _line(event)
             at = (*path, key)
             if key in first_lines:
                 message = f"is given twice (first in line {first_lines[key]})"
-                self.problems.append(Problem(self._file, line, dotted(at), message))
+                self.problems.append(Problem(str(self.file), line, dotted(at), message))
             first_lines.setdefault(key, line)
             self.lines[at] = line
-            value_event = next(self._events)
+            value_event = next(self.events)
             if is_merge:
                 merged = self._merge(value_event, path)
             else:
@@ -235,7 +235,7 @@ class _Builder:
         return result
 
     def _fail(self, event: yaml.Event, message: str) -> NoReturn:
-        raise ConfigError([*self.problems, Problem(self._file, _line(event), "", message)])
+        raise ConfigError([*self.problems, Problem(str(self.file), _line(event), "", message)])
 
 
 # --- scalars ------------------------------------------------------------------------------------

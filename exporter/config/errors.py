@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 from typing_extensions import is_typeddict
 
 Path_ = tuple[str | int, ...]
@@ -61,7 +61,7 @@ def dotted(path: Path_) -> str:
 # --- found by a model ---------------------------------------------------------------------------
 
 
-Mistake = tuple[tuple[str | int, ...], str]
+Mistake = tuple[Path_, str]
 """The path below a model, and the message."""
 
 
@@ -69,22 +69,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a question with the known word most like this one; "" when none is close."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {close[0]}?" if close else ""
-
-
-def raise_mistakes(title: str, mistakes: Iterable[Mistake]) -> None:
-    """Raise the mistakes, each at its key: an error raised in a model names only the model.
-
-    Raises:
-        ValidationError: when there is one.
-    """
-    errors = [
-        InitErrorDetails(
-            type=PydanticCustomError("mistake", "{words}", {"words": words}), loc=loc, input=None
-        )
-        for loc, words in mistakes
-    ]
-    if errors:
-        raise ValidationError.from_exception_data(title, errors)
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -120,31 +104,22 @@ def validated(
         return None
 
 
-_PLAIN = {
+_WORDS = {
     "missing": "is missing",
     "string_type": "must be text (put it in quotes)",
     "path_type": "must be the path of a file",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
     "finite_number": "must be a finite number",
-    "model_type": "must be a map",
-    "dict_type": "must be a map",
-    "mapping_type": "must be a map",
+    **dict.fromkeys(("model_type", "dict_type", "mapping_type"), "must be a map"),
     "tuple_type": "must be a list",
-    "string_too_short": "must not be empty",
-    "too_short": "must not be empty",
+    **dict.fromkeys(("string_too_short", "too_short"), "must not be empty"),
     "too_long": "holds too many values",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
 }
-
-_BOUNDS = {
-    "greater_than_equal": ("at least", "ge"),
-    "less_than_equal": ("at most", "le"),
-}
+"""By pydantic's kinds of errors; in braces what is in their context."""
 
 
 def explain(model: type[BaseModel], item: ErrorDetails) -> str:
@@ -157,12 +132,10 @@ def explain(model: type[BaseModel], item: ErrorDetails) -> str:
         known = _keys_at(model, loc[:-1])
         if loc[:-1] and loc[-2] == "fields":  # few, and none is like another
             return f"unknown key; known are {', '.join(known[:-1])} or {known[-1]}"
-        return "unknown key" + _suggestion(str(loc[-1]), known)
-    if kind in _PLAIN:
-        return _PLAIN[kind]
-    if kind in _BOUNDS:
-        words, bound = _BOUNDS[kind]
-        return f"must be {words} {context[bound]:g}"
+        question = did_you_mean(str(loc[-1]), known)
+        return f"unknown key; {question}" if question else "unknown key"
+    if kind in _WORDS:
+        return _WORDS[kind].format_map(context)
     if kind == "literal_error":
         expected = str(context["expected"]).replace("'", "")
         return f"unknown key; known are {expected}" if loc[-1] == "[key]" else f"must be {expected}"
@@ -176,21 +149,19 @@ def _keys_at(model: type[BaseModel], loc: Path_) -> list[str]:
             continue
         info = _by_key(model).get(part)
         inner = [] if info is None else [info.annotation, *getattr(info.annotation, "__args__", ())]
-        typed = next((t for t in inner if is_typeddict(t)), None)
-        if typed is not None:
-            return list(typed.__annotations__)
-        nested = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
-        if not nested:
+        nested = next((t for t in inner if is_typeddict(t) or _is_model(t)), None)
+        if nested is None:
             return []
-        model = nested[0]
+        if is_typeddict(nested):
+            return list(nested.__annotations__)
+        model = nested
     return list(_by_key(model))
+
+
+def _is_model(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _by_key(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """Return the fields by their keys in the config: `for` cannot be a name in Python."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
-
-
-def _suggestion(key: str, known: list[str]) -> str:
-    question = did_you_mean(key, known)
-    return f"; {question}" if question else ""

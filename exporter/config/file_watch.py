@@ -1,4 +1,4 @@
-"""Watches files for changes, by polling.
+"""Whether files exist, and a watch for their changes, by polling.
 
 Polling works where notifications do not: on network file systems, and when a Kubernetes ConfigMap
 replaces the symlink above the file.
@@ -7,36 +7,19 @@ replaces the symlink above the file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 from exporter.config.loading import matching_files
 
-
-class Stamp(NamedTuple):
-    """The state of a file, without reading it."""
-
-    modified_ns: int
-    changed_ns: int
-    """Moves also when permissions change, or when a copy keeps the modification time."""
-    size: int
-    inode: int
-    device: int
-
+Stamp = tuple[int, ...]
+"""The state of a file, without reading it: times, size and identity."""
 
 Fingerprint = frozenset[tuple[Path, Stamp | None]]
 """The files of one target and their stamps; None where there is no file."""
 
 Target = Path | str
 """A file, or the text of an absolute glob."""
-
-
-def changed_targets(
-    before: Mapping[Target, Fingerprint], after: Mapping[Target, Fingerprint]
-) -> list[Target]:
-    """Return the targets that are in both and differ."""
-    return [target for target in after if after[target] != before.get(target, after[target])]
 
 
 def fingerprint(target: Target) -> Fingerprint:
@@ -50,7 +33,21 @@ def _stamp(file: Path) -> Stamp | None:
         stat = file.stat()
     except OSError:
         return None
-    return Stamp(stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev)
+    # ctime moves also when permissions change, or when a copy keeps the modification time.
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino, stat.st_dev
+
+
+def file_exists(file: Path | None) -> bool | None:
+    """Return whether a file exists, or a link that leads nowhere; None when it is unknown."""
+    if file is None:
+        return False
+    try:
+        file.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 class FileWatch:
@@ -94,4 +91,4 @@ class FileWatch:
         if self._seen is not before:
             return []  # other files are watched now; the next check is about them
         self._seen = after
-        return changed_targets(before, after)
+        return [target for target in after if after[target] != before[target]]

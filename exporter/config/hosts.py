@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from exporter.config.document import Document
@@ -117,45 +117,51 @@ def validate_hosts(
 ) -> list[tuple[HostEntry, HostConfig]]:
     """Return the valid hosts; every mistake of the others is added to `problems`."""
     hosts: list[tuple[HostEntry, HostConfig]] = []
-    first_of_name: dict[str, Problem] = {}
+    named: list[tuple[str, Problem]] = []
     for entry in entries:
         host = validated(HostConfig, entry.complete, base_dir, entry.problem, problems)
-        name = entry.values.get("name")
-        if isinstance(name, str):
-            first = first_of_name.setdefault(name, entry.problem(("name",), ""))
-            if first != entry.problem(("name",), ""):
-                where = f"{first.path.removesuffix('.name')} ({first.file}:{first.line})"
-                problems.append(entry.problem(("name",), f"is already the name of {where}"))
         if host is not None:
             hosts.append((entry, host))
-    problems += _panels_alike(hosts, first_of_name.keys())
+        name = entry.values.get("name")
+        if isinstance(name, str):
+            named.append((name, entry.problem(("name",), "")))
+    for here, first in _repeated(named):
+        problems.append(replace(here, message=f"is already the name of {first}"))
+    problems += _panels_alike(hosts, dict(named))
     return hosts
+
+
+def _repeated(places: Iterable[tuple[str, Problem]]) -> Iterator[tuple[Problem, str]]:
+    """Yield each place with a value that stands in an earlier one, and that host in words."""
+    first_of: dict[str, Problem] = {}
+    for value, here in places:
+        first = first_of.setdefault(value, here)
+        if first != here:
+            yield here, f"{first.path.rpartition('.')[0]} ({first.file}:{first.line})"
 
 
 def _panels_alike(
     hosts: Sequence[tuple[HostEntry, HostConfig]], names: Collection[str]
 ) -> Iterator[Problem]:
-    """Hosts that share a panel without saying so, and hosts that say so but do not share one.
+    """Yield hosts that share a panel and do not say so, and those that only say so.
 
     Rules would treat the two as separate panels: twice the limits, and alerts and measurements of
     one queue twice. `names` also holds the names of hosts with other mistakes.
     """
     by_name = {host.name: host for _, host in reversed(hosts)}
-    first_of: dict[str, Problem] = {}
+    alone: list[tuple[str, Problem]] = []
     for entry, host in hosts:
-        if (other := host.shares_panel_with) is not None:
-            if words := _not_shared(host, by_name.get(other), known=other in names):
-                yield entry.problem(("shares_panel_with",), words)
-            continue
-        here = entry.problem(("url",), "")
-        first = first_of.setdefault(host.panel.url, here)
-        if first != here:
-            where = f"{first.path.removesuffix('.url')} ({first.file}:{first.line})"
-            yield entry.problem(
-                ("url",),
-                f"is the panel of {where}, too; was it copied? "
-                "If two names for one panel are meant, say so with shares_panel_with",
-            )
+        other = host.shares_panel_with
+        if other is None:
+            alone.append((host.panel.url, entry.problem(("url",), "")))
+        elif words := _not_shared(host, by_name.get(other), known=other in names):
+            yield entry.problem(("shares_panel_with",), words)
+    for here, first in _repeated(alone):
+        words = (
+            f"is the panel of {first}, too; was it copied? "
+            "If two names for one panel are meant, say so with shares_panel_with"
+        )
+        yield replace(here, message=words)
 
 
 def _not_shared(host: HostConfig, other: HostConfig | None, *, known: bool) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from exporter.config.alerting import AlertRule, AppriseConfig, alertmanager_name, mistaken_rules
-from exporter.config.document import Document, read_document
+from exporter.config.document import Document, parse_document, read_document
 from exporter.config.errors import ConfigError, M, Path_, Problem, validated
 from exporter.config.hosts import HostEntry, host_entries, read_defaults, validate_hosts
 from exporter.config.models import Config, StateConfig, WebConfig
@@ -29,24 +29,27 @@ class LoadedConfig:
     """The files that the globs of `hosts_files` matched, sorted."""
 
 
-def load_config(file: Path) -> LoadedConfig:
-    """Read, validate and complete a config.
+def load_config(file: Path, *, instead: Mapping[Path, bytes] | None = None) -> LoadedConfig:
+    """Read, validate and complete a config; `instead` has contents to use for those of files.
 
     Raises:
         ConfigError: with every mistake of every file, each with its path and line.
     """
-    main = read_document(file)
+
+    def read(path: Path) -> Document:
+        content = instead.get(path) if instead else None
+        return read_document(path) if content is None else parse_document(content, path)
+
+    main = read(file)
     if not isinstance(main.data, dict):
         raise ConfigError([main.problem((), "must be a map that holds at least `hosts`")])
-    problems = list(_mistakes_across(main))
+    problems = [*_mistakes_across(main), *_mistaken_alert_rules(main)]
     root = {key: value for key, value in main.root.items() if key != "hosts"}
     config = validated(Config, root, main.folder, main.problem, problems)
-    if config is None:
-        problems += _mistakes_among_valid_alert_rules(main)
     globs = root.get("hosts_files")
     patterns = [p for p in globs if isinstance(p, str)] if isinstance(globs, list) else []
     files = matching_files(patterns, main.folder)
-    entries = _all_entries(main, files, problems)
+    entries = _all_entries(main, files, read, problems)
     hosts = validate_hosts(entries, main.folder, problems)
     if not entries and not problems and not patterns:
         problems.append(main.problem((), "no hosts: give `hosts`, `hosts_files` or both"))
@@ -92,8 +95,8 @@ def valid_parts(file: Path) -> tuple[dict[int, AppriseConfig], Path | None]:
     return receivers, web.config_file if web is not None else None
 
 
-def _mistakes_among_valid_alert_rules(main: Document) -> Iterator[Problem]:
-    """What the model of `alerting` does not reach when something else in it is wrong."""
+def _mistaken_alert_rules(main: Document) -> Iterator[Problem]:
+    """Yield what is wrong with rules beside the built-in ones, also where others are invalid."""
     builtin = main.section("alerting").get("builtin_rules") is not False
     rules = _valid_entries(main, AlertRule, "rules")
     for path, words in mistaken_rules(rules, builtin_rules=builtin):
@@ -101,7 +104,6 @@ def _mistakes_among_valid_alert_rules(main: Document) -> Iterator[Problem]:
 
 
 def _valid_entries(main: Document, model: type[M], key: str) -> dict[int, M]:
-    """The valid entries of a list of the section `alerting`, by their positions."""
     found = ((at, _valid(main, model, raw)) for at, raw in main.maps("alerting", key))
     return {position: entry for position, entry in found if entry is not None}
 
@@ -138,8 +140,13 @@ def _unmatched(patterns: Sequence[str], main: Document) -> Iterator[Problem]:
             yield main.problem(("hosts_files", position), "matches no file yet")
 
 
-def _all_entries(main: Document, files: Sequence[Path], problems: list[Problem]) -> list[HostEntry]:
-    """The hosts of the main file, then those of each hosts file."""
+def _all_entries(
+    main: Document,
+    files: Sequence[Path],
+    read: Callable[[Path], Document],
+    problems: list[Problem],
+) -> list[HostEntry]:
+    """Return the hosts of the main file, then those of each hosts file."""
     defaults = read_defaults(main, problems)
     entries = list(host_entries(main, ("hosts",), main.root.get("hosts"), defaults, problems))
     for file in files:
@@ -148,7 +155,7 @@ def _all_entries(main: Document, files: Sequence[Path], problems: list[Problem])
             problems.append(main.problem(("hosts_files",), message))
             continue
         try:
-            document = read_document(file)
+            document = read(file)
         except ConfigError as error:
             problems += error.problems
         else:
@@ -162,7 +169,7 @@ def _all_entries(main: Document, files: Sequence[Path], problems: list[Problem])
 
 
 def _mistakes_across(main: Document) -> Iterator[Problem]:
-    """Names given twice, and what a section needs beside its entries."""
+    """Yield names given twice, and what a section needs beside its entries."""
     if main.section("alerting").get("apprise") and find_spec("apprise") is None:
         words = "needs the extra: pip install 'brainycp-exporter[apprise]'"
         yield main.problem(("alerting", "apprise"), words)
@@ -187,7 +194,7 @@ def _mistakes_across(main: Document) -> Iterator[Problem]:
 def _names_twice(
     main: Document, entries: Iterable[tuple[Path_, str, object]], words: str
 ) -> Iterator[Problem]:
-    """Entries, each with its place, the place in words and its name, that repeat a name."""
+    """Yield what repeats a name, of entries with their places, these in words, and their names."""
     first_of: dict[str, str] = {}
     for path, here, name in entries:
         if isinstance(name, str) and (first := first_of.setdefault(name, here)) != here:
@@ -195,7 +202,6 @@ def _names_twice(
 
 
 def _receiver_name(key: str, entry: Mapping[str, object]) -> str | None:
-    """The name of a receiver; None when it is unknown."""
     name, url = entry.get("name"), entry.get("url")
     if isinstance(name, str):
         return name or None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -17,7 +17,6 @@ from pydantic import (
     PlainValidator,
     WithJsonSchema,
     field_validator,
-    model_validator,
     with_config,
 )
 from typing_extensions import TypedDict
@@ -25,8 +24,17 @@ from yarl import URL
 
 from exporter.config.access import BasicAuth, Credentials, TlsConfig, panel_url, plain_url
 from exporter.config.alerting import AlertingConfig
-from exporter.config.base import ONE_OR_MANY, Count, Duration, LabelName, Model, Size, TimeZone
-from exporter.config.errors import Mistake, raise_mistakes
+from exporter.config.base import (
+    ONE_OR_MANY,
+    Count,
+    Duration,
+    LabelName,
+    Model,
+    Size,
+    TimeZone,
+    matching,
+)
+from exporter.config.errors import Mistake
 from exporter.config.panel_api import API_PATH, Dialect, Language
 from exporter.config.remediation import RemediationConfig
 from exporter.config.secrets import LocalPath
@@ -133,25 +141,13 @@ def _compared(value: str) -> str:
     return " ".join(value.replace("*", " ").lower().split())
 
 
-def mistaken_fields(fields: Fields) -> Iterator[Mistake]:
-    """Return what is wrong with the fields together."""
-    lists = [name for name in ("frozen_values", "not_frozen_values") if name in fields]
-    if lists and "frozen" not in fields:
-        for name in lists:
-            yield (name,), "is of no use without `frozen`: say which name or position holds these"
-    if lists == ["not_frozen_values"]:
-        yield ("not_frozen_values",), "needs `frozen_values` beside it: which values mean frozen?"
-    frozen = {_compared(value) for value in fields.get("frozen_values", ())}
-    for position, value in enumerate(fields.get("not_frozen_values", ())):
-        if _compared(value) in frozen:
-            words = "stands in `frozen_values`, too: it cannot mean both"
-            yield ("not_frozen_values", position), words
-
-
 class HostConfig(Credentials):
     """One panel."""
 
-    name: str = Field(json_schema_extra={"pattern": f"^{HOST_NAME.pattern}$"})
+    name: Annotated[
+        str,
+        matching(HOST_NAME, "must be letters, digits and . _ : - only, at most 127, as mx1"),
+    ] = Field(json_schema_extra={"pattern": f"^{HOST_NAME.pattern}$"})
     """Unique; the `host` label."""
     url: str = Field(json_schema_extra={"pattern": "^https?://"})
     """Where the panel is; /api/api.php is added when there is no path."""
@@ -176,13 +172,6 @@ class HostConfig(Credentials):
     shares_panel_with: str | None = None
     """Name of another host with the same url, where two names for one panel are meant."""
 
-    @field_validator("name")
-    @classmethod
-    def _label_safe(cls, value: str) -> str:
-        if not HOST_NAME.fullmatch(value):
-            raise ValueError("must be letters, digits and . _ : - only, at most 127, as mx1")
-        return value
-
     @field_validator("url")
     @classmethod
     def _panel_url(cls, value: str) -> str:
@@ -194,11 +183,20 @@ class HostConfig(Credentials):
     def _no_repeats(cls, value: tuple[CollectorName, ...]) -> tuple[CollectorName, ...]:
         return tuple(name for name in COLLECTORS if name in value)
 
-    @model_validator(mode="after")
-    def _fields_fit_together(self) -> Self:
-        mistakes = mistaken_fields(self.fields)
-        raise_mistakes(type(self).__name__, ((("fields", *at), words) for at, words in mistakes))
-        return self
+    def _mistakes(self) -> Iterator[Mistake]:
+        yield from super()._mistakes()
+        lists = [name for name in ("frozen_values", "not_frozen_values") if name in self.fields]
+        if lists and "frozen" not in self.fields:
+            words = "is of no use without `frozen`: say which name or position holds these"
+            yield from ((("fields", name), words) for name in lists)
+        if lists == ["not_frozen_values"]:
+            words = "needs `frozen_values` beside it: which values mean frozen?"
+            yield ("fields", "not_frozen_values"), words
+        frozen = {_compared(value) for value in self.fields.get("frozen_values", ())}
+        for position, value in enumerate(self.fields.get("not_frozen_values", ())):
+            if _compared(value) in frozen:
+                words = "stands in `frozen_values`, too: it cannot mean both"
+                yield ("fields", "not_frozen_values", position), words
 
     @property
     def address(self) -> URL:
@@ -353,11 +351,6 @@ class Config(Model):
     """Rules that repair, and what holds them back."""
     log: LogConfig = LogConfig()
     """What the daemon writes to standard error."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_mistakes(type(self).__name__, self._mistakes())
-        return self
 
     def _mistakes(self) -> Iterator[Mistake]:
         for position, rule in enumerate(self.remediation.rules):

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from exporter.config.base import Count, Duration, Model
+from exporter.config.base import Count, Duration, Model, matching
 from exporter.config.conditions import Conditions
-from exporter.config.errors import Mistake, raise_mistakes
+from exporter.config.errors import Mistake
 from exporter.config.secrets import LocalPath
 from exporter.config.selectors import HostSelector, Selector
 from exporter.config.windows import Window
@@ -87,7 +81,13 @@ class Verify(Model):
 class RemediationRule(Model):
     """When to do what, on which hosts, and how carefully."""
 
-    name: str = Field(json_schema_extra={"pattern": f"^{_RULE_NAME.pattern}$"})
+    name: Annotated[
+        str,
+        matching(
+            _RULE_NAME,
+            "must be letters, digits and . _ : - only, at most 63, as purge-frozen-storm",
+        ),
+    ] = Field(json_schema_extra={"pattern": f"^{_RULE_NAME.pattern}$"})
     """Unique; the label `rule` of the metrics."""
     when: Conditions = ()
     """Conditions that must all hold; none: only a person or an Alertmanager can ask for it."""
@@ -115,20 +115,6 @@ class RemediationRule(Model):
     """Whether a silence at one of alerting.alertmanagers holds it back; so does not knowing."""
     verify: Verify | None = None
     """What must hold afterwards."""
-
-    @field_validator("name")
-    @classmethod
-    def _label_safe(cls, value: str) -> str:
-        if not _RULE_NAME.fullmatch(value):
-            raise ValueError(
-                "must be letters, digits and . _ : - only, at most 63, as purge-frozen-storm"
-            )
-        return value
-
-    @model_validator(mode="after")
-    def _fits_its_action(self) -> Self:
-        raise_mistakes(type(self).__name__, self._mistakes())
-        return self
 
     def _mistakes(self) -> Iterator[Mistake]:
         if words := self._wrong_select():
@@ -182,11 +168,6 @@ class RemediationConfig(Model):
     """When rules may act; always when none is given."""
     rules: tuple[RemediationRule, ...] = ()
     """The rules, in the order in which they are looked at."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        raise_mistakes(type(self).__name__, self._mistakes())
-        return self
 
     def _mistakes(self) -> Iterator[Mistake]:
         for position, rule in enumerate(self.rules):

@@ -11,16 +11,14 @@ import json
 import os
 import re
 import stat
-import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import yaml
 
-from exporter.config.base import Model
 from exporter.config.document import parse_document
 from exporter.config.errors import ConfigError, Path_
 from exporter.config.loading import LoadedConfig, load_config
@@ -67,17 +65,15 @@ def find_host(loaded: LoadedConfig, name: str) -> HostFile:
 
 def _read(file: Path) -> tuple[bytes, os.stat_result]:
     """Return a file's content and status; a link is refused, since its target is another file."""
+    if file.is_symlink():
+        raise RewriteError(f"{file}: it is a link: write into the file that it leads to")
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        link = file.is_symlink()
-        why = "it is a link: write into the file that it leads to" if link else error.strerror
-        raise RewriteError(f"{file}: {why}") from None
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        if not file.is_file() and file.exists():
             raise RewriteError(f"{file}: it is no plain file")
-        return stream.read(), status
+        with file.open("rb") as stream:
+            return stream.read(), os.fstat(stream.fileno())
+    except OSError as error:
+        raise RewriteError(f"{file}: {error.strerror}") from None
 
 
 # --- the text -----------------------------------------------------------------------------------
@@ -178,7 +174,7 @@ def _below(text: str, mapping: yaml.MappingNode, pairs: Sequence[str]) -> str:
 
 
 def _flow(fields: Mapping[str, object]) -> str:
-    """`{id: 1, age: 0}`."""
+    """Return `{id: 1, age: 0}`."""
     return "{" + ", ".join(f"{name}: {_scalar(key)}" for name, key in fields.items()) + "}"
 
 
@@ -217,43 +213,18 @@ def write_fields(loaded: LoadedConfig, name: str, place: HostFile, new: Fields) 
     }
     try:
         content = with_fields(place.content, place.path, inherited, new)
+        after = load_config(loaded.file, instead={place.file: content}).config
     except RewriteError as error:
         raise RewriteError(f"{place.file}: {error}") from None
-    _replace(place, content)
-    try:
-        return _loaded_again(loaded, name, new)
-    except RewriteError as error:
-        written, status = _read(place.file)
-        if written == content:
-            _replace(HostFile(place.file, place.path, written, status), place.content)
-        raise RewriteError(f"{place.file}: {error}; the file is as it was") from None
-
-
-def _loaded_again(loaded: LoadedConfig, name: str, new: Fields) -> HostConfig:
-    """Return the host by the written config.
-
-    Raises:
-        RewriteError: the config differs from the old one by more than `new`.
-    """
-    try:
-        after = load_config(loaded.file).config
     except ConfigError as error:
-        raise RewriteError(f"with it the config has mistakes: {error}") from None
-    hosts = tuple(
-        host.model_copy(update={"fields": {**host.fields, **new}}) if host.name == name else host
-        for host in loaded.config.hosts
-    )
-    same = [*map(_values, after.hosts)] == [*map(_values, hosts)] and (
-        _values(after) | {"hosts": ()} == _values(loaded.config) | {"hosts": ()}
-    )
-    if not same:
-        raise RewriteError("the config has changed meanwhile")
+        words = f"with it the config has mistakes: {error}; the file is as it was"
+        raise RewriteError(f"{place.file}: {words}") from None
+    written = host.model_copy(update={"fields": {**host.fields, **new}})
+    hosts = tuple(written if each is host else each for each in loaded.config.hosts)
+    if after != loaded.config.model_copy(update={"hosts": hosts}):
+        raise RewriteError(f"{place.file}: the config has changed meanwhile; the file is as it was")
+    _replace(place, content)
     return next(host for host in after.hosts if host.name == name)
-
-
-def _values(model: Model) -> dict[str, object]:
-    """Return the fields of a model, without its cached properties."""
-    return {name: getattr(model, name) for name in type(model).model_fields}
 
 
 def _replace(place: HostFile, content: bytes) -> None:
@@ -261,28 +232,25 @@ def _replace(place: HostFile, content: bytes) -> None:
     file, before = place.file, place.status
     if before.st_nlink > 1:
         raise RewriteError(f"{file}: it has another name (a hard link): write it by hand")
-    folder = os.open(file.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    made = f".{file.name}.{uuid.uuid4().hex[:12]}"
+    made = None
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(made, flags, 0o600, dir_fd=folder)
-        with os.fdopen(descriptor, "wb") as stream:
-            own = os.fstat(descriptor)
+        # This user's alone until it has the owner and mode of the old one.
+        with NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
+            made = Path(stream.name)
+            own = os.fstat(stream.fileno())
             if (own.st_uid, own.st_gid) != (before.st_uid, before.st_gid):
-                os.fchown(descriptor, before.st_uid, before.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+                os.fchown(stream.fileno(), before.st_uid, before.st_gid)
+            os.fchmod(stream.fileno(), stat.S_IMODE(before.st_mode))
             stream.write(content)
             stream.flush()
-            os.fsync(descriptor)
+            os.fsync(stream.fileno())
         now, status = _read(file)
         same_file = (status.st_dev, status.st_ino) == (before.st_dev, before.st_ino)
         if now != place.content or not same_file:
             raise RewriteError(f"{file}: it has changed meanwhile; try again")
-        os.replace(made, file.name, src_dir_fd=folder, dst_dir_fd=folder)
-        os.fsync(folder)
+        made.replace(file)
     except OSError as error:
         raise RewriteError(f"{file}: it cannot be written as it is: {error.strerror}") from None
     finally:
-        with suppress(OSError):
-            os.unlink(made, dir_fd=folder)
-        os.close(folder)
+        if made is not None:
+            made.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from exporter.config.models import Config
-from exporter.config.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
+from exporter.config.units import SIZE_PATTERN, format_duration, format_size
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -31,11 +31,9 @@ def config_schema() -> dict[str, Any]:
     # What a host lacks may stand in host_defaults.
     definitions[_HOST]["required"] = list(_NOT_IN_DEFAULTS)
     definitions[_HOST_DEFAULTS] = _defaults_of(definitions[_HOST])
-    defaults = schema["properties"]["host_defaults"]
-    schema["properties"]["host_defaults"] = {
-        "$ref": f"#/$defs/{_HOST_DEFAULTS}",
-        "description": defaults["description"],
-    }
+    defaults = schema["properties"]["host_defaults"]["description"]
+    reference = {"$ref": f"#/$defs/{_HOST_DEFAULTS}", "description": defaults}
+    schema["properties"]["host_defaults"] = reference
     tidied = _tidied(schema)
     tidied["title"] = "brainycp-exporter config"
     return {"$schema": DIALECT, **tidied}
@@ -68,8 +66,10 @@ def _tidied(schema: Any) -> Any:
     if len(options) == 1:
         del result["anyOf"]
         result = options[0] | result
-    if isinstance(result.get("default"), int | float) and result.get("type") == "string":
-        result["default"] = _as_written(result["default"], result["pattern"])
+    default = result.get("default")
+    if isinstance(default, int | float) and result.get("type") == "string":
+        is_size = result["pattern"] == SIZE_PATTERN
+        result["default"] = format_size(int(default)) if is_size else format_duration(default)
     return result
 
 
@@ -78,13 +78,6 @@ def _is_noise(key: str, value: object) -> bool:
     is_title = key == "title" and isinstance(value, str)
     # A section's default repeats the defaults of its keys.
     return is_title or (key == "default" and (value is None or isinstance(value, dict)))
-
-
-def _as_written(value: float, pattern: str) -> str:
-    if pattern == SIZE_PATTERN:
-        return format_size(int(value))
-    assert pattern == DURATION_PATTERN  # noqa: S101 - no other number is written as text
-    return format_duration(value)
 
 
 if __name__ == "__main__":

@@ -55,10 +55,9 @@ def _read(path: Path) -> bytes:
 
 
 def _secret_in(file: Path) -> SecretStr:
-    content = _read(file)
     try:
         # Editors end files with a newline that is not part of the password.
-        text = content.decode().rstrip("\r\n")
+        text = _read(file).decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8 text") from None
     if not text:

@@ -105,7 +105,7 @@ def render_template(text: str, values: Mapping[str, object]) -> str:
 
 
 def _problem(text: str, error: Exception) -> str:
-    """jinja2's own message, with the template's line where there are several."""
+    """Return jinja2's own message, with the template's line where there are several."""
     if isinstance(error, TemplateSyntaxError):
         message, line = error.message or "", error.lineno
         for name, sign in _SIGNS.items():

@@ -70,16 +70,14 @@ def is_loopback(host: str) -> bool:
 
 
 def _interval_warnings(config: Config, main: Document, hosts: Hosts) -> Iterator[Problem]:
-    message = _interval_message(config.poll.interval, config.poll.timeout)
-    if message:
+    if message := _interval_message(config.poll.interval, config.poll.timeout):
         key = "interval" if config.poll.interval < _SHORTEST_CALM_INTERVAL else "timeout"
         place = ("poll", key) if ("poll", key) in main.lines else ("poll", "interval")
         yield main.problem(place, message)
     for entry, host in hosts:
-        if host.interval is not None:
-            message = _interval_message(host.interval, config.poll.timeout)
-            if message:
-                yield entry.problem(("interval",), message)
+        message = _interval_message(config.interval_of(host), config.poll.timeout)
+        if message and host.interval is not None:
+            yield entry.problem(("interval",), message)
 
 
 def _interval_message(interval: float, timeout: float) -> str:
@@ -116,7 +114,7 @@ def _capacity_warnings(config: Config, main: Document, hosts: Hosts) -> Iterator
 
 
 def _files_open_to_all(hosts: Hosts) -> Iterator[Problem]:
-    """One warning for each file that everybody can read and that holds a password."""
+    """Yield one warning for each file that everybody can read and that holds a password."""
     seen: set[Path] = set()
     for entry, host in hosts:
         logins: list[tuple[Path_, Credentials]] = [((), host)]
@@ -141,7 +139,7 @@ def _files_open_to_all(hosts: Hosts) -> Iterator[Problem]:
 
 
 def _rules_without_hosts(config: Config, main: Document) -> Iterator[Problem]:
-    """Rules and patterns that no host matches: misspelt more often than not."""
+    """Yield rules and patterns that no host matches: misspelt more often than not."""
     if not config.hosts:
         return  # hosts files may bring some, and there is a warning that there are none yet
     for position, rule in enumerate(config.remediation.rules):

@@ -71,7 +71,7 @@ class Window(Model):
 
 
 def is_open(window: Window, now: float) -> bool:
-    """Whether a window is open at Unix time `now`; one that ends at its start lasts a day."""
+    """Return whether a window is open at `now` (Unix time); from x to x lasts a day."""
     local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(window.time_zone))
     clock = local.time().replace(tzinfo=None)
     today, yesterday = DAYS[local.weekday()], DAYS[(local - timedelta(days=1)).weekday()]

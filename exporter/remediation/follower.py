@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from exporter.config.files import file_exists
+from exporter.config.file_watch import file_exists
 from exporter.config.remediation import RemediationConfig
 from exporter.journal import Entry, JournalError
 from exporter.journal.projection import COUNTED, JournalProjection

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from exporter.config.files import file_exists
+from exporter.config.file_watch import file_exists
 from exporter.config.models import HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.http.errors import DeliveryError

@@ -15,8 +15,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-_VALID_FOR = dt.timedelta(days=365)
-
 
 @dataclass(frozen=True, slots=True)
 class SelfSigned:
@@ -29,9 +27,10 @@ class SelfSigned:
 
 
 def self_signed() -> SelfSigned:
-    """A new key and its certificate for 127.0.0.1 and localhost, valid for a year."""
+    """Make a key and its certificate for 127.0.0.1, valid for a year."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "brainy stand-in")])
+    address = x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -40,16 +39,8 @@ def self_signed() -> SelfSigned:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + _VALID_FOR)
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [
-                    x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
-                    x509.DNSName("localhost"),
-                ]
-            ),
-            critical=False,
-        )
+        .not_valid_after(now + dt.timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
         .sign(key, hashes.SHA256())
     )
     der = certificate.public_bytes(serialization.Encoding.DER)

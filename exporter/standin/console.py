@@ -12,7 +12,7 @@ DEFER_REASON = "connect to mail.example[192.0.2.25]:25: Connection timed out"
 
 
 def exim_listing(messages: Iterable[QueuedMessage]) -> str:
-    """What `exim -bp` prints for these messages; nothing for none."""
+    """Return what `exim -bp` prints for these messages; nothing for none."""
     return "".join(_exim_entry(message) for message in messages)
 
 
@@ -28,7 +28,7 @@ def _exim_entry(message: QueuedMessage) -> str:
 
 
 def exim_age(seconds: float) -> str:
-    """Exim's age: minutes up to 90m, hours up to 72h, then days, each rounded to the nearest."""
+    """Return Exim's age: minutes up to 90m, hours up to 72h, then days; the nearest of each."""
     minutes = int(seconds // 60)
     if minutes <= 90:
         return f"{minutes}m"
@@ -37,7 +37,7 @@ def exim_age(seconds: float) -> str:
 
 
 def exim_size(size: int) -> str:
-    """Exim's size: bytes, then K or M with one decimal below ten; nothing for zero."""
+    """Return Exim's size: bytes, then K or M with one decimal below ten; nothing for zero."""
     if size < 1024:
         return str(size) if size else ""
     for unit, letter in ((1024, "K"), (1024 * 1024, "M")):
@@ -49,7 +49,7 @@ def exim_size(size: int) -> str:
 
 
 def postfix_listing(messages: Sequence[QueuedMessage], now: float) -> str:
-    """What `postqueue -p` prints at Unix time `now` on a machine whose clock shows UTC."""
+    """Return what `postqueue -p` prints at Unix time `now` where the time zone is UTC."""
     if not messages:
         return "Mail queue is empty\n"
     head = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
@@ -71,12 +71,12 @@ def _postfix_entry(message: QueuedMessage, now: float) -> str:
 
 
 def exim_removed(message_id: str) -> str:
-    """What `exim -Mrm` prints when it removed the message."""
+    """Return what `exim -Mrm` prints when it removed the message."""
     return f"Message {message_id} has been removed\n"
 
 
 def exim_absent(message_id: str) -> str:
-    """What `exim -Mrm` prints for a message that is not in the queue."""
+    """Return what `exim -Mrm` prints for a message that is not in the queue."""
     return (
         f"Spool data file for {message_id} does not exist\n"
         "Continuing, to ensure all files removed\n"
@@ -87,12 +87,12 @@ def exim_absent(message_id: str) -> str:
 
 
 def exim_malformed(message_id: str, option: str) -> str:
-    """What Exim prints for something that is no message id."""
+    """Return what Exim prints for something that is no message id."""
     return f"exim: malformed message id {message_id} after {option} option\n"
 
 
 def exim_locked(message_id: str) -> str:
-    """What `exim -Mrm` prints for a message that is being delivered just now."""
+    """Return what `exim -Mrm` prints for a message in the middle of a delivery."""
     return f"Message {message_id} is locked\n"
 
 
@@ -101,7 +101,7 @@ EXIM_NO_IDS = "exim: no message ids given after -Mrm option\n"
 
 
 def postfix_removed(ids: Sequence[str]) -> str:
-    """What `postsuper -d` prints when it removed these."""
+    """Return what `postsuper -d` prints when it removed these."""
     lines = "".join(f"postsuper: {message_id}: removed\n" for message_id in ids)
     plural = "" if len(ids) == 1 else "s"
     return f"{lines}postsuper: Deleted: {len(ids)} message{plural}\n" if ids else ""

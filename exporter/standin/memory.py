@@ -16,7 +16,7 @@ _EXIM_ID = re.compile(
 
 
 class MemoryQueue:
-    """A queue that lives by its profile; time passes only by `step`.
+    """A queue that changes by its profile; time passes only by `step`.
 
     Equal arguments give equal histories. `started` is the Unix time at which it begins,
     the present by default.
@@ -48,18 +48,18 @@ class MemoryQueue:
         return self._traffic.now, self._actions
 
     async def count(self) -> int:
-        """How many messages wait."""
+        """Return how many messages wait."""
         return len(self._traffic.messages)
 
     async def console(self) -> str:
-        """What `exim -bp` or `postqueue -p` would print."""
+        """Return what `exim -bp` or `postqueue -p` would print."""
         messages = await self.messages()
         if self.mta == "postfix":
             return console.postfix_listing(messages, self._traffic.now)
         return console.exim_listing(messages)
 
     async def messages(self) -> list[QueuedMessage]:
-        """The messages, oldest first."""
+        """Return the messages, oldest first."""
         now = self._traffic.now
         return [
             QueuedMessage(

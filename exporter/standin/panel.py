@@ -7,10 +7,10 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import partial
 
-from aiohttp import encode_basic_auth, hdrs, web
+from aiohttp import web
 
 from exporter.config.panel_api import API_PATH, Language
 from exporter.panel.protocol import (
@@ -23,6 +23,9 @@ from exporter.panel.protocol import (
 from exporter.standin.queue import MailQueue
 from exporter.standin.replies import (
     CONSOLE_SHAPES,
+    NOT_INSTALLED,
+    START_FAILED,
+    ListShape,
     Reply,
     ReplyStyle,
     console_payload,
@@ -30,21 +33,14 @@ from exporter.standin.replies import (
     done,
     encode_reply,
     list_payload,
-    not_installed_words,
     refusal,
     service_word,
-    start_failed_words,
 )
 from exporter.standin.services import MailServices
 
 QUEUE_RIGHT = "mailserver_queue"
 ANTISPAM_RIGHT = "antispam"
-
-RIGHT_OF = {
-    operation: ANTISPAM_RIGHT if operation in SERVICE_OPERATIONS.values() else QUEUE_RIGHT
-    for operation in Operation
-}
-"""The right that an account's group needs for an operation."""
+"""The right that an account's group needs for the services; QUEUE_RIGHT for all else."""
 
 KEEPALIVE = 65.0
 """Seconds for which an idle connection stays open, as with many a web server's default."""
@@ -60,19 +56,9 @@ class PanelOptions:
     username: str = "monitor"
     password: str = field(default="stand-in", repr=False)
     style: ReplyStyle = field(default_factory=ReplyStyle)
-    language: Language = "ru"
-    """What it speaks when a request names no language."""
     delay: float = 0
     """Seconds that each call takes."""
     rights: frozenset[str] = frozenset({QUEUE_RIGHT, ANTISPAM_RIGHT})
-    documented_fields: bool = True
-    """It understands the vendor's field names (username, mailserver, ...)."""
-    module_fields: bool = True
-    """It understands those of public clients (login, module, subdo, ...)."""
-    basic_auth: tuple[str, str] | None = field(default=None, repr=False)
-    """User and password of an htpasswd in front of the whole panel."""
-    mail_server_chosen: bool = True
-    """Without a mail server in the panel's settings no message can be acted on."""
     closed: bool = False
     """Remote API access is closed for every client."""
 
@@ -97,24 +83,20 @@ Interfere = Callable[[RecordedRequest, Answer], Awaitable[web.Response]]
 not it has let the panel do it."""
 
 
+@dataclass(eq=False)
 class Panel:
     """One panel: options, what is behind it, and what was asked of it."""
 
-    def __init__(
-        self,
-        options: PanelOptions,
-        queue: MailQueue,
-        services: MailServices,
-        *,
-        record: int = 10_000,
-    ) -> None:
-        self.options = options
-        self.queue = queue
-        self.services = services
+    options: PanelOptions
+    queue: MailQueue
+    services: MailServices
+    record: InitVar[int] = field(default=10_000, kw_only=True)
+    interfere: Interfere | None = None
+    """Plays a panel that misbehaves; None: it behaves."""
+
+    def __post_init__(self, record: int) -> None:
         self.requests: deque[RecordedRequest] = deque(maxlen=record)
         """The last `record` requests, oldest first."""
-        self.interfere: Interfere | None = None
-        """Plays a panel that misbehaves; None: it behaves."""
         self._rendered: dict[tuple[Operation, Language], tuple[Hashable, bytes]] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -122,94 +104,72 @@ class Panel:
         fields = await _fields(request)
         recorded = _record(request, fields)
         self.requests.append(recorded)
-        answer = partial(self._respond, request, fields)
+        answer = partial(self._respond, recorded.operation, fields)
         return await (answer() if self.interfere is None else self.interfere(recorded, answer))
 
-    async def _respond(self, request: web.Request, fields: Mapping[str, str]) -> web.Response:
+    async def _respond(
+        self, operation: Operation | None, fields: Mapping[str, str]
+    ) -> web.Response:
         options = self.options
         if options.closed:
             return web.Response(status=403, text="Forbidden")
-        if options.basic_auth is not None and not _authorized(request, options.basic_auth):
-            return web.Response(
-                status=401, text="Unauthorized", headers={"WWW-Authenticate": 'Basic realm="panel"'}
-            )
         if options.delay:
             await asyncio.sleep(options.delay)
-        body = await self._answer(fields)
+        if not self._logged_in(fields):
+            body = _LOGIN_REFUSED
+        else:
+            body = b"" if operation is None else await self._answer(operation, fields)
         return web.Response(body=body, content_type=options.style.content_type, charset="utf-8")
 
-    async def _answer(self, fields: Mapping[str, str]) -> bytes:
-        if not self._logged_in(fields):
-            return _LOGIN_REFUSED
-        operation = self._operation(fields)
-        if operation is None:
-            return b""
-        language = self._language(fields)
-        if RIGHT_OF[operation] not in self.options.rights:
-            return self._encode(refusal(operation, 400, language))
-        if operation in {Operation.COUNT, Operation.LIST}:
-            return await self._queue_view(operation, language)
-        if operation in {Operation.CLAMAV, Operation.SPAMASSASSIN}:
-            return self._encode(await self._service(operation, fields, language))
-        return self._encode(await self._queue_action(operation, fields, language))
-
     def _logged_in(self, fields: Mapping[str, str]) -> bool:
-        given = [
-            *([("username", "password")] if self.options.documented_fields else []),
-            *([("login", "pass"), ("Login", "pass")] if self.options.module_fields else []),
-        ]
         wanted = (self.options.username, self.options.password)
-        return any((fields.get(user), fields.get(password)) == wanted for user, password in given)
-
-    def _operation(self, fields: Mapping[str, str]) -> Operation | None:
-        return _named_operation(
-            fields,
-            documented=self.options.documented_fields,
-            module=self.options.module_fields,
+        return any(
+            (fields.get(user), fields.get(password)) == wanted
+            for user, password in (("username", "password"), ("login", "pass"), ("Login", "pass"))
         )
 
-    def _language(self, fields: Mapping[str, str]) -> Language:
-        if fields.get("language") == "en":
-            return "en"
-        return "ru" if fields.get("language") == "ru" else self.options.language
+    async def _answer(self, operation: Operation, fields: Mapping[str, str]) -> bytes:
+        language: Language = "en" if fields.get("language") == "en" else "ru"
+        is_service = operation in SERVICE_OPERATIONS.values()
+        if (ANTISPAM_RIGHT if is_service else QUEUE_RIGHT) not in self.options.rights:
+            return encode_reply(self.options.style, refusal(operation, 400, language))
+        if operation in {Operation.COUNT, Operation.LIST}:
+            return await self._queue_view(operation, language)
+        act = self._service if is_service else self._queue_action
+        return encode_reply(self.options.style, await act(operation, fields, language))
 
     async def _queue_view(self, operation: Operation, language: Language) -> bytes:
         revision = self.queue.revision
         known = self._rendered.get((operation, language))
         if known is not None and revision is not None and known[0] == revision:
             return known[1]
-        show = self._count if operation is Operation.COUNT else self._list
-        body = self._encode(await show(language))
+        style, count = self.options.style, await self.queue.count()
+        if operation is Operation.COUNT:
+            reply = count_reply(style.count, count, language)
+        elif count == 0:
+            reply = refusal(Operation.LIST, 100, language)
+        else:
+            reply = done(Operation.LIST, await self._payload(style.shape, language), language)
+        body = encode_reply(style, reply)
         self._rendered[operation, language] = (revision, body)
         return body
 
-    async def _count(self, language: Language) -> Reply:
-        return count_reply(self.options.style.count, await self.queue.count(), language)
-
-    async def _list(self, language: Language) -> Reply:
-        if await self.queue.count() == 0:
-            return refusal(Operation.LIST, 100, language)
-        shape = self.options.style.shape
+    async def _payload(self, shape: ListShape, language: Language) -> object:
         if shape in CONSOLE_SHAPES:
-            payload = console_payload(shape, await self.queue.console())
-        else:
-            messages, now = await self.queue.messages(), self.queue.now
-            payload = list_payload(shape, messages, now=now, language=language)
-        return done(Operation.LIST, payload, language)
+            return console_payload(shape, await self.queue.console())
+        messages, now = await self.queue.messages(), self.queue.now
+        return list_payload(shape, messages, now=now, language=language)
 
     async def _queue_action(
         self, operation: Operation, fields: Mapping[str, str], language: Language
     ) -> Reply:
         if operation is Operation.CONTROL:
             return await self._control(fields, language)
-        exim = self.queue.mta == "exim"
-        if operation is Operation.DELETE_FROZEN:
-            if not exim:
-                return refusal(operation, 100, language)
-            return done(operation, await self.queue.delete_frozen(), language)
         force = "dellete_forse" in fields
-        if force and not exim:
+        if self.queue.mta != "exim" and (force or operation is Operation.DELETE_FROZEN):
             return refusal(operation, 100, language)
+        if operation is Operation.DELETE_FROZEN:
+            return done(operation, await self.queue.delete_frozen(), language)
         return done(operation, await self.queue.delete_all(force=force), language)
 
     async def _control(self, fields: Mapping[str, str], language: Language) -> Reply:
@@ -218,8 +178,6 @@ class Panel:
             return refusal(Operation.CONTROL, 100, language)
         if not message_id:
             return refusal(Operation.CONTROL, 101, language)
-        if not self.options.mail_server_chosen:
-            return refusal(Operation.CONTROL, 102, language)
         act = self.queue.delete if command == MessageCommand.DELETE else self.queue.retry
         return done(Operation.CONTROL, await act(message_id), language)
 
@@ -230,17 +188,14 @@ class Panel:
         if command not in set(ServiceCommand):
             return refusal(operation, 100, language)
         if not await self.services.installed(service):
-            return done(operation, not_installed_words(language), language)
+            return done(operation, NOT_INSTALLED[language], language)
         if command == ServiceCommand.STATUS:
             running = await self.services.running(service)
         else:
             running = await self.services.switch(service, on=command == ServiceCommand.ON)
         if command == ServiceCommand.ON and not running:
-            return done(operation, start_failed_words(language), language)
+            return done(operation, START_FAILED[language], language)
         return done(operation, service_word(language, running=running), language)
-
-    def _encode(self, reply: Reply) -> bytes:
-        return encode_reply(self.options.style, reply)
 
 
 async def _fields(request: web.Request) -> dict[str, str]:
@@ -251,16 +206,12 @@ async def _fields(request: web.Request) -> dict[str, str]:
     }
 
 
-def _named_operation(
-    fields: Mapping[str, str], *, documented: bool = True, module: bool = True
-) -> Operation | None:
-    if module and fields.get("module") == MODULE:
-        subdo = fields.get("subdo")
-        if subdo in set(Operation):
-            return Operation(subdo)
-    if documented and MODULE in fields:
-        return next((operation for operation in Operation if operation.value in fields), None)
-    return None
+def _named_operation(fields: Mapping[str, str]) -> Operation | None:
+    """Return the operation by the field names of public clients, or by the vendor's."""
+    subdo = fields.get("subdo")
+    if fields.get("module") == MODULE and subdo in set(Operation):
+        return Operation(subdo)
+    return next((op for op in Operation if MODULE in fields and op.value in fields), None)
 
 
 def _record(request: web.Request, fields: Mapping[str, str]) -> RecordedRequest:
@@ -274,30 +225,18 @@ def _record(request: web.Request, fields: Mapping[str, str]) -> RecordedRequest:
     )
 
 
-def _authorized(request: web.Request, wanted: tuple[str, str]) -> bool:
-    return request.headers.get(hdrs.AUTHORIZATION) == encode_basic_auth(*wanted)
-
-
 def panel_app(panel: Panel) -> web.Application:
-    """The panel alone, at the path of a real one."""
+    """Return the panel alone, at the path of a real one."""
     app = web.Application()
-    app.router.add_get(API_PATH, panel.handle)
-    app.router.add_post(API_PATH, panel.handle)
+    app.router.add_route("*", API_PATH, panel.handle)
     return app
 
 
 def panels_app(panels: Mapping[str, Panel]) -> web.Application:
-    """Many panels behind one port, each under /NAME."""
-
-    async def handle(request: web.Request) -> web.Response:
-        panel = panels.get(request.match_info["panel"])
-        if panel is None:
-            raise web.HTTPNotFound
-        return await panel.handle(request)
-
+    """Return many panels behind one port, each under /NAME."""
     app = web.Application()
-    app.router.add_get("/{panel}" + API_PATH, handle)
-    app.router.add_post("/{panel}" + API_PATH, handle)
+    for name, panel in panels.items():
+        app.router.add_route("*", f"/{name}{API_PATH}", panel.handle)
     return app
 
 
@@ -308,12 +247,10 @@ async def serving(
     tls: ssl.SSLContext | None = None,
     port: int = 0,
     reuse_port: bool = False,
-    keepalive: float = KEEPALIVE,
 ) -> AsyncIterator[str]:
-    """Serve an app on loopback; gives its URL without a path.
+    """Serve an app on loopback; give its URL without a path.
 
-    Port 0 takes a free one. An idle connection is closed after `keepalive` seconds. A request
-    in flight at the end is cancelled.
+    Port 0 takes a free one. A request in flight at the end is cancelled.
     """
     # A client that goes away must not leave a slow call behind.
     runner = web.AppRunner(
@@ -321,7 +258,7 @@ async def serving(
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=0.1,
-        keepalive_timeout=keepalive,
+        keepalive_timeout=KEEPALIVE,
     )
     await runner.setup()
     try:

@@ -13,7 +13,7 @@ IdStyle = Literal["exim", "exim_long", "postfix"]
 
 
 class QueueError(Exception):
-    """A queue could not do for once what was asked of it."""
+    """A queue failed to do what was asked of it; the next attempt may succeed."""
 
 
 class BackendMissingError(Exception):
@@ -47,7 +47,7 @@ class MailQueue(Protocol):
 
     @property
     def mta(self) -> Mta:
-        """Whose queue it is."""
+        """The mail server of the queue."""
 
     @property
     def now(self) -> float:
@@ -58,19 +58,19 @@ class MailQueue(Protocol):
         """Equal as long as nothing a listing shows has changed; None when that is not known."""
 
     async def count(self) -> int:
-        """How many messages wait: `exim -bpc`."""
+        """Return how many messages wait: `exim -bpc`."""
 
     async def console(self) -> str:
-        """What `exim -bp` or `postqueue -p` prints."""
+        """Return what `exim -bp` or `postqueue -p` prints."""
 
     async def messages(self) -> list[QueuedMessage]:
-        """The messages, oldest first."""
+        """Return the messages, oldest first."""
 
     async def delete(self, message_id: str) -> str:
         """Remove one message: `exim -Mrm`."""
 
     async def retry(self, message_id: str) -> str:
-        """Try to deliver one message now: `exim -M`. Says nothing, whatever comes of it."""
+        """Try to deliver one message now: `exim -M`, which prints nothing."""
 
     async def delete_frozen(self) -> str:
         """Remove every frozen message."""
@@ -79,14 +79,14 @@ class MailQueue(Protocol):
         """Remove every message; with `force` also those that are locked by a delivery."""
 
     async def step(self, seconds: float) -> None:
-        """Let the queue live on for `seconds`."""
+        """Let `seconds` pass."""
 
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def queue_id(style: IdStyle, arrived: float, serial: int) -> str:
-    """An id for the `serial`-th message, which arrived at Unix time `arrived`.
+    """Return an id for the `serial`-th message, which arrived at Unix time `arrived`.
 
     Exim's holds the time, the process and a fraction of a second; Postfix's the microsecond
     and the inode. The serial stands for process and inode, so that no two ids are equal.

@@ -1,15 +1,10 @@
-"""The replies of a stand-in panel: every shape that a real one might use.
-
-Nobody has seen a live panel's replies to this module, so a stand-in has an
-option for each plausible way.
-"""
+"""The replies of a stand-in panel, in several of the shapes that a real one might use."""
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from exporter.config.panel_api import Language
@@ -24,24 +19,20 @@ ListShape = Literal[
     "console_text",
     "console_lines",
     "postqueue_json",
-    "postqueue_json_lines",
     "postqueue_text",
-    "html_table",
 ]
 """How list_msg shows messages: objects with text values, arrays in the order of the panel's
 page (Time, Message ID, Senders, Recipients, Size, Status) or in that of `exim -bp`, the MTA's
-console as one text or as its lines, objects of `postqueue -j` or its lines, the text of
-`postqueue -p`, the page's table as HTML."""
+console as one text or as its lines, objects of `postqueue -j`, the text of `postqueue -p`."""
 
 CONSOLE_SHAPES: frozenset[ListShape] = frozenset(
     {"console_text", "console_lines", "postqueue_text"}
 )
 """Shapes made from the MTA's console rather than from messages."""
 
-CountStyle = Literal["detail_int", "detail_text", "sentence", "list", "mailq", "awk"]
+CountStyle = Literal["detail_int", "detail_text", "sentence", "list"]
 """Where count_msg has its number: in the payload as a number, as a text of digits, at the end
-of the reply's sentence, or in a list of one; as the last line of mailq, or what awk makes of its
-fifth word: nothing, for an empty queue."""
+of the reply's sentence, or in a list of one."""
 
 EnvelopeStyle = Literal["seed", "public"]
 """The keys of a reply: error, mess or message, detail, as the vendor's page has them; or code,
@@ -75,8 +66,8 @@ class Reply:
     text: str
     payload: object = None
     """None: the reply has no payload."""
-    text_key: Literal["mess", "message"] = "message"
-    """The vendor's page has one or the other, by operation."""
+    text_key: str = "message"
+    """`mess` or `message`: the vendor's page has one or the other, by operation."""
 
 
 _PHP_WARNING = (
@@ -86,7 +77,7 @@ _PHP_WARNING = (
 
 
 def encode_reply(style: ReplyStyle, reply: Reply) -> bytes:
-    """The body of an HTTP response."""
+    """Return the body of an HTTP response."""
     code = str(reply.code) if style.code_as_text else reply.code
     public = style.envelope == "public"
     fields: dict[str, object] = {
@@ -105,7 +96,7 @@ def encode_reply(style: ReplyStyle, reply: Reply) -> bytes:
 def list_payload(
     shape: ListShape, messages: Sequence[QueuedMessage], *, now: float, language: Language
 ) -> object:
-    """The payload of list_msg for the shapes that are made from messages.
+    """Return the payload of list_msg for the shapes that are made from messages.
 
     `now` is the Unix time to which the messages' ages are relative.
     """
@@ -115,15 +106,11 @@ def list_payload(
         return [_page_row(message, language) for message in messages]
     if shape == "exim_arrays":
         return [_exim_row(message) for message in messages]
-    if shape == "html_table":
-        return _html_table([_page_row(message, language, between="\n") for message in messages])
-    if shape == "postqueue_json_lines":
-        return [json.dumps(_postqueue_object(message, now)) for message in messages]
     return [_postqueue_object(message, now) for message in messages]
 
 
 def console_payload(shape: ListShape, console: str) -> object:
-    """The payload of list_msg for the shapes of CONSOLE_SHAPES."""
+    """Return the payload of list_msg for the shapes of CONSOLE_SHAPES."""
     return console.splitlines() if shape == "console_lines" else console
 
 
@@ -144,28 +131,12 @@ def _object(message: QueuedMessage, language: Language) -> dict[str, object]:
     }
 
 
-_HEADINGS = ("Time", "Message ID", "Senders", "Recipients", "Size", "Status")
-
-
-def _html_table(rows: Sequence[Sequence[str]]) -> str:
-    """What a page would show; line breaks in a cell stand between its values."""
-    heading = "".join(f"<th>{name}</th>" for name in _HEADINGS)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{_html_cell(cell)}</td>' for cell in row)}</tr>\n" for row in rows
-    )
-    return f'<table class="queue">\n<tr>{heading}</tr>\n{body}</table>'
-
-
-def _html_cell(cell: str) -> str:
-    return html.escape(cell).replace("\n", "<br>")
-
-
-def _page_row(message: QueuedMessage, language: Language, between: str = ", ") -> list[str]:
+def _page_row(message: QueuedMessage, language: Language) -> list[str]:
     return [
         exim_age(message.age),
         message.id,
         f"<{message.sender}>",
-        between.join(message.recipients),
+        ", ".join(message.recipients),
         exim_size(message.size),
         _STATUS[language][message.frozen],
     ]
@@ -202,55 +173,39 @@ _COUNT_TEXT: dict[Language, str] = {"en": "Number of messages", "ru": "Коли�
 
 
 def count_reply(style: CountStyle, count: int, language: Language) -> Reply:
-    """The answer to count_msg."""
+    """Return the answer to count_msg."""
     text = _COUNT_TEXT[language]
     if style == "sentence":
         return Reply(0, f"{text}: {count}")
-    payload: object = count
-    if style == "detail_text":
-        payload = str(count)
-    elif style == "list":
-        payload = [count]
-    elif style == "mailq":
-        payload = f"-- 4 Kbytes in {count} Requests." if count else "Mail queue is empty"
-    elif style == "awk":
-        payload = str(count) if count else ""
-    return Reply(0, text, payload)
+    payloads = {"detail_int": count, "detail_text": str(count), "list": [count]}
+    return Reply(0, text, payloads[style])
 
 
 _RUNNING: dict[Language, str] = {"en": "Running", "ru": "Запущен"}
 _STOPPED: dict[Language, str] = {"en": "Stopped", "ru": "Остановлен"}
-_NOT_INSTALLED: dict[Language, str] = {"en": "Not installed", "ru": "Не установлен"}
-_START_FAILED: dict[Language, str] = {"en": "start failed", "ru": "Запуск завершился с ошибкой"}
+NOT_INSTALLED: dict[Language, str] = {"en": "Not installed", "ru": "Не установлен"}
+"""Of a service that the panel's installer left out."""
+START_FAILED: dict[Language, str] = {"en": "start failed", "ru": "Запуск завершился с ошибкой"}
+"""Of a service that was switched on and does not run."""
 
 
 def service_word(language: Language, *, running: bool) -> str:
-    """The panel's word for the state of a service."""
+    """Return the panel's word for the state of a service."""
     return (_RUNNING if running else _STOPPED)[language]
 
 
-def not_installed_words(language: Language) -> str:
-    """What the panel says of a service that its installer left out."""
-    return _NOT_INSTALLED[language]
+_WRONG_COMMAND = ("mess", "Wrong command", "Неправильная команда")
+_SERVICE_DONE = ("mess", "Command completed", "Команда выполнена")
 
-
-def start_failed_words(language: Language) -> str:
-    """What the panel says of a service that was switched on and does not run."""
-    return _START_FAILED[language]
-
-
-_REFUSALS: dict[tuple[Operation | None, int], tuple[Literal["mess", "message"], str, str]] = {
+_TEXTS: dict[tuple[Operation | None, int], tuple[str, str, str]] = {
     (None, 400): (
         "message",
         "Unfortunately, the module is not available to you",
         "К сожалению, модуль вам не доступен",
     ),
+    (Operation.LIST, 0): ("mess", "Mail queue list", "Список почтовой очереди"),
     (Operation.LIST, 100): ("mess", "The mail queue is empty", "Список почтовой очереди пуст"),
-    (Operation.DELETE_ALL, 100): (
-        "message",
-        "The mail server does not support forced deletion",
-        "Почтовый сервер не поддерживает принудительное удаление",
-    ),
+    (Operation.CONTROL, 0): ("mess", "Request completed", "Запрос выполнен"),
     (Operation.CONTROL, 100): ("mess", "Wrong value of command", "Не правильное значение command"),
     (Operation.CONTROL, 101): ("mess", "The message id is missing", "Отсутствует id письма"),
     (Operation.CONTROL, 102): (
@@ -258,33 +213,33 @@ _REFUSALS: dict[tuple[Operation | None, int], tuple[Literal["mess", "message"], 
         "The mail server is missing or wrong",
         "Отсутствует или неправильно указан сервер отправки писем",
     ),
+    (Operation.DELETE_FROZEN, 0): ("message", "Request completed", "Запрос выполнен"),
     (Operation.DELETE_FROZEN, 100): (
         "message",
         "The mail server does not support deletion of frozen messages",
         "Почтовый сервер не поддерживает удаление замороженных писем",
     ),
-    (Operation.CLAMAV, 100): ("mess", "Wrong command", "Неправильная команда"),
-    (Operation.SPAMASSASSIN, 100): ("mess", "Wrong command", "Неправильная команда"),
+    (Operation.DELETE_ALL, 0): ("message", "Request completed", "Запрос выполнен"),
+    (Operation.DELETE_ALL, 100): (
+        "message",
+        "The mail server does not support forced deletion",
+        "Почтовый сервер не поддерживает принудительное удаление",
+    ),
+    (Operation.CLAMAV, 0): _SERVICE_DONE,
+    (Operation.CLAMAV, 100): _WRONG_COMMAND,
+    (Operation.SPAMASSASSIN, 0): _SERVICE_DONE,
+    (Operation.SPAMASSASSIN, 100): _WRONG_COMMAND,
 }
+"""By operation (None: any) and code: the key of the text, as the vendor's page has it, and the
+text in English and Russian."""
 
 
 def refusal(operation: Operation, code: int, language: Language) -> Reply:
-    """The answer with one of the vendor's other codes for this operation."""
-    key, english, russian = _REFUSALS.get((operation, code)) or _REFUSALS[None, code]
+    """Return the answer with one of the vendor's other codes for this operation."""
+    key, english, russian = _TEXTS.get((operation, code)) or _TEXTS[None, code]
     return Reply(code, english if language == "en" else russian, text_key=key)
 
 
-_DONE: dict[Operation, tuple[Literal["mess", "message"], str, str]] = {
-    Operation.LIST: ("mess", "Mail queue list", "Список почтовой очереди"),
-    Operation.CONTROL: ("mess", "Request completed", "Запрос выполнен"),
-    Operation.DELETE_FROZEN: ("message", "Request completed", "Запрос выполнен"),
-    Operation.DELETE_ALL: ("message", "Request completed", "Запрос выполнен"),
-    Operation.CLAMAV: ("mess", "Command completed", "Команда выполнена"),
-    Operation.SPAMASSASSIN: ("mess", "Command completed", "Команда выполнена"),
-}
-
-
 def done(operation: Operation, payload: object, language: Language) -> Reply:
-    """The answer to an operation, other than count_msg, that went well."""
-    key, english, russian = _DONE[operation]
-    return Reply(0, english if language == "en" else russian, payload, key)
+    """Return the answer to an operation, other than count_msg, that went well."""
+    return replace(refusal(operation, 0, language), payload=payload)

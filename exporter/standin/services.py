@@ -10,34 +10,32 @@ class MailServices(Protocol):
     """What a panel does with clamav and spamassassin; `service` is one of these names."""
 
     async def installed(self, service: str) -> bool:
-        """Whether there is such a service at all."""
+        """Return whether the panel has the service."""
 
     async def running(self, service: str) -> bool:
-        """Whether the service runs."""
+        """Return whether the service runs."""
 
     async def switch(self, service: str, *, on: bool) -> bool:
-        """Start or stop the service; whether it runs afterwards."""
+        """Start or stop the service; return whether it runs then."""
 
 
 class MemoryServices:
-    """Services that are but flags; both run at first unless named in `stopped` or `absent`."""
+    """clamav and spamassassin as flags; both run at first unless in `stopped` or `absent`."""
 
     def __init__(self, *, stopped: Sequence[str] = (), absent: Sequence[str] = ()) -> None:
         self._stopped = {*stopped, *absent}
         self._absent = frozenset(absent)
 
     async def installed(self, service: str) -> bool:
-        """Whether the service is not one of `absent`."""
+        """Return whether the service is not one of `absent`."""
         return service not in self._absent
 
     async def running(self, service: str) -> bool:
-        """Whether the service was not stopped."""
+        """Return whether the service was not stopped."""
         return service not in self._stopped
 
     async def switch(self, service: str, *, on: bool) -> bool:
-        """Set the flag; what is not installed cannot be started."""
-        if service in self._absent:
-            return False
+        """Set the flag and return it."""
         if on:
             self._stopped.discard(service)
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,12 +105,12 @@ class Traffic:
         self._fill()
 
     def step(self, seconds: float) -> list[Change]:
-        """Let `seconds` pass; what happened in the whole seconds that are over by now."""
+        """Let `seconds` pass; return what happened in the whole seconds that are over by now."""
         changes: list[Change] = []
         self._unspent += seconds
         while self._unspent >= 1:
             self._unspent -= 1
-            self._tick(changes)
+            changes += self._tick()
         return changes
 
     def attempt(self, message_id: str) -> list[Change]:
@@ -118,12 +119,10 @@ class Traffic:
         if mail is None:
             return []
         mail.frozen = False
-        changes: list[Change] = []
-        self._try(mail, changes)
-        return changes
+        return list(self._try(mail))
 
     def remove(self, message_id: str) -> bool:
-        """Take a message out of the queue; whether it was there."""
+        """Take a message out of the queue; return whether it was there."""
         return self.messages.pop(message_id, None) is not None
 
     def rename(self, mail: Mail, new_id: str) -> None:
@@ -146,44 +145,41 @@ class Traffic:
             stay = profile.frozen_for if mail.frozen else profile.retry_after
             self._plan(mail, self.now + stay * chance())
 
-    def _tick(self, changes: list[Change]) -> None:
+    def _tick(self) -> Iterator[Change]:
         self.now += 1
         self._arriving += self._profile.per_second
         while self._arriving >= 1:
             self._arriving -= 1
             mail = self._arrive(self.now)
             self._plan(mail, self.now + 1 + self._random.random() * 4)
-            changes.append(Change("arrived", mail))
+            yield Change("arrived", mail)
         while self._agenda and self._agenda[0][0] <= self.now:
             due, message_id = heapq.heappop(self._agenda)
             known = self.messages.get(message_id)
             if known is None or known.due != due:
                 continue  # removed, or something else came first
-            if known.frozen:
-                self._gone(known, changes)
-            else:
-                self._try(known, changes)
+            yield from self._gone(known) if known.frozen else self._try(known)
 
-    def _try(self, mail: Mail, changes: list[Change]) -> None:
+    def _try(self, mail: Mail) -> Iterator[Change]:
         profile = self._profile
         if not mail.sender:
             mail.frozen = True
             self._plan(mail, self.now + self._about(profile.frozen_for))
-            changes.append(Change("frozen", mail))
+            yield Change("frozen", mail)
             return
         if not self._blocked():
             for address in mail.recipients:
                 if address not in mail.delivered and self._random.random() < profile.success:
                     mail.delivered += (address,)
-                    changes.append(Change("delivered", mail, address))
+                    yield Change("delivered", mail, address)
         if len(mail.delivered) == len(mail.recipients):
-            self._gone(mail, changes)
+            yield from self._gone(mail)
         else:
             self._plan(mail, self.now + self._about(profile.retry_after))
 
-    def _gone(self, mail: Mail, changes: list[Change]) -> None:
+    def _gone(self, mail: Mail) -> Iterator[Change]:
         self.remove(mail.id)
-        changes.append(Change("gone", mail))
+        yield Change("gone", mail)
 
     def _blocked(self) -> bool:
         cycle = self._profile.cycle
@@ -208,12 +204,7 @@ class Traffic:
             sender = f"{pick(_SERVICES)}@{pick(_LOCAL_DOMAINS)}"
             how_many = 1 if chance() < 0.8 else 2 + int(chance() * 2)
             people = self._random.sample(_PEOPLE, how_many)
-            mail = Mail(
-                message_id,
-                at,
-                size,
-                sender,
-                tuple(f"{person}@{pick(_REMOTE_DOMAINS)}" for person in people),
-            )
+            recipients = tuple(f"{person}@{pick(_REMOTE_DOMAINS)}" for person in people)
+            mail = Mail(message_id, at, size, sender, recipients)
         self.messages[message_id] = mail
         return mail

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.alerting.evaluator import MAX_RESOLVED, RESOLVED_RETENTION
-from exporter.config.builtin_alerts import BUILTIN
+from exporter.config.alerting import BUILTIN
 from exporter.snapshot import ServiceState
 from tests.alerting.site import AT_ONCE, FROZEN, MINUTE, Site, frozen
 from tests.builders import bad, good, host, snapshot

@@ -39,7 +39,7 @@ def test_what_the_program_is_loads_nothing_of_what_it_does(option: str) -> None:
 def test_the_table_says_of_a_command_what_its_help_says(name: str) -> None:
     command = load(name)
     assert command.name == name
-    assert command.get_short_help_str(200) == COMMANDS[name][1]
+    assert command.get_short_help_str(200) == COMMANDS[name]
     assert main.commands[name].get_short_help_str() == command.get_short_help_str()
 
 

@@ -16,8 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from exporter.config.access import BasicAuth, TlsConfig
-from exporter.config.alerting import AlertingConfig, HttpReceiver
-from exporter.config.builtin_alerts import BUILTIN
+from exporter.config.alerting import BUILTIN, AlertingConfig, HttpReceiver
 from exporter.config.document import parse_document
 from exporter.config.loading import load_config
 from exporter.config.models import Config, HostConfig

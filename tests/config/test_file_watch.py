@@ -10,25 +10,9 @@ from exporter.config import file_watch
 from exporter.config.file_watch import (
     FileWatch,
     Fingerprint,
-    Stamp,
     Target,
-    changed_targets,
     fingerprint,
 )
-
-STAMP = Stamp(1, 1, 10, 100, 1)
-A, B = Path("/a"), Path("/b")
-
-
-def test_only_what_was_seen_before_can_have_changed() -> None:
-    before: dict[Target, Fingerprint] = {A: frozenset({(A, STAMP)}), B: frozenset({(B, STAMP)})}
-    after: dict[Target, Fingerprint] = {
-        A: frozenset({(A, STAMP._replace(inode=101))}),
-        B: frozenset({(B, STAMP)}),
-        "/new/*": frozenset({(A, STAMP)}),
-    }
-    assert changed_targets(before, after) == [A]
-    assert changed_targets(after, after) == []
 
 
 async def test_each_kind_of_change_is_noticed_once(tmp_path: Path) -> None:

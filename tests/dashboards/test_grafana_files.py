@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.build import built, main
 from dashboards.source import links, look
-from exporter.config.builtin_alerts import BUILTIN
+from exporter.config.alerting import BUILTIN
 from exporter.metrics.families import HOST_FAMILIES
 from tests.dashboards.grafana_files import (
     FOLDER,

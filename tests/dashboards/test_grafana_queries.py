@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.standin.fleet import DemoFleet
+from exporter.standin.fleet import demo_fleet
 from tests.daemon.conftest import StartDaemon, eventually
 from tests.dashboards.demo_prometheus import (
     JOB,
@@ -107,7 +107,7 @@ async def test_every_query_is_understood_and_brings_what_it_should(
         assert set(listed) <= known, "a panel of that name is gone"
     pause_file = tmp_path / "pause"
     pause_file.touch()
-    async with DemoFleet(len(HOSTS)) as fleet, receiver() as url:
+    async with demo_fleet(len(HOSTS)) as fleet, receiver() as url:
         daemon = await start_daemon(quick_config(fleet, pause_file, url, unused_url))
         async with scraping(tmp_path, daemon) as prometheus:
 

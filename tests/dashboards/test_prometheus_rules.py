@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.config.builtin_alerts import BUILTIN
+from exporter.config.alerting import BUILTIN
 from exporter.config.units import parse_duration
 from exporter.metrics.families import HOST_FAMILIES
 from exporter.standin.memory import MemoryQueue

@@ -775,9 +775,7 @@ def _stood_in(shape_name: replies.ListShape) -> Shape:
     return shape
 
 
-_DELIVERED_TOO: frozenset[replies.ListShape] = frozenset(
-    {"objects", "page_arrays", "exim_arrays", "html_table"}
-)
+_DELIVERED_TOO: frozenset[replies.ListShape] = frozenset({"objects", "page_arrays", "exim_arrays"})
 """Shapes that list those that were delivered among those that wait, without a mark."""
 
 SHAPES: Mapping[str, Shape] = {

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from exporter import cli
-from exporter.config.builtin_alerts import BUILTIN
+from exporter.config.alerting import BUILTIN
 from exporter.journal.projection import JournalProjection
 from exporter.metrics.alerting import AlertingCollector
 from exporter.metrics.families import HOST_FAMILIES

@@ -18,10 +18,10 @@ from exporter.config.panel_api import API_PATH
 from exporter.panel.protocol import Operation, ServiceCommand, request_fields
 from exporter.standin import fleet as fleet_module
 from exporter.standin.fleet import (
-    DemoFleet,
     DemoHost,
     FlappingServer,
-    load_backend,
+    demo_fleet,
+    exim_backend,
     reserved_port,
 )
 from exporter.standin.memory import MemoryQueue
@@ -57,7 +57,7 @@ def number_in(body: Any) -> int:
 
 
 async def test_every_story_is_shown() -> None:
-    async with DemoFleet(9) as fleet:
+    async with demo_fleet(9) as fleet:
         hosts = {host.story: host for host in fleet.hosts}
         assert [host.name for host in fleet.hosts] == [f"mx{n}" for n in range(1, 10)]
         assert number_in(await ask(hosts["calm"], Operation.COUNT)) < 50
@@ -79,7 +79,7 @@ async def test_every_story_is_shown() -> None:
 
 
 async def test_the_fingerprint_is_the_certificates() -> None:
-    async with DemoFleet(2, tls=True) as fleet:
+    async with demo_fleet(2, tls=True) as fleet:
         url = URL(fleet.hosts[0].url)
         context = ssl.create_default_context()
         context.check_hostname = False
@@ -104,7 +104,7 @@ async def test_the_queues_live(monkeypatch: pytest.MonkeyPatch) -> None:
             stepped.set()
 
     monkeypatch.setattr(fleet_module, "MemoryQueue", Watched)
-    async with DemoFleet(2):
+    async with demo_fleet(2):
         async with asyncio.timeout(5):
             await stepped.wait()
 
@@ -121,7 +121,7 @@ async def test_one_queue_that_fails_does_not_stop_the_others(
         stepped.set()
 
     monkeypatch.setattr(MemoryQueue, "step", step)
-    async with DemoFleet(2) as fleet, asyncio.timeout(5):
+    async with demo_fleet(2) as fleet, asyncio.timeout(5):
         await stepped.wait()
     assert "the queue of mx1 stood still: too slow" in caplog.text
 
@@ -136,12 +136,12 @@ async def test_a_bug_in_a_queue_does_not_go_unnoticed(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(MemoryQueue, "step", step)
     with pytest.raises(ZeroDivisionError):
-        async with DemoFleet(1):
+        async with demo_fleet(1):
             await failing.wait()
 
 
 async def test_many_hosts_behind_one_port_each_in_its_way() -> None:
-    async with DemoFleet(30, single_port=True, tls=True, live=False) as fleet:
+    async with demo_fleet(30, single_port=True, tls=True, live=False) as fleet:
         assert len({URL(host.url).port for host in fleet.hosts}) == 1
         assert URL(fleet.hosts[4].url).path == "/h5/api/api.php"
         for host in fleet.hosts:
@@ -165,7 +165,7 @@ def entries(directory: Path) -> list[Path]:
 
 @pytest.mark.usefixtures("exim4")
 async def test_real_spools_behind_the_panels(temporary: Path) -> None:
-    async with DemoFleet(9, backend=load_backend("exim")) as fleet:
+    async with demo_fleet(9, backend=exim_backend()) as fleet:
         for name in ("mx1", "mx2", "mx3", "mx8"):
             host = next(host for host in fleet.hosts if host.name == name)
             count = await fleet.panels[name].queue.count()
@@ -179,7 +179,7 @@ async def test_cancelled_while_it_lives_it_leaves_nothing(temporary: Path) -> No
     ready = asyncio.Event()
 
     async def live() -> None:
-        async with DemoFleet(9, backend=load_backend("exim")):
+        async with demo_fleet(9, backend=exim_backend()):
             ready.set()
             await asyncio.Event().wait()
 
@@ -203,7 +203,7 @@ async def test_cancelled_while_it_starts_it_leaves_nothing(
         await asyncio.Event().wait()
 
     monkeypatch.setattr("tests.servers.exim.EximQueue.create", create)
-    task = asyncio.create_task(DemoFleet(2, backend=load_backend("exim")).__aenter__())
+    task = asyncio.create_task(demo_fleet(2, backend=exim_backend()).__aenter__())
     await started.wait()
     assert len(entries(temporary)) == 1
     task.cancel()
@@ -218,7 +218,7 @@ async def test_a_flapping_panel_is_up_then_down_then_up() -> None:
         server = FlappingServer(panel, port, up=100, down=50)
         host = DemoHost("mx1", f"http://127.0.0.1:{port}", "monitor", "p", "comes and goes")
         for now, up in ((1000, True), (1099, True), (1101, False), (1149, False), (1151, True)):
-            await server.follow(now)
+            await server.advance(now)
             if up:
                 assert number_in(await ask(host, Operation.COUNT)) == 12
             else:
@@ -244,4 +244,4 @@ def test_a_small_demo_has_the_first_roles_and_a_large_one_plain_hosts() -> None:
 def test_a_fleet_with_exim_needs_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tests.servers.exim", None)  # as if it were not there
     with pytest.raises(BackendMissingError, match="needs a checkout of the source"):
-        load_backend("exim")
+        exim_backend()

@@ -50,14 +50,6 @@ def test_all_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(hosts[2]["url"]).endswith("/h3/api/api.php")
 
 
-def test_says_when_exim_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr("tests.servers.exim.DAEMON_FOLDER", "/nowhere")
-    result = CliRunner().invoke(main, ["--backend", "exim"])
-    assert result.exit_code == 1
-    assert result.output.startswith("Error: exim4 is not installed")
-
-
 async def test_serves_until_it_is_terminated() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "exporter.standin", "--still", "--hosts", "2"),
