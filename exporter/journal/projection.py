@@ -282,12 +282,12 @@ class JournalProjection:
     def _apply(self, entry: Entry, history: _RuleHistory, key: tuple[str, str]) -> None:
         match entry.kind:
             case Kind.INTENT:
-                intent = IntentRecord.of(entry, "approval", "planned")
+                intent = IntentRecord.of(entry)
                 history.begin(entry, intent)
                 self._actions.add(entry)
                 self.planned[key] = intent.planned or 0
             case Kind.OUTCOME:
-                outcome = OutcomeRecord.of(entry, "removed", "stopped_by")
+                outcome = OutcomeRecord.of(entry)
                 history.end(entry, outcome)
                 self.outcomes[*key, entry.action, entry.outcome] += 1
                 self.removed[key] += outcome.removed or 0

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
+import msgspec
+
 from exporter.journal.clock import LARGEST_INTEGER
 from exporter.journal.entries import Entry, Kind
 from exporter.journal.file import DamagedError
@@ -63,7 +65,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
     """The entry of a row of ENTRY_COLUMNS; raises DamagedError."""
     number, at, kind, run, host, rule, action, mode, actor, outcome, text, detail, *panel = row
     texts = (kind, run, host, rule, action, mode, actor, outcome, text, detail, *panel)
-    sound = isinstance(at, float) and all(isinstance(value, str) for value in texts)
+    sound = isinstance(at, float) and set(map(type, texts)) == {str}
     try:
         return Entry(
             kind=Kind(kind),
@@ -75,7 +77,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
             actor=actor,
             outcome=outcome,
             text=text,
-            detail={**json.loads(detail if sound else "")},
+            detail={**_decoded(detail if sound else "")},
             at=at,
             id=number,
             panel=PanelId(*panel),
@@ -83,6 +85,13 @@ def entry_of(row: Sequence[Any]) -> Entry:
     except (TypeError, ValueError, RecursionError):
         # Not the error, which quotes what it stumbled on: addresses, or worse.
         raise DamagedError(f"entry {number} cannot be read") from None
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)  # in a third of the time
+    except msgspec.DecodeError:
+        return json.loads(text)  # which knows NaN and lone surrogates, as it writes them
 
 
 def readable_entry(row: Sequence[Any]) -> Entry | None:

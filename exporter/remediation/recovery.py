@@ -78,7 +78,7 @@ async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     if intent.mode == "dry_run":
         return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.")
     if intent.action in ON_SERVICE:
-        service = IntentRecord.of(intent, "service").service or ""
+        service = IntentRecord.of(intent).service or ""
         state = await actions.service_state(context.client, service)
         done = state.running is (intent.action == "service_on")
         text = f"{service} {state.words}."
@@ -94,7 +94,7 @@ async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     unlisted = ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.")
     if not listing.is_whole or listing.unparsed:
         return unlisted
-    listed_at = IntentRecord.of(intent, "listed_at").listed_at
+    listed_at = IntentRecord.of(intent).listed_at
     then = intent.at if listed_at is None else listed_at
     # The process before may have had another time: only its sender, or its size, shows then
     # that what is there by an id is another message.
@@ -125,7 +125,7 @@ def _removed(
     What was never asked for has left by itself. They were asked for in their order, so that only
     the first of those without a result may have been under way.
     """
-    if IntentRecord.of(intent, "as_a_whole").as_a_whole is not False:
+    if IntentRecord.of(intent).as_a_whole is not False:
         return gone
     replied = {id_ for id_, _ in replies}
     under_way = [message.id for message in planned if message.id not in replied]

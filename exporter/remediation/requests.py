@@ -221,7 +221,7 @@ def _was_answered(journal: Journal, asked: Entry) -> bool:
 def incident_of(entry: Entry) -> Incident:
     """Return the incident that was reported, or for which a rule acted or was held back."""
     acted = entry.kind is Kind.INTENT
-    return Incident.of(IntentRecord.of(entry, "why").why or {} if acted else entry.detail)
+    return Incident.of(IntentRecord.of(entry).why or {} if acted else entry.detail)
 
 
 def is_over(journal: Journal, host: str, rule: str, incident: Incident) -> bool:

@@ -28,7 +28,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=5,
 )
-KEYS = sorted({key for record in RECORDS for key in record.__dataclass_fields__} | {"of", "deed"})
+KEYS = sorted({key for record in RECORDS for key in record.__struct_fields__} | {"of", "deed"})
 
 
 @pytest.mark.parametrize("record", RECORDS)
