@@ -46,6 +46,10 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return what is known of a field that has another form than this version writes."""
         return None
 
+    def replace(self, **changes: Any) -> Self:
+        """Return the same with some fields changed."""
+        return msgspec.structs.replace(self, **changes)
+
     def to_detail(self) -> dict[str, Any]:
         """Return the detail to write, without what is not known."""
         detail: dict[str, Any] = msgspec.to_builtins(self)

@@ -115,7 +115,7 @@ async def _of_service(execution: Execution, result: RequestResult) -> ActionOutc
     context, service = execution.context, execution.spec.service
     record = OutcomeRecord(reply=result.what)
     if result.what == "not_asked":
-        record = replace(record, stopped_by=stopped_by(execution.stopped))
+        record = record.replace(stopped_by=stopped_by(execution.stopped))
         return nothing_asked(execution.stopped, record)
     if result.what == "failed":
         return ActionOutcome(Outcome.FAILED, f"Nothing was done. {result.text}", record)
@@ -204,7 +204,7 @@ def _with_doubt(execution: Execution, outcome: ActionOutcome, effect: Effect) ->
     """Add why it is not known whether the effect came true."""
     if effect.guessed:
         text = f"{outcome.text} {guess_words(execution.context.host, effect.guessed)}"
-        return replace(outcome, text=text, record=replace(outcome.record, guessed=effect.guessed))
+        return replace(outcome, text=text, record=outcome.record.replace(guessed=effect.guessed))
     if not effect.unseen:
         return outcome
     why = "the host left the config, or the daemon was ended"

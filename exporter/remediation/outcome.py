@@ -144,7 +144,7 @@ def _refused(
     gone = gone if "" in ids else gone & ids
     if not gone:
         return ActionOutcome(Outcome.FAILED, f"Nothing was done. {first.text}", record)
-    record = replace(record, gone=len(gone), still_there=planned - len(gone))
+    record = record.replace(gone=len(gone), still_there=planned - len(gone))
     text = f"The panel refused, and yet {gone_of(len(gone), planned)}. {first.text}"
     return ActionOutcome(Outcome.FAILED, text, record)
 
@@ -165,8 +165,7 @@ def _judged(
     # By id nothing else was asked for. As a whole it is not known whether it was delivered.
     risked = plan.as_a_whole and action == "purge_frozen"
     own = len(ours([(a.message_id, a.what) for a in asked], seen.gone))
-    record = replace(
-        record,
+    record = record.replace(
         gone=len(seen.gone),
         still_there=len(seen.still),
         removed=None if action == "retry" else own,

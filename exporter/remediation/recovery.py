@@ -60,7 +60,7 @@ async def _settle(context: HostContext, unsettled: Unsettled) -> Entry:
         kind=Kind.OUTCOME,
         outcome=outcome.outcome,
         text=f"Settled afterwards, since its process ended in the middle: {outcome.text}",
-        detail=replace(outcome.record, settled=True).to_detail(),
+        detail=outcome.record.replace(settled=True).to_detail(),
     )
     return await context.journal.do(lambda journal: journal.add(entry))
 
