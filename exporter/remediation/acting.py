@@ -120,14 +120,14 @@ class Execution:
         """
         spec, plan = self.spec, self.plan
         text, intent = self.job.intent(plan, why)
-        intent = replace(intent, planned=len(plan.messages), reason=plan.reason)
+        intent = intent.replace(planned=len(plan.messages), reason=plan.reason)
         if spec.action in ON_SERVICE:
-            intent = replace(intent, service=spec.service)
+            intent = intent.replace(service=spec.service)
         else:
             whole, withheld = plan.as_a_whole, plan.withheld or None
-            intent = replace(intent, as_a_whole=whole, listed_at=plan.listing.at, withheld=withheld)
+            intent = intent.replace(as_a_whole=whole, listed_at=plan.listing.at, withheld=withheld)
         if spec.verify is not None:
-            intent = replace(intent, verify=tuple(map(str, spec.verify.expect)))
+            intent = intent.replace(verify=tuple(map(str, spec.verify.expect)))
         await self.write(Kind.INTENT, text=text, detail=intent.to_detail(), plan=plan)
 
     async def write(
