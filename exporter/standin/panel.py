@@ -236,7 +236,7 @@ def panels_app(panels: Mapping[str, Panel]) -> web.Application:
     """Return many panels behind one port, each under /NAME."""
     app = web.Application()
     for name, panel in panels.items():
-        app.add_subapp(f"/{name}", panel_app(panel))
+        app.router.add_route("*", f"/{name}{API_PATH}", panel.handle)
     return app
 
 

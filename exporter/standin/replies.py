@@ -208,6 +208,11 @@ _TEXTS: dict[tuple[Operation | None, int], tuple[str, str, str]] = {
     (Operation.CONTROL, 0): ("mess", "Request completed", "Запрос выполнен"),
     (Operation.CONTROL, 100): ("mess", "Wrong value of command", "Не правильное значение command"),
     (Operation.CONTROL, 101): ("mess", "The message id is missing", "Отсутствует id письма"),
+    (Operation.CONTROL, 102): (
+        "mess",
+        "The mail server is missing or wrong",
+        "Отсутствует или неправильно указан сервер отправки писем",
+    ),
     (Operation.DELETE_FROZEN, 0): ("message", "Request completed", "Запрос выполнен"),
     (Operation.DELETE_FROZEN, 100): (
         "message",

@@ -150,6 +150,12 @@ def test_bytes_that_are_no_utf8_leave_as_they_came() -> None:
     [
         (Operation.LIST, 100, "mess", "Список почтовой очереди пуст"),
         (Operation.CONTROL, 101, "mess", "Отсутствует id письма"),
+        (
+            Operation.CONTROL,
+            102,
+            "mess",
+            "Отсутствует или неправильно указан сервер отправки писем",
+        ),
         (Operation.COUNT, 400, "message", "К сожалению, модуль вам не доступен"),
     ],
 )
