@@ -137,14 +137,23 @@ function focusAgain(place, before) {
 let fetching = false;
 let again = false;
 
-async function refresh() {
-  if (fetching) {
-    again = true;
-    return;
-  }
+// Somebody is at a form: it is left alone until they leave it.
+function isBusy(main) {
   const atIt = document.activeElement;
-  if (atIt?.closest("main") && atIt.matches("input, select, textarea, button")) {
-    again = true; // somebody is at it: as soon as they leave it
+  return main.contains(atIt) && atIt.matches("input, select, textarea, button");
+}
+
+function keepWritten(main, next) {
+  for (const field of main.querySelectorAll("input:not([type=hidden]), textarea")) {
+    const same = next.querySelector(`[name="${field.name}"]`);
+    if (same && field.value !== field.defaultValue) same.value = field.value;
+  }
+}
+
+async function refresh() {
+  const main = document.querySelector("main");
+  if (fetching || isBusy(main)) {
+    again = true;
     return;
   }
   fetching = true;
@@ -153,7 +162,7 @@ async function refresh() {
     const answer = await fetch(location.href, { cache: "no-store" });
     if (!answer.ok) throw new Error(answer.statusText);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const main = document.querySelector("main");
+    if (isBusy(main)) throw new Error("somebody went to a form meanwhile");
     const focused = main.contains(document.activeElement) ? document.activeElement : null;
     const open = [...main.querySelectorAll("details")].map((details) => details.open);
     const next = fresh.querySelector("main");
@@ -161,6 +170,7 @@ async function refresh() {
     next.querySelectorAll("details").forEach((details, index) => {
       details.open = open[index] ?? details.open;
     });
+    keepWritten(main, next);
     document.title = fresh.title;
     main.replaceChildren(...next.childNodes);
     online();

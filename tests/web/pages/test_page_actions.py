@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.web.pages.conftest import LOGIN, SOON, Visit
 from tests.web.pages.site import USER, Site
@@ -111,6 +112,32 @@ async def test_pause_and_resume(guarded: Site, visit: Visit) -> None:
     assert paused is not None
     assert resumed is not None
     assert (paused["actor"], resumed["actor"]) == (BY, BY)
+
+
+async def test_what_is_written_outlives_an_update_that_was_on_its_way(
+    guarded: Site, visit: Visit
+) -> None:
+    page = await visit(f"{guarded.url}/remediation", **LOGIN)
+    asked, let = asyncio.Event(), asyncio.Event()
+
+    async def delay(route: Route) -> None:
+        asked.set()
+        await let.wait()
+        await route.continue_()
+
+    await page.route("**/remediation", delay)
+    await guarded.poll("mx1")
+    await asked.wait()
+    reason = page.get_by_label("Reason")
+    await reason.fill("we move disks")
+    async with page.expect_response("**/remediation"):
+        let.set()
+    await expect(reason).to_have_value("we move disks")
+    # Left alone it is kept, too, and the page goes on.
+    async with page.expect_response("**/remediation"):
+        await page.locator("h1").click()
+        await reason.blur()
+    await expect(reason).to_have_value("we move disks")
 
 
 async def test_a_form_of_another_page_is_refused(guarded: Site) -> None:
