@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.examples import register_profiles
+from tests.fixtures import prestarted
 
 pytest_plugins = [
     "tests.fixtures.programs",
@@ -24,6 +25,7 @@ REAL = {
 """Fixtures behind which something of tests/packages.txt runs."""
 
 register_profiles()
+prestarted.install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

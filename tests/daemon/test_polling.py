@@ -415,7 +415,8 @@ async def test_a_signal_cannot_hit_it_while_it_starts(decoder: QueueDecoder) -> 
 def workers() -> list[psutil.Process]:
     """The processes that decode, without multiprocessing's own helper."""
     children = psutil.Process().children()
-    return [c for c in children if "spawn_main" in " ".join(c.cmdline())]
+    living = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in living if "spawn_main" in " ".join(child.cmdline())]
 
 
 async def test_the_process_that_dies_is_replaced(decoder: QueueDecoder) -> None:

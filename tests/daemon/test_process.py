@@ -100,7 +100,8 @@ async def process(tmp_path: Path, manager: Manager, panel: PanelServer) -> Async
         "NOTIFY_SOCKET": str(tmp_path / "notify"),
         "WATCHDOG_USEC": "200000",
     }
-    command = [sys.executable, "-m", "exporter", "run", "--config", str(file)]
+    # Executed and not forked: its name in the list of processes is looked at.
+    command = [sys.executable, "-X", "utf8", "-m", "exporter", "run", "--config", str(file)]
     started = await asyncio.create_subprocess_exec(
         *command,
         env=environment,

@@ -55,14 +55,6 @@ class Exporter:
         }
 
 
-_IMPATIENT = """\
-from exporter import app
-from exporter.__main__ import main
-app.GRACE = app.ACTION_GRACE = 0.3
-main()
-"""
-
-
 @asynccontextmanager
 async def exporter(
     folder: Path, config: Mapping[str, Any], *, patient: bool = True
@@ -74,7 +66,7 @@ async def exporter(
     file = folder / "config.yaml"
     write_config(file, {**config, "log": {"format": "json"}})
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *(("-m", "exporter") if patient else ("-c", _IMPATIENT))),
+        *(sys.executable, "-m", "exporter" if patient else "tests.remediation.impatient"),
         *("run", "--config", str(file)),
         env=os.environ,
         stdout=asyncio.subprocess.DEVNULL,

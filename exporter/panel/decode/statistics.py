@@ -226,7 +226,7 @@ def _largest(counts: Counter[str]) -> DomainCounts:
     """Return the largest valid domains; all else is other."""
     merged = _by_domain(counts)
     top: list[tuple[str, int]] = []
-    # A queue has thousands of domains, of which only the largest are looked at in order.
+    # Of thousands of domains only the largest are looked at in order.
     rest = [(-messages, name) for name, messages in merged.items()]
     heapify(rest)
     while rest and len(top) < TOP_DOMAINS:
