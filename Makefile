@@ -7,6 +7,8 @@ STAMP := $(VENV)/.locked
 # Some images set it. The tests start the command hundreds of times, which takes twice as long
 # where its modules are compiled anew each time.
 export PYTHONDONTWRITEBYTECODE :=
+# Half as many again as there are cores: many tests wait, for servers and for time to pass.
+WORKERS := $(shell expr \( $$(getconf _NPROCESSORS_ONLN) \* 3 + 1 \) / 2)
 # No daemon, no panel with a real server, no command: what one runs after each change.
 FAST := -n auto --dist worksteal -m "not real" --hypothesis-profile fast \
   tests/alerting/test_evaluator.py tests/alerting/test_queue_growth.py tests/config tests/decode \
@@ -52,7 +54,7 @@ packages: $(STAMP) ## install the Debian packages that the tests run
 
 test: $(STAMP) packages ## every test, with real Exim, clamd, spamd and Prometheus
 	@rm -f .coverage .coverage.*
-	@$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --fail-under=95
 
 test-fast: $(STAMP) ## tests that start no daemon and no real server, with few generated examples
