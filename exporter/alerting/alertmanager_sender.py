@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
-from exporter.alerting.delivery import DeliveryStats, deliver
-from exporter.alerting.evaluator import AlertEvaluator
+import msgspec
+
+from exporter.alerting.delivery import SenderContext, deliver
+from exporter.alerting.persistence import load
 from exporter.alertmanager.alert import Alert
 from exporter.alertmanager.client import AlertmanagerClient
 from exporter.http.errors import DeliveryError
@@ -27,51 +30,44 @@ GIVE_UP_AFTER = 86400.0
 """Seconds after which a resolution that an Alertmanager never accepted is not sent any more."""
 
 
+class _ResolvedSent(msgspec.Struct):
+    """The incidents whose resolution an Alertmanager has accepted, as they are saved."""
+
+    receiver: str
+    ended: list[str]
+
+
 class AlertmanagerSender:
     """One Alertmanager, and what it was sent and when."""
 
     def __init__(
-        self,
-        alertmanager: AlertmanagerClient,
-        evaluator: AlertEvaluator,
-        stats: DeliveryStats,
-        clock: Callable[[], float],
-        resolved_sent: Iterable[str] = (),
-        *,
-        on_change: Callable[[], None] = lambda: None,
+        self, alertmanager: AlertmanagerClient, context: SenderContext, saved: Iterable[object] = ()
     ) -> None:
-        """Start with what an earlier process has sent.
-
-        Args:
-            alertmanager: where alerts go.
-            evaluator: its alerts.
-            stats: counts deliveries.
-            clock: returns the Unix time.
-            resolved_sent: the incidents whose resolution it has accepted.
-            on_change: called whenever it has accepted another resolution.
-        """
+        """Start with what an earlier sender has dumped."""
         self.alertmanager = alertmanager
-        self._evaluator = evaluator
-        self._stats = stats
-        self._clock = clock
-        self._on_change = on_change
-        self._sent: dict[tuple[str, bool], float] = dict.fromkeys(
-            ((incident, False) for incident in resolved_sent), 0.0
-        )
+        self._context = context
+        self._clock = context.clock
+        self._evaluator = context.evaluator
+        self._sent: dict[tuple[str, bool], float] = {
+            (incident, False): 0.0
+            for value in saved
+            if (resolved := load(value, _ResolvedSent)) is not None
+            for incident in resolved.ended
+        }
         """By incident and whether it fires, Unix time at which that was last accepted."""
         self._not_before = 0.0
         """Unix time before which a failed delivery is not tried again."""
-        stats.register(alertmanager.name)
+        context.stats.register(alertmanager.name)
 
     @property
     def name(self) -> str:
         """The Alertmanager's name."""
         return self.alertmanager.name
 
-    @property
-    def resolved_sent(self) -> list[str]:
-        """The incidents whose resolution it has accepted."""
-        return [incident for incident, firing in self._sent if not firing]
+    def dump(self) -> dict[str, Any]:
+        """Return what is saved over a restart, by key."""
+        ended = [incident for incident, firing in self._sent if not firing]
+        return {self.name: {"receiver": self.name, "ended": ended}}
 
     async def send_due(self) -> float | None:
         """Send what is due; return the Unix time of the next delivery, None without one."""
@@ -124,12 +120,9 @@ class AlertmanagerSender:
         due = self._due(now)
         if not due:
             return
-        try:
-            await self.alertmanager.send(due, ends_at=now + ENDS_AFTER)
-        except DeliveryError as error:
-            self._stats.failed(self.name, error)
-            raise
-        self._stats.succeeded(self.name, self._clock())
+        await self._context.attempt(
+            self.name, self.alertmanager.send(due, ends_at=now + ENDS_AFTER)
+        )
         known = {(alert.incident, True) for alert in self._evaluator.firing()}
         known |= {(alert.incident, False) for alert in self._evaluator.recent()}
         self._sent = {key: at for key, at in self._sent.items() if key in known}
@@ -138,4 +131,4 @@ class AlertmanagerSender:
         )
         self._sent |= {(alert.incident, alert.firing): now for alert in due}
         if is_news:
-            self._on_change()
+            self._context.on_change()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import stamina
 import structlog
 from stamina.instrumentation import set_on_retry_hooks
 
+from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alerting.webhook import Webhook
 from exporter.alertmanager.alert import Notification
-from exporter.config.alerting import AppriseConfig, WebhookConfig
+from exporter.config.alerting import AlertingConfig, AppriseConfig, WebhookConfig
 from exporter.http.errors import DeliveryError
 
 log = structlog.get_logger(__name__)
@@ -133,3 +135,31 @@ class DeliveryStats:
         self.last_ok.pop(receiver, None)
         for key in [key for key in self.counts if key[0] == receiver]:
             del self.counts[key]
+
+
+@dataclass(frozen=True, slots=True)
+class SenderContext:
+    """What every sender needs, of whatever kind its receiver is."""
+
+    evaluator: AlertEvaluator
+    """Its alerts are sent."""
+    timing: Callable[[], AlertingConfig]
+    """Returns group_wait, group_interval and repeat_interval."""
+    stats: DeliveryStats
+    clock: Callable[[], float]
+    """Returns the Unix time."""
+    on_change: Callable[[], None] = lambda: None
+    """Called whenever what a sender dumps has changed by a delivery."""
+
+    async def attempt(self, receiver: str, delivery: Awaitable[None]) -> None:
+        """Await a delivery to a receiver, and count it.
+
+        Raises:
+            DeliveryError: it was not accepted.
+        """
+        try:
+            await delivery
+        except DeliveryError as error:
+            self.stats.failed(receiver, error)
+            raise
+        self.stats.succeeded(receiver, self.clock())

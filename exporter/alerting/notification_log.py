@@ -7,7 +7,7 @@ was notified of the firing alert.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from exporter.alertmanager.alert import Alert, Notification, badness
@@ -24,9 +24,9 @@ class NotificationLogEntry:
     """By incident: the alerts that it knows to fire."""
 
     @classmethod
-    def of(cls, notification: Notification, now: float) -> NotificationLogEntry:
-        """Return the entry of a notification that was accepted at Unix time `now`."""
-        return cls(now, {alert.incident: alert for alert in notification.firing})
+    def of(cls, firing: Iterable[Alert], sent_at: float) -> NotificationLogEntry:
+        """Return the entry of a notification of these alerts, accepted at Unix time `sent_at`."""
+        return cls(sent_at, {alert.incident: alert for alert in firing})
 
 
 def due_at(

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
+from typing import Any
 
-from exporter.alerting.delivery import DeliveryStats, Receiver, deliver, finish
-from exporter.alerting.evaluator import AlertEvaluator
+import msgspec
+
+from exporter.alerting.delivery import Receiver, SenderContext, deliver, finish
 from exporter.alerting.notification_log import NotificationLogEntry, due_at, notification_of
-from exporter.alertmanager.alert import Alert, Notification
-from exporter.config.alerting import AlertingConfig
+from exporter.alerting.persistence import dump_alert, load
+from exporter.alertmanager.alert import Alert, Notification, UnixTime
 from exporter.http.errors import DeliveryError
 
 RETRY_AFTER = 30.0
 """Seconds after which a delivery that was given up, or refused, is tried again."""
+
+
+class _SavedEntry(msgspec.Struct):
+    """An entry of a notification log as it is saved."""
+
+    receiver: str
+    group: str
+    at: UnixTime
+    firing: list[Alert]
 
 
 class Notifier:
@@ -24,44 +35,39 @@ class Notifier:
     """
 
     def __init__(
-        self,
-        receiver: Receiver,
-        evaluator: AlertEvaluator,
-        timing: AlertingConfig,
-        stats: DeliveryStats,
-        clock: Callable[[], float],
-        notification_log: Mapping[str, NotificationLogEntry] | None = None,
-        *,
-        on_change: Callable[[], None] = lambda: None,
+        self, receiver: Receiver, context: SenderContext, saved: Iterable[object] = ()
     ) -> None:
-        """Start with a log of an earlier process.
-
-        Args:
-            receiver: where notifications go.
-            evaluator: its alerts.
-            timing: group_wait, group_interval and repeat_interval.
-            stats: counts deliveries.
-            clock: returns the Unix time.
-            notification_log: by group, what the receiver knows.
-            on_change: called whenever the log has changed.
-        """
+        """Start with what an earlier notifier has dumped."""
         self.receiver = receiver
-        self.notification_log: dict[str, NotificationLogEntry] = dict(notification_log or {})
+        self.notification_log = {
+            entry.group: NotificationLogEntry.of(entry.firing, entry.at)
+            for value in saved
+            if (entry := load(value, _SavedEntry)) is not None
+        }
         """By group, what the receiver knows."""
-        self.timing = timing
-        """May be replaced at any time."""
-        self._evaluator = evaluator
-        self._stats = stats
-        self._clock = clock
+        self._context = context
+        self._clock = context.clock
+        self._evaluator = context.evaluator
         self._not_before: dict[str, float] = {}
         """By group, Unix time before which a failed delivery is not tried again."""
-        self._on_change = on_change
-        stats.register(receiver.name)
+        context.stats.register(receiver.name)
 
     @property
     def name(self) -> str:
         """The receiver's name."""
         return self.receiver.name
+
+    def dump(self) -> dict[str, Any]:
+        """Return what is saved over a restart, by key."""
+        return {
+            f"{self.name}/{group}": {
+                "receiver": self.name,
+                "group": group,
+                "at": entry.sent_at,
+                "firing": [dump_alert(alert) for alert in entry.firing.values()],
+            }
+            for group, entry in self.notification_log.items()
+        }
 
     async def send_due(self) -> float | None:
         """Send what is due; return the Unix time of the next notification, None without one."""
@@ -88,9 +94,9 @@ class Notifier:
             entry.sent_at = min(entry.sent_at, now)
         for group, at in self._not_before.items():
             self._not_before[group] = min(at, now + RETRY_AFTER)
-        groups, due = self._firing(), {}
+        groups, timing, due = self._firing(), self._context.timing(), {}
         for group in groups.keys() | self.notification_log.keys():
-            next_at = due_at(self._entry(group), groups.get(group, []), self.timing, now)
+            next_at = due_at(self._entry(group), groups.get(group, []), timing, now)
             if next_at is not None:
                 due[group] = max(next_at, self._not_before.get(group, next_at))
         return due
@@ -117,16 +123,10 @@ class Notifier:
             self._not_before.pop(group, None)
 
     async def _send(self, group: str, notification: Notification) -> None:
-        try:
-            await self.receiver.send(notification)
-        except DeliveryError as error:
-            self._stats.failed(self.name, error)
-            raise
-        now = self._clock()
-        self._stats.succeeded(self.name, now)
-        entry = NotificationLogEntry.of(notification, now)
+        await self._context.attempt(self.name, self.receiver.send(notification))
+        entry = NotificationLogEntry.of(notification.firing, self._clock())
         if entry.firing:
             self.notification_log[group] = entry
         else:
             self.notification_log.pop(group, None)
-        self._on_change()
+        self._context.on_change()

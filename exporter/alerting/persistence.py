@@ -1,13 +1,22 @@
-"""Alerts and notification logs as plain JSON for the state file. Pure."""
+"""Saved values of the state file. Pure."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from exporter.alerting.notification_log import NotificationLogEntry
-from exporter.alertmanager.alert import Alert, UnixTime
+from exporter.alertmanager.alert import Alert
+
+T = TypeVar("T")
+
+
+def load(value: object, kind: type[T]) -> T | None:
+    """Return plain values as `kind`; None when they are none."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return None
 
 
 def dump_alert(alert: Alert) -> dict[str, Any]:
@@ -19,50 +28,5 @@ def dump_alert(alert: Alert) -> dict[str, Any]:
 
 def load_alert(value: object) -> Alert | None:
     """Return the alert of plain values; None when they are none."""
-    try:
-        alert = msgspec.convert(value, Alert)
-    except msgspec.ValidationError:
-        return None
-    return alert if alert.name and alert.host else None
-
-
-class _SavedEntry(msgspec.Struct):
-    receiver: str
-    group: str
-    at: UnixTime
-    firing: list[Alert]
-
-
-def dump_log_entry(receiver: str, group: str, entry: NotificationLogEntry) -> dict[str, Any]:
-    """Return an entry of a receiver's notification log as plain values."""
-    firing = [dump_alert(alert) for alert in entry.firing.values()]
-    return {"receiver": receiver, "group": group, "at": entry.sent_at, "firing": firing}
-
-
-def load_log_entry(value: object) -> tuple[str, str, NotificationLogEntry] | None:
-    """Return receiver, group and entry of plain values; None when they are none."""
-    try:
-        saved = msgspec.convert(value, _SavedEntry)
-    except msgspec.ValidationError:
-        return None
-    firing = {alert.incident: alert for alert in saved.firing}
-    return saved.receiver, saved.group, NotificationLogEntry(saved.at, firing)
-
-
-class _SavedResolved(msgspec.Struct):
-    receiver: str
-    ended: list[str]
-
-
-def dump_resolved_sent(receiver: str, incidents: list[str]) -> dict[str, Any]:
-    """Return the incidents whose resolution an Alertmanager has accepted as plain values."""
-    return {"receiver": receiver, "ended": incidents}
-
-
-def load_resolved_sent(value: object) -> tuple[str, list[str]] | None:
-    """Return Alertmanager and incidents of plain values; None when they are none."""
-    try:
-        saved = msgspec.convert(value, _SavedResolved)
-    except msgspec.ValidationError:
-        return None
-    return saved.receiver, saved.ended
+    alert = load(value, Alert)
+    return alert if alert is not None and alert.name and alert.host else None

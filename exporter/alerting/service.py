@@ -13,21 +13,19 @@ import structlog
 
 from exporter.alerting.alertmanager_sender import AlertmanagerSender
 from exporter.alerting.annotations import AnnotationContext
-from exporter.alerting.delivery import DeliveryStats, make_receiver
+from exporter.alerting.delivery import DeliveryStats, SenderContext, make_receiver
 from exporter.alerting.evaluator import AlertEvaluator
-from exporter.alerting.notification_log import NotificationLogEntry
 from exporter.alerting.notifier import Notifier
-from exporter.alerting.persistence import (
-    dump_log_entry,
-    dump_resolved_sent,
-    load_log_entry,
-    load_resolved_sent,
-)
 from exporter.alerting.queue_growth import QueueGrowth
 from exporter.alertmanager.alert import Alert
 from exporter.alertmanager.client import AlertmanagerClient
 from exporter.conditions import AlertOnly, Interval
-from exporter.config.alerting import AlertmanagerConfig, ReceiverConfig, WebhookConfig
+from exporter.config.alerting import (
+    AlertingConfig,
+    AlertmanagerConfig,
+    ReceiverConfig,
+    WebhookConfig,
+)
 from exporter.config.file_watch import file_exists
 from exporter.config.models import Config
 from exporter.fleet.store import HostRecord
@@ -57,13 +55,15 @@ notification was accepted is written at once: else a crash would have it sent tw
 ALERTS, NOTIFICATION_LOG = "alert", "told"
 """Kinds of states in the state file."""
 
+Sender = AlertmanagerSender | Notifier
+
 
 @dataclass(slots=True)
 class _ReceiverTask:
     """The task that keeps one receiver notified."""
 
     config: ReceiverConfig
-    sender: AlertmanagerSender | Notifier
+    sender: Sender
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while nothing is being sent, and nothing new is known to be sent."""
@@ -101,13 +101,21 @@ class AlertingService:
         self._growths: dict[tuple[str, str], QueueGrowth] = {}
         """By host and URL: the queue of another panel is another queue."""
         self._receivers: dict[str, _ReceiverTask] = {}
-        self._notification_logs: dict[str, dict[str, NotificationLogEntry]] = {}
-        """By receiver and group: the logs of receivers that have no task now."""
-        self._resolved_sent: dict[str, list[str]] = {}
-        """The same of Alertmanagers: the incidents whose resolution they have accepted."""
+        self._former: dict[str, Sender] = {}
+        """By receiver: senders that were ended, until others take over what they dump."""
+        self._restored: dict[str, list[object]] = {}
+        """By receiver: what an earlier process has saved, until the first config."""
+        self._save_requested = asyncio.Event()
+        self._timing = AlertingConfig()
+        self._context = SenderContext(
+            self.evaluator,
+            lambda: self._timing,
+            self.delivery_stats,
+            clock,
+            on_change=self._save_requested.set,
+        )
         self._saved: dict[str, dict[str, Any]] = {ALERTS: {}, NOTIFICATION_LOG: {}}
         """The content of the state file."""
-        self._save_requested = asyncio.Event()
         self._save_timer: asyncio.TimerHandle | None = None
         self._save_problem = ""
 
@@ -127,11 +135,8 @@ class AlertingService:
         self._saved = {ALERTS: alerts, NOTIFICATION_LOG: entries}
         self.evaluator.restore(value for value in alerts.values() if isinstance(value, dict))
         for value in entries.values():
-            if (loaded := load_log_entry(value)) is not None:
-                receiver, group, entry = loaded
-                self._notification_logs.setdefault(receiver, {})[group] = entry
-            elif (resolved := load_resolved_sent(value)) is not None:
-                self._resolved_sent[resolved[0]] = resolved[1]
+            if isinstance(value, dict) and isinstance(name := value.get("receiver"), str):
+                self._restored.setdefault(name, []).append(value)
 
     async def apply_config(self, config: Config, external_url: str) -> None:
         """Apply a config; unchanged receivers go on undisturbed.
@@ -146,7 +151,6 @@ class AlertingService:
         queues = [(host.name, host.url) for host in config.hosts]
         self._growths = {queue: self._growths.get(queue, QueueGrowth()) for queue in queues}
         wanted = {receiver.receiver: receiver for receiver in config.alerting.receivers}
-        known = self._receivers.keys() | self._notification_logs.keys() | self._resolved_sent.keys()
         await asyncio.gather(
             *(
                 self._remove(name, receiver)
@@ -156,52 +160,35 @@ class AlertingService:
                 or (moved and isinstance(receiver.config, WebhookConfig))
             )
         )
-        for name in known - wanted.keys():
-            self._notification_logs.pop(name, None)
-            self._resolved_sent.pop(name, None)
+        for name in self._former.keys() - wanted.keys():
+            del self._former[name]
             self.delivery_stats.forget(name)
-        for receiver in self._receivers.values():
-            if isinstance(receiver.sender, Notifier):
-                receiver.sender.timing = config.alerting
+        self._timing = config.alerting
         for name, receiver_config in wanted.items():
             if name not in self._receivers:
-                self._receivers[name] = self._add(receiver_config, config)
+                self._receivers[name] = self._add(receiver_config)
+        self._restored = {}
         self._wake_receivers()
         self._save_requested.set()
 
-    def _add(self, receiver: ReceiverConfig, config: Config) -> _ReceiverTask:
-        sender: AlertmanagerSender | Notifier
+    def _add(self, receiver: ReceiverConfig) -> _ReceiverTask:
+        name = receiver.receiver
+        former = self._former.pop(name, None)
+        saved: Iterable[object] = former.dump().values() if former else self._restored.get(name, ())
+        sender: Sender
         if isinstance(receiver, AlertmanagerConfig):
-            sender = AlertmanagerSender(
-                AlertmanagerClient(receiver),
-                self.evaluator,
-                self.delivery_stats,
-                self._clock,
-                self._resolved_sent.pop(receiver.receiver, ()),
-                on_change=self._save_requested.set,
-            )
+            sender = AlertmanagerSender(AlertmanagerClient(receiver), self._context, saved)
         else:
-            sender = Notifier(
-                make_receiver(receiver, self._external_url),
-                self.evaluator,
-                config.alerting,
-                self.delivery_stats,
-                self._clock,
-                self._notification_logs.pop(receiver.receiver, None),
-                on_change=self._save_requested.set,
-            )
+            sender = Notifier(make_receiver(receiver, self._external_url), self._context, saved)
         added = _ReceiverTask(receiver, sender)
-        added.task = asyncio.create_task(self._keep_notified(added), name=f"notify {sender.name}")
+        added.task = asyncio.create_task(self._keep_notified(added), name=f"notify {name}")
         return added
 
     async def _remove(self, name: str, receiver: _ReceiverTask) -> None:
         del self._receivers[name]
-        # With another address it is still the same receiver to people. The log is the sender's own:
-        # a last attempt may still add to it.
-        if isinstance(receiver.sender, Notifier):
-            self._notification_logs[name] = receiver.sender.notification_log
-        else:
-            self._resolved_sent[name] = receiver.sender.resolved_sent
+        # With another address it is still the same receiver to people. What it knows is dumped when
+        # it is needed: a last attempt may still add to it.
+        self._former[name] = receiver.sender
         await receiver.stop()
         await receiver.sender.close()
 
@@ -310,7 +297,7 @@ class AlertingService:
 
     async def save(self) -> None:
         """Write what has changed; a problem is logged and costs only the memory."""
-        wanted = {ALERTS: self.evaluator.dump(), NOTIFICATION_LOG: dict(self._dump_receivers())}
+        wanted = {ALERTS: self.evaluator.dump(), NOTIFICATION_LOG: self._dump_senders()}
         changes = {kind: _difference(self._saved[kind], wanted[kind]) for kind in wanted}
         if not any(changes.values()):
             return
@@ -324,18 +311,9 @@ class AlertingService:
             self._saved = wanted
             self._save_problem = ""
 
-    def _dump_receivers(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        logs, resolved_sent = dict(self._notification_logs), dict(self._resolved_sent)
-        for name, receiver in self._receivers.items():
-            if isinstance(receiver.sender, Notifier):
-                logs[name] = receiver.sender.notification_log
-            else:
-                resolved_sent[name] = receiver.sender.resolved_sent
-        for name, entries in logs.items():
-            for group, entry in entries.items():
-                yield f"{name}/{group}", dump_log_entry(name, group, entry)
-        for name, incidents in resolved_sent.items():
-            yield name, dump_resolved_sent(name, incidents)
+    def _dump_senders(self) -> dict[str, Any]:
+        senders = [*self._former.values(), *(task.sender for task in self._receivers.values())]
+        return {key: value for sender in senders for key, value in sender.dump().items()}
 
     def _log_save_problem(self, problem: str) -> None:
         if problem != self._save_problem:

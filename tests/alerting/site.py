@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from exporter.alerting.annotations import AnnotationContext
+from exporter.alerting.delivery import DeliveryStats, SenderContext
 from exporter.alerting.evaluator import AlertEvaluator
 from exporter.alertmanager.alert import Alert, Notification
 from exporter.conditions import Interval
@@ -70,6 +71,14 @@ class Site:
 
     def clock(self) -> float:
         return self.now
+
+    def context(
+        self, stats: DeliveryStats, on_change: Callable[[], None] = lambda: None
+    ) -> SenderContext:
+        """What a sender of this site's alerts needs."""
+        return SenderContext(
+            self.evaluator, lambda: self.config.alerting, stats, self.clock, on_change
+        )
 
     def firing(self) -> list[str]:
         """Host and rule of what fires."""

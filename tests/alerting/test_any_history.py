@@ -16,12 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from exporter.alerting.alertmanager_sender import RESEND_DELAY, AlertmanagerSender
 from exporter.alerting.delivery import DeliveryStats
 from exporter.alerting.notifier import RETRY_AFTER, Notifier
-from exporter.alerting.persistence import (
-    dump_log_entry,
-    dump_resolved_sent,
-    load_log_entry,
-    load_resolved_sent,
-)
 from exporter.alertmanager.alert import Alert, Notification
 from tests.alerting.site import FROZEN, FakeAlertmanager, FakeReceiver, Site, frozen, refused
 from tests.builders import bad
@@ -96,18 +90,16 @@ class AnyHistory(RuleBasedStateMachine):
         self.receiver, self.alertmanager = CheckingReceiver(), CheckingAlertmanager()
         self.site = Site(SLOW, hosts=HOSTS)
         self.hosts: tuple[str, ...] = HOSTS
-        self.start({}, [])
+        self.start({}, {})
 
-    def start(self, log: dict[str, Any], resolved_sent: list[str]) -> None:
+    def start(self, log: dict[str, Any], resolved_sent: dict[str, Any]) -> None:
         self.receiver.site = self.alertmanager.site = self.site
-        arguments = (self.site.evaluator, DeliveryStats())
-        timing, clock = self.site.config.alerting, self.site.clock
-        self.notifier = Notifier(self.receiver, arguments[0], timing, arguments[1], clock, log)
+        context = self.site.context(DeliveryStats())
+        self.notifier = Notifier(self.receiver, context, log.values())
         self.sender = AlertmanagerSender(
             self.alertmanager,  # type: ignore[arg-type]  # in place of a client
-            *arguments,
-            clock,
-            resolved_sent,
+            context,
+            resolved_sent.values(),
         )
 
     def firing(self) -> dict[str, Alert]:
@@ -163,18 +155,11 @@ class AnyHistory(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         before = self.firing()
-        saved = json.loads(
-            json.dumps(
-                [dump_log_entry("ops", g, e) for g, e in self.notifier.notification_log.items()]
-            )
-        )
-        log = {known[1]: known[2] for value in saved if (known := load_log_entry(value))}
-        resolved = dump_resolved_sent("am", self.sender.resolved_sent)
-        ends = load_resolved_sent(json.loads(json.dumps(resolved)))
-        assert ends is not None
+        saved = json.loads(json.dumps([self.notifier.dump(), self.sender.dump()]))
         self.site = self.site.restarted()
         assert self.firing() == before
-        self.start(log, ends[1])
+        self.start(*saved)
+        assert [self.notifier.dump(), self.sender.dump()] == saved
 
     @rule(name=st.sampled_from(sorted(RULES)), hosts=st.sampled_from([HOSTS, HOSTS[:1]]))
     def reload(self, name: str, hosts: tuple[str, ...]) -> None:
@@ -182,7 +167,6 @@ class AnyHistory(RuleBasedStateMachine):
         same_rule = RULES[name]["when"] == [*map(str, self.site.config.alerting.rules[0].when)]
         self.hosts = hosts
         self.site.apply_config(RULES[name], hosts=hosts)
-        self.notifier.timing = self.site.config.alerting
         if same_rule:
             assert before.keys() & set(hosts) == self.firing().keys()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import stamina
@@ -19,7 +19,7 @@ from exporter.alerting.alertmanager_sender import (
 )
 from exporter.alerting.delivery import DeliveryStats
 from exporter.alerting.notifier import Notifier
-from exporter.alerting.persistence import dump_log_entry, load_log_entry
+from exporter.alerting.persistence import dump_alert
 from exporter.alertmanager.alert import Notification
 from tests.alerting.site import (
     AT_ONCE,
@@ -51,16 +51,10 @@ class Notified:
         self.stats = DeliveryStats()
         self.notifier = self.made()
 
-    def made(self, **keys: object) -> Notifier:
-        alerting = self.site.config.alerting
-        return Notifier(
-            self.receiver,
-            self.site.evaluator,
-            alerting,
-            self.stats,
-            lambda: self.site.now,
-            **keys,  # type: ignore[arg-type]  # `notification_log`
-        )
+    def made(
+        self, saved: Iterable[object] = (), on_change: Callable[[], None] = lambda: None
+    ) -> Notifier:
+        return Notifier(self.receiver, self.site.context(self.stats, on_change), saved)
 
     async def after(self, seconds: float) -> list[list[str]]:
         """The notifications by then: of each the hosts, a resolved one in brackets."""
@@ -173,16 +167,31 @@ async def test_a_restart_sends_nothing_twice_and_loses_no_resolution() -> None:
     notified.site.poll(frozen(300))
     notified.site.poll(frozen(300), name="mx2")
     await notified.after(WAIT)
-    log = notified.notifier.notification_log
-    saved = [dump_log_entry("ops", group, entry) for group, entry in log.items()]
-    restored = {known[1]: known[2] for value in saved if (known := load_log_entry(value))}
+    saved = notified.notifier.dump()
     notified.site = notified.site.restarted()
-    notified.notifier = notified.made(notification_log=restored)
+    notified.notifier = notified.made(saved.values())
+    assert notified.notifier.dump() == saved
     assert await notified.after(INTERVAL) == []
     notified.site.poll(frozen(0))
     assert await notified.after(INTERVAL) == [["mx2", "(mx1)"]]
     notified.site.apply_config(AT_ONCE, hosts=["mx1"])
     assert await notified.after(INTERVAL) == [["(mx2)"]], "the host left the config"
+
+
+async def test_earlier_and_later_versions_can_read_what_is_saved() -> None:
+    notified = Notified()
+    sent = Sent(notified.site)
+    notified.site.poll(frozen(300))
+    notified.site.poll(frozen(300), name="mx2")
+    await sent.after(0)
+    firing = [dump_alert(alert) for alert in notified.site.evaluator.firing()]
+    await notified.after(WAIT)
+    log = {"receiver": "ops", "group": "Frozen", "at": notified.site.now, "firing": firing}
+    assert notified.notifier.dump() == {"ops/Frozen": log}
+    notified.site.poll(frozen(0))
+    await sent.after(0)
+    ended = [alert.incident for alert in notified.site.evaluator.recent()]
+    assert sent.sender.dump() == {"am": {"receiver": "am", "ended": ended}}
 
 
 async def test_a_resolution_is_sent_even_of_a_forgotten_alert() -> None:
@@ -191,13 +200,14 @@ async def test_a_resolution_is_sent_even_of_a_forgotten_alert() -> None:
     await notified.after(WAIT)
     notified.site = Site(AT_ONCE)  # the state of the alerts was lost, that of the receiver was not
     notified.site.now = notified.notifier.notification_log["Frozen"].sent_at
-    notified.notifier = notified.made(notification_log=notified.notifier.notification_log)
+    notified.notifier = notified.made(notified.notifier.dump().values())
     assert await notified.after(INTERVAL) == [["(mx1)"]]
 
 
 @pytest.mark.parametrize("value", [None, {}, {"receiver": "ops"}, {"firing": [{}]}])
 def test_a_saved_entry_that_makes_no_sense_is_left_out(value: object) -> None:
-    assert load_log_entry(value) is None
+    assert Notified().made([value]).dump() == {}
+    assert Sent().made([value]).dump() == Sent().sender.dump()
 
 
 @pytest.mark.parametrize("jump", [3600, 30 * 86400])
@@ -291,13 +301,11 @@ class Sent:
         self.stats = DeliveryStats()
         self.sender = self.made()
 
-    def made(self, resolved_sent: Sequence[str] = ()) -> AlertmanagerSender:
+    def made(self, saved: Iterable[object] = ()) -> AlertmanagerSender:
         return AlertmanagerSender(
             self.alertmanager,  # type: ignore[arg-type]  # in place of a client
-            self.site.evaluator,
-            self.stats,
-            lambda: self.site.now,
-            resolved_sent,
+            self.site.context(self.stats),
+            saved,
         )
 
     async def after(self, seconds: float) -> list[str]:
@@ -387,8 +395,7 @@ async def test_after_a_restart_it_is_sent_once_more() -> None:
     sent.sender = sent.made()
     assert sorted(await sent.after(600)) == ["(mx1)", "mx2"]
     assert await sent.after(RESEND_DELAY) == ["mx2"]
-    resolved_sent = sent.sender.resolved_sent
-    sent.sender = sent.made(resolved_sent)
+    sent.sender = sent.made(sent.sender.dump().values())
     assert await sent.after(0) == ["mx2"], "it would notify of the end of mx1 once more"
     sent.sender = sent.made()
     assert await sent.after(GIVE_UP_AFTER) == ["mx2"]
