@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from exporter.metrics.samples import filled
+from exporter.metrics.samples import counter, gauge
 
 FiringLabels = tuple[str, str, str]
 """Host, alert and severity."""
@@ -36,27 +36,21 @@ class AlertingCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family, also those without a sample yet."""
-        yield filled(
-            GaugeMetricFamily(
-                "brainycp_alerts_firing",
-                "Alerts of the daemon's own rules that fire.",
-                labels=["host", "alert", "severity"],
-            ),
+        yield gauge(
+            "brainycp_alerts_firing",
+            "Alerts of the daemon's own rules that fire.",
+            ["host", "alert", "severity"],
             Counter(self._firing()).items(),
         )
-        yield filled(
-            CounterMetricFamily(
-                "brainycp_notifications",
-                "Attempts to tell a receiver of alerts, by outcome.",
-                labels=["receiver", "outcome"],
-            ),
+        yield counter(
+            "brainycp_notifications",
+            "Attempts to tell a receiver of alerts, by outcome.",
+            ["receiver", "outcome"],
             self._deliveries.items(),
         )
-        yield filled(
-            GaugeMetricFamily(
-                "brainycp_notification_last_success_timestamp_seconds",
-                "Unix time at which a receiver was last told of alerts.",
-                labels=["receiver"],
-            ),
+        yield gauge(
+            "brainycp_notification_last_success_timestamp_seconds",
+            "Unix time at which a receiver was last told of alerts.",
+            ["receiver"],
             (([receiver], at) for receiver, at in self._last_ok.items()),
         )

@@ -16,7 +16,7 @@ class Family:
     help: str
 
     def header(self, *, openmetrics: bool) -> bytes:
-        """The comment lines before the samples."""
+        """Return the comment lines before the samples."""
         name = self.name
         if openmetrics and self.type == "counter":
             name = name.removesuffix("_total")  # there the suffix belongs to the sample alone
@@ -117,29 +117,5 @@ HOST_INFO = Family(
     "brainycp_host_info", "gauge", "1, with the host's url, mail server and configured labels."
 )
 
-HOST_FAMILIES = (
-    UP,
-    COLLECTOR_UP,
-    COLLECTOR_ERRORS,
-    COLLECTOR_DURATION,
-    LAST_SUCCESS,
-    QUEUE_MESSAGES,
-    QUEUE_LISTED,
-    QUEUE_DETAIL_SKIPPED,
-    QUEUE_UNPARSED,
-    QUEUE_INCOMPLETE,
-    QUEUE_LAYOUT,
-    QUEUE_FROZEN,
-    QUEUE_BOUNCE,
-    QUEUE_SIZE,
-    QUEUE_OLDEST,
-    QUEUE_AGE,
-    QUEUE_DOMAIN,
-    QUEUE_ENTERED,
-    QUEUE_LEFT,
-    SERVICE_UP,
-    SERVICE_INSTALLED,
-    CERTIFICATE_EXPIRY,
-    CLOCK_SKEW,
-    HOST_INFO,
-)
+HOST_FAMILIES = tuple(it for it in [*globals().values()] if isinstance(it, Family))
+"""All of the above, in their order."""

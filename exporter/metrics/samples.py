@@ -1,17 +1,26 @@
-"""Fills prometheus-client's families."""
+"""Families of prometheus-client with all their samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-F = TypeVar("F", CounterMetricFamily, GaugeMetricFamily)
+Samples = Iterable[tuple[Sequence[str], float]]
+"""Label values, and what is measured for them."""
 
 
-def filled(family: F, samples: Iterable[tuple[Sequence[str], float]]) -> F:
-    """The family with a sample for each of these label values."""
-    for labels, value in samples:
-        family.add_metric(labels, value)
+def gauge(name: str, help_text: str, labels: Sequence[str], samples: Samples) -> Metric:
+    """Return a gauge with these samples."""
+    return _filled(GaugeMetricFamily(name, help_text, labels=labels), samples)
+
+
+def counter(name: str, help_text: str, labels: Sequence[str], samples: Samples) -> Metric:
+    """Return a counter with these samples; its `name` goes without `_total`."""
+    return _filled(CounterMetricFamily(name, help_text, labels=labels), samples)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
+    for values, measured in samples:
+        family.add_metric(values, measured)
     return family
