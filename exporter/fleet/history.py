@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from exporter.snapshot import QUEUE, Failure, HostSnapshot, QueueState
@@ -88,8 +89,8 @@ class _Points:
         return taken
 
     def pop_last(self) -> list[Point]:
-        """Take the newest point out."""
-        taken = [self._point(len(self.at) - 1)]
+        """Take the newest point out; [] where there is none."""
+        taken = [self._point(len(self.at) - 1)] if self.at else []
         del self.at[-1:], self.values[-_WIDTH:]
         return taken
 
@@ -157,16 +158,15 @@ class History:
             spell.end = snapshot.at
 
     def _thin(self, points: Iterable[Point]) -> None:
-        for step in _steps(points):
-            # What was thinned last time may be of the same step.
-            goes_on = self._coarse.at and _step_of(self._coarse.at[-1]) == _step_of(step[0].at)
-            self._coarse.append(thinned([*(self._coarse.pop_last() if goes_on else ()), *step]))
+        # What was thinned last time may be of the same step as the first of these.
+        for _, step in groupby([*self._coarse.pop_last(), *points], key=_step_of):
+            self._coarse.append(thinned(step))
         extra = len(self._coarse) - COARSE
         if extra > 0:
             self._coarse.pop_first(extra)
 
     def points(self, since: float = 0.0) -> list[Point]:
-        """The points since Unix time `since`, the oldest first."""
+        """Return the points since Unix time `since`, the oldest first."""
         return [p for points in (self._coarse, self._fine) for p in points if p.at >= since]
 
     def queue(self, since: float = 0.0) -> list[tuple[float, float]]:
@@ -190,7 +190,7 @@ class History:
 
 
 def point_of(snapshot: HostSnapshot) -> Point:
-    """What a poll says, as a point."""
+    """Return what a poll says, as a point."""
     took, answered, queue = 0.0, False, None
     for result in snapshot.results:
         took += result.duration
@@ -217,7 +217,7 @@ def point_of(snapshot: HostSnapshot) -> Point:
 
 
 def thinned(points: Iterable[Point]) -> Point:
-    """Several points as one, at the time of the last: the highest of each, sums of counts.
+    """Return several points as one, at the time of the last: the highest of each, sums of counts.
 
     The highest, since a peak that a thinned chart does not show was never seen.
     """
@@ -229,17 +229,5 @@ def thinned(points: Iterable[Point]) -> Point:
     return Point(several[-1].at, *values)
 
 
-def _step_of(at: float) -> int:
-    return int(at // COARSE_STEP)
-
-
-def _steps(points: Iterable[Point]) -> Iterator[list[Point]]:
-    """The points that lie within the same COARSE_STEP, together."""
-    step: list[Point] = []
-    for point in points:
-        if step and _step_of(point.at) != _step_of(step[0].at):
-            yield step
-            step = []
-        step.append(point)
-    if step:
-        yield step
+def _step_of(point: Point) -> float:
+    return point.at // COARSE_STEP
