@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from exporter.config.models import Config, HostConfig
@@ -85,84 +85,77 @@ class Diagnosis:
 
 async def diagnose_host(config: Config, host: HostConfig) -> Diagnosis:
     """Ask every read-only operation once. Never raises a PanelError: what failed is reported."""
-    diagnosis = Diagnosis(host)
     async with PanelPool(config.poll) as pool:
-        client = pool.client(host)
-        await _Queue(diagnosis, client).ask()
+        diagnoser = _Diagnoser(host, pool.client(host))
+        await diagnoser.ask_queue()
         for service in SERVICES:
-            await _service(diagnosis, client, service)
-        diagnosis.certificate_expiry = client.certificate_expiry
-    return diagnosis
+            await diagnoser.ask_service(service)
+    return diagnoser.diagnosis
 
 
-async def _ask(
-    diagnosis: Diagnosis,
-    client: PanelClient,
-    operation: Operation,
-    read: Callable[[bytes], list[str]],
-    command: ServiceCommand | None = None,
-) -> None:
-    if diagnosis.hopeless:
-        return  # a wrong password sent four times may lock the account
-    finding = Finding(operation)
-    diagnosis.findings.append(finding)
-    started = time.monotonic()
+class _Diagnoser:
+    """One host, asked operation after operation."""
 
-    async def read_reply(body: bytes) -> list[str]:
-        return read(body)
-
-    try:
-        reply = await client.request(operation, command=command)
-        reply.release()  # one panel's replies are kept here as long as the command runs
-        finding.body = reply.body
-        finding.lines = await read_discreetly(reply.body, client.host.secret_values, read_reply)
-    except PanelError as error:
-        finding.failure = error.failure
-        answered = any(f.body is not None for f in diagnosis.findings)
-        diagnosis.hopeless = error.concerns_all(answered=answered)
-    finding.seconds = time.monotonic() - started
-
-
-async def _service(diagnosis: Diagnosis, client: PanelClient, service: str) -> None:
-    operation = SERVICE_OPERATIONS[service]
-
-    def read(body: bytes) -> list[str]:
-        return [f"{service} {decode_service_reply(body, operation).words}"]
-
-    await _ask(diagnosis, client, operation, read, ServiceCommand.STATUS)
-
-
-class _Queue:
-    """count_msg and list_msg, and whether they agree."""
-
-    def __init__(self, diagnosis: Diagnosis, client: PanelClient) -> None:
-        self._diagnosis = diagnosis
+    def __init__(self, host: HostConfig, client: PanelClient) -> None:
+        self.diagnosis = Diagnosis(host)
         self._client = client
         self._count: int | None = None
         self._blank = False
         """Whether count_msg answered an empty text for the number."""
 
-    async def ask(self) -> None:
-        await _ask(self._diagnosis, self._client, Operation.COUNT, self._read_count)
-        await _ask(self._diagnosis, self._client, Operation.LIST, self._read_list)
-        finding = self._diagnosis.findings[-1]
+    async def ask_queue(self) -> None:
+        """Ask count_msg and list_msg, and whether they agree."""
+        await self._ask(Operation.COUNT, self._read_count)
+        await self._ask(Operation.LIST, self._read_list)
+        finding = self.diagnosis.findings[-1]
         failure = finding.failure
         unread = failure is not None and failure.reason in {Reason.UNEXPECTED, Reason.NOT_JSON}
         # An empty body is no shape: that the panel could not encode its list is reported as such.
         if unread and finding.body and finding.operation is Operation.LIST:
-            self._diagnosis.next_step = _next_step(
-                self._diagnosis.host.name, rows=False, counted=self._count is not None
-            )
+            self.diagnosis.next_step = self._next_step(rows=False)
 
-    def _read_count(self, body: bytes) -> list[str]:
+    async def ask_service(self, service: str) -> None:
+        """Ask what a mail service does."""
+        operation = SERVICE_OPERATIONS[service]
+
+        async def read(body: bytes) -> list[str]:
+            return [f"{service} {decode_service_reply(body, operation).words}"]
+
+        await self._ask(operation, read, ServiceCommand.STATUS)
+
+    async def _ask(
+        self,
+        operation: Operation,
+        read: Callable[[bytes], Awaitable[list[str]]],
+        command: ServiceCommand | None = None,
+    ) -> None:
+        diagnosis, client = self.diagnosis, self._client
+        if diagnosis.hopeless:
+            return  # a wrong password sent four times may lock the account
+        finding = Finding(operation)
+        diagnosis.findings.append(finding)
+        started = time.monotonic()
+        try:
+            reply = await client.request(operation, command=command)
+            reply.release()  # one panel's replies are kept here as long as the command runs
+            finding.body = reply.body
+            finding.lines = await read_discreetly(reply.body, client.host.secret_values, read)
+        except PanelError as error:
+            finding.failure = error.failure
+            answered = any(f.body is not None for f in diagnosis.findings)
+            diagnosis.hopeless = error.concerns_all(answered=answered)
+        finding.seconds = time.monotonic() - started
+        diagnosis.certificate_expiry = client.certificate_expiry
+
+    async def _read_count(self, body: bytes) -> list[str]:
         self._count = decode_blank_count_reply(body)
         self._blank = self._count is None
         if self._count is None:
             return ["an empty text, which is 0 beside an empty list"]
         return [f"{integer(self._count)} messages"]
 
-    def _read_list(self, body: bytes) -> list[str]:
-        host, diagnosis = self._diagnosis.host, self._diagnosis
+    async def _read_list(self, body: bytes) -> list[str]:
+        host, diagnosis = self.diagnosis.host, self.diagnosis
         try:
             table = read_table(host, body)
         except PanelError as error:
@@ -182,9 +175,23 @@ class _Queue:
         diagnosis.proposed_fields = proposals(host, table, diagnosis.fields)
         diagnosis.verdict = verdict(table, stats, diagnosis.fields)
         if table.listed and table.unparsed == table.listed:
-            counted = self._count is not None
-            diagnosis.next_step = _next_step(host.name, rows=True, counted=counted)
+            diagnosis.next_step = self._next_step(rows=True)
         return [*_rows(table), *_figures(stats)]
+
+    def _next_step(self, *, rows: bool) -> str:
+        """Return what to do about a list that says nothing."""
+        host = self.diagnosis.host.name
+        name = (
+            f"or, where you see in them what is what, name `fields` of {host} and run this again"
+            if rows
+            else "for no `fields` can be named of a reply that holds no rows"
+        )
+        counted = "" if self._count is None else "the queue's size is still told by count_msg, and "
+        return (
+            f"This shape of list_msg is not known yet. Next: `diagnose {host} --save FILE`, read "
+            f"FILE, and send it to the project, so that it becomes known; {name}. Until then "
+            f"{counted}nothing acts on its messages."
+        )
 
 
 def read_table(host: HostConfig, body: bytes) -> MessageTable:
@@ -199,21 +206,6 @@ def read_table(host: HostConfig, body: bytes) -> MessageTable:
         fields=host.field_keys,
         time_zone=host.zone,
         frozen_values=host.frozen_values,
-    )
-
-
-def _next_step(host: str, *, rows: bool, counted: bool) -> str:
-    """What to do about a list that says nothing."""
-    name = (
-        f"or, where you see in them what is what, name `fields` of {host} and run this again"
-        if rows
-        else "for no `fields` can be named of a reply that holds no rows"
-    )
-    return (
-        f"This shape of list_msg is not known yet. Next: `diagnose {host} --save FILE`, read FILE, "
-        f"and send it to the project, so that it becomes known; {name}. Until then "
-        + ("the queue's size is still told by count_msg, and " if counted else "")
-        + "nothing acts on its messages."
     )
 
 
