@@ -149,7 +149,7 @@ class Measurements:
 
         No condition holds on a service that is not installed, which is neither up nor down, nor
         for a rule that switches that `service`. With `certain` a value made from a guess is
-        unknown.
+        unknown: everything that acts must ask so.
         """
         if service is not None and self.is_not_installed(service):
             return False
@@ -177,20 +177,6 @@ def _holds_within(interval: Interval, condition: Condition) -> bool | None:
     if condition.operator in {"==", "!="}:
         return None if least <= condition.value <= most else holds
     return holds if condition.holds(most) is holds else None
-
-
-def holds(
-    snapshot: HostSnapshot,
-    conditions: Iterable[Condition],
-    service: str | None = None,
-    *,
-    certain: bool = False,
-) -> bool | None:
-    """Return whether all conditions hold by one poll, as `Measurements.hold` does.
-
-    Everything that acts must ask with `certain`.
-    """
-    return Measurements(snapshot).hold(conditions, service, certain=certain)
 
 
 def failures_behind(snapshot: HostSnapshot, conditions: Iterable[Condition]) -> tuple[Failure, ...]:

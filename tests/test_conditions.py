@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.conditions import Interval, Measurements, failures_behind, holds, readings
+from exporter.conditions import Interval, Measurements, failures_behind, readings
 from exporter.config.conditions import ALERT_ONLY_METRICS, METRIC_UNITS, parse_condition
 from exporter.hold_timer import HoldTimer
 from exporter.snapshot import UNTOLD, Certainty, Failure, HostSnapshot, Reason, ServiceState
@@ -56,7 +56,7 @@ def reported(poll: HostSnapshot, name: str) -> float | None:
 
 
 def evaluate(poll: HostSnapshot, *conditions: str) -> bool | None:
-    return holds(poll, [parse_condition(text) for text in conditions])
+    return Measurements(poll).hold([parse_condition(text) for text in conditions])
 
 
 # --- metrics ------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def test_metrics_for_alerts_alone_are_given_beside_the_poll(
 ) -> None:
     alert_only = {"queue_growth_messages": interval}
     assert Measurements(snapshot(), alert_only).hold([parse_condition(condition)]) is expected
-    assert holds(snapshot(), [parse_condition(condition)]) is None
+    assert Measurements(snapshot()).hold([parse_condition(condition)]) is None
 
 
 # --- evaluation -----------------------------------------------------------------------------------
@@ -424,10 +424,10 @@ def test_a_metric_made_from_a_guess_is_unknown_to_what_acts(metric: str, field: 
     poll = of_queue(certainty=certainty)
     for text in (f"{metric} >= 0", f"{metric} < 0"):
         condition = parse_condition(text)
-        known = holds(poll, [condition])
+        known = Measurements(poll).hold([condition])
         assert known is (">=" in text), "alerts inform by guesses, too"
         guessed = field in MADE_FROM.get(metric, set())
-        assert holds(poll, [condition], certain=True) is (None if guessed else known)
+        assert Measurements(poll).hold([condition], certain=True) is (None if guessed else known)
         assert Measurements(poll).guessed([condition]) == ((field,) if guessed else ())
 
 
@@ -437,8 +437,8 @@ def test_what_surely_fails_fails_beside_a_guess() -> None:
         parse_condition("queue_frozen_messages > 0"),
         parse_condition("queue_messages < 1"),
     )
-    assert holds(poll, [frozen, empty], certain=True) is False
-    assert holds(poll, [empty, frozen], certain=True) is False
+    assert Measurements(poll).hold([frozen, empty], certain=True) is False
+    assert Measurements(poll).hold([empty, frozen], certain=True) is False
 
 
 ABSENT = ServiceState(running=False, installed=False)
@@ -451,15 +451,15 @@ def test_no_condition_held_nowon_a_service_that_is_not_installed(operator: str) 
         parse_condition(f'service_up{{service="{name}"}} {operator}')
         for name in ("clamav", "spamassassin")
     ]
-    assert holds(taken, conditions[:1]) is False
-    assert holds(taken, conditions) is False
-    assert holds(taken, [parse_condition("queue_messages >= 0")]) is True
+    assert Measurements(taken).hold(conditions[:1]) is False
+    assert Measurements(taken).hold(conditions) is False
+    assert Measurements(taken).hold([parse_condition("queue_messages >= 0")]) is True
 
 
 def test_no_rule_switches_a_service_that_is_not_installed() -> None:
     taken = snapshot(good("queue"), good("clamav", ABSENT), good("spamassassin"))
     always = [parse_condition("queue_messages >= 0")]
-    assert holds(taken, always, "clamav") is False
-    assert holds(taken, (), "clamav") is False
-    assert holds(taken, always, "spamassassin") is True
-    assert holds(taken, always, None) is True
+    assert Measurements(taken).hold(always, "clamav") is False
+    assert Measurements(taken).hold((), "clamav") is False
+    assert Measurements(taken).hold(always, "spamassassin") is True
+    assert Measurements(taken).hold(always, None) is True

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from exporter.conditions import holds
+from exporter.conditions import Measurements
 from exporter.config.conditions import parse_condition
 from exporter.config.models import Config
 from exporter.config.remediation import ON_SERVICE
@@ -139,7 +139,7 @@ async def _verified(context: HostContext, intent: Entry, outcome: ActionOutcome)
         return outcome
     with suppress(ValueError):  # a figure that only another version knows
         conditions = [parse_condition(str(text)) for text in expected]
-        if holds(await context.poll(), conditions, certain=True):
+        if Measurements(await context.poll()).hold(conditions, certain=True):
             return outcome
     text = f"{outcome.text} What verify expects is not seen to hold."
     return replace(outcome, outcome=Outcome.UNKNOWN, text=text)
