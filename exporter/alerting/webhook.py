@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from yarl import URL
 
 from exporter.alertmanager.alert import Alert, Notification
-from exporter.alertmanager.payload import alert_payload, encodable, encodable_labels, encode
+from exporter.alertmanager.payload import alert_payload, encodable, encodable_labels
 from exporter.config.alerting import WebhookConfig
 from exporter.http.endpoint import TIMEOUT, HttpEndpoint
 
@@ -44,7 +45,7 @@ class Webhook:
             DeliveryError: it was not accepted.
         """
         body = payload(notification, receiver=self.name, external_url=self._external_url)
-        await self._endpoint.post(self._url, encode(body))
+        await self._endpoint.post(self._url, msgspec.json.encode(body))
 
     async def close(self) -> None:
         """Close connections."""
@@ -57,6 +58,7 @@ def payload(
     """Return what Alertmanager posts with `group_by: [alertname]` and `max_alerts`."""
     alerts = notification.alerts[:MAX_ALERTS]
     group = encodable({"alertname": notification.group})
+    quoted = msgspec.json.encode(group["alertname"]).decode()
     return {
         "receiver": receiver,
         "status": "firing" if any(alert.firing for alert in alerts) else "resolved",
@@ -66,7 +68,7 @@ def payload(
         "commonAnnotations": _common([encodable(alert.annotations) for alert in alerts]),
         "externalURL": external_url,
         "version": "4",
-        "groupKey": "{}:{alertname=" + _quoted(group["alertname"]) + "}",
+        "groupKey": "{}:{alertname=" + quoted + "}",
         "truncatedAlerts": len(notification.alerts) - len(alerts),
     }
 
@@ -85,7 +87,3 @@ def _common(all_values: Sequence[Mapping[str, str]]) -> dict[str, str]:
         for name, value in first.items()
         if all(other.get(name, "") == value for other in others)
     }
-
-
-def _quoted(value: str) -> str:
-    return encode(value).decode()

@@ -10,7 +10,7 @@ import msgspec
 from yarl import URL
 
 from exporter.alertmanager.alert import Alert
-from exporter.alertmanager.payload import alert_payload, encode
+from exporter.alertmanager.payload import alert_payload
 from exporter.alertmanager.sanitize import one_line
 from exporter.alertmanager.silences import Silence, UnclearSilenceError, matching
 from exporter.config.alerting import AlertmanagerConfig
@@ -63,9 +63,9 @@ class AlertmanagerClient:
         refused: DeliveryError | None = None
         for start in range(0, len(alerts), BATCH):
             batch = alerts[start : start + BATCH]
-            body = encode([alert_payload(alert, alert.resolved_at or ends_at) for alert in batch])
+            payload = [alert_payload(alert, alert.resolved_at or ends_at) for alert in batch]
             try:
-                await self._endpoint.post(self._api / "alerts", body)
+                await self._endpoint.post(self._api / "alerts", msgspec.json.encode(payload))
             except DeliveryError as error:
                 if error.retryable or error.reason != Reason.HTTP_STATUS:
                     raise  # the next batch would fare no better

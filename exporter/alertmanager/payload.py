@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-import msgspec
 from yarl import URL
 
 from exporter.alertmanager.alert import Alert
@@ -46,8 +45,3 @@ def alert_payload(alert: Alert, ends_at: float | None) -> dict[str, object]:
         "endsAt": NEVER if ends_at is None else rfc3339(ends_at),
         "generatorURL": url,
     }
-
-
-def encode(value: object) -> bytes:
-    """Return `value` as JSON."""
-    return msgspec.json.encode(value)
