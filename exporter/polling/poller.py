@@ -34,12 +34,12 @@ class Poller:
         pool: PanelPool,
         decoder: QueueDecoder,
         emit: OnSnapshot,
-        missed: OnMissed | None = None,
+        missed: OnMissed,
     ) -> None:
         self._pool = pool
         self._decoder = decoder
         self._emit = emit
-        self._missed = missed or _ignore_missed
+        self._missed = missed
         self._hosts: dict[str, _HostPoller] = {}
         self._stopped = False
 
@@ -125,10 +125,6 @@ class Poller:
         hosts = list(self._hosts.values())
         self._hosts.clear()
         await _stop(hosts, grace)
-
-
-def _ignore_missed(host: HostConfig, failure: Failure) -> None:
-    """Ignore polls that were missed."""
 
 
 async def _stop(hosts: list[_HostPoller], grace: float) -> None:

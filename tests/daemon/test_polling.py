@@ -96,7 +96,7 @@ async def polls(panel: Scripted, *answers: Answers, **keys: Any) -> list[HostSna
         config = config.model_copy(update={"hosts": (builders.host("mx1", url=url, **keys),)})
         async with PanelPool(config.poll) as pool:
             decoder = QueueDecoder()
-            poller = Poller(pool, decoder, lambda *_: None)
+            poller = Poller(pool, decoder, lambda *_: None, lambda *_: None)
             await poller.apply_config(config)
             try:
                 snapshots = []
@@ -327,7 +327,7 @@ async def test_a_bug_after_a_poll_does_not_end_the_schedule(serve_panel: ServePa
     config = Config.model_validate({"poll": {"interval": "50ms"}})
     config = config.model_copy(update={"hosts": (configured,)})
     async with PanelPool(config.poll) as pool:
-        poller = Poller(pool, QueueDecoder(), broken)
+        poller = Poller(pool, QueueDecoder(), broken, lambda *_: None)
         await poller.apply_config(config)
         await asyncio.wait_for(enough.wait(), 10)
         await poller.stop(1)
