@@ -201,7 +201,7 @@ _COME_AND_GONE = 10
 
 
 def is_whole_list(count: int, listed: int) -> bool:
-    """Whether `listed` rows can be all of a queue that holds `count` messages.
+    """Return whether `listed` rows can be all of a queue that holds `count` messages.
 
     Mail comes and goes between the two calls. A list without a row says nothing of messages
     that are there by the other count.
@@ -230,7 +230,7 @@ class QueueState:
 
     @property
     def unlisted(self) -> int:
-        """Return the number of messages that the list does not hold, so that no value covers them.
+        """The number of messages that the list does not hold, so that no value covers them.
 
         0 for so few that they may have left meanwhile.
         """
@@ -324,5 +324,5 @@ class HostSnapshot:
         return next((r.failure for r in self.results if r.failure and r.failure.own), None)
 
     def result(self, collector: str) -> CollectorResult | None:
-        """The outcome of one collector; None when it is not enabled."""
+        """Return the outcome of one collector; None when it is not enabled."""
         return next((r for r in self.results if r.collector == collector), None)

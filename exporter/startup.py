@@ -56,7 +56,7 @@ def load_everything(file: Path) -> Usable:
 
 
 def _unusable_urls(file: Path, receivers: Mapping[int, AppriseConfig]) -> Iterator[Problem]:
-    """Receivers with a URL that Apprise does not know: only Apprise can check it."""
+    """Yield a problem for each URL that Apprise does not know: only Apprise can check it."""
     if find_spec("apprise") is None:
         return  # the section has that mistake already
     mistakes = {position: mistake_in(receiver) for position, receiver in receivers.items()}

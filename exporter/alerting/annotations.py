@@ -103,7 +103,7 @@ def _queue(queue: QueueState | None) -> dict[str, str]:
         return values
 
     def share(value: int, field: str) -> str:
-        """Of the rows that have the field."""
+        """Return a share of the rows that have the field."""
         rows = stats.listed - stats.unparsed - dict(stats.lacking).get(field, 0)
         return f"{value / rows:.0%}" if rows > 0 else UNKNOWN
 

@@ -87,7 +87,7 @@ class Notifier:
         return groups
 
     def _due(self) -> dict[str, float]:
-        """By group, the Unix time of its next notification."""
+        """Return by group the Unix time of its next notification."""
         now = self._clock()
         # A clock that was set back must not make anything wait longer than its interval.
         for entry in self.notification_log.values():

@@ -87,7 +87,7 @@ class HostRecord:
         return self.stale_after * max(self.interval, self.took)
 
     def good_for(self, result: CollectorResult, now: float) -> float:
-        """Seconds for which `result` still counts at Unix time `now`; 0 or less once it is stale.
+        """Return for how many seconds `result` still counts at Unix time `now`; 0 or less if stale.
 
         A clock that was set back makes nothing last longer.
         """
@@ -100,12 +100,12 @@ class HostRecord:
         return by_time if by_time < by_clock - SET_BACK else by_clock
 
     def fresh(self, collector: str, now: float) -> CollectorResult | None:
-        """The last good result of `collector` unless it is stale."""
+        """Return the last good result of `collector` unless it is stale."""
         result = self.good.get(collector)
         return result if result is not None and self.good_for(result, now) > 0 else None
 
     def next_stale_at(self, now: float) -> float:
-        """When the next of the values that are fresh now goes stale; infinity for none."""
+        """Return when the next of the values that are fresh now goes stale; infinity for none."""
         earliest = float("inf")
         for result in self.good.values():
             rest = self.good_for(result, now)
@@ -114,12 +114,12 @@ class HostRecord:
         return earliest
 
     def queue(self, now: float) -> QueueState | None:
-        """The queue as last seen unless that is stale."""
+        """Return the queue as last seen unless that is stale."""
         result = self.fresh(QUEUE, now)
         return result.value if result and isinstance(result.value, QueueState) else None
 
     def service(self, name: str, now: float) -> ServiceState | None:
-        """What a service does; None when unknown or stale."""
+        """Return what a service does; None when unknown or stale."""
         result = self.fresh(name, now)
         return result.value if result and isinstance(result.value, ServiceState) else None
 
@@ -156,7 +156,7 @@ class Store:
         return len(self._records)
 
     def get(self, name: str) -> HostRecord | None:
-        """The record of a host; None when no such host is configured."""
+        """Return the record of a host; None when no such host is configured."""
         return self._records.get(name)
 
     def apply_config(self, hosts: Iterable[tuple[HostConfig, float]], stale_after: float) -> None:

@@ -36,7 +36,7 @@ def compress_head(text: bytes) -> GzipHead:
 
 
 def complete(head: GzipHead, tail: bytes) -> bytes:
-    """The whole member: the head, the compressed tail, and the checksum over both."""
+    """Return the whole member: the head, the compressed tail, and the checksum over both."""
     deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     crc = zlib.crc32(tail, head.crc)
     trailer = struct.pack("<II", crc, (head.size + len(tail)) & 0xFFFFFFFF)

@@ -48,14 +48,14 @@ _QUEUE_FIGURES = (
 
 
 def escape(value: str) -> str:
-    """A label value as the text format wants it between the quotes."""
+    """Return a label value as the text format wants it between the quotes."""
     if '"' in value or "\\" in value or "\n" in value:
         return value.translate(_ESCAPES)
     return value
 
 
 def _template(prefixes: Iterable[str]) -> str:
-    """Lines that each lack only their value, to be filled by `%`: one operation for all."""
+    """Return lines that each lack only their value, to be filled by one `%` for all."""
     return "".join(prefix.replace("%", "%%") + " %s\n" for prefix in prefixes)
 
 
@@ -121,7 +121,7 @@ class HostFormatter:
         self._url = escape(host.url.removesuffix(API_PATH))
 
     def text(self, record: HostRecord, now: float) -> HostText:
-        """Every sample of the host as of `now` (Unix time): stale values are left out."""
+        """Return every sample of the host as of `now` (Unix time): stale values are left out."""
         parts: dict[Family, str] = {f.HOST_INFO: self._info(record)}
         self._collectors(parts, record)
         queue = record.queue(now)
@@ -150,7 +150,7 @@ class HostFormatter:
         return f"{f.HOST_INFO.name}{{{known}}} 1\n"
 
     def _collectors(self, parts: dict[Family, str], record: HostRecord) -> None:
-        """Whether, how long and how often the collectors went well; these never go stale."""
+        """Add whether, how long and how often the collectors went well; this never goes stale."""
         latest = record.latest
         if latest is None:
             return  # nothing is known yet: neither up nor down

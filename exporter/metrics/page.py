@@ -25,7 +25,7 @@ _HEADERS = {
 
 
 def join_hosts(texts: Iterable[HostText], *, openmetrics: bool) -> bytes:
-    """The hosts' samples grouped by family, as both formats demand."""
+    """Return the hosts' samples grouped by family, as both formats demand."""
     parts: list[bytes] = []
     for header, column in zip(_HEADERS[openmetrics], zip(*texts, strict=True), strict=False):
         samples = "".join(column)
@@ -97,7 +97,7 @@ class MetricsPage:
             self.refresh(record)
 
     def host(self, name: str, *, openmetrics: bool) -> bytes:
-        """One host's samples alone, as of its last poll: /probe has just had one.
+        """Return one host's samples alone, as of its last poll: /probe has just had one.
 
         Raises:
             KeyError: when no such host is configured.
@@ -106,7 +106,7 @@ class MetricsPage:
         return join_hosts([self._texts[name]], openmetrics=openmetrics) + end
 
     async def render(self, *, openmetrics: bool, gzip: bool) -> bytes:
-        """The page as of now, in one of the two formats, gzipped or not."""
+        """Return the page as of now, in one of the two formats, gzipped or not."""
         tail = self._own(openmetrics=openmetrics)
         async with self._lock:  # two scrapes at once must not compress the same page twice
             head = self._head(openmetrics=openmetrics)

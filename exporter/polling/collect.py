@@ -72,7 +72,7 @@ class PollContext:
 
 
 async def poll_host(context: PollContext) -> HostSnapshot:
-    """One whole poll. Never raises but for cancellation: what failed is in the snapshot."""
+    """Make one whole poll; raise nothing but a cancellation: what failed is in the snapshot."""
     context = replace(context, answered=[])
     try:
         results = await collect(context)
@@ -162,7 +162,7 @@ async def _queue(context: PollContext) -> QueueState:
 
 
 async def _read_list(context: PollContext, body: bytes) -> QueueUpdate:
-    """What a reply to list_msg says; one that is as the last one was is not read again."""
+    """Return what a reply to list_msg says; do not read again one that is as the last one was."""
     memory, host = context.memory, context.host
     digest = _digest(body)
     if digest and memory.same is not None and memory.same[:2] == (host, digest):
@@ -191,14 +191,14 @@ changes from poll to poll."""
 
 
 def _digest(body: bytes) -> bytes:
-    """What tells a short reply from others; b"" where what it means depends on the clock, too."""
+    """Return what distinguishes a short reply; b"" where its meaning depends on the clock, too."""
     if len(body) > INLINE_LIMIT or _TELLS_A_TIME.search(body):
         return b""
     return hashlib.blake2b(body, digest_size=16).digest()
 
 
 def _queue_state(context: PollContext, messages: int, update: QueueUpdate) -> QueueState:
-    """What both replies say, and what the next poll needs to know of them."""
+    """Return what both replies say; remember what the next poll needs to know of them."""
     if messages and not update.stats.listed:
         # A list without a row tells nothing of messages that are there by the other count: the
         # next one is compared with the one before.
@@ -217,7 +217,7 @@ def _queue_state(context: PollContext, messages: int, update: QueueUpdate) -> Qu
 
 
 def _discreet(update: QueueUpdate, host: HostConfig) -> QueueUpdate:
-    """An update whose words, which are shown, hold no secret: a key may be one, or a short row."""
+    """Return an update without secrets in what is shown: a key may be one, or a short row."""
     words, secrets = (update.shape, *update.samples), host.secret_values
     if not any(holds_secret(text, secrets) for text in words if text):
         return update
@@ -226,7 +226,7 @@ def _discreet(update: QueueUpdate, host: HostConfig) -> QueueUpdate:
 
 
 def _beyond(moved: int | None, explained: int) -> int | None:
-    """How many of the messages that came or left are not those of so many rows."""
+    """Return how many of the messages that came or left are not those of so many rows."""
     return None if moved is None else max(0, moved - max(0, explained))
 
 

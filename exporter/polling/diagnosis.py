@@ -84,7 +84,7 @@ class Diagnosis:
 
 
 async def diagnose_host(config: Config, host: HostConfig) -> Diagnosis:
-    """Ask every read-only operation once. Never raises a PanelError: what failed is reported."""
+    """Ask every read-only operation once; report what failed, and raise no PanelError."""
     async with PanelPool(config.poll) as pool:
         diagnoser = _Diagnoser(host, pool.client(host))
         await diagnoser.ask_queue()
@@ -195,7 +195,7 @@ class _Diagnoser:
 
 
 def read_table(host: HostConfig, body: bytes) -> MessageTable:
-    """A reply to list_msg as a host's config has it read.
+    """Return a reply to list_msg as a host's config has it read.
 
     Raises:
         PanelError: it is no list.
@@ -210,7 +210,7 @@ def read_table(host: HostConfig, body: bytes) -> MessageTable:
 
 
 def field_lines(host: HostConfig, table: MessageTable, stats: QueueStats) -> Iterator[FieldLine]:
-    """How each field was read."""
+    """Yield how each field was read."""
     how, lacking = dict(stats.certainty), dict(stats.lacking)
     understood = stats.listed - stats.unparsed
     candidates = _candidates(table)
@@ -227,7 +227,7 @@ _ROLES = frozenset({"sender", "recipients"})
 
 
 def _candidates(table: MessageTable) -> dict[str, tuple[Key, ...]]:
-    """The keys that may hold a field, of fields for which there are several."""
+    """Return the keys that may hold a field, of fields for which there are several."""
     return {
         reading.field: tuple(dict.fromkeys([*reading.candidates, *reading.keys]))
         for reading in table.readings
@@ -241,7 +241,7 @@ def _missing(
     certainty: Certainty | None,
     candidates: tuple[Key, ...],
 ) -> str:
-    """What would have to be known of a field to be sure of it."""
+    """Return what would have to be known of a field to be sure of it."""
     given = host.field_keys.get(reading.field)
     if given is not None and given in candidates:
         rest = " and ".join(show_key(key) for key in candidates if key != given)
@@ -258,7 +258,7 @@ def _missing(
 
 
 def _missing_values(host: HostConfig, reading: FieldReading, lacking: int, understood: int) -> str:
-    """What would have to be known of a field that only some messages have."""
+    """Return what would have to be known of a field that only some messages have."""
     name = reading.field
     if name == "frozen" and name in host.field_keys:
         return (
@@ -273,7 +273,7 @@ def _missing_values(host: HostConfig, reading: FieldReading, lacking: int, under
 def proposals(
     host: HostConfig, table: MessageTable, lines: Sequence[FieldLine]
 ) -> dict[str, str | int]:
-    """What may be added to the host's `fields`: where a field stands, if only one place can be it.
+    """Return what may be added to the host's `fields`: where a field can only be in one place.
 
     What they say already is not said again, and what is named by the panel needs no word.
     """
@@ -294,7 +294,7 @@ def proposals(
 
 
 def verdict(table: MessageTable, stats: QueueStats, lines: Sequence[FieldLine]) -> str:
-    """Whether all that a list shows is certain, or what is still in the way."""
+    """Return whether all that a list shows is certain, or what is still in the way."""
     if not table.listed:
         return "The queue is empty: what its rows look like is seen once there is mail."
     guessed = [line.name for line in lines if line.certainty is Certainty.GUESSED]

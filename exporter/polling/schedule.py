@@ -24,12 +24,12 @@ first time within 20 s, not all at once and not only after an interval."""
 
 
 def slot(name: str, interval: float) -> float:
-    """A host's place in the interval: the same at each start, spread evenly over the hosts."""
+    """Return a host's place in the interval: the same at each start, spread over the hosts."""
     return zlib.crc32(name.encode()) / 2**32 * interval
 
 
 def first_poll(position: int, hosts: int, interval: float) -> float:
-    """Seconds from the start to the first poll of the host at `position` of `hosts`."""
+    """Return the seconds from the start to the first poll of the host at `position` of `hosts`."""
     return min(START_GAP, interval / max(hosts, 1)) * position
 
 
@@ -43,7 +43,7 @@ def next_poll(
     *,
     taken: bool = False,
 ) -> float:
-    """The time of the next poll.
+    """Return the time of the next poll.
 
     Args:
         now: the time, on the clock that `last_start` is of.
@@ -75,7 +75,7 @@ def next_poll(
 
 
 def backoff(interval: float, failures: int) -> float:
-    """Seconds between polls after `failures` in a row; the first failure changes nothing."""
+    """Return the seconds between polls after `failures` in a row; the first changes nothing."""
     cap = max(interval, BACKOFF_CAP)
     # The exponent is bounded because a host may fail for months.
     return min(cap, interval * 2.0 ** min(failures - 1, 32))
