@@ -150,7 +150,7 @@ class App:
         self.consumers = self._make_consumers()
 
     def _make_consumers(self) -> tuple[Consumer, ...]:
-        """The parts that take in a poll: what is known first, then what follows from it."""
+        """Return the parts that take in a poll: what is known first, then what follows from it."""
         return (
             Consumer("store", HostRecord.add),
             Consumer("metrics", lambda record, _: self._metrics_page.refresh(record)),
@@ -187,7 +187,7 @@ class App:
         await self.apply_config(usable)
 
     def background(self) -> Mapping[str, Coroutine[Any, Any, None]]:
-        """What runs beside the polls from start to stop, by name."""
+        """Return what runs beside the polls from start to stop, by name."""
         return {"journal": self.controller.follower.run(), "alerts": self.alerting.run()}
 
     async def stop(self) -> None:
