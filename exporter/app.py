@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from exporter.fleet.consumers import Consumer, notify
 from exporter.fleet.history import History
 from exporter.fleet.store import HostRecord, Store, fleet_skew, known_skews
 from exporter.fleet.transitions import HostTransitions
-from exporter.journal.host_lock import announce_journal
+from exporter.journal.host_lock import LockFileError, journal_of
 from exporter.journal.projection import JournalProjection
 from exporter.journal.thread import JournalThread
 from exporter.metrics.alerting import AlertingCollector
@@ -176,9 +176,10 @@ class App:
         push("panel clients", self.pool.close)
         push("queue decoder", self._decoder.close)
         push("journal", self.journal.close)
-        announced = announce_journal(self._file, self.journal.path)
-        if announced is not None:
+        with suppress(OSError, LockFileError):  # where it cannot be said, it is not
+            announced = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
             push("announcement of the journal", lambda: os.close(announced))
+            journal_of(self._file, self.journal.path).say(announced)
         push("alerting", self.alerting.stop)
         push("polls, actions and connections", self._drain)
         push("pages", self.pages.close)

@@ -30,7 +30,7 @@ from exporter.config.loading import journal_path
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import ON_SERVICE, RemediationRule
 from exporter.journal import Actor, Entry, Journal, JournalError, Kind
-from exporter.journal.host_lock import others_have_another_journal
+from exporter.journal.host_lock import journal_of
 from exporter.remediation import approvals
 from exporter.remediation.plan import Plan
 
@@ -72,7 +72,7 @@ def pause(reason: tuple[str, ...], config_file: Path) -> None:
         text = approvals.pause(journal, signature(), requester(), " ".join(reason))
         unheard = journal.is_used_otherwise()
     say(f"{text} `remediation resume` ends it.")
-    if others_have_another_journal(config_file, path):
+    if journal_of(config_file, path).others_differ():
         raise click.ClickException(
             f"But a running exporter goes by another state.path than {path}, which the config "
             "named when it was started. It does not see this pause: restart it, or create its "

@@ -22,7 +22,7 @@ from exporter.journal.entries import (
     subjects,
 )
 from exporter.journal.file import JournalError, JournalMissingError, lock_file
-from exporter.journal.host_lock import LockFileError, others_announce
+from exporter.journal.host_lock import Announcement, LockFileError
 from exporter.journal.projection import COUNTED, JournalProjection
 from exporter.journal.pruning import prune
 from exporter.journal.records import RequestRecord
@@ -140,18 +140,18 @@ class Journal:
         return replace(entry, id=number, at=at)
 
     @property
-    def files(self) -> str:
-        """The identity of the open files."""
-        return self._database.files
+    def announcement(self) -> Announcement:
+        """The announcement that a process has these files open."""
+        return Announcement({lock_file(self.path)}, self._database.files)
 
     def is_used_otherwise(self) -> bool:
-        """Whether a process goes by other files, which were at the places of these before.
+        """Return whether a process goes by other files, which were at the places of these before.
 
         It sees nothing of what is written here, until it looks at its files, and then it ends
         what it does.
         """
         try:
-            return others_announce(lock_file(self.path), self.files)
+            return self.announcement.others_differ()
         except LockFileError:  # its folder has gone: whoever opens a journal there has another
             return True
 

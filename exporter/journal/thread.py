@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from exporter.journal.file import JournalError, lock_file
-from exporter.journal.host_lock import LockFileError, announce
+from exporter.journal.host_lock import LockFileError, open_lock_file
 from exporter.journal.store import Journal
 
 T = TypeVar("T")
@@ -87,7 +87,8 @@ class JournalThread:
                 raise
             self._failed = None
             with suppress(LockFileError):  # whoever wants to act says so
-                self._announced = announce(lock_file(self.path), self._journal.files)
+                self._announced = open_lock_file(lock_file(self.path))
+                self._journal.announcement.say(self._announced)
         return self._journal
 
     async def close(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,12 +19,13 @@ import pytest
 from exporter.journal.host_lock import (
     FLEET,
     TURN,
+    Announcement,
     HostBusyError,
     HostLocks,
     LockFileError,
-    announce,
-    others_announce,
-    place_of,
+    journal_of,
+    lock_of,
+    open_lock_file,
 )
 
 MX1 = f"mx1-{os.getpid()}"
@@ -109,15 +112,73 @@ def test_hosts_do_not_wait_for_each_other(journal: Path) -> None:
 
 
 def test_no_two_panels_share_a_byte(journal: Path) -> None:
-    """These two have the same CRC-32, which told them apart before."""
+    """These two have the same CRC-32, by which versions before went."""
     one, other = "plumless", "buckeroo"
     assert zlib.crc32(one.encode()) == zlib.crc32(other.encode())
     with HostLocks(journal).hold(one):
         assert is_free(journal, other)
         assert not is_free(journal, one)
-    places = [place_of(f"https://mx{number}.example.com/api/api.php") for number in range(10_000)]
-    assert len(set(places)) == len(places)
-    assert 2**32 < max(places) < 2**62
+    locks = [lock_of(f"https://mx{number}.example.com/api/api.php") for number in range(10_000)]
+    assert len(set(locks)) == len(locks)
+    assert 2**32 < max(locks) < 2**62
+
+
+# --- the bytes, by which processes of other versions go, too ------------------------------------
+
+
+def locked_by(file: Path) -> set[tuple[str, int]]:
+    """Return the locks on a file by the kernel's list: how, and the one byte that each has."""
+    number = file.stat().st_ino
+    listed = Path("/proc/locks").read_text(encoding="ascii")
+    found = re.findall(rf"OFDLCK +ADVISORY +(\w+) +-?\d+ +\w+:\w+:{number} (\d+) (\d+)", listed)
+    assert all(first == last for _, first, last in found)
+    return {(kind, int(first)) for kind, first, _ in found}
+
+
+def bits_of(file: Path) -> int:
+    """Return the 28 bits by which a file of a folder is known."""
+    folder = file.parent.stat()
+    known_as = f"{folder.st_dev} {folder.st_ino} {file.name}"
+    return zlib.crc32(known_as.encode()) % 2**28 * 2**32
+
+
+@pytest.mark.parametrize("key", [MX1, f"{TURN}3", FLEET], ids=["a panel", "a turn", "the fleet"])
+def test_a_lock_is_at_these_bytes(journal: Path, key: str) -> None:
+    file = journal.with_name("journal.db-hosts.lock")
+    number = int(hashlib.sha256(key.encode()).hexdigest()[:16], 16) // 4
+    expected = {("WRITE", number), ("READ", 2**62 + bits_of(file) + number % 2**32)}
+    if key == MX1:
+        expected.add(("READ", 2**62 + 2**60 + number % 2**60))
+    with HostLocks(journal).hold(key):
+        assert locked_by(file) == expected
+    assert locked_by(file) == set()
+
+
+def test_a_journal_is_announced_at_these_bytes_by_each_name_of_its_config(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    config, link = tmp_path / "elsewhere" / "config.yaml", tmp_path / "link.yaml"
+    config.touch()
+    link.symlink_to(config)
+    journal = tmp_path / "journal.db"
+    number = 2**62 + 2**61 + zlib.crc32(os.fsencode(journal.resolve()))
+    with config.open() as opened:
+        journal_of(link, journal).say(opened.fileno())
+        assert locked_by(config) == {("READ", number + bits_of(name)) for name in (config, link)}
+        assert not journal_of(link, journal).others_differ()
+        for name in (config, link):
+            assert journal_of(name, tmp_path / "another.db").others_differ()
+    assert not journal_of(link, tmp_path / "another.db").others_differ()
+
+
+def test_the_files_of_a_journal_are_announced_at_this_byte(journal: Path) -> None:
+    file = journal.with_name("journal.db-hosts.lock")
+    descriptor = open_lock_file(file)
+    try:
+        Announcement({file}, "its files").say(descriptor)
+        byte = 2**62 + 2**61 + bits_of(file) + zlib.crc32(b"its files")
+        assert locked_by(file) == {("READ", byte)}
+    finally:
+        os.close(descriptor)
 
 
 def test_a_lock_ends_with_what_was_done_under_it_however_that_ended(journal: Path) -> None:
@@ -129,11 +190,11 @@ def test_a_lock_ends_with_what_was_done_under_it_however_that_ended(journal: Pat
         assert is_free(journal, MX1)
 
 
-@pytest.mark.parametrize("whom", [FLEET, f"{TURN}0"])
-def test_journals_have_turns_of_their_own(tmp_path: Path, whom: str) -> None:
-    with HostLocks(tmp_path / "a.db").hold(whom):
-        assert is_free(tmp_path / "b.db", whom)
-        assert not is_free(tmp_path / "a.db", whom)
+@pytest.mark.parametrize("key", [FLEET, f"{TURN}0"])
+def test_journals_have_turns_of_their_own(tmp_path: Path, key: str) -> None:
+    with HostLocks(tmp_path / "a.db").hold(key):
+        assert is_free(tmp_path / "b.db", key)
+        assert not is_free(tmp_path / "a.db", key)
 
 
 def test_a_panel_has_one_actor_whatever_the_journal(tmp_path: Path) -> None:
@@ -220,18 +281,23 @@ def test_one_path_in_two_containers_is_two_journals(tmp_path: Path) -> None:
     """The kernel lists the locks of all containers; their volumes differ, their paths do not."""
     volume, other = tmp_path / "volume", tmp_path / "other"
     volume.mkdir()
+
+    def announced(folder: Path, files: str) -> Announcement:
+        return Announcement({folder / "state.db-hosts.lock"}, files)
+
     with HostLocks(volume / "state.db").hold(MX1):
-        said = announce(volume / "state.db-hosts.lock", "its files")
+        said = open_lock_file(volume / "state.db-hosts.lock")
+        announced(volume, "its files").say(said)
         try:
             # What the other container has at the same path.
             volume.rename(other)
             volume.mkdir()
             assert not is_free(volume / "state.db", MX1), "never two at work on one panel"
             assert is_free(volume / "state.db", f"{MX1}.example.com")
-            assert not others_announce(volume / "state.db-hosts.lock", "other files")
+            assert not announced(volume, "other files").others_differ()
             # And by whatever path the first one is reached.
             assert not is_free(other / "state.db", MX1)
-            assert others_announce(other / "state.db-hosts.lock", "other files")
+            assert announced(other, "other files").others_differ()
         finally:
             os.close(said)
 
@@ -266,11 +332,11 @@ def test_a_lock_file_that_cannot_be_opened_is_no_lock(
 ) -> None:
     place = prepare(journal)
     with (
-        pytest.raises(LockFileError, match=rf"cannot be opened: {why}\.$") as told,
+        pytest.raises(LockFileError, match=rf"cannot be opened: {why}\.$") as raised,
         HostLocks(place).hold(MX1),
     ):
         pytest.fail("had without a lock")
-    assert f"{place}-hosts.lock" in str(told.value)
+    assert f"{place}-hosts.lock" in str(raised.value)
 
 
 def test_a_lock_file_of_another_user_is_no_lock(
@@ -305,17 +371,17 @@ def test_a_holder_of_an_old_lock_file_in_another_process_is_never_one_of_two_act
 ) -> None:
     """Two real processes: nobody begins beside the one that holds the file that was there."""
     file = tmp_path / "journal.db-hosts.lock"
-    with another_process(journal, "http://mx1") as holder:
+    with another_process(journal, MX1) as holder:
         file.unlink()
         if how == "replaced":
             file.touch()
         with (
             pytest.raises(LockFileError, match="removed or replaced"),
-            HostLocks(journal).hold("http://mx1"),
+            HostLocks(journal).hold(MX1),
         ):
             raise AssertionError("two actors on one panel")
         second = subprocess.run(
-            [sys.executable, "-c", HOLDER, str(journal), "http://mx1"],
+            [sys.executable, "-c", HOLDER, str(journal), MX1],
             input="",
             capture_output=True,
             text=True,
@@ -323,22 +389,22 @@ def test_a_holder_of_an_old_lock_file_in_another_process_is_never_one_of_two_act
         )
         assert "held" not in second.stdout
         assert "LockFileError" in second.stderr
-        with HostLocks(journal).hold("http://mx2"):
+        with HostLocks(journal).hold(f"{MX1}.example.com"):
             pass  # nobody is at work there
         assert holder.poll() is None
-    with HostLocks(journal).hold("http://mx1"):
+    with HostLocks(journal).hold(MX1):
         pass  # it has ended
 
 
-def test_who_holds_a_file_that_was_replaced_is_kept_out_of_the_new_one(
+def test_the_holder_of_a_file_that_was_replaced_keeps_others_out_of_the_new_one(
     journal: Path, tmp_path: Path
 ) -> None:
     """The other way round: the process beside it has the new file, this one the old."""
     file = tmp_path / "journal.db-hosts.lock"
-    with HostLocks(journal).hold("http://mx1"):
+    with HostLocks(journal).hold(MX1):
         file.rename(tmp_path / "moved")
         second = subprocess.run(
-            [sys.executable, "-c", HOLDER, str(journal), "http://mx1"],
+            [sys.executable, "-c", HOLDER, str(journal), MX1],
             input="",
             capture_output=True,
             text=True,
