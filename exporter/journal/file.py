@@ -15,7 +15,7 @@ from exporter.journal.ownership import give_to_owner_of, user_name
 from exporter.journal.schema import (
     VERSION,
     ForeignFileError,
-    NewerJournalError,
+    UnusableFileError,
     migrate,
     version_of,
 )
@@ -38,20 +38,37 @@ class JournalMissingError(JournalError):
     """There is no journal yet."""
 
 
-class DamagedError(Exception):
+class DamagedError(UnusableFileError):
     """What the file holds makes no sense."""
 
+    sentence = (
+        "The journal {path} is damaged ({error}). It was left as it is: keep a copy, then move it "
+        "away with its -wal and -shm and restart the daemon: a new one is made. Without it the "
+        "exporter does not know what it has done."
+    )
 
-class MovedError(Exception):
+
+class MovedError(UnusableFileError):
     """The file that is open is not the one at the journal's path any more."""
 
+    sentence = (
+        "The journal {path}, or what stands beside it (-wal, -shm, -hosts.lock), was moved, "
+        "replaced or deleted while it was in use. Put it back and restart, or restart with a new "
+        "one."
+    )
 
-class EarlierJournalError(Exception):
+
+class EarlierJournalError(UnusableFileError):
     """The journal was written by an earlier version, and a reader cannot bring it forward."""
+
+    sentence = (
+        "The journal {path} was written by an earlier version of the exporter. "
+        "Start the daemon once; it brings it forward."
+    )
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
-    """A connection to a journal that is sound and can be written; it is made when missing.
+    """Open a journal that is sound and can be written; it is made when missing.
 
     A file that is not sound, or not a journal, is left exactly as it is.
     """
@@ -73,7 +90,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> tuple[sqlite3.Connection, Stamp | None]:
-    """A connection that changes nothing; with a stamp it is good only while the file has that.
+    """Open a journal to change nothing; with a stamp that is good only while the file has it.
 
     While nobody writes there is no log (`-wal`), and SQLite would make one, with a `-shm`: in a
     folder that may not be written it could not, and in others it would leave files of this user
@@ -86,13 +103,13 @@ def open_to_read(path: Path) -> tuple[sqlite3.Connection, Stamp | None]:
 
 
 def stamp(path: Path) -> Stamp:
-    """What changes with the file and with its log."""
+    """Return what changes with the file and with its log."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns, _size(_log(path))
 
 
 def content_stamp(path: Path) -> Stamp:
-    """What changes whenever the file itself is written, its log aside."""
+    """Return what changes whenever the file itself is written, its log aside."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -101,12 +118,12 @@ def content_stamp(path: Path) -> Stamp:
 
 
 def lock_file(path: Path) -> Path:
-    """The file beside a journal on which HostLocks lie; by whichever name the journal goes."""
+    """Return the file beside a journal that HostLocks lock, by whichever name the journal goes."""
     return _beside(path, "-hosts.lock")
 
 
 def identity(path: Path) -> Identity:
-    """What tells a journal's files from others that come to their places later.
+    """Return what tells a journal's files from others that come to their places later.
 
     The file, its log, the log's index, and the file of the locks: whoever finds another one of
     any of these sees another journal, or is alone with another lock.
@@ -116,7 +133,7 @@ def identity(path: Path) -> Identity:
 
 
 def demand_identity(path: Path, files: Identity) -> Identity:
-    """See that an open journal is still what stands at its path; what it is now.
+    """See that an open journal is still what stands at its path; return what it is now.
 
     SQLite would go on to write to a file that was moved or deleted, and no later start would find
     what it wrote. The file of the locks may have come since: it is made when it is needed.
@@ -132,32 +149,9 @@ def explained(path: Path, aim: Literal["read", "written"]) -> Iterator[None]:
     """Turn what SQLite and the system say into a sentence for the operator."""
     try:
         yield
-    except NewerJournalError:
-        raise JournalError(
-            f"The journal {path} was written by a later version of the exporter. "
-            "Install that version, or name another state.path."
-        ) from None
-    except EarlierJournalError:
-        raise JournalError(
-            f"The journal {path} was written by an earlier version of the exporter. "
-            "Start the daemon once; it brings it forward."
-        ) from None
-    except ForeignFileError:
-        raise JournalError(
-            f"{path} is a database of another program. Name another state.path."
-        ) from None
-    except MovedError:
-        raise JournalError(
-            f"The journal {path}, or what stands beside it (-wal, -shm, -hosts.lock), was moved, "
-            "replaced or deleted while it was in use. Put it back and restart, or restart with a "
-            "new one."
-        ) from None
-    except DamagedError as error:
-        raise JournalError(_damaged(path, error)) from None
+    except UnusableFileError as error:
+        raise JournalError(error.sentence.format(path=path, error=error)) from None
     except sqlite3.Error as error:
-        if str(error).startswith("Could not decode"):  # and goes on to quote the text
-            damaged = DamagedError("a text in it is no UTF-8")
-            raise JournalError(_damaged(path, damaged)) from None
         raise JournalError(_sentence(path, error, aim)) from None
     except OSError as error:
         raise JournalError(
@@ -201,7 +195,7 @@ def _beside(path: Path, ending: str) -> Path:
 
 
 def _size(path: Path) -> int | None:
-    """A file's size; None when there is no such file."""
+    """Return a file's size; None when there is no such file."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -295,8 +289,10 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 def _sentence(path: Path, error: sqlite3.Error, aim: Literal["read", "written"]) -> str:
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return _damaged(path, error)
+    undecodable = str(error).startswith("Could not decode")  # and goes on to quote the text
+    if undecodable or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        what = "a text in it is no UTF-8" if undecodable else error
+        return DamagedError.sentence.format(path=path, error=what)
     if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _is_full(path)):
         return f"The journal {path} cannot be {aim}: the disk is full. Make room on it."
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
@@ -312,14 +308,6 @@ def _sentence(path: Path, error: sqlite3.Error, aim: Literal["read", "written"])
             "Look at the disk, and at quotas and limits on files."
         )
     return f"The journal {path} cannot be {aim}: {error}."
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return (
-        f"The journal {path} is damaged ({error}). It was left as it is: keep a copy, then move "
-        "it away with its -wal and -shm and restart the daemon: a new one is made. Without it the "
-        "exporter does not know what it has done."
-    )
 
 
 def _permissions(path: Path, aim: Literal["read", "written"]) -> str:
@@ -346,7 +334,7 @@ def _permissions(path: Path, aim: Literal["read", "written"]) -> str:
 
 
 def _is_full(path: Path) -> bool:
-    """Whether the disk has no room; some of SQLite's own writes do not tell."""
+    """Return whether the disk has no room; some of SQLite's own writes do not say so."""
     try:
         return os.statvfs(path.parent).f_bavail == 0
     except OSError:

@@ -7,6 +7,7 @@ is older than the horizon that pruning sets for as long as it deletes.
 from __future__ import annotations
 
 import sqlite3
+from typing import ClassVar
 
 APPLICATION_ID = 0x62637078
 """Marks a SQLite file as one of ours ("bcpx"), so that no other program's file is written to."""
@@ -124,16 +125,30 @@ MIGRATIONS: tuple[str, ...] = (
 VERSION = len(MIGRATIONS)
 
 
-class NewerJournalError(Exception):
+class UnusableFileError(Exception):
+    """The file cannot be used as the journal."""
+
+    sentence: ClassVar[str]
+    """What the operator reads: of the journal's `path`, with the text of the `error`."""
+
+
+class NewerJournalError(UnusableFileError):
     """The journal was written by a later version of the exporter."""
 
+    sentence = (
+        "The journal {path} was written by a later version of the exporter. "
+        "Install that version, or name another state.path."
+    )
 
-class ForeignFileError(Exception):
+
+class ForeignFileError(UnusableFileError):
     """The file is a database of some other program."""
+
+    sentence = "{path} is a database of another program. Name another state.path."
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """A journal's version; 0 for an empty file. Call it inside a transaction.
+    """Return a journal's version; 0 for an empty file. Call it inside a transaction.
 
     Raises:
         NewerJournalError, ForeignFileError: it is none that can be used.
@@ -175,7 +190,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> list[str]:
-    """The statements of a script; executescript would commit before it runs."""
+    """Return the statements of a script; executescript would commit before it runs."""
     found: list[str] = []
     pending = ""
     for line in script.splitlines(keepends=True):
