@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ def read_status(
         def status_of(rule: RemediationRule, host: HostConfig) -> RuleStatus:
             key = (host.name, rule.name, host.panel)
             facts = journal.rule_facts(*key)
-            last = journal.newest(*key, Kind.OUTCOME)
+            newest = partial(journal.projection().newest, *key)
+            last = newest(Kind.OUTCOME)
             request = request_of(journal, rule.name, facts)
             return RuleStatus(
                 host.name,
@@ -102,7 +104,7 @@ def read_status(
                 facts,
                 last=None if last is None else (last.at, last.outcome),
                 messages=(request and RequestRecord.of(request).planned) or 0,
-                held_back=held_back_by(journal.newest(*key, Kind.BLOCKED), facts, now),
+                held_back=held_back_by(newest(Kind.BLOCKED), facts, now),
                 unsettled=any(
                     intent.rule == rule.name and concerns(intent, host.name, host.panel)
                     for intent in unsettled

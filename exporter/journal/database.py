@@ -57,7 +57,8 @@ class Database:
         self.connection = connection
         self._files = files
         self._still = still
-        self._writing = False
+        self.writing = False
+        """Whether a transaction is under way."""
         self._trusted: _State | None = None
         """How the file was when its content was found to be as it was written."""
         self._verified: tuple[float, float] = (0.0, 0.0)
@@ -81,14 +82,14 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Database:
-        """For writing; the file is made when there is none."""
+        """Open it for writing; the file is made when there is none."""
         with explained(path, "written"):
             connection = file.open_to_write(path)
             return cls(path, connection, files=file.identity(path))
 
     @classmethod
     def open_to_read(cls, path: Path) -> Database:
-        """For reading alone, which leaves no trace."""
+        """Open it for reading alone, which leaves no trace."""
         with explained(path, "read"):
             connection, still = file.open_to_read(path)
         return cls(path, connection, still=still)
@@ -97,11 +98,6 @@ class Database:
     def files(self) -> str:
         """The identity of the open files, except the lock file's."""
         return repr((self._files or ())[:-1])
-
-    @property
-    def writing(self) -> bool:
-        """Whether a transaction is under way."""
-        return self._writing
 
     def close(self) -> None:
         """Close the file."""
@@ -112,13 +108,13 @@ class Database:
             self._lock = None
 
     def rows(self, query: str, *parameters: object) -> list[Any]:
-        """Every row of an answer."""
+        """Return every row of an answer."""
         with explained(self.path, "read"):
             self._look_anew()
             return self.connection.execute(query, parameters).fetchall()
 
     def read(self, of: Callable[[Any], T], query: str, *parameters: object) -> list[T]:
-        """Every row as the value that `of` makes of it; it raises DamagedError of nonsense."""
+        """Return every row as the value that `of` makes of it, or raises DamagedError of."""
         rows = self.rows(query, *parameters)
         with explained(self.path, "read"):
             return [of(row) for row in rows]
@@ -126,7 +122,7 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Show several queries one state, whatever another process writes in between."""
-        if self._writing:
+        if self.writing:
             yield  # a transaction does that, too
             return
         with explained(self.path, "read"):
@@ -138,21 +134,21 @@ class Database:
             self._roll_back()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write all or nothing; it is on the disk when this ends, and what is around it, too."""
-        if self._writing:
-            yield
+        if self.writing:
+            yield self.connection
             return
         with explained(self.path, "written"):
             self._refused = True  # unless it comes to its end
             self.connection.execute("BEGIN IMMEDIATE")
-            self._writing = True
+            self.writing = True
             changes = -1
             try:
                 self._demand_identity()
                 alone = self._trusted is not None and self._trusted == self._state()
                 changes = self.connection.total_changes
-                yield
+                yield self.connection
                 # A full disk shows only here.
                 self.connection.execute("COMMIT")
             except sqlite3.Error:
@@ -166,7 +162,7 @@ class Database:
                 self._refused = False  # it was not the journal that failed
                 raise
             finally:
-                self._writing = False
+                self.writing = False
             self._refused = False
             if alone and not self._lacks:
                 self._trusted = self._state()
@@ -196,7 +192,7 @@ class Database:
         Raises:
             JournalError: they are not, or do not; what they say must not be relied on.
         """
-        if self._writing:
+        if self.writing:
             return  # it was seen when the transaction began
         with explained(self.path, aim):
             self._look_anew()
@@ -218,8 +214,8 @@ class Database:
                 now = time.monotonic()
                 self._verified = now, now - began
         if self._refused:
-            with self.transaction():
-                self.connection.execute("UPDATE horizon SET before = NULL")
+            with self.transaction() as connection:
+                connection.execute("UPDATE horizon SET before = NULL")
 
     def _demand_all_that_was(self) -> None:
         """Demand that no older copy was put in place: what it lacks was done all the same."""
@@ -238,7 +234,7 @@ class Database:
         return int(self.connection.execute(LAST_ID).fetchone()[0])
 
     def _waits_to_verify(self, state: _State) -> bool:
-        """Whether another process is at it, and all was looked at just before.
+        """Return whether another process is at it, and all was looked at just before.
 
         What is written in the orderly way goes to the log.
         """
@@ -247,7 +243,7 @@ class Database:
         return orderly and took > CHEAP and time.monotonic() < at + took / VERIFIES_FOR
 
     def _state(self) -> _State:
-        """What changes with whatever is written by another connection, or to the file itself."""
+        """Return what changes with all that another connection, or program, writes to the file."""
         version = self.connection.execute("PRAGMA data_version").fetchone()[0]
         return version, file.content_stamp(self.path)
 

@@ -210,9 +210,6 @@ def _ended_by(intent: Entry, record: IntentRecord) -> Iterable[Kind]:
     return (Kind.APPROVAL_REQUESTED,) if intent.mode == "enforce" else ()
 
 
-_UNCHANGED = Timeline()
-
-
 class JournalProjection:
     """Every fact that the journal's entries come to, in the order in which they were written.
 
@@ -235,7 +232,7 @@ class JournalProjection:
         """Messages in the last plan, by host and rule."""
         self.panels: Mapping[str, PanelId] = {}
         """The panel that each host of the config is; of others all counts that has their name."""
-        self.timeline = _UNCHANGED
+        self.timeline = Timeline()
         """What the journal knows of the clock."""
         self._histories: dict[tuple[str, str, str, str], _RuleHistory] = {}
         self._by_subject: dict[tuple[str, str], list[_RuleHistory]] = {}
@@ -316,26 +313,18 @@ class JournalProjection:
 
     # --- what the guards go by -----------------------------------------------------------------
 
-    def rule_facts(
-        self,
-        host: str,
-        rule: str,
-        panel: PanelId | None,
-        now: float,
-        timeline: Timeline = _UNCHANGED,
-    ) -> RuleFacts:
+    def rule_facts(self, host: str, rule: str, panel: PanelId | None, now: float) -> RuleFacts:
         """Return the facts of a rule on a host at Unix time `now`, but for the messages approved.
 
         `panel` is the panel that the host is now; without it all counts that names the host.
         """
         histories = self._concerning(host, rule, panel)
         resumed = max((history.resumed for history in histories), default=0)
-        actions = begun(
-            (history.actions for history in histories), now, timeline, window=DAY, after=resumed
-        )
+        every = [history.actions for history in histories]
+        actions = begun(every, now, self.timeline, window=DAY, after=resumed)
         row_ended = max((history.row_ended for history in histories), default=0)
         failed = sum(number > row_ended for each in histories for number in each.failures)
-        approval = self.approval(host, rule, panel, now, timeline)
+        approval = self.approval(host, rule, panel, now)
         return RuleFacts(
             last_begun=actions.last,
             begun_today=actions.number,
@@ -348,19 +337,12 @@ class JournalProjection:
             approval_at=0.0 if approval is None else approval.at,
         )
 
-    def fleet_facts(self, now: float, timeline: Timeline = _UNCHANGED) -> FleetFacts:
+    def fleet_facts(self, now: float) -> FleetFacts:
         """Return the facts of the whole fleet at Unix time `now`."""
-        actions = begun([self._actions], now, timeline, window=HOUR)
+        actions = begun([self._actions], now, self.timeline, window=HOUR)
         return FleetFacts(actions.number, _unless(self._pause, Kind.RESUMED), actions.newly_ahead)
 
-    def approval(
-        self,
-        host: str,
-        rule: str,
-        panel: PanelId | None,
-        now: float,
-        timeline: Timeline = _UNCHANGED,
-    ) -> Entry | None:
+    def approval(self, host: str, rule: str, panel: PanelId | None, now: float) -> Entry | None:
         """Return the last word on what a rule asks a person for; None when it counts no more.
 
         Nor does one that lies far ahead of the clock, which was set back: it is no more to be
@@ -377,7 +359,7 @@ class JournalProjection:
         )
         if last is None or last.kind is Kind.LAPSED:
             return None
-        if abs(now - last.at - timeline.shift(last.id)) >= APPROVAL_LASTS:
+        if abs(now - last.at - self.timeline.shift(last.id)) >= APPROVAL_LASTS:
             return None
         used = any(history.uses.get(last.kind, 0) > last.id for history in histories)
         return None if used else last
@@ -426,7 +408,7 @@ class JournalProjection:
     def facts(self, key: tuple[str, str], now: float) -> RuleFacts:
         """Return `rule_facts` of a host and rule, as the panel that the host is now."""
         host, rule = key
-        return self.rule_facts(host, rule, self.panels.get(host), now, self.timeline)
+        return self.rule_facts(host, rule, self.panels.get(host), now)
 
     def stopped(self, key: tuple[str, str]) -> str | None:
         """Return why a rule has stopped itself on a host or cannot act there; None if not."""
@@ -454,7 +436,7 @@ class JournalProjection:
 
     def _word(self, key: tuple[str, str], now: float) -> Entry | None:
         host, rule = key
-        return self.approval(host, rule, self.panels.get(host), now, self.timeline)
+        return self.approval(host, rule, self.panels.get(host), now)
 
     def waits(self, key: tuple[str, str], now: float) -> int | None:
         """Return the messages that a rule on a host waits for a person to approve; None if not.
@@ -470,15 +452,6 @@ class JournalProjection:
         """Return every host and rule that waits for a person, with the number of messages."""
         found = {key: self.waits(key, now) for key in self._candidates()}
         return {key: count for key, count in found.items() if count is not None}
-
-    def waiting_runs(self, now: float) -> dict[tuple[str, str], str]:
-        """Return the numbers of the requests that wait, by host and rule."""
-        words = {key: self._word(key, now) for key in self._candidates()}
-        return {
-            key: word.run
-            for key, word in words.items()
-            if word is not None and word.kind is Kind.APPROVAL_REQUESTED
-        }
 
     def may_lapse(self, key: tuple[str, str], now: float) -> bool:
         """Return whether a rule on a host waits for a person, or is approved and did not act."""

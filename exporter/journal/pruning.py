@@ -27,7 +27,7 @@ def prune(
     timeline: Timeline,
     held: Callable[[], set[int]],
 ) -> int:
-    """Delete what is older than `before` (Unix time) and holds no more; how many entries that was.
+    """Delete what is older than `before` (Unix time) and holds no more; return how many that was.
 
     What the guards go by stays, however old: `held` returns it within a transaction. What was
     written before the clock was set is as old as the time that has passed since says.
@@ -55,15 +55,15 @@ def prune(
 def _prune_span(database: Database, bounds: dict[str, Any], held: Callable[[], set[int]]) -> int:
     deleted = 0
     while True:
-        with database.transaction():
+        with database.transaction() as connection:
             kept = held()  # by now: others write in between
             bounds["held"] = json.dumps(sorted(kept))
-            rows = database.connection.execute(_OLD, bounds).fetchall()
+            rows = connection.execute(_OLD, bounds).fetchall()
             # Until the end of this transaction the triggers let go of what is older.
-            database.connection.execute("UPDATE horizon SET before = ?", (bounds["before"],))
+            connection.execute("UPDATE horizon SET before = ?", (bounds["before"],))
             gone = [(number,) for number, holds in rows if not holds and number not in kept]
-            database.connection.executemany("DELETE FROM entries WHERE id = ?", gone)
-            database.connection.execute("UPDATE horizon SET before = NULL")
+            connection.executemany("DELETE FROM entries WHERE id = ?", gone)
+            connection.execute("UPDATE horizon SET before = NULL")
         deleted += len(gone)
         if len(rows) < _AT_ONCE:
             return deleted

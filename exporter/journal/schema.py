@@ -12,9 +12,6 @@ from typing import ClassVar
 APPLICATION_ID = 0x62637078
 """Marks a SQLite file as one of ours ("bcpx"), so that no other program's file is written to."""
 
-SUBJECT = "(CASE panel_url WHEN '' THEN 'host ' || host ELSE panel_url END)"
-"""`entries.subject_of` to SQLite; the indexes are on exactly these words."""
-
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE entries (
@@ -109,7 +106,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE entries ADD COLUMN panel_pin TEXT NOT NULL DEFAULT '';
     -- Of the entry and its messages; '' in entries of versions that wrote none.
     ALTER TABLE entries ADD COLUMN checksum TEXT NOT NULL DEFAULT '';
-    -- By whom an entry is about, in the very words of SUBJECT.
+    -- By the subject of an entry.
     CREATE INDEX entries_of_a_panel ON entries (
         (CASE panel_url WHEN '' THEN 'host ' || host ELSE panel_url END), rule, kind);
     CREATE INDEX intents_of_a_panel ON entries (

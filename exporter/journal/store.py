@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from exporter.journal.entries import (
     RuleFacts,
     Unsettled,
     concerns,
-    subjects,
 )
 from exporter.journal.file import JournalError, JournalMissingError, lock_file
 from exporter.journal.host_lock import Announcement, LockFileError
@@ -37,7 +36,6 @@ from exporter.journal.rows import (
     readable_entry,
     state_of,
 )
-from exporter.journal.schema import SUBJECT
 from exporter.snapshot import Message, PanelId
 
 __all__ = ["Journal", "JournalError", "JournalMissingError"]
@@ -47,7 +45,10 @@ FIRST_SEEN = "first_seen"
 
 
 class Journal:
-    """An open journal. Not for several threads at once."""
+    """An open journal. Not for several threads at once.
+
+    Whatever is asked of it raises JournalError when it cannot be read, or was not written.
+    """
 
     def __init__(
         self,
@@ -59,10 +60,7 @@ class Journal:
         self._database = database
         self._clock = clock
         self._time = JournalClock(clock, monotonic)
-        self._projection = JournalProjection()
-        self._generation = database.generation
-        # A look at every entry is as good as reading them, which costs much of it anew.
-        database.on_verified = self._apply
+        self._begin_anew()
 
     @classmethod
     def open(
@@ -120,15 +118,15 @@ class Journal:
             *(entry.panel.url, entry.panel.pin),
         )
         rows = [message_row(message) for message in messages]
-        with self._database.transaction():
+        with self._database.transaction() as connection:
             number = self._last_id() + 1
             row = (number, at, *map(encodable, texts))
-            self._database.connection.execute(
+            connection.execute(
                 f"INSERT INTO entries ({ENTRY_COLUMNS}, checksum) "  # noqa: S608 - constants
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*row, checksum_of(row, rows)),
             )
-            self._database.connection.executemany(
+            connection.executemany(
                 f"INSERT INTO messages (entry, position, {MESSAGE_COLUMNS}) "  # noqa: S608 - constants
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 ((number, position, *message) for position, message in enumerate(rows)),
@@ -163,7 +161,7 @@ class Journal:
         """
         self._database.demand_sound()
 
-    def alone(self) -> AbstractContextManager[None]:
+    def alone(self) -> AbstractContextManager[object]:
         """Let no other process write between what is read here and what is written for it.
 
         Raises:
@@ -172,7 +170,7 @@ class Journal:
         return self._database.transaction()
 
     def prune(self, before: float) -> int:
-        """Delete what is older than `before` and holds no more; how many entries that was.
+        """Delete what is older than `before` and holds no more; return the number of entries.
 
         What the guards go by stays, however old.
 
@@ -196,7 +194,7 @@ class Journal:
         newest: int | None = None,
         readable: bool = False,
     ) -> list[Entry]:
-        """Entries in the order in which they were written.
+        """Return entries in the order in which they were written.
 
         Args:
             host: of this host only.
@@ -207,9 +205,6 @@ class Journal:
             after: an entry's id; none up to it.
             newest: at most so many, the last ones.
             readable: leave out what cannot be read, where entries are only shown.
-
-        Raises:
-            JournalError: it cannot be read.
         """
         wheres, parameters = ["id > ?"], list[object]([after])
         for column, value in (("host", host), ("rule", rule), ("run", run)):
@@ -226,60 +221,25 @@ class Journal:
         parameters.append(-1 if newest is None else newest)
         return self._entries(rest, *parameters, readable=readable)[::-1]
 
-    def asked(
-        self, host: str, rule: str, key: str, *, since: float, panel: PanelId | None = None
-    ) -> Entry | None:
-        """The last time that a rule was asked for on a host with this `key`.
-
-        None when it was not, at Unix time `since` or later. `panel` as in `rule_facts`.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        asked = (
-            entry
-            for column, value in _columns_of(host, panel)
-            for entry in self._entries(_ASKED.format(column=column), value, rule, since, key)
-        )
-        return max(asked, key=lambda entry: entry.id, default=None)
-
-    def newest(self, host: str, rule: str, panel: PanelId, kind: Kind) -> Entry | None:
-        """The last outcome, or block, of a rule on the panel that is called `host` now.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        with self._database.snapshot():
-            return self._caught_up().newest(host, rule, panel, kind)
-
-    def rules_known(self) -> list[Entry]:
-        """The last entry of each rule on each panel that ever acted, was stopped or asked a person.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
-        with self._database.snapshot():
-            return self._caught_up().rules_known()
+    def asked(self, host: str, rule: str, key: str) -> Entry | None:
+        """Return the last time that a rule was asked for on a host with this `key`, if any."""
+        asked = self._entries(_ASKED, host, rule, key)
+        return asked[0] if asked else None
 
     def withdrawn(self, host: str, rule: str, alert: str) -> list[Entry]:
-        """The ends of an alert that asked for a rule on a host; `alert` is in their detail `of`.
+        """Return the ends of an alert that asked for a rule on a host.
 
-        Raises:
-            JournalError: it cannot be read.
+        `alert` is in their detail `of`.
         """
         return self._entries(_WITHDRAWN, host, rule, alert)
 
     def messages(self, entry: int) -> list[Message]:
-        """The messages that were written with an entry.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return the messages that were written with an entry."""
         query = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE entry = ? ORDER BY position"  # noqa: S608 - constants
         return self._database.read(message_of, query, entry)
 
     def rule_facts(self, host: str, rule: str, panel: PanelId | None = None) -> RuleFacts:
-        """What the guards of a rule on a host go by.
+        """Return what the guards of a rule on a host go by.
 
         Args:
             host: its name.
@@ -291,12 +251,9 @@ class Journal:
         Raises:
             JournalError: it cannot be read; then no guard can be sure.
         """
-        self.demand_sound()
-        now = self._now()
-        with self._database.snapshot():
-            projection, timeline = self._caught_up(), self.timeline()
-            facts = projection.rule_facts(host, rule, panel, now, timeline)
-            approval = projection.approval(host, rule, panel, now, timeline)
+        with self._as_of_now() as (projection, now):
+            facts = projection.rule_facts(host, rule, panel, now)
+            approval = projection.approval(host, rule, panel, now)
             if (request := self._approved(approval)) is not None:
                 approved, record = tuple(self.messages(request.id)), RequestRecord.of(request)
                 facts = replace(
@@ -310,20 +267,34 @@ class Journal:
         return facts
 
     def fleet_facts(self) -> FleetFacts:
-        """What the guards of every rule go by.
+        """Return what the guards of every rule go by.
 
         Raises:
             JournalError: it cannot be read; then no guard can be sure.
         """
-        self.demand_sound()
-        now = self._now()
-        with self._database.snapshot():
-            facts = self._caught_up().fleet_facts(now, self.timeline())
+        with self._as_of_now() as (projection, now):
+            facts = projection.fleet_facts(now)
         self._note_ahead(facts.newly_ahead, now)
         return facts
 
-    def _apply(self, entry: Entry) -> None:
-        self._projection.apply(entry)
+    def projection(self) -> JournalProjection:
+        """Return what all entries come to that are in the journal now, sound or not."""
+        with self._database.snapshot():
+            return self._caught_up()
+
+    @contextmanager
+    def _as_of_now(self) -> Iterator[tuple[JournalProjection, float]]:
+        """Show one state of a sound journal: its projection, and the Unix time."""
+        self.demand_sound()
+        now = self._now()
+        with self._database.snapshot():
+            yield self._caught_up(), now
+
+    def _begin_anew(self) -> None:
+        self._projection = JournalProjection()
+        self._generation = self._database.generation
+        # A look at every entry is as good as reading them, which costs much of it anew.
+        self._database.on_verified = self._projection.apply
 
     def _caught_up(self) -> JournalProjection:
         """Return the projection with all entries that the database holds in this snapshot.
@@ -332,14 +303,14 @@ class Journal:
         of nothing that was found to be damaged: then it begins anew.
         """
         if self._generation != self._database.generation:
-            self._projection = JournalProjection()
-            self._generation = self._database.generation
+            self._begin_anew()
         last = self._last_id()
         while self._projection.last_entry < last:
             news = self._entries(_NEWS, self._projection.last_entry)
             self._projection.add(news)
             if len(news) < _AT_ONCE:
                 self._projection.last_entry = last  # the rest are of other kinds
+        self._projection.timeline = self.timeline()
         return self._projection
 
     # --- time ----------------------------------------------------------------------------------
@@ -351,11 +322,7 @@ class Journal:
         return int(self._database.rows(LAST_ID)[0][0])
 
     def timeline(self) -> Timeline:
-        """What is known of the clock that entries were dated by.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return what is known of the clock that entries were dated by."""
         seen = {int(number): FirstSeen(*at) for number, at in self.states(FIRST_SEEN).items()}
         return Timeline(
             self._time.jumps,
@@ -371,13 +338,10 @@ class Journal:
                 self._time.note(intent, seen)
 
     def unsettled(self, host: str | None = None, panel: PanelId | None = None) -> list[Unsettled]:
-        """Intents without an outcome: of a process that ended, or of one that is still at it.
+        """Return intents without an outcome: of a process that ended, or is still at it.
 
         Of all hosts, or of one. With `panel`, those that concern it: of its url under any name
         (`intent.panel` has the pin), and of the name where they name no panel.
-
-        Raises:
-            JournalError: it cannot be read.
         """
         with self._database.snapshot():
             intents = self._entries("WHERE id IN (SELECT entry FROM unsettled) ORDER BY id")
@@ -388,7 +352,7 @@ class Journal:
             ]
 
     def _approved(self, approval: Entry | None) -> Entry | None:
-        """The request that was approved, if any was: of the very panel that the approval names."""
+        """Return the request that was approved, of the very panel that the approval names."""
         if approval is None or approval.kind is not Kind.APPROVED:
             return None
         requests = self.entries(
@@ -412,11 +376,7 @@ class Journal:
     # --- what stands now -----------------------------------------------------------------------
 
     def states(self, kind: str) -> dict[str, Any]:
-        """Everything that was kept under a kind, by its key.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return everything that was kept under a kind, by its key."""
         query = "SELECT key, value FROM states WHERE kind = ?"
         return dict(self._database.read(state_of, query, kind))
 
@@ -426,20 +386,16 @@ class Journal:
         Raises:
             JournalError: nothing of it was written.
         """
+        delete = "DELETE FROM states WHERE kind = ? AND key = ?"
+        insert = "INSERT OR REPLACE INTO states (kind, key, value) VALUES (?, ?, ?)"
         values_of = [(k, key, v) for k, values in changes.items() for key, v in values.items()]
-        with self._database.transaction():
-            self._database.connection.executemany(
-                "DELETE FROM states WHERE kind = ? AND key = ?",
-                [(kind, encodable(key)) for kind, key, value in values_of if value is None],
-            )
-            self._database.connection.executemany(
-                "INSERT OR REPLACE INTO states (kind, key, value) VALUES (?, ?, ?)",
-                [
-                    (kind, encodable(key), encodable(json.dumps(value)))
-                    for kind, key, value in values_of
-                    if value is not None
-                ],
-            )
+        with self._database.transaction() as connection:
+            for kind, key, value in values_of:
+                if value is None:
+                    connection.execute(delete, (kind, encodable(key)))
+                else:
+                    row = kind, encodable(key), encodable(json.dumps(value))
+                    connection.execute(insert, row)
 
 
 _AS_BYTES = ", ".join(
@@ -455,8 +411,8 @@ _OF_THE_MOMENT = frozenset({Kind.REPLY, Kind.BLOCKED, Kind.ASKED})
 file at once, so that a copy of it alone knows them."""
 
 _ASKED = (
-    "WHERE kind = 'asked' AND {column} = ? AND rule = ? AND at >= ? "
-    "AND json_extract(detail, '$.key') = ? ORDER BY id DESC LIMIT 1"
+    "WHERE kind = 'asked' AND host = ? AND rule = ? AND json_extract(detail, '$.key') = ? "
+    "ORDER BY id DESC LIMIT 1"
 )
 _WITHDRAWN = (
     "WHERE kind = 'withdrawn' AND host = ? AND rule = ? AND json_extract(detail, '$.of') = ? "
@@ -469,13 +425,3 @@ _NEWS = (
     f"NOT INDEXED WHERE id > ? AND kind IN ({', '.join(repr(kind.value) for kind in COUNTED)}) "
     f"ORDER BY id LIMIT {_AT_ONCE}"
 )
-
-
-def _columns_of(host: str, panel: PanelId | None) -> Sequence[tuple[str, str]]:
-    """Return the columns, each with a value, by which the entries that concern a host are found.
-
-    Each has an index.
-    """
-    if panel is None:
-        return (("host", host),)
-    return tuple((SUBJECT, subject) for subject in subjects(host, panel))

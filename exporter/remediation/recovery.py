@@ -243,7 +243,7 @@ def lost_facts(journal: Journal, config: Config, now: float) -> list[Lost]:
         JournalError: it cannot be read.
     """
     found: dict[tuple[str, str], Lost] = {}
-    for entry in journal.rules_known():
+    for entry in journal.projection().rules_known():
         key = entry.rule, entry.panel.url or f"\0{entry.host}"
         if key in found or not (why := _why_lost(config, entry)):
             continue

@@ -184,7 +184,7 @@ def record_request(journal: Journal, entry: Entry, started: int) -> Taken:
     if incident.key:
         if is_over(journal, entry.host, entry.rule, incident):
             return Taken.OVER
-        before = journal.asked(entry.host, entry.rule, incident.key, since=0.0)
+        before = journal.asked(entry.host, entry.rule, incident.key)
         if before is not None and (
             before.id > started or before.panel != entry.panel or _was_answered(journal, before)
         ):
@@ -198,7 +198,7 @@ def record_withdrawal(journal: Journal, entry: Entry, now: float, *, known_rule:
     incident = incident_of(entry)
     ended = journal.withdrawn(entry.host, entry.rule, incident.alert)
     known = any(incident_of(each).key == incident.key for each in ended)
-    asked = journal.asked(entry.host, entry.rule, incident.key, since=0.0)
+    asked = journal.asked(entry.host, entry.rule, incident.key)
     # A rule may be away for a while; but nobody fills the journal with what never was.
     if not known and (known_rule or asked is not None):
         journal.add(entry)

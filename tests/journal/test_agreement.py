@@ -91,9 +91,10 @@ class Process:
             )
         )
         for projection in (self.running, fresh):
-            assert known(partial(projection.rule_facts, now=now, timeline=timeline)) == expected
-        fleet = fresh.fleet_facts(now, timeline)
-        assert self.running.fleet_facts(now, timeline) == fleet
+            projection.timeline = timeline
+            assert known(partial(projection.rule_facts, now=now)) == expected
+        fleet = fresh.fleet_facts(now)
+        assert self.running.fleet_facts(now) == fleet
         assert known(self.journal.rule_facts) == expected
         assert self.journal.fleet_facts() == fleet
 

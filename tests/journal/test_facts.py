@@ -551,13 +551,12 @@ def test_an_unfinished_intent_is_the_panels_and_knows_which_that_was(journal: Jo
     assert left("mx2", None) == [("r2", RENEWED)]
 
 
-def test_what_was_asked_for_is_the_panels(journal: Journal) -> None:
-    said = replace(entry(Kind.ASKED, detail={"key": "k"}), host="mx2", panel=HERE)
-    told = journal.add(said)
-    assert journal.asked("mx1", "purge", "k", since=0.0, panel=RENEWED) == told
-    assert journal.asked("mx1", "purge", "k", since=0.0, panel=ELSEWHERE) is None
-    assert journal.asked("mx1", "purge", "k", since=0.0) is None
-    assert journal.asked("mx2", "purge", "k", since=0.0) == told
+def test_what_was_asked_for_last_is_found_by_its_key(journal: Journal) -> None:
+    first, last = (journal.add(entry(Kind.ASKED, detail={"key": "k"})) for _ in range(2))
+    assert journal.asked("mx1", "purge", "k") == last != first
+    assert journal.asked("mx1", "purge", "another") is None
+    assert journal.asked("mx1", "retry", "k") is None
+    assert journal.asked("mx2", "purge", "k") is None
 
 
 # --- any story ----------------------------------------------------------------------------------
@@ -675,8 +674,7 @@ def projected(
     facts = projection.facts(key, now)
     waits = facts.approval == "requested"
     assert waits is (projection.waits(key, now) is not None)
-    assert waits is (key in projection.waiting(now)) is (key in projection.waiting_runs(now))
-    assert not waits or projection.waiting_runs(now)[key] == facts.approval_run
+    assert waits is (key in projection.waiting(now))
     assert projection.may_lapse(key, now) is (facts.approval in {"requested", "approved"})
     assert facts.stopped == (projection.stopped(key) or "")
     assert projection.stopped_on(host) >= bool(facts.stopped)

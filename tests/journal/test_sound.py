@@ -191,7 +191,7 @@ def test_what_is_looked_at_while_it_is_damaged_is_read_anew(
         with journal.alone():
             assert not journal.rule_facts("mx1", "purge").stopped
     else:
-        assert [e.kind for e in journal.rules_known()] == [Kind.INTENT]
+        assert [e.kind for e in journal.projection().rules_known()] == [Kind.INTENT]
     sql("UPDATE entries SET kind = 'stopped' WHERE id = 2")(path)
     assert journal.rule_facts("mx1", "purge") == known
     assert known.stopped == "Why."

@@ -222,7 +222,6 @@ class Pages:
             token=self._actions.token(user) if user else "",
             busy=busy,
             calm=len(statuses) - len(busy),
-            runs=data.projection.waiting_runs(now),
             describe=describe,
         )
 
