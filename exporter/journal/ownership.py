@@ -25,7 +25,7 @@ def give_to_owner_of(folder: Path, descriptor: int) -> None:
 
 
 def user_name(user: int) -> str:
-    """What a user is called; the number for one without a name."""
+    """Return what a user is called; the number for one without a name."""
     with suppress(KeyError):
         return pwd.getpwuid(user).pw_name
     return f"user {user}"

@@ -23,12 +23,12 @@ MESSAGE_COLUMNS = "message_id, age, size, sender, recipients, frozen"
 
 
 def encodable(text: str) -> str:
-    """The text with its lone surrogates escaped: no reply of a panel keeps an entry out."""
+    """Return the text with its lone surrogates escaped: no reply of a panel keeps an entry out."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def state_of(row: Sequence[Any]) -> tuple[str, Any]:
-    """A state's key and value; raises DamagedError."""
+    """Return a state's key and value; raises DamagedError."""
     key, text = row
     try:
         return key, json.loads(text)
@@ -37,7 +37,7 @@ def state_of(row: Sequence[Any]) -> tuple[str, Any]:
 
 
 def checksum_of(entry: Sequence[object], messages: Iterable[Sequence[object]]) -> str:
-    """The checksum of an entry's ENTRY_COLUMNS and the MESSAGE_COLUMNS of its messages.
+    """Return the checksum of an entry's ENTRY_COLUMNS and the MESSAGE_COLUMNS of its messages.
 
     Against damage, not against forgery: BLAKE2 with 8 bytes takes a microsecond a row, which is
     less than SQLite takes to fetch it, and unlike a CRC of 4 bytes misses none of a fleet's
@@ -50,7 +50,7 @@ def checksum_of(entry: Sequence[object], messages: Iterable[Sequence[object]]) -
 
 
 def message_row(message: Message) -> tuple[object, ...]:
-    """The MESSAGE_COLUMNS of a message, just as SQLite gives them back."""
+    """Return the MESSAGE_COLUMNS of a message, just as SQLite gives them back."""
     return (
         message.id,
         None if message.age is None or math.isnan(message.age) else float(message.age),
@@ -62,7 +62,7 @@ def message_row(message: Message) -> tuple[object, ...]:
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
-    """The entry of a row of ENTRY_COLUMNS; raises DamagedError."""
+    """Return the entry of a row of ENTRY_COLUMNS; raises DamagedError."""
     number, at, kind, run, host, rule, action, mode, actor, outcome, text, detail, *panel = row
     texts = (kind, run, host, rule, action, mode, actor, outcome, text, detail, *panel)
     sound = isinstance(at, float) and set(map(type, texts)) == {str}
@@ -95,7 +95,7 @@ def _decoded(text: str) -> Any:
 
 
 def readable_entry(row: Sequence[Any]) -> Entry | None:
-    """The same of a row with its texts as bytes; None of one that cannot be read."""
+    """Return the same of a row with its texts as bytes; None of one that cannot be read."""
     try:
         return entry_of([v.decode() if isinstance(v, bytes) else v for v in row])
     except (DamagedError, UnicodeDecodeError):
@@ -103,7 +103,7 @@ def readable_entry(row: Sequence[Any]) -> Entry | None:
 
 
 def message_of(row: Sequence[Any]) -> Message:
-    """The message of a row of MESSAGE_COLUMNS; raises DamagedError."""
+    """Return the message of a row of MESSAGE_COLUMNS; raises DamagedError."""
     message_id, age, size, sender, recipients, frozen = row
     sound = isinstance(message_id, str) and isinstance(sender, str | None)
     recipients = recipients if sound else ""

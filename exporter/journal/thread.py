@@ -32,7 +32,7 @@ class JournalThread:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] | None = None,
     ) -> None:
-        """`path`, `clock` and `monotonic` are those of `Journal.open`."""
+        """Take the `path`, `clock` and `monotonic` of `Journal.open`."""
         self.path = path
         self._clock = clock
         self._monotonic = monotonic
@@ -44,7 +44,7 @@ class JournalThread:
         """Why the journal cannot be used, by what was tried last; "" while it can."""
 
     async def do(self, work: Callable[[Journal], T]) -> T:
-        """`work(journal)` on the journal's thread, one after the other.
+        """Return `work(journal)`, done on the journal's thread one after the other.
 
         Work that has begun ends, whether or not its caller still waits.
 

@@ -11,7 +11,7 @@ from exporter.snapshot import Message, in_order
 
 
 def entry_view(entry: Entry) -> dict[str, Any]:
-    """An entry; what it does not have is left out."""
+    """Return an entry; what it does not have is left out."""
     view: dict[str, Any] = {
         "id": entry.id,
         "at": datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds"),
@@ -43,5 +43,5 @@ def message_view(message: Message) -> dict[str, Any]:
 
 
 def messages_view(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Several of them."""
+    """Return several of them."""
     return [message_view(message) for message in messages]
