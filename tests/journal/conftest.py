@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.journal import Journal
+from exporter.journal.database import Database
 from tests.builders import NOW
 
 
@@ -51,8 +52,25 @@ def open_journal(path: Path, clock: Clock) -> Iterator[Opens]:
 
 
 @pytest.fixture
-def journal(open_journal: Opens) -> Journal:
-    return open_journal()
+def database(path: Path) -> Iterator[Database]:
+    """The file that `journal` has open."""
+    database = Database.open(path)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def journal(database: Database, clock: Clock) -> Journal:
+    return Journal(database, clock)
+
+
+def quick_journal(
+    path: Path, clock: Callable[[], float], monotonic: Callable[[], float] | None = None
+) -> Journal:
+    """Open a journal that need not outlive a power cut: no entry waits for the disk."""
+    database = Database.open(path)
+    database.connection.execute("PRAGMA synchronous = OFF")
+    return Journal(database, clock, monotonic)
 
 
 @pytest.fixture

@@ -17,18 +17,18 @@ ROOT = Path(__file__).parents[2]
 
 
 class Writer:
-    """A process that adds entries and then tells of each, until it is ended."""
+    """A process that adds entries and then prints the id of each, until it is ended."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
     def read(self, count: int) -> list[int]:
-        """The next ids that it tells of; it has written these entries."""
+        """Return the next ids that it prints; it has written these entries."""
         assert self.process.stdout is not None
         return [int(self.process.stdout.readline()) for _ in range(count)]
 
     def kill(self) -> list[int]:
-        """End it at once; the ids that it had told of and nobody had read."""
+        """End it at once; the ids that it had printed and nobody had read."""
         self.process.send_signal(signal.SIGKILL)
         rest, _ = self.process.communicate(timeout=20)
         return [int(line) for line in rest.splitlines(keepends=True) if line.endswith("\n")]

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from exporter.journal import Entry, Journal, Kind, Outcome, RuleFacts
+from exporter.journal import Entry, Kind, Outcome, RuleFacts
 from exporter.journal.projection import JournalProjection
 from exporter.snapshot import PanelId
 from tests.examples import examples
-from tests.journal.conftest import Clock
-from tests.journal.test_facts import DAY, HOUR, STEPS, WHOSE, Step, by_reading_all, told_of
+from tests.journal.conftest import Clock, quick_journal
+from tests.journal.test_facts import DAY, HOUR, STEPS, WHOSE, Step, by_reading_all, entry_of
 
 
 class Process:
@@ -35,13 +35,12 @@ class Process:
         self._start()
 
     def _start(self) -> None:
-        self.journal = Journal.open(self._path, clock=self._clock, monotonic=lambda: self._passed)
-        self.journal._database.connection.execute("PRAGMA synchronous = OFF")
+        self.journal = quick_journal(self._path, self._clock, lambda: self._passed)
         self.running = JournalProjection()
 
     def write(self, step: Step) -> None:
         self._wait(max(0.0, step[0]))
-        self.everything.append(self.journal.add(told_of(step)))
+        self.everything.append(self.journal.add(entry_of(step)))
 
     def _wait(self, seconds: float) -> None:
         self._clock.now += seconds
@@ -72,7 +71,8 @@ class Process:
         moves[what](seconds)
 
     def demand_agreement(self) -> None:
-        now, timeline = self.journal._now(), self.journal.timeline()
+        self.journal.rule_facts("mx1", "no rule")  # now it is seen that the clock was set
+        now, timeline = self._clock.now, self.journal.timeline()
         entries = self.journal.entries()
         self.running.add(entries)
         fresh = JournalProjection()

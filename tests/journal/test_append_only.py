@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.journal import Entry, Journal, JournalError, Kind, Outcome
+from exporter.journal.database import Database
 from exporter.snapshot import Message
 from tests.builders import NOW
 from tests.journal.builders import content, entry, files, intent, outcome, plan, raw
@@ -189,10 +190,10 @@ def test_numbers_are_not_given_twice(journal: Journal, clock: Clock) -> None:
     assert journal.add(entry(Kind.BLOCKED)).id == 4
 
 
-def test_foreign_keys_hold(journal: Journal, clock: Clock) -> None:
+def test_foreign_keys_hold(journal: Journal, database: Database, clock: Clock) -> None:
     """For the journal's own connection; and after all that it does, none is broken."""
     with pytest.raises(sqlite3.IntegrityError):
-        journal._database.connection.execute("INSERT INTO unsettled VALUES (99, 'r')")
+        database.connection.execute("INSERT INTO unsettled VALUES (99, 'r')")
     for run in ("r1", "r2", "r3"):
         journal.add(intent(run), plan())
     journal.add(outcome("r1"))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from exporter.journal import Journal, JournalError, Outcome
+from exporter.journal.database import Database
 from tests.journal.builders import content, files, filled, intent, outcome, plan, raw
 from tests.journal.conftest import Opens
 from tests.journal.processes import as_ordinary_user, crashed, writer
@@ -19,9 +20,9 @@ from tests.journal.processes import as_ordinary_user, crashed, writer
 # --- killed -------------------------------------------------------------------------------------
 
 
-def test_each_commit_is_synced_to_the_disk(journal: Journal) -> None:
+def test_each_commit_is_synced_to_the_disk(database: Database) -> None:
     """A power cut cannot be tested here; SQLite promises it for these two."""
-    connection = journal._database.connection
+    connection = database.connection
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -47,7 +48,7 @@ def test_every_acknowledged_entry_outlives_kills_in_the_middle_of_many(
     entries = journal.entries()
     assert len(acknowledged) >= 87
     assert set(acknowledged) <= {e.id for e in entries}
-    # At most one more of each process, of which it did not come to tell; and each as a whole.
+    # At most one more of each process, whose id it did not come to print; and each as a whole.
     assert len(entries) <= len(acknowledged) + 8
     assert all(journal.messages(e.id) == plan(100) for e in entries)
     assert [u.intent for u in journal.unsettled()] == entries
@@ -81,7 +82,7 @@ def fill(disk: Path) -> Path:
     raise AssertionError
 
 
-def test_a_full_disk_is_told_and_once_there_is_room_it_goes_on(small_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_once_there_is_room_it_goes_on(small_disk: Path) -> None:
     path = small_disk / "journal"
     journal = Journal.open(path)
     journal.add(intent("r0"), plan())
@@ -136,12 +137,12 @@ def test_pruning_on_a_full_disk_deletes_nothing_or_all(small_disk: Path) -> None
     journal.close()
 
 
-def test_a_limit_on_the_size_of_the_file_is_told_and_once_lifted_it_goes_on(
-    journal: Journal,
+def test_a_limit_on_the_size_of_the_file_is_reported_and_once_lifted_it_goes_on(
+    journal: Journal, database: Database
 ) -> None:
     """What a disk quota does to SQLite, on every system."""
     journal.add(intent("r0"))
-    connection = journal._database.connection
+    connection = database.connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(JournalError, match=r"cannot be written: the disk is full\. Make room"):
@@ -151,8 +152,8 @@ def test_a_limit_on_the_size_of_the_file_is_told_and_once_lifted_it_goes_on(
     assert [e.run for e in journal.entries()] == ["r0", "r2"]
 
 
-def test_a_limit_on_the_process_is_told_and_once_lifted_it_goes_on(path: Path) -> None:
-    told = as_ordinary_user(
+def test_a_limit_on_the_process_is_reported_and_once_lifted_it_goes_on(path: Path) -> None:
+    printed = as_ordinary_user(
         """
 path = Path(tempfile.mkdtemp()) / "journal"
 journal = Journal.open(path)
@@ -177,7 +178,7 @@ path.parent.rmdir()
         "The journal PATH cannot be written: disk I/O error. "
         "Look at the disk, and at quotas and limits on files."
     )
-    assert told.splitlines() == [refused, refused, "['r0', 'r2'] 5000"]
+    assert printed.splitlines() == [refused, refused, "['r0', 'r2'] 5000"]
 
 
 # --- without permission -------------------------------------------------------------------------
@@ -202,7 +203,7 @@ except JournalError as error:
 """
 
 
-def test_a_folder_without_permission_to_write_is_told(shared: Path) -> None:
+def test_a_folder_without_permission_to_write_is_reported(shared: Path) -> None:
     path = shared / "journal"
     shared.chmod(0o555)
     assert as_ordinary_user(OPENS, path) == (
@@ -230,10 +231,10 @@ def test_a_journal_that_cannot_be_written_does_not_open_to_write(
     before = files(shared)
     path.chmod(file_mode)
     shared.chmod(folder_mode)
-    told = as_ordinary_user(OPENS, path)
+    printed = as_ordinary_user(OPENS, path)
     shared.chmod(0o755)
     # Whose it is may follow.
-    assert told.startswith(
+    assert printed.startswith(
         f"The journal {path} cannot be written: {cause}. "
         "The file and its folder must exist and be writable for the exporter's user."
     )
@@ -250,7 +251,7 @@ except JournalError as error:
 """
 
 
-def test_another_user_who_may_read_the_file_reads_it_and_leaves_nothing(shared: Path) -> None:
+def test_another_user_with_the_right_to_read_reads_it_and_leaves_nothing(shared: Path) -> None:
     path = shared / "journal"
     filled(path, runs=5)
     path.chmod(0o444)
@@ -260,7 +261,7 @@ def test_another_user_who_may_read_the_file_reads_it_and_leaves_nothing(shared: 
     assert files(shared) == before
 
 
-def test_another_user_who_may_write_the_folder_leaves_nothing_in_it(shared: Path) -> None:
+def test_another_user_with_the_right_to_write_leaves_nothing_in_the_folder(shared: Path) -> None:
     """The daemon's user could not write a `-shm` of theirs."""
     path = shared / "journal"
     filled(path, runs=5)
@@ -298,32 +299,32 @@ def test_another_user_reads_what_a_crash_left(shared: Path) -> None:
     assert files(shared) == before
 
 
-def test_another_user_is_told_when_what_a_crash_left_is_not_whole(shared: Path) -> None:
+def test_another_user_is_shown_that_what_a_crash_left_is_not_whole(shared: Path) -> None:
     path = shared / "journal"
     crashed(path, entries=3)
     (shared / "journal-shm").unlink()
     for file in shared.iterdir():
         file.chmod(0o444)
     shared.chmod(0o555)
-    told = as_ordinary_user(READS, path)
-    assert told.startswith(
+    printed = as_ordinary_user(READS, path)
+    assert printed.startswith(
         f"The journal {path} cannot be read: unable to open database file. "
         "The file must be readable for this user, and its folder open to it."
     )
 
 
 @pytest.mark.parametrize(("file_mode", "folder_mode"), [(0o000, 0o755), (0o644, 0o000)])
-def test_a_reader_without_permission_is_told(
+def test_a_reader_without_permission_is_refused(
     shared: Path, file_mode: int, folder_mode: int
 ) -> None:
     path = shared / "journal"
     filled(path, runs=1)
     path.chmod(file_mode)
     shared.chmod(folder_mode)
-    told = as_ordinary_user(READS, path)
+    printed = as_ordinary_user(READS, path)
     shared.chmod(0o755)
-    assert told.startswith(f"The journal {path} cannot be read: ")
-    assert "The file must be readable for this user, and its folder open to it." in told
+    assert printed.startswith(f"The journal {path} cannot be read: ")
+    assert "The file must be readable for this user, and its folder open to it." in printed
 
 
 def test_a_reader_of_root_leaves_the_daemon_able_to_write(shared: Path) -> None:
@@ -337,10 +338,10 @@ def test_a_reader_of_root_leaves_the_daemon_able_to_write(shared: Path) -> None:
     (shared / "journal-shm").unlink()
     reader = Journal.open_to_read(path)
     assert len(reader.unsettled()) == 3
-    told = as_ordinary_user(
+    printed = as_ordinary_user(
         "journal = Journal.open(path)\nprint(journal.add(outcome('r1')).id)", path
     )
-    assert told == "4"
+    assert printed == "4"
     assert [e.outcome for e in reader.entries()][-1] == Outcome.OK
     reader.close()
 
@@ -374,7 +375,7 @@ def test_what_root_makes_first_is_the_daemons(shared: Path) -> None:
         (1, 1, "It belongs to daemon, and this is nobody: do it as daemon or root."),
     ],
 )
-def test_a_journal_of_another_user_is_told(
+def test_a_journal_of_another_user_is_reported(
     shared: Path, file_is_of: int, folder_is_of: int, remedy: str
 ) -> None:
     path = shared / "journal"
@@ -383,6 +384,6 @@ def test_a_journal_of_another_user_is_told(
     os.chown(path, file_is_of, file_is_of)
     os.chown(shared, folder_is_of, folder_is_of)
     for code in (OPENS, READS):
-        told = as_ordinary_user(code, path)
-        assert told.startswith(f"The journal {path} cannot be ")
-        assert remedy in told
+        printed = as_ordinary_user(code, path)
+        assert printed.startswith(f"The journal {path} cannot be ")
+        assert remedy in printed

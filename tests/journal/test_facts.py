@@ -20,26 +20,26 @@ from exporter.snapshot import PanelId
 from tests.builders import NOW
 from tests.examples import examples
 from tests.journal.builders import entry, intent, outcome, plan
-from tests.journal.conftest import Clock, Opens
+from tests.journal.conftest import Clock, Opens, quick_journal
 
 HOUR, DAY = 3600.0, 86400.0
 Story = Iterable[tuple[float, Entry]]
 
-Tell = Callable[[Story], Journal]
+JournalOf = Callable[[Story], Journal]
 
 
 @pytest.fixture
-def tell(journal: Journal, clock: Clock) -> Tell:
+def journal_of(journal: Journal, clock: Clock) -> JournalOf:
     """Writes each entry so many seconds before NOW, in this order, and sets the clock to NOW."""
 
-    def tell(story: Story) -> Journal:
-        for ago, told in story:
+    def write(story: Story) -> Journal:
+        for ago, written in story:
             clock.now = NOW - ago
-            journal.add(told)
+            journal.add(written)
         clock.now = NOW
         return journal
 
-    return tell
+    return write
 
 
 def facts(journal: Journal) -> RuleFacts:
@@ -69,10 +69,10 @@ def test_of_what_was_never_written_nothing_is_known(journal: Journal) -> None:
     ],
 )
 def test_actions_begun_are_counted_over_a_day_and_the_last_is_known_for_ever(
-    tell: Tell, begun: list[float], last: float, today: int
+    journal_of: JournalOf, begun: list[float], last: float, today: int
 ) -> None:
-    told = facts(tell((ago, intent(f"r{number}")) for number, ago in enumerate(begun)))
-    assert (told.last_begun, told.begun_today) == (NOW - last, today)
+    known = facts(journal_of((ago, intent(f"r{number}")) for number, ago in enumerate(begun)))
+    assert (known.last_begun, known.begun_today) == (NOW - last, today)
 
 
 def test_an_action_dated_ahead_holds_from_when_it_was_first_seen_so(
@@ -128,18 +128,18 @@ def test_a_jump_of_the_clock_neither_frees_a_limit_nor_makes_a_rest_longer(
     journal.add(replace(entry(APPROVED, "a")))
     journal.add(intent("r1"))
     set_to(600, jump)
-    told = facts(journal)
-    assert (clock.now - (told.last_begun or 0), told.begun_today) == (600, 1)
+    known = facts(journal)
+    assert (clock.now - (known.last_begun or 0), known.begun_today) == (600, 1)
     assert journal.fleet_facts().begun_this_hour == 1
-    assert told.approval == "approved"
+    assert known.approval == "approved"
     journal.add(intent("r2"))
     set_to(1200, jump)
-    told = facts(journal)
-    assert (clock.now - (told.last_begun or 0), told.begun_today) == (600, 2)
+    known = facts(journal)
+    assert (clock.now - (known.last_begun or 0), known.begun_today) == (600, 2)
     # It is set right again: what was written meanwhile moves along.
     set_to(1500)
-    told = facts(journal)
-    assert (clock.now - (told.last_begun or 0), told.begun_today) == (900, 2)
+    known = facts(journal)
+    assert (clock.now - (known.last_begun or 0), known.begun_today) == (900, 2)
     assert journal.fleet_facts().begun_this_hour == 2
     set_to(4100)
     assert journal.fleet_facts().begun_this_hour == 1
@@ -149,29 +149,31 @@ def test_a_jump_of_the_clock_neither_frees_a_limit_nor_makes_a_rest_longer(
 
 
 @pytest.mark.parametrize("how", Outcome)
-def test_an_action_counts_however_it_ends(tell: Tell, how: Outcome) -> None:
+def test_an_action_counts_however_it_ends(journal_of: JournalOf, how: Outcome) -> None:
     """Dry runs and what failed use up cooldown and limits too."""
-    journal = tell([(60, intent()), (30, outcome(how=how))])
+    journal = journal_of([(60, intent()), (30, outcome(how=how))])
     assert (facts(journal).last_begun, facts(journal).begun_today) == (NOW - 60, 1)
     assert journal.fleet_facts().begun_this_hour == 1
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.INTENT])
-def test_nothing_but_an_intent_is_an_action(tell: Tell, kind: Kind) -> None:
-    journal = tell([(60, entry(kind))])
+def test_nothing_but_an_intent_is_an_action(journal_of: JournalOf, kind: Kind) -> None:
+    journal = journal_of([(60, entry(kind))])
     assert (facts(journal).last_begun, facts(journal).begun_today) == (None, 0)
     assert journal.fleet_facts().begun_this_hour == 0
 
 
 @pytest.mark.parametrize("other", [{"host": "mx2"}, {"rule": "retry"}, {"rule": ""}])
-def test_a_rule_on_a_host_knows_nothing_of_others(tell: Tell, other: dict[str, Any]) -> None:
+def test_a_rule_on_a_host_knows_nothing_of_others(
+    journal_of: JournalOf, other: dict[str, Any]
+) -> None:
     story = [
         intent("r1"),
         outcome("r1", Outcome.UNVERIFIED),
         entry(Kind.STOPPED, text="Three failed."),
         entry(Kind.APPROVED, "a1"),
     ]
-    assert facts(tell((60, replace(told, **other)) for told in story)) == RuleFacts()
+    assert facts(journal_of((60, replace(each, **other)) for each in story)) == RuleFacts()
 
 
 OK, BAD = Outcome.OK, Outcome.UNVERIFIED
@@ -216,10 +218,10 @@ STOPPED_OK = outcome(
 )
 @pytest.mark.parametrize("step", [0.0, -500 * DAY, DAY])
 def test_failed_verifications_are_counted_in_a_row(
-    tell: Tell, story: list[Outcome | Kind | Entry], in_a_row: int, step: float
+    journal_of: JournalOf, story: list[Outcome | Kind | Entry], in_a_row: int, step: float
 ) -> None:
     """However long it took; and in the order of writing, though the clock was set back."""
-    told = [
+    entries = [
         what
         if isinstance(what, Entry)
         else entry(what)
@@ -227,7 +229,7 @@ def test_failed_verifications_are_counted_in_a_row(
         else outcome(f"r{number}", what)
         for number, what in enumerate(story)
     ]
-    journal = tell((step * number, e) for number, e in enumerate(told))
+    journal = journal_of((step * number, e) for number, e in enumerate(entries))
     assert facts(journal).failed_verifications == in_a_row
 
 
@@ -256,9 +258,9 @@ DISABLED = entry(Kind.DISABLED, text="This panel has no forced deletion.")
 )
 @pytest.mark.parametrize("ages", [[0.0] * 4, [800 * DAY] * 4, [0, DAY, 2 * DAY, 3 * DAY]])
 def test_a_rule_stays_stopped_until_a_person_resumes_it(
-    tell: Tell, story: list[Entry], stopped: str, ages: list[float]
+    journal_of: JournalOf, story: list[Entry], stopped: str, ages: list[float]
 ) -> None:
-    assert facts(tell(zip(ages, story, strict=False))).stopped == stopped
+    assert facts(journal_of(zip(ages, story, strict=False))).stopped == stopped
 
 
 def pause(text: str = "Anna paused it.") -> Entry:
@@ -279,9 +281,9 @@ def pause(text: str = "Anna paused it.") -> Entry:
 )
 @pytest.mark.parametrize("ages", [[0.0] * 3, [800 * DAY] * 3, [0, DAY, 2 * DAY]])
 def test_all_is_paused_until_a_person_resumes_it(
-    tell: Tell, story: list[Entry], paused: str, ages: list[float]
+    journal_of: JournalOf, story: list[Entry], paused: str, ages: list[float]
 ) -> None:
-    assert tell(zip(ages, story, strict=False)).fleet_facts().paused == paused
+    assert journal_of(zip(ages, story, strict=False)).fleet_facts().paused == paused
 
 
 @pytest.mark.parametrize(
@@ -299,9 +301,9 @@ def test_all_is_paused_until_a_person_resumes_it(
     ],
 )
 def test_actions_of_rules_are_counted_over_an_hour_and_the_fleet(
-    tell: Tell, story: Story, begun: int
+    journal_of: JournalOf, story: Story, begun: int
 ) -> None:
-    assert tell(story).fleet_facts().begun_this_hour == begun
+    assert journal_of(story).fleet_facts().begun_this_hour == begun
 
 
 # --- approvals ----------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ APPROVALS: list[tuple[list[tuple[float, Entry]], str, str, float]] = [
     ([(60, entry(APPROVED, "a")), (50, intent("by hand"))], "approved", "a", 60),
     ([(60, entry(APPROVED, "a")), (50, used("a")), (40, intent("by hand"))], "", "", NOW),
     ([(60, entry(REJECTED, "a")), (50, intent("by hand"))], "rejected", "a", 60),
-    # A person who let the rule act by hand has answered what it asked; a dry run is no answer.
+    # A person that let the rule act by hand has answered what it asked; a dry run is no answer.
     ([(60, entry(REQUESTED, "a")), (50, intent("by hand"))], "", "", NOW),
     ([(60, entry(REQUESTED, "a")), (50, intent("x", mode="dry_run"))], "requested", "a", 60),
     ([(60, entry(REQUESTED, "a")), (50, intent("x", host="mx2"))], "requested", "a", 60),
@@ -370,10 +372,10 @@ APPROVALS: list[tuple[list[tuple[float, Entry]], str, str, float]] = [
 
 @pytest.mark.parametrize(("story", "approval", "run", "ago"), APPROVALS)
 def test_the_last_word_on_an_approval_counts_until_it_is_used_or_too_old(
-    tell: Tell, story: Story, approval: str, run: str, ago: float
+    journal_of: JournalOf, story: Story, approval: str, run: str, ago: float
 ) -> None:
-    told = facts(tell(story))
-    assert (told.approval, told.approval_run, told.approval_at) == (approval, run, NOW - ago)
+    known = facts(journal_of(story))
+    assert (known.approval, known.approval_run, known.approval_at) == (approval, run, NOW - ago)
 
 
 def test_what_is_approved_are_the_messages_of_the_request(journal: Journal) -> None:
@@ -482,10 +484,10 @@ RESTRAINING: dict[str, tuple[list[Entry], RuleFacts]] = {
     ],
 )
 def test_what_restrains_is_of_the_panel_under_whatever_name(
-    tell: Tell, what: str, name: str, panel: PanelId, counts: bool
+    journal_of: JournalOf, what: str, name: str, panel: PanelId, counts: bool
 ) -> None:
     story, known = RESTRAINING[what]
-    journal = tell((60, replace(told, host=name, panel=panel)) for told in story)
+    journal = journal_of((60, replace(each, host=name, panel=panel)) for each in story)
     found = journal.rule_facts("mx1", "purge", HERE)
     assert found == (known if counts else RuleFacts())
     assert projected(journal.entries(), "mx1", "purge", HERE) == in_memory(found)
@@ -533,13 +535,13 @@ def test_an_action_under_another_name_uses_the_panels_approval_up(journal: Journ
 
 
 def test_an_unfinished_intent_is_the_panels_and_knows_which_that_was(journal: Journal) -> None:
-    told = {
+    intents = {
         "here": replace(intent("r1"), panel=HERE),
         "under another name": replace(intent("r2"), host="mx2", panel=RENEWED),
         "of the name elsewhere": replace(intent("r3"), panel=ELSEWHERE),
         "of a version before": intent("r4"),
     }
-    for one in told.values():
+    for one in intents.values():
         journal.add(one, plan())
 
     def left(host: str, panel: PanelId | None) -> list[tuple[str, PanelId]]:
@@ -583,7 +585,7 @@ STEPS = st.tuples(
 Step = tuple[float, Kind, Outcome, str, str, str, PanelId]
 
 
-def told_of(step: Step) -> Entry:
+def entry_of(step: Step) -> Entry:
     _, kind, how, run, host, rule, panel = step
     by: dict[str, object] = {"approval": run} if kind is Kind.INTENT and how is OK else {}
     if kind is Kind.OUTCOME and run == "b":
@@ -712,8 +714,7 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
 ) -> None:
     """Neither what is known now, nor what will be, of every panel under every name."""
     clock = Clock()
-    journal = Journal.open(tmp_path_factory.mktemp("any") / "journal", clock=clock)
-    journal._database.connection.execute("PRAGMA synchronous = OFF")
+    journal = quick_journal(tmp_path_factory.mktemp("any") / "journal", clock)
 
     def known() -> list[RuleFacts]:
         facts = (journal.rule_facts(host, rule, panel) for host, rule, panel in WHOSE)
@@ -727,12 +728,12 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
     try:
         for step in story:
             clock.now += step[0]
-            journal.add(told_of(step))
+            journal.add(entry_of(step))
         clock.now += later
         everything = journal.entries()
 
         def first() -> int:
-            """What is dated ahead the tally tells as it was written."""
+            """Return the first fact to compare: the last action is not one dated ahead."""
             return int(any(e.at > clock.now for e in everything))
 
         def expected() -> list[RuleFacts]:

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pytest
 
 from exporter.journal import Journal, JournalError, JournalMissingError, file, schema
+from exporter.journal.database import Database
 from tests.journal.builders import content, files, filled, intent, outcome, plan, raw
 from tests.journal.conftest import Opens
 from tests.journal.processes import crashed, writer
@@ -251,15 +252,15 @@ def test_a_file_that_another_process_is_half_through_writing_is_not_taken_for_da
     filled(path)
     whole = path.read_bytes()
     looks = 0
-    connect = file._connect
+    connect = sqlite3.connect
 
-    def look(path: Path, mode: Literal["ro", "rw"], *, still: bool = False) -> sqlite3.Connection:
+    def look(address: str, **keys: Any) -> Any:
         nonlocal looks
         looks += 1
         path.write_bytes(whole if looks > 2 else whole[: 1000 * looks])
-        return connect(path, mode, still=still)
+        return connect(address, **keys)
 
-    monkeypatch.setattr(file, "_connect", look)
+    monkeypatch.setattr(sqlite3, "connect", look)
     journal = opens(path)
     assert len(journal.entries()) == 400
     assert looks > 3
@@ -305,7 +306,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_told_and_left_as_it_is(path: Path, sound: bytes, damage: str) -> None:
+def test_a_damaged_file_is_reported_and_left_as_it_is(
+    path: Path, sound: bytes, damage: str
+) -> None:
     path.write_bytes(sound)
     DAMAGES[damage](path)
     before = files(path.parent)
@@ -329,18 +332,18 @@ def test_a_reader_of_a_damaged_file_leaves_it_as_it_is(
     path.write_bytes(sound)
     DAMAGES[damage](path)
     before = files(path.parent)
-    told = ""
+    reported = ""
     try:
         with closing(Journal.open_to_read(path)) as reader:
             shown = {e.run for e in reader.entries()}
     except JournalError as error:
-        told, shown = str(error), set()
+        reported, shown = str(error), set()
     assert shown <= {f"r{number}" for number in range(200)}
-    assert shown or told.startswith(f"The journal {path} is damaged (")
+    assert shown or reported.startswith(f"The journal {path} is damaged (")
     assert files(path.parent) == before
 
 
-def test_a_reader_is_told_of_damage_where_it_reads(path: Path, sound: bytes) -> None:
+def test_a_reader_reports_damage_where_it_reads(path: Path, sound: bytes) -> None:
     path.write_bytes(sound)
     flip_page(path, root_of(path, "entries"))
     reader = Journal.open_to_read(path)
@@ -419,7 +422,7 @@ def test_what_is_no_file_is_refused(
         opens(path)
 
 
-def test_a_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_missing_is_reported(tmp_path: Path) -> None:
     with pytest.raises(JournalError) as caught:
         Journal.open(tmp_path / "no" / "journal")
     assert str(caught.value) == (
@@ -452,10 +455,10 @@ def test_a_link_leads_to_the_journal_and_its_log(path: Path, open_journal: Opens
     assert set(files(path.parent.parent / "state")) >= {path.name, f"{path.name}-wal"}
 
 
-def test_a_journal_that_another_process_holds_is_told(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+def test_a_journal_that_another_process_holds_is_reported(
+    journal: Journal, database: Database
 ) -> None:
-    journal._database.connection.execute("PRAGMA busy_timeout = 10")
+    database.connection.execute("PRAGMA busy_timeout = 10")
     with raw(journal.path) as connection:
         connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match=r"held by another process for more than 5 s\. Find"):

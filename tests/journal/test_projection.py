@@ -37,13 +37,13 @@ def planning(id: int, kind: Kind, planned: int, **keys: Any) -> Entry:  # noqa: 
 
 
 def projection(*entries: Entry) -> JournalProjection:
-    told = JournalProjection()
-    told.add(entries)
-    return told
+    known = JournalProjection()
+    known.add(entries)
+    return known
 
 
 def shown(projection: JournalProjection) -> dict[str, object]:
-    """All that it tells; a zero and nothing are the same."""
+    """Return all that it shows; a zero and nothing are the same."""
     return {
         "last_entry": projection.last_entry,
         "outcomes": +projection.outcomes,
@@ -55,14 +55,14 @@ def shown(projection: JournalProjection) -> dict[str, object]:
 
 
 def test_nothing_is_counted_at_first() -> None:
-    told = JournalProjection()
-    assert not any(shown(told).values())
-    assert not told.blocks
-    assert not told.paused
+    known = JournalProjection()
+    assert not any(shown(known).values())
+    assert not known.blocks
+    assert not known.paused
 
 
 def test_outcomes_are_counted_by_host_rule_action_and_outcome() -> None:
-    told = projection(
+    known = projection(
         outcome(1),
         outcome(2),
         outcome(3, Outcome.UNVERIFIED),
@@ -70,19 +70,19 @@ def test_outcomes_are_counted_by_host_rule_action_and_outcome() -> None:
         outcome(5, rule="other", action="delete"),
         outcome(6, Outcome.DRY_RUN),
     )
-    assert told.outcomes == {
+    assert known.outcomes == {
         ("mx1", "purge", "purge_frozen", "ok"): 2,
         ("mx1", "purge", "purge_frozen", "verify_failed"): 1,
         ("mx2", "purge", "purge_frozen", "ok"): 1,
         ("mx1", "other", "delete", "ok"): 1,
         ("mx1", "purge", "purge_frozen", "dry_run"): 1,
     }
-    assert told.last == {
+    assert known.last == {
         "mx1": {"purge": (1006.0, "dry_run"), "other": (1005.0, "ok")},
         "mx2": {"purge": (1004.0, "ok")},
     }
-    assert told.last_on("mx1") == ("purge", 1006.0, "dry_run")
-    assert told.last_on("mx3") is None
+    assert known.last_on("mx1") == ("purge", 1006.0, "dry_run")
+    assert known.last_on("mx3") is None
 
 
 @pytest.mark.parametrize(
@@ -100,46 +100,46 @@ def test_outcomes_are_counted_by_host_rule_action_and_outcome() -> None:
 def test_a_failure_counts_for_a_day_or_until_the_rule_succeeds(
     outcomes: list[Outcome], failed: bool
 ) -> None:
-    told = projection(*(outcome(number, what) for number, what in enumerate(outcomes, 1)))
-    end = told.last["mx1"]["purge"][0]
-    assert told.failed_lately("mx1", end) is failed
-    assert not told.failed_lately("mx1", end + FAILURE_COUNTS)
-    assert not told.failed_lately("mx2", end)
+    known = projection(*(outcome(number, what) for number, what in enumerate(outcomes, 1)))
+    end = known.last["mx1"]["purge"][0]
+    assert known.failed_lately("mx1", end) is failed
+    assert not known.failed_lately("mx1", end + FAILURE_COUNTS)
+    assert not known.failed_lately("mx2", end)
 
 
 def test_a_stopped_rule_is_stopped_until_it_is_resumed() -> None:
     stopped = Entry(Kind.STOPPED, host="mx1", rule="purge", text="Why.", id=1)
     disabled = Entry(Kind.DISABLED, host="mx2", rule="purge", text="Cannot.", id=2)
-    told = projection(stopped, disabled)
-    assert (told.stopped(KEY), told.stopped(("mx2", "purge"))) == ("Why.", "Cannot.")
-    assert list(told.all_stopped()) == [KEY, ("mx2", "purge")]
-    told.add([Entry(Kind.RULE_RESUMED, host="mx1", rule="purge", id=3)])
-    assert (told.stopped_on("mx1"), told.stopped_on("mx2")) == (False, True)
+    known = projection(stopped, disabled)
+    assert (known.stopped(KEY), known.stopped(("mx2", "purge"))) == ("Why.", "Cannot.")
+    assert list(known.all_stopped()) == [KEY, ("mx2", "purge")]
+    known.add([Entry(Kind.RULE_RESUMED, host="mx1", rule="purge", id=3)])
+    assert (known.stopped_on("mx1"), known.stopped_on("mx2")) == (False, True)
 
 
 def test_each_outcome_is_counted_once_however_often_it_is_read() -> None:
-    told = JournalProjection()
+    known = JournalProjection()
     first, second, third = outcome(3, removed=5), outcome(7, removed=2), outcome(8)
-    told.add([first])
-    told.add([first, second])
-    told.add([first, second])
-    told.add([])
-    told.add([second, third])
-    assert told.last_entry == 8
-    assert told.outcomes[*KEY, "purge_frozen", "ok"] == 3
-    assert told.removed[KEY] == 7
+    known.add([first])
+    known.add([first, second])
+    known.add([first, second])
+    known.add([])
+    known.add([second, third])
+    assert known.last_entry == 8
+    assert known.outcomes[*KEY, "purge_frozen", "ok"] == 3
+    assert known.removed[KEY] == 7
 
 
 def test_an_entry_at_which_memory_ran_out_is_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = projection(entry(1, Kind.BLOCKED))
+    known = projection(entry(1, Kind.BLOCKED))
     with monkeypatch.context() as short:
         short.setattr("exporter.journal.projection.insort", _no_memory)
-        told.add([entry(2, Kind.INTENT, at=1005.0)])
+        known.add([entry(2, Kind.INTENT, at=1005.0)])
         with pytest.raises(MemoryError):
-            told.add([entry(3, Kind.INTENT, at=1004.0)])
-    told.add([entry(3, Kind.INTENT, at=1004.0)])
-    assert told.rule_facts(*KEY, None, SOON).begun_today == 2
-    assert told.last_entry == 3
+            known.add([entry(3, Kind.INTENT, at=1004.0)])
+    known.add([entry(3, Kind.INTENT, at=1004.0)])
+    assert known.rule_facts(*KEY, None, SOON).begun_today == 2
+    assert known.last_entry == 3
 
 
 def _no_memory(*_: object) -> None:
@@ -147,8 +147,8 @@ def _no_memory(*_: object) -> None:
 
 
 def test_what_a_person_did_without_a_rule_is_no_rules_action() -> None:
-    told = projection(planning(1, Kind.INTENT, 7, rule=""), outcome(2, removed=7, rule=""))
-    assert shown(told) == shown(JournalProjection()) | {"last_entry": 2}
+    known = projection(planning(1, Kind.INTENT, 7, rule=""), outcome(2, removed=7, rule=""))
+    assert shown(known) == shown(JournalProjection()) | {"last_entry": 2}
 
 
 @pytest.mark.parametrize(
@@ -158,14 +158,14 @@ def test_what_a_person_did_without_a_rule_is_no_rules_action() -> None:
 def test_removed_messages_are_counted_as_they_were_seen_to_be_gone(
     removed: object, counted: int
 ) -> None:
-    told = projection(outcome(1, Outcome.UNVERIFIED, removed), outcome(2, removed=2))
-    assert told.removed == {KEY: counted + 2}
+    known = projection(outcome(1, Outcome.UNVERIFIED, removed), outcome(2, removed=2))
+    assert known.removed == {KEY: counted + 2}
 
 
 def test_the_last_plan_is_shown() -> None:
-    told = projection(planning(1, Kind.INTENT, 40), planning(2, Kind.INTENT, 7, host="mx2"))
-    told.add([planning(3, Kind.INTENT, 9)])
-    assert told.planned == {KEY: 9, ("mx2", "purge"): 7}
+    known = projection(planning(1, Kind.INTENT, 40), planning(2, Kind.INTENT, 7, host="mx2"))
+    known.add([planning(3, Kind.INTENT, 9)])
+    assert known.planned == {KEY: 9, ("mx2", "purge"): 7}
 
 
 REQUESTED = planning(1, Kind.APPROVAL_REQUESTED, 40)
@@ -190,17 +190,17 @@ REQUESTED = planning(1, Kind.APPROVAL_REQUESTED, 40)
     ],
 )
 def test_what_waits_for_a_person(then: Iterable[Entry], waiting: int | None) -> None:
-    told = projection(REQUESTED, *then)
-    assert told.waiting(SOON).get(KEY) == waiting
+    known = projection(REQUESTED, *then)
+    assert known.waiting(SOON).get(KEY) == waiting
 
 
 @pytest.mark.parametrize("word", [Kind.APPROVED, Kind.REJECTED])
 def test_what_a_person_decided_stands_until_an_action_uses_it(word: Kind) -> None:
-    told = projection(REQUESTED, entry(2, word), planning(3, Kind.INTENT, 8, mode="enforce"))
-    assert told.facts(KEY, SOON).approval == word.value
-    assert told.facts(KEY, SOON + APPROVAL_LASTS).approval == ""
-    told.add([entry(4, Kind.INTENT, detail={"approval": True})])
-    assert told.facts(KEY, SOON).approval == ""
+    known = projection(REQUESTED, entry(2, word), planning(3, Kind.INTENT, 8, mode="enforce"))
+    assert known.facts(KEY, SOON).approval == word.value
+    assert known.facts(KEY, SOON + APPROVAL_LASTS).approval == ""
+    known.add([entry(4, Kind.INTENT, detail={"approval": True})])
+    assert known.facts(KEY, SOON).approval == ""
 
 
 @pytest.mark.parametrize(
@@ -219,21 +219,21 @@ def test_what_a_person_decided_stands_until_an_action_uses_it(word: Kind) -> Non
 def test_what_may_lapse_is_what_a_person_was_asked_or_has_approved(
     entries: Iterable[Entry], may_lapse: bool
 ) -> None:
-    told = projection(*entries)
-    assert told.may_lapse(KEY, SOON) is may_lapse
-    assert not told.may_lapse(KEY, SOON + APPROVAL_LASTS)
+    known = projection(*entries)
+    assert known.may_lapse(KEY, SOON) is may_lapse
+    assert not known.may_lapse(KEY, SOON + APPROVAL_LASTS)
 
 
 def test_a_request_that_nobody_answers_stands_for_a_day() -> None:
-    told = projection(REQUESTED)
+    known = projection(REQUESTED)
     end = REQUESTED.at + APPROVAL_LASTS
-    assert told.waiting(end - 1) == {KEY: 40}
-    assert told.waiting(end) == {}
-    told.add([planning(2, Kind.APPROVAL_REQUESTED, 7, at=end)])
-    assert told.waiting(end) == {KEY: 7}
+    assert known.waiting(end - 1) == {KEY: 40}
+    assert known.waiting(end) == {}
+    known.add([planning(2, Kind.APPROVAL_REQUESTED, 7, at=end)])
+    assert known.waiting(end) == {KEY: 7}
 
 
-def test_the_metrics_tell_only_what_still_waits() -> None:
+def test_the_metrics_show_only_what_still_waits() -> None:
     now = REQUESTED.at
     collector = RemediationCollector(projection(REQUESTED), clock=lambda: now)
     name = "brainycp_remediation_waiting_approval_messages"
@@ -247,12 +247,12 @@ def test_the_metrics_tell_only_what_still_waits() -> None:
 
 
 def test_blocks_are_counted_as_they_happen_and_not_from_the_journal() -> None:
-    told = projection(entry(1, Kind.BLOCKED, outcome=Guard.COOLDOWN.value))
-    assert not told.blocks
+    known = projection(entry(1, Kind.BLOCKED, outcome=Guard.COOLDOWN.value))
+    assert not known.blocks
     for guard in (Guard.COOLDOWN, Guard.PAUSE, Guard.COOLDOWN):
-        told.blocked("purge", guard)
-    told.blocked("other", Guard.PAUSE)
-    assert told.blocks == {
+        known.blocked("purge", guard)
+    known.blocked("other", Guard.PAUSE)
+    assert known.blocks == {
         ("purge", "cooldown"): 2,
         ("purge", "pause"): 1,
         ("other", "pause"): 1,
@@ -278,9 +278,9 @@ def test_it_does_not_matter_in_how_many_looks_the_journal_is_read(
     entries: list[Entry], data: st.DataObject
 ) -> None:
     """Looks may overlap, as those of two tasks do, but none leaves entries out."""
-    told, end = JournalProjection(), 0
+    known, end = JournalProjection(), 0
     while end < len(entries):
         start = data.draw(st.integers(0, end))
         end = data.draw(st.integers(end + 1, len(entries)))
-        told.add(entries[start:end])
-    assert shown(told) == shown(projection(*entries))
+        known.add(entries[start:end])
+    assert shown(known) == shown(projection(*entries))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from exporter.journal import FleetFacts, Journal, JournalError, Kind, RuleFacts
+from exporter.journal.database import Database
 from tests.journal.builders import entry, files, filled, intent, outcome, plan, raw
 from tests.journal.conftest import Opens
 from tests.journal.processes import crashed, in_another_process, writer
@@ -30,26 +32,28 @@ def test_a_reader_sees_each_entry_whole_while_another_process_writes(path: Path)
             seen: list[int] = []
             looks = 0
             while len(seen) < 100:
-                (told,) = other.read(1)
+                (written,) = other.read(1)
                 new = reader.entries(after=seen[-1] if seen else 0)
                 seen += [e.id for e in new]
-                assert told in seen
+                assert written in seen
                 assert all(reader.messages(e.id) == plan(50) for e in new)
                 looks += 1
         assert seen == list(range(1, len(seen) + 1))
         assert looks > 1
 
 
-def test_a_reader_holds_up_no_writer(journal: Journal, reader: Journal) -> None:
+def test_a_reader_holds_up_no_writer(journal: Journal) -> None:
     journal.add(intent("r1"))
-    with reader._database.snapshot():
-        assert len(reader.entries()) == 1
-        journal.add(intent("r2"))
-        assert len(reader.entries()) == 1
-    assert len(reader.entries()) == 2
+    read = Database.open_to_read(journal.path)
+    with closing(Journal(read, time.time)) as reader:
+        with read.snapshot():
+            assert len(reader.entries()) == 1
+            journal.add(intent("r2"))
+            assert len(reader.entries()) == 1
+        assert len(reader.entries()) == 2
 
 
-def test_facts_are_of_one_moment(journal: Journal, open_journal: Opens) -> None:
+def test_facts_are_of_one_moment(journal: Journal, database: Database, open_journal: Opens) -> None:
     """An approval that another process uses in between is not seen as both."""
     journal.add(entry(Kind.APPROVED, "a1"))
     other = open_journal()
@@ -58,9 +62,9 @@ def test_facts_are_of_one_moment(journal: Journal, open_journal: Opens) -> None:
         if "FROM states" in statement and len(other.entries()) == 1:
             other.add(intent("r1", detail={"approval": "a1"}))
 
-    journal._database.connection.set_trace_callback(trace)
+    database.connection.set_trace_callback(trace)
     facts = journal.rule_facts("mx1", "purge")
-    journal._database.connection.set_trace_callback(None)
+    database.connection.set_trace_callback(None)
     assert len(other.entries()) == 2
     assert (facts.last_begun, facts.begun_today, facts.approval) == (None, 0, "approved")
     facts = journal.rule_facts("mx1", "purge")
@@ -105,7 +109,7 @@ def test_a_reader_that_was_there_first_sees_what_is_written_later(
 
 
 def test_a_reader_sees_what_was_written_and_closed_between_two_looks(path: Path) -> None:
-    """Whoever wrote left no log; only the file itself tells."""
+    """Whoever wrote left no log; only the file itself shows it."""
     filled(path, runs=1)
     with reading(path) as reader:
         assert len(reader.entries()) == 2

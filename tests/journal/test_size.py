@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from exporter.journal import Entry, Journal, Kind, Outcome
+from exporter.journal.database import Database
 from tests.builders import NOW
 from tests.journal.builders import content, entry, intent, outcome, plan
 from tests.journal.conftest import Clock, Opens
@@ -105,8 +108,8 @@ GOES: dict[str, tuple[list[Entry], list[int]]] = {
 @pytest.mark.parametrize("what", GOES)
 def test_pruning_deletes(journal: Journal, clock: Clock, what: str) -> None:
     story, left = GOES[what]
-    for told in story:
-        journal.add(told, plan())
+    for each in story:
+        journal.add(each, plan())
     clock.now += 1000 * DAY
     assert journal.prune(clock.now) == len(story) - len(left)
     assert ids(journal) == left
@@ -147,9 +150,9 @@ def test_an_entry_dated_far_ahead_holds_up_no_pruning(journal: Journal, clock: C
 
 
 def test_many_are_pruned_in_small_bites_so_that_others_can_write_meanwhile(
-    journal: Journal, clock: Clock, open_journal: Opens
+    journal: Journal, database: Database, clock: Clock, open_journal: Opens
 ) -> None:
-    journal._database.connection.execute("PRAGMA synchronous = OFF")
+    database.connection.execute("PRAGMA synchronous = OFF")
     for number in range(900):
         journal.add(entry(Kind.BLOCKED) if number % 3 else entry(Kind.STOPPED))
     clock.now += 1000 * DAY
@@ -162,9 +165,9 @@ def test_many_are_pruned_in_small_bites_so_that_others_can_write_meanwhile(
             other.add(entry(Kind.ASKED))
             commits += 1
 
-    journal._database.connection.set_trace_callback(trace)
+    database.connection.set_trace_callback(trace)
     assert journal.prune(clock.now) == 600
-    journal._database.connection.set_trace_callback(None)
+    database.connection.set_trace_callback(None)
     assert commits >= 4
     assert len(journal.entries()) == 300 + commits
 
@@ -182,7 +185,7 @@ QUESTIONS: dict[str, Callable[[Journal], object]] = {
 }
 
 
-def steps(journal: Journal, ask: Callable[[Journal], object]) -> int:
+def steps(connection: sqlite3.Connection, ask: Callable[[], object]) -> int:
     """The work that SQLite does for an answer, by its own count."""
     count = 0
 
@@ -191,15 +194,14 @@ def steps(journal: Journal, ask: Callable[[Journal], object]) -> int:
         count += 1
         return 0
 
-    journal._database.connection.set_progress_handler(tick, 1)
-    ask(journal)
-    journal._database.connection.set_progress_handler(None, 1)
+    connection.set_progress_handler(tick, 1)
+    ask()
+    connection.set_progress_handler(None, 1)
     return count
 
 
 def a_year(journal: Journal, clock: Clock, runs: int) -> None:
     """So many runs of a rule, of which none of the last day, and all that has no end."""
-    journal._database.connection.execute("PRAGMA synchronous = OFF")
     journal.add(entry(Kind.STOPPED))
     journal.add(Entry(Kind.PAUSED))
     journal.add(entry(Kind.APPROVED, "a"))
@@ -214,35 +216,39 @@ def a_year(journal: Journal, clock: Clock, runs: int) -> None:
 
 @pytest.mark.parametrize("question", ["rule_facts", "fleet_facts", "unsettled", "messages"])
 def test_an_answer_takes_as_much_work_in_a_long_journal_as_in_a_short_one(
-    journal: Journal, clock: Clock, question: str
+    journal: Journal, database: Database, clock: Clock, question: str
 ) -> None:
     """Once it is read: each entry is read once, by its id."""
+    database.connection.execute("PRAGMA synchronous = OFF")
+    ask = partial(QUESTIONS[question], journal)
     a_year(journal, clock, 10)
     journal.fleet_facts()
-    short = steps(journal, QUESTIONS[question])
+    short = steps(database.connection, ask)
     a_year(journal, clock, 600)
     clock.now += 2 * DAY
     journal.fleet_facts()
     # One intent more is unsettled.
-    assert steps(journal, QUESTIONS[question]) < 2 * short + 50
+    assert steps(database.connection, ask) < 2 * short + 50
     for number in range(600):
         journal.add(entry(Kind.REPLY, f"r{number}"))
     journal.fleet_facts()
-    assert steps(journal, QUESTIONS[question]) < 2 * short + 50
+    assert steps(database.connection, ask) < 2 * short + 50
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_no_answer_scans_a_table_or_sorts(journal: Journal, question: str) -> None:
+def test_no_answer_scans_a_table_or_sorts(
+    journal: Journal, database: Database, question: str
+) -> None:
     asked: list[str] = []
-    journal._database.connection.set_trace_callback(asked.append)
+    database.connection.set_trace_callback(asked.append)
     journal.add(intent("r1"))
     journal.add(entry(Kind.APPROVED, "a"))
     asked.clear()
     QUESTIONS[question](journal)
-    journal._database.connection.set_trace_callback(None)
+    database.connection.set_trace_callback(None)
     queries = [query for query in asked if "SELECT" in query]
     assert queries
     for query in queries:
-        plans = journal._database.connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+        plans = database.connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
         for *_, step in plans:
             assert not re.search(r"SCAN (entries|messages)|TEMP B-TREE", step), (query, step)

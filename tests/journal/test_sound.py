@@ -20,7 +20,7 @@ from exporter.journal.soundness import verify
 from exporter.snapshot import Message, PanelId
 from tests.examples import examples
 from tests.journal.builders import entry, intent, outcome, plan, raw
-from tests.journal.conftest import Clock, Opens
+from tests.journal.conftest import Clock, Opens, quick_journal
 
 SECRET = "sesame@example.com"
 
@@ -140,7 +140,7 @@ def test_a_damage_is_seen_between_two_replies(path: Path, open_journal: Opens) -
         journal.add(entry(Kind.REPLY, text="Deleted, too."))
 
 
-def test_what_can_be_read_is_told_all_the_same(path: Path, open_journal: Opens) -> None:
+def test_what_can_be_read_is_shown_all_the_same(path: Path, open_journal: Opens) -> None:
     written(path)
     DAMAGES["a kind that is none"](path)
     journal = open_journal()
@@ -282,10 +282,9 @@ def test_whatever_is_written_is_sound(
     at: float,
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "journal"
-    journal = Journal.open(path, clock=lambda: at)
-    journal._database.connection.execute("PRAGMA synchronous = OFF")
+    journal = quick_journal(path, lambda: at)
     host, rule, action, actor, text, url = texts
-    told = entry(
+    written = entry(
         Kind.BLOCKED,
         "r",
         host=host,
@@ -297,7 +296,7 @@ def test_whatever_is_written_is_sound(
         panel=PanelId(url, host),
     )
     try:
-        journal.add(told, messages)
+        journal.add(written, messages)
         verify(path)
     finally:
         journal.close()
@@ -358,8 +357,8 @@ def test_a_copy_of_the_file_alone_knows_what_limits_rest_on(
     copy.parent.mkdir()
     shutil.copy(path, copy)
     with raw(copy) as connection:
-        told = connection.execute("SELECT kind FROM entries ORDER BY id").fetchall()
-    assert told == [("intent",), (kind.value,)]
+        kinds = connection.execute("SELECT kind FROM entries ORDER BY id").fetchall()
+    assert kinds == [("intent",), (kind.value,)]
     known = Journal.open(copy, clock=clock)
     assert known.rule_facts("mx1", "purge") == journal.rule_facts("mx1", "purge")
     known.close()

@@ -18,11 +18,11 @@ def file(tmp_path: Path) -> Path:
 
 def test_what_is_kept_outlives_the_process(file: Path) -> None:
     with closing(Journal.open(file)) as book:
-        book.keep_states({"alert": {"a": {"since": 1.5}, "b": [1, "я"]}, "told": {"a": 7}})
-        book.keep_states({"alert": {"a": {"since": 2}, "b": None}, "told": {}})
+        book.keep_states({"alert": {"a": {"since": 1.5}, "b": [1, "я"]}, "sent": {"a": 7}})
+        book.keep_states({"alert": {"a": {"since": 2}, "b": None}, "sent": {}})
     with closing(Journal.open_to_read(file)) as book:
         assert book.states("alert") == {"a": {"since": 2}}
-        assert book.states("told") == {"a": 7}
+        assert book.states("sent") == {"a": 7}
         assert book.states("nothing") == {}
 
 
@@ -42,7 +42,7 @@ def test_no_text_keeps_a_state_out(file: Path) -> None:
         assert book.states("alert") == {}
 
 
-def test_a_state_that_is_no_json_is_told(file: Path) -> None:
+def test_a_state_that_is_no_json_is_reported(file: Path) -> None:
     with closing(Journal.open(file)) as book:
         book.keep_states({"alert": {"a": 1}})
     with closing(sqlite3.connect(file)) as other, other:
