@@ -172,10 +172,9 @@ class RuleFacts:
     """The request's own number, by which a person approves it."""
     approval_at: float = 0.0
     """When that was written."""
-    approved_ids: frozenset[str] = frozenset()
-    """The messages that the person saw when approving; none unless approved."""
-    approved: tuple[Message, ...] = field(default=(), compare=False)
-    """These messages as they were then: ids are used again."""
+    approved: tuple[Message, ...] = ()
+    """The messages that the person saw when approving, as they were then: ids are used again.
+    None unless approved."""
     approved_listed_at: float = field(default=0.0, compare=False)
     """Unix time of the list that showed them; their ages count from there."""
     approved_action: str = ""

@@ -20,7 +20,7 @@ from exporter.journal.entries import (
     Unsettled,
     concerns,
 )
-from exporter.journal.file import JournalError, JournalMissingError, lock_file
+from exporter.journal.file import JournalError, lock_file
 from exporter.journal.host_lock import Announcement, LockFileError
 from exporter.journal.projection import COUNTED, JournalProjection
 from exporter.journal.pruning import prune
@@ -37,8 +37,6 @@ from exporter.journal.rows import (
     state_of,
 )
 from exporter.snapshot import Message, PanelId
-
-__all__ = ["Journal", "JournalError", "JournalMissingError"]
 
 FIRST_SEEN = "first_seen"
 """The kind of the states that keep when actions were first seen to be dated ahead of the clock."""
@@ -255,11 +253,10 @@ class Journal:
             facts = projection.rule_facts(host, rule, panel, now)
             approval = projection.approval(host, rule, panel, now)
             if (request := self._approved(approval)) is not None:
-                approved, record = tuple(self.messages(request.id)), RequestRecord.of(request)
+                record = RequestRecord.of(request)
                 facts = replace(
                     facts,
-                    approved=approved,
-                    approved_ids=frozenset(message.id for message in approved),
+                    approved=tuple(self.messages(request.id)),
                     approved_listed_at=request.at if record.listed_at is None else record.listed_at,
                     approved_action=record.action_text or "",
                 )

@@ -383,7 +383,7 @@ def test_approve_shows_the_messages_and_allows_these(config: Path, path: Path) -
     (approved,) = read(path, Kind.APPROVED)
     assert (approved.run, approved.actor, approved.action) == (RUN, ME, "delete")
     known = facts(path)
-    assert (known.approval, known.approved_ids) == ("approved", {m.id for m in plan(2)})
+    assert (known.approval, known.approved) == ("approved", tuple(plan(2)))
     result = remediation(config, "approve", "purge", "mx1", "--yes")
     assert (result.exit_code, result.stdout) == (0, "purge on mx1 is approved already.\n")
     assert len(read(path, Kind.APPROVED)) == 1

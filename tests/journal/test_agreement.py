@@ -83,7 +83,7 @@ class Process:
         seen = {number: at for number, at in seen.items() if at <= now}
 
         def known(of: Callable[[str, str, PanelId | None], RuleFacts]) -> list[RuleFacts]:
-            return [replace(of(*whose), approved_ids=frozenset()) for whose in WHOSE]
+            return [replace(of(*whose), approved=()) for whose in WHOSE]
 
         expected = known(
             lambda host, rule, panel: by_reading_all(

@@ -381,15 +381,15 @@ def test_the_last_word_on_an_approval_counts_until_it_is_used_or_too_old(
 def test_what_is_approved_are_the_messages_of_the_request(journal: Journal) -> None:
     journal.add(entry(REQUESTED, "a"), plan(3))
     journal.add(entry(REQUESTED, "b"), plan(9))
-    assert facts(journal).approved_ids == frozenset()
+    assert facts(journal).approved == ()
     journal.add(entry(APPROVED, "a"))
-    assert facts(journal).approved_ids == {m.id for m in plan(3)}
+    assert facts(journal).approved == tuple(plan(3))
     journal.add(entry(REJECTED, "a"))
-    assert facts(journal).approved_ids == frozenset()
+    assert facts(journal).approved == ()
     journal.add(entry(APPROVED, "b"))
-    assert facts(journal).approved_ids == {m.id for m in plan(9)}
+    assert facts(journal).approved == tuple(plan(9))
     journal.add(used("b"), plan(9))
-    assert facts(journal).approved_ids == frozenset()
+    assert facts(journal).approved == ()
 
 
 @pytest.mark.parametrize("other", [{"host": "mx2"}, {"rule": "retry"}, {"run": "b"}])
@@ -398,7 +398,7 @@ def test_an_approval_without_its_request_approves_no_message(
 ) -> None:
     journal.add(replace(entry(REQUESTED, "a"), **other), plan())
     journal.add(entry(APPROVED, "a"))
-    assert (facts(journal).approval, facts(journal).approved_ids) == ("approved", frozenset())
+    assert (facts(journal).approval, facts(journal).approved) == ("approved", ())
 
 
 # --- intents without an outcome -----------------------------------------------------------------
@@ -444,7 +444,7 @@ def test_facts_are_the_same_after_a_restart(journal: Journal, open_journal: Open
         approval="approved",
         approval_run="a",
         approval_at=NOW,
-        approved_ids=frozenset(m.id for m in plan()),
+        approved=tuple(plan()),
     )
 
 
@@ -514,7 +514,7 @@ def test_what_authorises_is_of_the_very_same_url_and_pin(
     assert (asked.approval, approved.approval) == (
         ("requested", "approved") if counts else ("", "")
     )
-    assert approved.approved_ids == (frozenset(m.id for m in plan()) if counts else frozenset())
+    assert approved.approved == (tuple(plan()) if counts else ())
     assert projected(journal.entries(), "mx1", "purge", HERE) == in_memory(approved)
 
 
@@ -524,7 +524,7 @@ def test_an_approval_of_another_panels_request_approves_no_message(
 ) -> None:
     journal.add(replace(entry(REQUESTED, "a"), panel=asked_of), plan())
     journal.add(replace(entry(APPROVED, "a"), panel=HERE))
-    assert journal.rule_facts("mx1", "purge", HERE).approved_ids == frozenset()
+    assert journal.rule_facts("mx1", "purge", HERE).approved == ()
 
 
 def test_an_action_under_another_name_uses_the_panels_approval_up(journal: Journal) -> None:
@@ -718,7 +718,7 @@ def test_facts_are_those_of_all_entries_and_pruning_changes_none(
 
     def known() -> list[RuleFacts]:
         facts = (journal.rule_facts(host, rule, panel) for host, rule, panel in WHOSE)
-        return [replace(fact, approved_ids=frozenset()) for fact in facts]
+        return [replace(fact, approved=()) for fact in facts]
 
     def others() -> tuple[object, ...]:
         unsettled = [journal.unsettled(host, panel) for host, _, panel in WHOSE]

@@ -365,6 +365,13 @@ def test_a_file_system_without_locks_is_no_place_for_them(
         pytest.fail("had without a lock")
 
 
+def assert_another_process_is_refused(journal: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(journal), MX1]
+    other = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+    assert "held" not in other.stdout
+    assert "LockFileError" in other.stderr
+
+
 @pytest.mark.parametrize("how", ["removed", "replaced"])
 def test_a_holder_of_an_old_lock_file_in_another_process_is_never_one_of_two_actors(
     journal: Path, tmp_path: Path, how: str
@@ -380,15 +387,7 @@ def test_a_holder_of_an_old_lock_file_in_another_process_is_never_one_of_two_act
             HostLocks(journal).hold(MX1),
         ):
             raise AssertionError("two actors on one panel")
-        second = subprocess.run(
-            [sys.executable, "-c", HOLDER, str(journal), MX1],
-            input="",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "held" not in second.stdout
-        assert "LockFileError" in second.stderr
+        assert_another_process_is_refused(journal)
         with HostLocks(journal).hold(f"{MX1}.example.com"):
             pass  # nobody is at work there
         assert holder.poll() is None
@@ -403,12 +402,4 @@ def test_the_holder_of_a_file_that_was_replaced_keeps_others_out_of_the_new_one(
     file = tmp_path / "journal.db-hosts.lock"
     with HostLocks(journal).hold(MX1):
         file.rename(tmp_path / "moved")
-        second = subprocess.run(
-            [sys.executable, "-c", HOLDER, str(journal), MX1],
-            input="",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert "held" not in second.stdout
-        assert "LockFileError" in second.stderr
+        assert_another_process_is_refused(journal)
