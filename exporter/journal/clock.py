@@ -76,7 +76,8 @@ class JournalClock:
         self._clock = clock
         self._monotonic = monotonic
         self._ahead = self._difference()
-        self._jumps: list[Jump] = []
+        self.jumps: tuple[Jump, ...] = ()
+        """The jumps so far."""
         self._gained = 0.0
         """Seconds of all jumps together."""
         self._noted: dict[int, tuple[FirstSeen, float]] = {}
@@ -96,11 +97,6 @@ class JournalClock:
             return seen
         return FirstSeen(seen.at + self._gained - gained, LARGEST_INTEGER)
 
-    @property
-    def jumps(self) -> tuple[Jump, ...]:
-        """The jumps so far."""
-        return tuple(self._jumps)
-
     def _difference(self) -> float:
         return 0.0 if self._monotonic is None else self._clock() - self._monotonic()
 
@@ -110,8 +106,8 @@ class JournalClock:
         if abs(jumped) > JUMP:
             self._ahead += jumped
             self._gained += jumped
-            self._jumps.append(Jump(last_entry(), jumped))
-            if len(self._jumps) > MOST_JUMPS:
-                first, second = self._jumps[:2]
-                self._jumps[:2] = [Jump(second.last, first.seconds + second.seconds)]
+            self.jumps += (Jump(last_entry(), jumped),)
+            if len(self.jumps) > MOST_JUMPS:
+                first, second, *rest = self.jumps
+                self.jumps = (Jump(second.last, first.seconds + second.seconds), *rest)
         return self._clock()

@@ -174,7 +174,7 @@ class RuleFacts:
     """When that was written."""
     approved: tuple[Message, ...] = ()
     """The messages that the person saw when approving, as they were then: ids are used again.
-    None unless approved."""
+    Empty unless approved."""
     approved_listed_at: float = field(default=0.0, compare=False)
     """Unix time of the list that showed them; their ages count from there."""
     approved_action: str = ""

@@ -72,7 +72,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
     A file that is not sound, or not a journal, is left exactly as it is.
     """
-    if _size(path) is None:
+    if _stat(path) is None:
         _make(path)
     _examine(path, thorough=True)
     _demand_permission(path)
@@ -96,7 +96,7 @@ def open_to_read(path: Path) -> tuple[sqlite3.Connection, Stamp | None]:
     folder that may not be written it could not, and in others it would leave files of this user
     there which the daemon's user may not write. So then the file is taken to stand still.
     """
-    if _size(path) is None:
+    if _stat(path) is None:
         raise _missing(path)
     still = _examine(path, thorough=False)
     return _connect(path, "ro", still=still is not None), still
@@ -104,8 +104,8 @@ def open_to_read(path: Path) -> tuple[sqlite3.Connection, Stamp | None]:
 
 def stamp(path: Path) -> Stamp:
     """Return what changes with the file and with its log."""
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, _size(_log(path))
+    found, log = path.stat(), _stat(_log(path))
+    return found.st_ino, found.st_size, found.st_mtime_ns, None if log is None else log.st_size
 
 
 def content_stamp(path: Path) -> Stamp:
@@ -129,7 +129,8 @@ def identity(path: Path) -> Identity:
     any of these sees another journal, or is alone with another lock.
     """
     side_files = (_log(path), _beside(path, "-shm"), lock_file(path))
-    return tuple(_inode(file) for file in (path, *side_files))
+    found = [_stat(file) for file in (path, *side_files)]
+    return tuple(None if each is None else (each.st_dev, each.st_ino) for each in found)
 
 
 def demand_identity(path: Path, files: Identity) -> Identity:
@@ -194,20 +195,12 @@ def _beside(path: Path, ending: str) -> Path:
     return real.with_name(f"{real.name}{ending}")
 
 
-def _size(path: Path) -> int | None:
-    """Return a file's size; None when there is no such file."""
+def _stat(path: Path) -> os.stat_result | None:
+    """Return what the system knows of a file; None when there is no such file."""
     try:
-        return path.stat().st_size
+        return path.stat()
     except FileNotFoundError:
         return None
-
-
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _connect(path: Path, mode: Literal["ro", "rw"], *, still: bool = False) -> sqlite3.Connection:

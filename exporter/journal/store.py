@@ -236,6 +236,20 @@ class Journal:
         query = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE entry = ? ORDER BY position"  # noqa: S608 - constants
         return self._database.read(message_of, query, entry)
 
+    def unsettled(self, host: str | None = None, panel: PanelId | None = None) -> list[Unsettled]:
+        """Return intents without an outcome: of a process that ended, or is still at it.
+
+        Of all hosts, or of one. With `panel`, those that concern it: of its url under any name
+        (`intent.panel` has the pin), and of the name where they name no panel.
+        """
+        with self._database.snapshot():
+            intents = self._entries("WHERE id IN (SELECT entry FROM unsettled) ORDER BY id")
+            return [
+                Unsettled(intent, tuple(self.messages(intent.id)))
+                for intent in intents
+                if host is None or concerns(intent, host, panel)
+            ]
+
     def rule_facts(self, host: str, rule: str, panel: PanelId | None = None) -> RuleFacts:
         """Return what the guards of a rule on a host go by.
 
@@ -262,6 +276,21 @@ class Journal:
                 )
         self._note_ahead(facts.newly_ahead, now)
         return facts
+
+    def _approved(self, approval: Entry | None) -> Entry | None:
+        """Return the request that was approved, of the very panel that the approval names."""
+        if approval is None or approval.kind is not Kind.APPROVED:
+            return None
+        requests = self.entries(
+            rule=approval.rule, run=approval.run, kinds=[Kind.APPROVAL_REQUESTED]
+        )
+        same = [
+            request
+            for request in requests
+            if request.panel == approval.panel
+            and (request.panel.url or request.host == approval.host)
+        ]
+        return same[-1] if same else None
 
     def fleet_facts(self) -> FleetFacts:
         """Return what the guards of every rule go by.
@@ -310,6 +339,13 @@ class Journal:
         self._projection.timeline = self.timeline()
         return self._projection
 
+    def _entries(self, rest: str, *parameters: object, readable: bool = False) -> list[Entry]:
+        query = f"SELECT {ENTRY_COLUMNS} FROM entries {rest}"  # noqa: S608 - constants
+        if readable:
+            rows = self._database.rows(query.replace(ENTRY_COLUMNS, _AS_BYTES), *parameters)
+            return [entry for entry in map(readable_entry, rows) if entry is not None]
+        return self._database.read(entry_of, query, *parameters)
+
     # --- time ----------------------------------------------------------------------------------
 
     def _now(self) -> float:
@@ -333,42 +369,6 @@ class Journal:
                 seen = FirstSeen(now, self._last_id())
                 self.keep_states({FIRST_SEEN: {str(intent): [*seen]}})
                 self._time.note(intent, seen)
-
-    def unsettled(self, host: str | None = None, panel: PanelId | None = None) -> list[Unsettled]:
-        """Return intents without an outcome: of a process that ended, or is still at it.
-
-        Of all hosts, or of one. With `panel`, those that concern it: of its url under any name
-        (`intent.panel` has the pin), and of the name where they name no panel.
-        """
-        with self._database.snapshot():
-            intents = self._entries("WHERE id IN (SELECT entry FROM unsettled) ORDER BY id")
-            return [
-                Unsettled(intent, tuple(self.messages(intent.id)))
-                for intent in intents
-                if host is None or concerns(intent, host, panel)
-            ]
-
-    def _approved(self, approval: Entry | None) -> Entry | None:
-        """Return the request that was approved, of the very panel that the approval names."""
-        if approval is None or approval.kind is not Kind.APPROVED:
-            return None
-        requests = self.entries(
-            rule=approval.rule, run=approval.run, kinds=[Kind.APPROVAL_REQUESTED]
-        )
-        same = [
-            request
-            for request in requests
-            if request.panel == approval.panel
-            and (request.panel.url or request.host == approval.host)
-        ]
-        return same[-1] if same else None
-
-    def _entries(self, rest: str, *parameters: object, readable: bool = False) -> list[Entry]:
-        query = f"SELECT {ENTRY_COLUMNS} FROM entries {rest}"  # noqa: S608 - constants
-        if readable:
-            rows = self._database.rows(query.replace(ENTRY_COLUMNS, _AS_BYTES), *parameters)
-            return [entry for entry in map(readable_entry, rows) if entry is not None]
-        return self._database.read(entry_of, query, *parameters)
 
     # --- what stands now -----------------------------------------------------------------------
 
