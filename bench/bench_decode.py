@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from exporter.panel.decode import QueueUpdate, decode_queue_update
+from exporter.panel.decode import ListOptions, QueueUpdate, decode_queue_update
 
 ROWS = 100_000
 ROUNDS = 5
@@ -278,7 +278,7 @@ def measure(count: int = ROWS, rounds: int = ROUNDS) -> list[Measured]:
 
 
 def _decode(reply: bytes, previous_ids: bytes | None = None) -> QueueUpdate:
-    return decode_queue_update(reply, now=NOW, time_zone=UTC, previous_ids=previous_ids)
+    return decode_queue_update(reply, ListOptions(NOW, time_zone=UTC), previous_ids=previous_ids)
 
 
 def _loads_and(naive: Callable[[Any], None], reply: bytes) -> None:

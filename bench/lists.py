@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from functools import partial
 
 import psutil
 import uvloop
@@ -12,6 +13,7 @@ import uvloop
 from bench.bench_decode import ROWS, body
 from bench.bench_decode import measure as measure_shapes
 from bench.timing import Result, milliseconds
+from exporter.panel.decode import ListOptions, decode_queue_update
 from exporter.panel.queue_decoder import INLINE_LIMIT, QueueDecoder
 
 STALL_LIMIT = 0.025
@@ -47,13 +49,8 @@ async def _in_the_daemon() -> list[Result]:
     stalls: list[float] = []  # the longest of each round: one alone may be another process's
     without = _rss(process)
     # The first list starts the worker process, whose fixed cost is told apart.
-    await decoder.decode(
-        body(SHAPE, 2 * INLINE_LIMIT // 100),
-        now=0.0,
-        fields={},
-        time_zone=None,
-        previous_ids=None,
-    )
+    first = partial(decode_queue_update, options=ListOptions(0.0))
+    await decoder.run(first, body(SHAPE, 2 * INLINE_LIMIT // 100))
     before = peak = _rss(process)
 
     async def peak_rss() -> None:
@@ -68,9 +65,9 @@ async def _in_the_daemon() -> list[Result]:
         for _ in range(ROUNDS):
             late: list[float] = []
             watching = asyncio.create_task(_watch(late))
-            update = await decoder.decode(
-                reply, now=time.time(), fields={}, time_zone=None, previous_ids=ids
-            )
+            options = ListOptions(time.time())
+            decode = partial(decode_queue_update, options=options, previous_ids=ids)
+            update = await decoder.run(decode, reply)
             ids = update.ids
             watching.cancel()
             stalls.append(max(late))

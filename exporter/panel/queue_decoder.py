@@ -9,16 +9,13 @@ import multiprocessing
 import os
 import signal
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from datetime import tzinfo
-from functools import partial
 from multiprocessing import resource_tracker
 from typing import TypeVar
 
-from exporter.panel.decode import QueueUpdate, decode_queue_update
 from exporter.panel.errors import WANT_OF_FILES, PanelError, no_files
 from exporter.snapshot import Reason
 
@@ -48,31 +45,6 @@ class QueueDecoder:
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
         self._turn = asyncio.Lock()
-
-    async def decode(
-        self,
-        body: bytes,
-        *,
-        now: float,
-        fields: Mapping[str, str | int],
-        time_zone: tzinfo | None,
-        previous_ids: bytes | None,
-        frozen_values: Mapping[str, bool] | None = None,
-    ) -> QueueUpdate:
-        """Return what `decode_queue_update` does for these arguments.
-
-        Raises:
-            PanelError: as `run`.
-        """
-        decode = partial(
-            decode_queue_update,
-            now=now,
-            fields=fields,
-            time_zone=time_zone,
-            previous_ids=previous_ids,
-            frozen_values=frozen_values,
-        )
-        return await self.run(decode, body)
 
     async def run(self, decode: Callable[[bytes], T], body: bytes) -> T:
         """Return `decode(body)` for a reply to list_msg; both must travel between processes.

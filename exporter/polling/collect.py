@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import structlog
@@ -15,8 +15,10 @@ import structlog
 from exporter.config.models import HostConfig
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
+    ListOptions,
     QueueUpdate,
     decode_blank_count_reply,
+    decode_queue_update,
     decode_service_reply,
     known_beside_a_count,
     no_count,
@@ -169,15 +171,10 @@ async def _read_list(context: PollContext, body: bytes) -> QueueUpdate:
         update = memory.same[2]
         if memory.ids == update.ids:
             return replace(update, entered=0, left=0)
+    options = ListOptions(time.time(), host.field_keys, host.zone, host.frozen_values)
+    decode = partial(decode_queue_update, options=options, previous_ids=memory.ids)
     try:
-        update = await context.decoder.decode(
-            body,
-            now=time.time(),
-            fields=host.field_keys,
-            frozen_values=host.frozen_values,
-            time_zone=host.zone,
-            previous_ids=memory.ids,
-        )
+        update = await context.decoder.run(decode, body)
     except PanelError as error:
         raise known_beside_a_count(error) from None
     update = _discreet(update, host)

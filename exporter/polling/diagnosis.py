@@ -10,6 +10,7 @@ from exporter.config.models import Config, HostConfig
 from exporter.humanize import duration, integer, quoted, size
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.decode import (
+    ListOptions,
     MessageTable,
     decode_blank_count_reply,
     decode_queue,
@@ -200,13 +201,8 @@ def read_table(host: HostConfig, body: bytes) -> MessageTable:
     Raises:
         PanelError: it is no list.
     """
-    return decode_queue(
-        body,
-        now=time.time(),
-        fields=host.field_keys,
-        time_zone=host.zone,
-        frozen_values=host.frozen_values,
-    )
+    options = ListOptions(time.time(), host.field_keys, host.zone, host.frozen_values)
+    return decode_queue(body, options)
 
 
 def field_lines(host: HostConfig, table: MessageTable, stats: QueueStats) -> Iterator[FieldLine]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import tzinfo
 from functools import partial
 
 from exporter.config.selectors import Selector
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
+    ListOptions,
     decode_blank_count_reply,
     decode_queue,
     known_beside_a_count,
@@ -93,17 +93,14 @@ class Listing:
 EMPTY = Listing(0, 0, 0, frozenset(), frozenset(), 0, 0, ())
 
 
-def read_listing(  # noqa: PLR0913 - it runs in another process, with all that it needs
+def read_listing(
     body: bytes,
     *,
+    options: ListOptions,
     count: int,
     selector: Selector,
     most: int,
-    now: float,
-    fields: Mapping[str, str | int],
-    time_zone: tzinfo | None,
     watch: frozenset[str] = frozenset(),
-    frozen_values: Mapping[str, bool] | None = None,
     guesses: bool = False,
 ) -> Listing:
     """Decode a reply to list_msg; pure, and fit to run in another process.
@@ -113,9 +110,7 @@ def read_listing(  # noqa: PLR0913 - it runs in another process, with all that i
     Raises:
         PanelError: as `decode_queue`.
     """
-    table = decode_queue(
-        body, now=now, fields=fields, time_zone=time_zone, frozen_values=frozen_values
-    )
+    table = decode_queue(body, options)
     messages = [*table.messages()]
     found = sift(messages, selector, guesses=guesses)
     states = [None if "frozen" in message.guessed else message.frozen for message in messages]
@@ -129,7 +124,7 @@ def read_listing(  # noqa: PLR0913 - it runs in another process, with all that i
         matching=len(found.chosen),
         chosen=tuple(found.chosen[:most]),
         watched=tuple(message for message in messages if message.id in watch) if watch else (),
-        at=now,
+        at=options.now,
         withheld=found.withheld,
         untold=found.untold,
     )
@@ -161,14 +156,11 @@ async def ask_listing(
     took, at = time.monotonic() - began, time.time()
     decode = partial(
         read_listing,
+        options=ListOptions(at, host.field_keys, host.zone, host.frozen_values),
         count=count or 0,
         selector=selector,
         most=most,
-        now=at,
-        fields=host.field_keys,
-        time_zone=host.zone,
         watch=watch,
-        frozen_values=host.frozen_values,
         guesses=guesses,
     )
 
@@ -209,7 +201,8 @@ async def ask_count(client: PanelClient) -> int:
 
     async def read_listed(body: bytes) -> int:
         try:
-            table = decode_queue(body, now=time.time(), fields=host.field_keys, time_zone=host.zone)
+            options = ListOptions(time.time(), host.field_keys, host.zone, host.frozen_values)
+            table = decode_queue(body, options)
         except PanelError as error:
             raise known_beside_a_count(error) from None
         return table.listed

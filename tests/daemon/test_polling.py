@@ -7,7 +7,8 @@ import json
 import os
 import signal
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from exporter.config.models import Config
 from exporter.panel.client import PanelPool
+from exporter.panel.decode import ListOptions, decode_queue_update
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import INLINE_LIMIT, QueueDecoder
 from exporter.polling.collect import PollContext, QueueMemory, poll_host
@@ -206,13 +208,13 @@ def rows(count: int, **keys: Any) -> Answers:
 async def test_a_list_that_is_as_before_is_not_read_again(
     keys: Answers, read: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode, bodies = QueueDecoder.decode, list[bytes]()
+    run, bodies = QueueDecoder.run, list[bytes]()
 
-    async def counted(self: QueueDecoder, body: bytes, **rest: Any) -> Any:
+    async def counted(self: QueueDecoder, decode: Callable[[bytes], Any], body: bytes) -> Any:
         bodies.append(body)
-        return await decode(self, body, **rest)
+        return await run(self, decode, body)
 
-    monkeypatch.setattr(QueueDecoder, "decode", counted)
+    monkeypatch.setattr(QueueDecoder, "run", counted)
     snapshots = await polls(Scripted(), rows(4, **keys), {}, {}, rows(5, **keys))
     assert moved(snapshots) == [(None, None), (0, 0), (0, 0), (1, 0)]
     assert [queue.stats and queue.stats.listed for queue in queues(snapshots)] == [4, 4, 4, 5]
@@ -386,23 +388,21 @@ def large_list(rows: int = 2000) -> bytes:
     return body
 
 
-ARGUMENTS: dict[str, Any] = {
-    "now": builders.NOW, "fields": {}, "time_zone": None, "previous_ids": None,
-}  # fmt: skip
+DECODE = partial(decode_queue_update, options=ListOptions(builders.NOW))
 
 
 async def test_a_large_list_is_decoded_in_another_process(decoder: QueueDecoder) -> None:
-    update = await decoder.decode(large_list(), **ARGUMENTS)
+    update = await decoder.run(DECODE, large_list())
     assert update.stats.frozen == 2000
     (worker,) = workers()
     for number in (signal.SIGINT, signal.SIGTERM):  # as a terminal or systemd sends them
         os.kill(worker.pid, number)
-    assert (await decoder.decode(large_list(), **ARGUMENTS)).stats == update.stats
+    assert (await decoder.run(DECODE, large_list())).stats == update.stats
 
 
 async def test_a_signal_cannot_hit_it_while_it_starts(decoder: QueueDecoder) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    await decoder.decode(large_list(), **ARGUMENTS)
+    await decoder.run(DECODE, large_list())
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
     (worker,) = workers()
     status = Path(f"/proc/{worker.pid}/status").read_text()
@@ -420,27 +420,27 @@ def workers() -> list[psutil.Process]:
 
 
 async def test_the_process_that_dies_is_replaced(decoder: QueueDecoder) -> None:
-    await decoder.decode(large_list(), **ARGUMENTS)
+    await decoder.run(DECODE, large_list())
     (worker,) = workers()
     worker.suspend()  # so that it dies over this list and not before
-    decoding = asyncio.create_task(decoder.decode(large_list(), **ARGUMENTS))
+    decoding = asyncio.create_task(decoder.run(DECODE, large_list()))
     await asyncio.sleep(0)
     worker.kill()
     with pytest.raises(PanelError, match="died over this reply") as caught:
         await decoding
     assert caught.value.reason is Reason.UNEXPECTED
-    assert (await decoder.decode(large_list(), **ARGUMENTS)).stats.frozen == 2000
+    assert (await decoder.run(DECODE, large_list())).stats.frozen == 2000
 
 
 async def test_a_process_that_died_idle_is_replaced_unseen(decoder: QueueDecoder) -> None:
-    await decoder.decode(large_list(), **ARGUMENTS)
+    await decoder.run(DECODE, large_list())
     (worker,) = workers()
     broken = decoder._pool
     assert broken is not None
     worker.kill()
     while not broken._broken:  # noqa: ASYNC110 - the executor's own thread notices
         await asyncio.sleep(0.01)
-    assert (await decoder.decode(large_list(), **ARGUMENTS)).stats.frozen == 2000
+    assert (await decoder.run(DECODE, large_list())).stats.frozen == 2000
 
 
 async def test_decoding_that_takes_too_long_is_ended(
@@ -448,18 +448,18 @@ async def test_decoding_that_takes_too_long_is_ended(
 ) -> None:
     monkeypatch.setattr("exporter.panel.queue_decoder.DECODE_TIMEOUT", 0.01)
     with pytest.raises(PanelError, match="took longer"):
-        await decoder.decode(large_list(50_000), **ARGUMENTS)
+        await decoder.run(DECODE, large_list(50_000))
     assert workers() == []
 
 
 async def test_a_cancelled_poll_leaves_no_decoding_behind(decoder: QueueDecoder) -> None:
-    decoding = asyncio.create_task(decoder.decode(large_list(50_000), **ARGUMENTS))
+    decoding = asyncio.create_task(decoder.run(DECODE, large_list(50_000)))
     while not workers():  # noqa: ASYNC110 - another process starts
         await asyncio.sleep(0.01)
     decoding.cancel()
     await asyncio.gather(decoding, return_exceptions=True)
     assert workers() == []
-    assert (await decoder.decode(large_list(), **ARGUMENTS)).stats.frozen == 2000
+    assert (await decoder.run(DECODE, large_list())).stats.frozen == 2000
 
 
 async def test_storms_are_decoded_as_calm_queues_are(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import tzinfo
 
 from exporter.panel.decode import (
+    ListOptions,
     QueueUpdate,
     anonymise_reply,
     decode_count,
@@ -44,6 +45,7 @@ def check_reply(
     time_zone: tzinfo | None = None,
 ) -> None:
     """Every decoder over one body: only PanelError may escape, and results are within bounds."""
+    options = ListOptions(now, fields or {}, time_zone)
     for operation in (Operation.COUNT, Operation.CLAMAV, Operation.CONTROL):
         try:
             reply = decode_reply(body, operation)
@@ -57,7 +59,7 @@ def check_reply(
             _check_error(error)
     assert isinstance(anonymise_reply(body, ["s3cret"]), str)
     try:
-        table = decode_queue(body, now=now, fields=fields, time_zone=time_zone)
+        table = decode_queue(body, options)
     except PanelError as error:
         _check_error(error)
         return
@@ -70,9 +72,7 @@ def check_reply(
     assert len(table.samples) <= 3
     assert all(len(sample) <= 200 and not _CONTROL.search(sample) for sample in table.samples)
     assert not _CONTROL.search(table.shape)
-    update = decode_queue_update(
-        body, now=now, fields=fields, time_zone=time_zone, previous_ids=b""
-    )
+    update = decode_queue_update(body, options, previous_ids=b"")
     _check_update(update, len(messages))
     _check_same(update.stats, queue_stats(table))
 

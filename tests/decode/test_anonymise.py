@@ -8,7 +8,7 @@ import pytest
 from exporter.panel.decode import MessageTable, anonymise, anonymise_reply, decode_queue
 from exporter.panel.decode.anonymise import anonymise_value, safe_text
 from tests.decode.corpus import cases
-from tests.decode.test_corpus import _arguments
+from tests.decode.test_corpus import _options
 
 SECRET = "s3cret pass&word"
 
@@ -127,8 +127,8 @@ def test_an_anonymised_reply_still_decodes() -> None:
         content = case.content
         if case.operation != "list_msg" or "expect" not in content:
             continue
-        before = decode_queue(case.body, **_arguments(case))
-        after = decode_queue(anonymise_reply(case.body).encode(), **_arguments(case))
+        before = decode_queue(case.body, _options(case))
+        after = decode_queue(anonymise_reply(case.body).encode(), _options(case))
         assert (after.listed, len(after)) == (before.listed, len(before)), case.name
         assert _known(after) == _known(before), case.name
         checked += 1

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
-from exporter.panel.decode import MessageTable, decode_queue, decode_queue_update, queue_stats
+from exporter.panel.decode import (
+    ListOptions,
+    MessageTable,
+    decode_queue,
+    decode_queue_update,
+    queue_stats,
+)
 from exporter.panel.queue_decoder import INLINE_LIMIT, QueueDecoder
 from exporter.snapshot import Certainty, Message
 from tests.decode import rendering
@@ -23,12 +30,12 @@ def body(detail: object) -> bytes:
 
 
 def table(detail: object, **arguments: Any) -> MessageTable:
-    return decode_queue(body(detail), now=NOW, **arguments)
+    return decode_queue(body(detail), ListOptions(NOW, **arguments))
 
 
 def certainty(detail: object, **arguments: Any) -> dict[str, Certainty]:
     """Of the table's figures, which those of the poller have to agree with."""
-    update = decode_queue_update(body(detail), now=NOW, **arguments)
+    update = decode_queue_update(body(detail), ListOptions(NOW, **arguments))
     assert update.stats.certainty == queue_stats(table(detail, **arguments)).certainty
     return dict(update.stats.certainty)
 
@@ -120,7 +127,7 @@ def test_a_field_that_no_row_has_has_no_certainty() -> None:
 
 
 def test_measurements_of_guessed_fields_are_kept() -> None:
-    stats = decode_queue_update(body([PAGE_ROW]), now=NOW).stats
+    stats = decode_queue_update(body([PAGE_ROW]), ListOptions(NOW)).stats
     assert (stats.frozen, stats.bounces, stats.oldest_age) == (1, 0, 1500.0)
 
 
@@ -129,9 +136,8 @@ async def test_certainty_travels_from_the_worker_process() -> None:
     assert len(body(rows)) > INLINE_LIMIT
     decoder = QueueDecoder()
     try:
-        update = await decoder.decode(
-            body(rows), now=NOW, fields={}, time_zone=None, previous_ids=None
-        )
+        decode = partial(decode_queue_update, options=ListOptions(NOW))
+        update = await decoder.run(decode, body(rows))
     finally:
         decoder.close()
     assert dict(update.stats.certainty)["sender"] is GUESSED
@@ -172,7 +178,9 @@ def test_values_of_the_state_are_those_that_the_host_says() -> None:
     decoded = table(rows, frozen_values={"F": True, "N": False})
     assert decoded.frozen == [True, False, True, None, None, None]
     assert table(rows).frozen[3:] == [True, False, None]
-    update = decode_queue_update(body(rows), now=NOW, frozen_values={"f": True, "n": False})
+    update = decode_queue_update(
+        body(rows), ListOptions(NOW, frozen_values={"f": True, "n": False})
+    )
     assert update.stats.frozen == 2
 
 
@@ -194,7 +202,9 @@ def test_a_message_of_contradicting_rows_may_be_in_each_of_them() -> None:
         {"id": EXIM, "sender": "a@example.org", "time": "4d"},
         {"id": OTHER, "sender": "a@example.org", "time": "4d"},
     ]
-    update = decode_queue_update(body(rows), now=NOW, previous_ids=f"{EXIM}\n{OTHER}".encode())
+    update = decode_queue_update(
+        body(rows), ListOptions(NOW), previous_ids=f"{EXIM}\n{OTHER}".encode()
+    )
     assert update.ids == OTHER.encode()
     assert (update.stats.listed, update.stats.unparsed, update.stats.bounces) == (3, 2, 0)
     assert update.unread >= 1

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from exporter.panel.decode import (
+    ListOptions,
     MessageTable,
     decode_count,
     decode_queue,
@@ -24,18 +26,18 @@ _KEYS = {"why", "now", "fields", "time_zone", "expect", "error", "says"}
 _BODIES = {"json", "body", "hex", "repeat"}
 
 
-def _arguments(case: Case) -> dict[str, Any]:
+def _options(case: Case) -> ListOptions:
     zone = case.content.get("time_zone")
-    return {
-        "now": float(case.content["now"]),
-        "fields": case.content.get("fields"),
-        "time_zone": None if zone is None else ZoneInfo(zone),
-    }
+    return ListOptions(
+        float(case.content["now"]),
+        case.content.get("fields") or {},
+        None if zone is None else ZoneInfo(zone),
+    )
 
 
 def _decode(case: Case) -> object:
     if case.operation is Operation.LIST:
-        return decode_queue(case.body, **_arguments(case))
+        return decode_queue(case.body, _options(case))
     reply = decode_reply(case.body, case.operation)
     if case.operation is Operation.COUNT:
         return decode_count(reply)
@@ -94,8 +96,8 @@ def test_a_reply_decodes_as_its_file_says(case: Case) -> None:
     ids=lambda case: case.name,
 )
 def test_the_update_agrees_with_the_table(case: Case) -> None:
-    table = decode_queue(case.body, **_arguments(case))
-    update = decode_queue_update(case.body, **_arguments(case), previous_ids=b"1aAaAa-000000-00")
+    table = decode_queue(case.body, _options(case))
+    update = decode_queue_update(case.body, _options(case), previous_ids=b"1aAaAa-000000-00")
     assert update.stats == queue_stats(table)
     assert update.ids.decode().split() == list(table.ids)
     assert (update.entered, update.left) == (len(table.ids), 1)
@@ -115,9 +117,9 @@ def test_the_update_agrees_with_the_table(case: Case) -> None:
 )
 def test_what_is_proposed_decodes_the_same(case: Case) -> None:
     """What recognition is sure of may be pasted into `fields` without changing anything decoded."""
-    arguments = _arguments(case)
-    table = decode_queue(case.body, **arguments)
-    again = decode_queue(case.body, **(arguments | {"fields": table.proposed_fields}))
+    options = _options(case)
+    table = decode_queue(case.body, options)
+    again = decode_queue(case.body, replace(options, fields=table.proposed_fields))
     before = {m.id: m for m in table.messages()}
     after = {m.id: m for m in again.messages()}
     assert before.keys() == after.keys()

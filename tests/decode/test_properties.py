@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.panel.decode import decode_queue, decode_queue_update, decode_reply, queue_stats
+from exporter.panel.decode import (
+    ListOptions,
+    decode_queue,
+    decode_queue_update,
+    decode_reply,
+    queue_stats,
+)
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.snapshot import Message, Mta
@@ -62,7 +68,7 @@ def _round_trip(shape: str, render: rendering.Render, messages: list[Message]) -
     if shape in rendering.BARE_NULL and not any(message.sender for message in messages):
         # Empty senders alone may be what is left of others.
         messages = [replace(message, sender=None) for message in messages]
-    table = decode_queue(body, now=NOW, time_zone=UTC)
+    table = decode_queue(body, ListOptions(NOW, time_zone=UTC))
     assert table.unparsed == 0, (shape, table.samples)
     decoded = [replace(message, guessed=frozenset()) for message in table.messages()]
     assert _by_id(decoded) == _by_id(messages), (shape, table.shape)
@@ -118,7 +124,7 @@ def test_odd_rows_of_a_large_list_do_not_spoil_the_others() -> None:
     good[4600] |= {"subject": "\ud800"}
     good[300] |= {"msg_id": good[299]["msg_id"]}
     body = rendering.reply(good).replace(b"@@", b"\xff")
-    table = decode_queue(body, now=NOW)
+    table = decode_queue(body, ListOptions(NOW))
     assert table.listed == 5000
     assert table.unparsed == 2
     decoded = {m.id: m for m in table.messages()}
@@ -131,7 +137,7 @@ def test_odd_rows_of_a_large_list_do_not_spoil_the_others() -> None:
 def test_many_forms_of_rows_are_bounded() -> None:
     rows = [{"queue_id": f"1kXpJb-{n:06d}-7Q"} | {f"k{n}": 1} for n in range(60)]
     rows += [{"id": "1kXpJb-999999-7Q"}] * 70
-    table = decode_queue(rendering.reply(rows), now=NOW)
+    table = decode_queue(rendering.reply(rows), ListOptions(NOW))
     assert table.listed == 130
     assert 1 <= len(table) < 61
 
@@ -222,7 +228,7 @@ def test_linear_for_many_messages() -> None:
         ]
         body = rendering.reply(rendering.exim_text(messages))
         started = time.process_time()
-        decode_queue_update(body, now=NOW, previous_ids=b"")
+        decode_queue_update(body, ListOptions(NOW), previous_ids=b"")
         return time.process_time() - started
 
     limit = 24 * max(min(update(2000) for _ in range(3)), 0.002)

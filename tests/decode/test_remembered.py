@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.panel.decode import (
+    ListOptions,
     QueueUpdate,
     cells,
     decode_queue_update,
@@ -42,7 +43,7 @@ def _forget() -> None:
 
 
 def _decode(rows: Sequence[object], now: float = NOW) -> QueueUpdate:
-    return decode_queue_update(json.dumps({"error": 0, "detail": rows}).encode(), now=now)
+    return decode_queue_update(json.dumps({"error": 0, "detail": rows}).encode(), ListOptions(now))
 
 
 _cells = st.sampled_from(

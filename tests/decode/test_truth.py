@@ -17,7 +17,7 @@ from exporter.panel.decode import decode_count_reply, decode_queue, queue_stats
 from exporter.remediation.selection import select
 from exporter.snapshot import Message
 from tests.decode.corpus import Case, cases
-from tests.decode.test_corpus import _arguments
+from tests.decode.test_corpus import _options
 from tests.fuzz.shown import Shown
 from tests.fuzz.truth import Letter
 from tests.fuzz.verdict import wrongs
@@ -190,7 +190,7 @@ def _case(name: str) -> Case:
 @pytest.mark.parametrize("truth", TRUTHS, ids=lambda truth: truth.name)
 def test_what_is_decoded_of_a_reply_is_so(truth: Truth) -> None:
     case = _case(f"list_msg/{truth.name}")
-    table = decode_queue(case.body, **_arguments(case))
+    table = decode_queue(case.body, _options(case))
     shown = Shown(None, truth.letters, truth.exact, separable=truth.most is None)
     assert [*wrongs(shown, table, queue_stats(table))] == []
     assert table.listed <= (len(truth.letters) if truth.most is None else truth.most)
@@ -204,12 +204,12 @@ def test_no_case_of_mail_that_is_no_bounce_is_deleted_as_one() -> None:
     selector = Selector.model_validate({"frozen": True, "bounce": True, "older_than": "1d"})
     for name in ("arrays_empty_recipients_are_no_sender", "objects_all_empty_but_the_id"):
         case = _case(f"list_msg/{name}")
-        assert select(decode_queue(case.body, **_arguments(case)).messages(), selector) == []
+        assert select(decode_queue(case.body, _options(case)).messages(), selector) == []
 
 
 def test_ages_of_zero_do_not_hide_the_old_ones() -> None:
     case = _case("list_msg/objects_ages_of_zero")
-    table = decode_queue(case.body, **_arguments(case))
+    table = decode_queue(case.body, _options(case))
     assert queue_stats(table).oldest_age == 400_000
     chosen = select(table.messages(), Selector.model_validate({"older_than": "1d"}))
     assert [message.id[-2:] for message in chosen] == ["06", "07", "08", "09"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
 
-from exporter.panel.decode import decode_queue, decode_queue_update, queue_stats
+from exporter.panel.decode import ListOptions, decode_queue, decode_queue_update, queue_stats
 from exporter.panel.errors import PanelError
 from tests.fuzz import console_shapes, row_shapes, runner
 from tests.fuzz.answers import check_answer, make_answer
@@ -71,14 +71,14 @@ def check(given: Input) -> list[Wrong]:
     """What is wrong about the decoded list; none when it is refused as a whole."""
     shown = given.show()
     body = body_of(shown.payload, given.salt)
-    arguments: dict[str, Any] = {"now": NOW + shown.ahead, "fields": shown.fields, "time_zone": UTC}
+    options = ListOptions(NOW + shown.ahead, shown.fields or {}, UTC)
     try:
-        table = decode_queue(body, **arguments)
+        table = decode_queue(body, options)
     except PanelError:
         return []
     if random.Random(f"{given.salt}:poll").random() < 0.67:
         return [*wrongs(shown, table, queue_stats(table))]
-    return [*wrongs(shown, table, decode_queue_update(body, **arguments).stats)]
+    return [*wrongs(shown, table, decode_queue_update(body, options).stats)]
 
 
 def shrink(given: Input, wrong: Wrong) -> Input:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.panel.decode import decode_queue, queue_stats
+from exporter.panel.decode import ListOptions, decode_queue, queue_stats
 from exporter.panel.protocol import Operation
 from exporter.snapshot import Message
 from tests.decode import rendering
@@ -67,7 +67,7 @@ def _wrongs_of(letter: Letter, **arguments: Any) -> list[str]:
         **arguments,
     )
     body = rendering.reply(shown.payload)
-    table = decode_queue(body, now=NOW)
+    table = decode_queue(body, ListOptions(NOW))
     return [wrong.what for wrong in wrongs(shown, table, queue_stats(table))]
 
 
@@ -99,7 +99,7 @@ def test_the_judge_sees_each_wrong_value(truth: dict[str, Any], wrong: str) -> N
 def test_the_judge_sees_rows_that_are_no_messages() -> None:
     shown = Shown("  3m   5 1kXpJb-0004Uv-7Q <>\n          a@b.example\n", [], separable=True)
     body = rendering.reply(shown.payload)
-    table = decode_queue(body, now=NOW)
+    table = decode_queue(body, ListOptions(NOW))
     decoded = [w.what for w in wrongs(shown, table, queue_stats(table))]
     assert decoded == ["id", "listed"]
 

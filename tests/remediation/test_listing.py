@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.config.selectors import Selector
 from exporter.panel.client import PanelClient, PanelReply
+from exporter.panel.decode import ListOptions
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
@@ -47,9 +48,7 @@ def read(
         count=count,
         selector=selector,
         most=most,
-        now=NOW,
-        fields={},
-        time_zone=None,
+        options=ListOptions(NOW),
         guesses=guesses,
     )
 

@@ -1,6 +1,7 @@
 """Decodes the panel's replies: pure functions from bytes to values, no clock, no I/O."""
 
 from exporter.panel.decode.anonymise import anonymise, anonymise_reply
+from exporter.panel.decode.columns import ListOptions
 from exporter.panel.decode.count import (
     decode_blank_count_reply,
     decode_count,
@@ -16,6 +17,7 @@ from exporter.panel.decode.statistics import QueueUpdate, decode_queue_update, q
 
 __all__ = [
     "FieldReading",
+    "ListOptions",
     "MessageTable",
     "QueueUpdate",
     "Reply",

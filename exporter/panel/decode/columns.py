@@ -76,11 +76,11 @@ class ListOptions:
     """What is known of a list before it is read."""
 
     now: float
-    """Unix time."""
+    """Unix time, which dates and Unix times in the rows are compared with."""
     fields: Mapping[str, Key] = field(default_factory=dict)
-    """The host's `fields`."""
-    zone: tzinfo | None = None
-    """The panel's, for dates that name none."""
+    """The host's `fields`: which name or position is what; overrides recognition."""
+    time_zone: tzinfo | None = None
+    """The panel's, for dates that name none; without it their ages are unknown."""
     frozen_values: Mapping[str, bool] = field(default_factory=dict)
     """The host's words for frozen and not frozen; any other is unknown then."""
 
@@ -122,7 +122,7 @@ class ColumnReader:
             for name, sure in layout.certainty.items()
         }
         self._sure.setdefault("frozen", Certainty.STRUCTURAL)  # by a mark behind the id
-        self._dates = AgeReader(options.now, options.zone, layout.bare_age_unit)
+        self._dates = AgeReader(options.now, options.time_zone, layout.bare_age_unit)
         self._ages = _Memo(self._dates.read)
         self._sizes = _Memo(read_size)
         self._frozen_values = {

@@ -6,8 +6,7 @@ cut into columns), `columns` (what the cells say), `row_collector` (each message
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import tzinfo
+from collections.abc import Callable
 
 import msgspec
 
@@ -30,33 +29,13 @@ _LEAST_PER_ROW_VALUE = 20
 such as `{"0":0,"1":0,…}`."""
 
 
-def decode_queue(
-    body: bytes,
-    *,
-    now: float,
-    fields: Mapping[str, str | int] | None = None,
-    time_zone: tzinfo | None = None,
-    frozen_values: Mapping[str, bool] | None = None,
-) -> MessageTable:
+def decode_queue(body: bytes, options: ListOptions) -> MessageTable:
     """Return the messages of a reply to list_msg.
-
-    Args:
-        body: the reply.
-        now: Unix time, which dates and Unix times in the rows are compared with.
-        fields: the host's `fields`: which name or position is what; overrides recognition.
-        time_zone: the panel's, for dates that name none; without it their ages are unknown.
-        frozen_values: which values of the field `frozen` mean frozen, and which not; any other
-            is unknown then.
 
     Raises:
         PanelError: as `decode_reply`, and `unexpected` when the payload is no list of any kind.
             Rows that are not understood are counted, they are no error.
     """
-    return read_table(body, ListOptions(now, fields or {}, time_zone, frozen_values or {}))
-
-
-def read_table(body: bytes, options: ListOptions) -> MessageTable:
-    """Read as `decode_queue`."""
     builder = TableBuilder()
     collector, summary = read_queue(body, builder.add, options, explain=True)
     return builder.build(summary, collector)

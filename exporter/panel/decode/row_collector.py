@@ -247,7 +247,7 @@ def summarise(
         explain: whether to say how each field was read.
     """
     shapes = [*found]
-    no_zone = forms.options.zone is None
+    no_zone = forms.options.time_zone is None
     mta = mta_of(collector.ids)
     if collector.console_messages:
         command = "exim -bp" if mta is Mta.EXIM else "postqueue -p"

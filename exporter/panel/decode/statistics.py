@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
 from heapq import heapify, heappop
 from typing import cast
 
@@ -20,7 +19,7 @@ from exporter.panel.decode.message_table import (
     guessed_fields,
     mta_of,
 )
-from exporter.panel.decode.queue import read_queue, read_table
+from exporter.panel.decode.queue import decode_queue, read_queue
 from exporter.snapshot import (
     AGE_BUCKETS,
     EMPTY_QUEUE,
@@ -60,13 +59,7 @@ class QueueUpdate:
 
 
 def decode_queue_update(
-    body: bytes,
-    *,
-    now: float,
-    fields: Mapping[str, str | int] | None = None,
-    time_zone: tzinfo | None = None,
-    previous_ids: bytes | None = None,
-    frozen_values: Mapping[str, bool] | None = None,
+    body: bytes, options: ListOptions, previous_ids: bytes | None = None
 ) -> QueueUpdate:
     """Return what `queue_stats` says of `decode_queue`, and what changed since `previous_ids`.
 
@@ -76,13 +69,12 @@ def decode_queue_update(
         PanelError: as `decode_queue`.
     """
     figures = _Figures()
-    options = ListOptions(now, fields or {}, time_zone, frozen_values or {})
     collector, summary = read_queue(body, figures.add, options)
     ids: Sequence[str] = collector.ids
     unread = summary.unread
     if collector.repeated or collector.continued:
         # What further rows say of a message is known only at the end, and seldom needed.
-        table = read_table(body, options)
+        table = decode_queue(body, options)
         stats, ids, unread = queue_stats(table), table.ids, table.unread
     else:
         stats = figures.stats(summary.listed, mta_of(ids))
