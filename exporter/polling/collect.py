@@ -17,7 +17,7 @@ from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
     ListOptions,
     QueueUpdate,
-    decode_blank_count_reply,
+    decode_count_reply,
     decode_queue_update,
     decode_service_reply,
     known_beside_a_count,
@@ -228,7 +228,7 @@ def _beyond(moved: int | None, explained: int) -> int | None:
 
 
 # Panels say the same poll after poll, and what these bytes mean does not change.
-_count = lru_cache(maxsize=4096)(decode_blank_count_reply)
+_count = lru_cache(maxsize=4096)(decode_count_reply)
 _status = lru_cache(maxsize=1024)(decode_service_reply)
 
 _SHORT = 2**10
@@ -236,7 +236,7 @@ _SHORT = 2**10
 
 
 async def _read_count(body: bytes) -> int | None:
-    return (_count if len(body) <= _SHORT else decode_blank_count_reply)(body)
+    return (_count if len(body) <= _SHORT else decode_count_reply)(body)
 
 
 def _read_status(body: bytes, operation: Operation) -> ServiceState:

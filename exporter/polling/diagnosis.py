@@ -12,7 +12,7 @@ from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.decode import (
     ListOptions,
     MessageTable,
-    decode_blank_count_reply,
+    decode_count_reply,
     decode_queue,
     decode_service_reply,
     known_beside_a_count,
@@ -149,7 +149,7 @@ class _Diagnoser:
         diagnosis.certificate_expiry = client.certificate_expiry
 
     async def _read_count(self, body: bytes) -> list[str]:
-        self._count = decode_blank_count_reply(body)
+        self._count = decode_count_reply(body)
         self._blank = self._count is None
         if self._count is None:
             return ["an empty text, which is 0 beside an empty list"]

@@ -11,7 +11,7 @@ from exporter.config.selectors import Selector
 from exporter.panel.client import PanelClient
 from exporter.panel.decode import (
     ListOptions,
-    decode_blank_count_reply,
+    decode_count_reply,
     decode_queue,
     known_beside_a_count,
     no_count,
@@ -213,4 +213,4 @@ async def ask_count(client: PanelClient) -> int:
 
 
 async def _read_count(body: bytes) -> int | None:
-    return decode_blank_count_reply(body)
+    return decode_count_reply(body)

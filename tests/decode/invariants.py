@@ -16,7 +16,7 @@ from exporter.panel.decode import (
     decode_queue,
     decode_queue_update,
     decode_reply,
-    decode_service_status,
+    decode_service_reply,
     queue_stats,
 )
 from exporter.panel.errors import PanelError
@@ -52,7 +52,7 @@ def check_reply(
             if operation is Operation.COUNT:
                 assert 0 <= decode_count(reply) <= 10**9
             elif operation is Operation.CLAMAV:
-                state = decode_service_status(reply)
+                state = decode_service_reply(body, operation)
                 assert isinstance(state, ServiceState)
                 assert state.installed or not state.running
         except PanelError as error:

@@ -13,7 +13,7 @@ from exporter.panel.decode import (
     decode_queue,
     decode_queue_update,
     decode_reply,
-    decode_service_status,
+    decode_service_reply,
     queue_stats,
 )
 from exporter.panel.errors import PanelError
@@ -38,10 +38,9 @@ def _options(case: Case) -> ListOptions:
 def _decode(case: Case) -> object:
     if case.operation is Operation.LIST:
         return decode_queue(case.body, _options(case))
-    reply = decode_reply(case.body, case.operation)
     if case.operation is Operation.COUNT:
-        return decode_count(reply)
-    state = decode_service_status(reply)
+        return decode_count(decode_reply(case.body, case.operation))
+    state = decode_service_reply(case.body, case.operation)
     return state.running if state.installed else state.words
 
 

@@ -27,7 +27,7 @@ FORMS = {
 }
 
 
-async def read(body: bytes) -> int:
+async def read(body: bytes) -> int | None:
     return decode_count_reply(body)
 
 

@@ -3,7 +3,6 @@
 from exporter.panel.decode.anonymise import anonymise, anonymise_reply
 from exporter.panel.decode.columns import ListOptions
 from exporter.panel.decode.count import (
-    decode_blank_count_reply,
     decode_count,
     decode_count_reply,
     no_count,
@@ -12,7 +11,7 @@ from exporter.panel.decode.envelope import Reply, decode_reply, known_beside_a_c
 from exporter.panel.decode.message_table import MessageTable
 from exporter.panel.decode.queue import decode_queue
 from exporter.panel.decode.recognition import FieldReading
-from exporter.panel.decode.service_status import decode_service_reply, decode_service_status
+from exporter.panel.decode.service_status import decode_service_reply
 from exporter.panel.decode.statistics import QueueUpdate, decode_queue_update, queue_stats
 
 __all__ = [
@@ -23,14 +22,12 @@ __all__ = [
     "Reply",
     "anonymise",
     "anonymise_reply",
-    "decode_blank_count_reply",
     "decode_count",
     "decode_count_reply",
     "decode_queue",
     "decode_queue_update",
     "decode_reply",
     "decode_service_reply",
-    "decode_service_status",
     "known_beside_a_count",
     "no_count",
     "queue_stats",

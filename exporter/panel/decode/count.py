@@ -60,20 +60,14 @@ _DOUBT = re.compile(
 )
 
 
-def decode_count_reply(body: bytes) -> int:
-    """Return the number of messages by a reply to count_msg.
-
-    Raises:
-        PanelError: as `decode_reply` and `decode_count`.
-    """
-    return decode_count(decode_reply(body, Operation.COUNT))
-
-
-def decode_blank_count_reply(body: bytes) -> int | None:
-    """Do as `decode_count_reply`, but return None where the number is the empty text.
+def decode_count_reply(body: bytes) -> int | None:
+    """Return the number of messages by a reply to count_msg; None for an empty text.
 
     That is what awk makes of "Mail queue is empty": beside an empty list it is 0, and beside
     anything else it is no count.
+
+    Raises:
+        PanelError: as `decode_reply` and `decode_count`.
     """
     reply = decode_reply(body, Operation.COUNT)
     try:

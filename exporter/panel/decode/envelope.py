@@ -53,13 +53,9 @@ class Reply:
     """A reply that reports success."""
 
     operation: Operation
-    code: int
-    """One of SUCCESS_CODES, or LIST_EMPTY_CODE for list_msg; 0 when the reply holds no code."""
     text: str
     """The panel's own sentence, as it came: not safe to log."""
     payload: object = None
-    payload_key: str = ""
-    """The payload's key in lower case; "" when the reply has none."""
     others: Mapping[str, object] = field(default_factory=dict)
     """All further members, keys in lower case."""
 
@@ -69,8 +65,10 @@ class Envelope:
     """The same with the values not decoded yet."""
 
     code: int
+    """One of SUCCESS_CODES, or LIST_EMPTY_CODE for list_msg; 0 when the reply holds no code."""
     text: str
     payload_key: str
+    """In lower case; "" when the reply has no payload."""
     members: Members
 
     @property
@@ -89,21 +87,21 @@ def known_beside_a_count(error: PanelError) -> PanelError:
     Login and dialect are right then. PHP's json_encode gives nothing for a list with one byte
     that is no UTF-8, and what the panel prints is empty.
     """
-    if error.reason is Reason.NOT_JSON and not isinstance(error, EmptyBodyError):
-        return PanelError(
-            error.reason,
-            f"{error.message} The url, login and dialect are right: count_msg was answered.",
-            hint="`diagnose` shows how the reply begins; PHP's own log may tell why.",
-        )
-    if not isinstance(error, EmptyBodyError):
+    if error.reason is not Reason.NOT_JSON:
         return error
-    return PanelError(
-        Reason.NOT_JSON,
-        "The panel could not encode its list: it answered list_msg with an empty body, though "
-        "it answers count_msg.",
-        hint="PHP gives nothing for a list in which one text is no UTF-8, such as a sender's "
-        "name. It is no empty queue; look for that message with the mail server's own commands.",
-    )
+    if isinstance(error, EmptyBodyError):
+        message = (
+            "The panel could not encode its list: it answered list_msg with an empty body, though "
+            "it answers count_msg."
+        )
+        hint = (
+            "PHP gives nothing for a list in which one text is no UTF-8, such as a sender's name. "
+            "It is no empty queue; look for that message with the mail server's own commands."
+        )
+    else:
+        message = f"{error.message} The url, login and dialect are right: count_msg was answered."
+        hint = "`diagnose` shows how the reply begins; PHP's own log may tell why."
+    return PanelError(error.reason, message, hint=hint)
 
 
 def decode_reply(body: bytes, operation: Operation) -> Reply:
@@ -119,21 +117,11 @@ def decode_reply(body: bytes, operation: Operation) -> Reply:
             a code that is no success. list_msg's code for an empty queue is no error.
     """
     envelope = open_envelope(body, operation)
-    key = envelope.payload_key
-    others = {
-        name: _value(raw, operation)
-        for name, raw in envelope.members.items()
-        if name != key and name not in CODE_KEYS and name not in TEXT_KEYS
-    }
-    payload = envelope.payload
-    return Reply(
-        operation,
-        envelope.code,
-        envelope.text,
-        None if payload is None else _value(payload, operation),
-        key,
-        others,
-    )
+    named = {envelope.payload_key, *CODE_KEYS, *TEXT_KEYS}
+    members = envelope.members.items()
+    others = {name: _value(raw, operation) for name, raw in members if name not in named}
+    payload = None if envelope.payload is None else _value(envelope.payload, operation)
+    return Reply(operation, envelope.text, payload, others)
 
 
 def open_envelope(body: bytes, operation: Operation) -> Envelope:

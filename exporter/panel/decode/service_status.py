@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import cast
 
-from exporter.panel.decode.envelope import CODE_KEYS, Reply, decode_reply, quote, unexpected
+from exporter.panel.decode.envelope import CODE_KEYS, decode_reply, quote, unexpected
 from exporter.panel.protocol import Operation
 from exporter.snapshot import ServiceState
 
@@ -115,29 +115,20 @@ _INSTALLED_KEYS = ("installed", "is_installed")
 def decode_service_reply(body: bytes, operation: Operation) -> ServiceState:
     """Return what a service does, by a reply to its operation.
 
-    Raises:
-        PanelError: as `decode_reply` and `decode_service_status`.
-    """
-    return decode_service_status(decode_reply(body, operation))
-
-
-def decode_service_status(reply: Reply) -> ServiceState:
-    """Return what the service does.
-
     Only the payload is decoded. The reply's own text is about the command ("Команда выполнена"),
     and in two of the panel's language packs it always says "enabled". `systemctl status` output
     is judged by its `Active:` line: the rest is about the boot and the past.
 
     Raises:
-        PanelError: `unexpected` when the payload is no known text, or when texts contradict.
+        PanelError: as `decode_reply`, and `unexpected` when the payload is no known text, or when
+            texts contradict.
     """
+    reply = decode_reply(body, operation)
     payload = reply.payload
     if payload is None or payload in ("", [], {}):
         # Whatever stands beside it is about the command, not about the service.
-        raise unexpected(
-            f"The reply to {reply.operation.value} tells no status: it has no payload."
-        )
-    states: set[_State] = set(_states(payload, reply.operation.value, _MAX_DEPTH))
+        raise unexpected(f"The reply to {operation.value} tells no status: it has no payload.")
+    states: set[_State] = set(_states(payload, operation.value, _MAX_DEPTH))
     if states == {_ABSENT, _STOPPED}:
         return _ABSENT
     (state, *others) = states or {None}
@@ -148,7 +139,7 @@ def decode_service_status(reply: Reply) -> ServiceState:
     else:
         problem = "is not clear" if states else "holds no known status word"
     shown = payload if isinstance(payload, str) and payload else reply.text
-    raise unexpected(f"The status of {reply.operation.value} {problem}.{quote(shown)}")
+    raise unexpected(f"The status of {operation.value} {problem}.{quote(shown)}")
 
 
 def _states(value: object, service: str, depth: int) -> Iterator[_State]:
