@@ -126,10 +126,8 @@ class Budget:
 
     def release(self, held: Held) -> None:
         """Give back what a share holds."""
-        if held.size:
-            self.in_use -= held.size
-            held.size = 0
-        held.used = 0
+        self.in_use -= held.size
+        held.size = held.used = 0
         if self._holders.pop(held, self) is not self:
             self._hand_over()
 

@@ -100,7 +100,6 @@ class PanelReply:
     """Decompressed, at most `poll.max_response` bytes."""
     duration: float
     """Seconds that the request took, the wait for its turn not included."""
-    status: int
     held: Held | None = None
     """What the body takes of poll.response_budget, to be released once it was read."""
 
@@ -357,7 +356,7 @@ class PanelClient:
             self.host, not read_only, seconds, connect_seconds(seconds), short=not is_list
         )
         try:
-            status, body = await self._ask(InFlight(form, attempt, place, held, before))
+            body = await self._ask(InFlight(form, attempt, place, held, before))
         except BaseException as error:
             took = time.monotonic() - started
             if isinstance(error, PanelError) and not error.own:
@@ -376,7 +375,7 @@ class PanelClient:
         if is_list:
             self._last_list = len(body)
         held.settle()
-        return PanelReply(operation, body, time.monotonic() - started, status, held)
+        return PanelReply(operation, body, time.monotonic() - started, held)
 
     def drop_idle(self) -> None:
         """Close the connections that no request uses."""
@@ -442,8 +441,8 @@ class PanelClient:
             raise closed_pool()
         return place
 
-    async def _ask(self, flight: InFlight) -> tuple[int, bytes]:
-        """Return status and body, if need be of a second try.
+    async def _ask(self, flight: InFlight) -> bytes:
+        """Return the body of the reply, if need be of a second try.
 
         A dropped idle connection costs a read-only request another try. So does a want of
         files, for a read-only request or not: then nothing was sent.
@@ -479,7 +478,7 @@ class PanelClient:
             self._link.drop_session()
         raise fault
 
-    async def _exchange(self, flight: InFlight) -> tuple[int, bytes]:
+    async def _exchange(self, flight: InFlight) -> bytes:
         context = True if self._trust is None else self._pool.contexts.get(self._trust)
         link, sending = current_link.set(self._link), current_flight.set(flight)
         began = time.time()
@@ -503,7 +502,7 @@ class PanelClient:
             raise
         response.release()
         self._link.keep_session()
-        return response.status, body
+        return body
 
     async def _read(self, response: aiohttp.ClientResponse, flight: InFlight) -> bytes:
         attempt = flight.attempt

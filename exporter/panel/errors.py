@@ -6,6 +6,7 @@ The process that decodes large lists raises them too, so nothing of HTTP is impo
 from __future__ import annotations
 
 import errno
+from functools import partial
 
 from exporter.snapshot import HOST_LEVEL_REASONS, Failure, Reason
 
@@ -73,12 +74,10 @@ class PanelError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling, and decoding of large
         # lists raises in another process.
-        kinds = {"retryable": self.retryable, "lost": self.lost, "own": self.own}
-        return _rebuild, (self.reason, self.message, self.hint, kinds)
-
-
-def _rebuild(reason: Reason, message: str, hint: str, kinds: dict[str, bool]) -> PanelError:
-    return PanelError(reason, message, hint=hint, **kinds)
+        rebuild = partial(
+            PanelError, hint=self.hint, retryable=self.retryable, lost=self.lost, own=self.own
+        )
+        return rebuild, (self.reason, self.message)
 
 
 def no_files() -> PanelError:

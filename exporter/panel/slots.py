@@ -49,19 +49,15 @@ class ResizableSemaphore:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._in_use = 0
+        self.in_use = 0
+        """Slots held now; above the limit only after it was lowered."""
         # An ordered set: a waiter that gives up in the middle of the queue leaves it at once.
         self._waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
-    @property
-    def in_use(self) -> int:
-        """Slots held now; above the limit only after it was lowered."""
-        return self._in_use
-
     async def acquire(self) -> None:
         """Take a slot, or wait for one. A wait that is cancelled takes none."""
-        if self._in_use < self._limit and not self._waiting:
-            self._in_use += 1
+        if self.in_use < self._limit and not self._waiting:
+            self.in_use += 1
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting[turn] = None
@@ -76,7 +72,7 @@ class ResizableSemaphore:
 
     def release(self) -> None:
         """Give a slot back."""
-        self._in_use -= 1
+        self.in_use -= 1
         self._hand_over()
 
     def resize(self, limit: int) -> None:
@@ -85,10 +81,10 @@ class ResizableSemaphore:
         self._hand_over()
 
     def _hand_over(self) -> None:
-        while self._waiting and self._in_use < self._limit:
+        while self._waiting and self.in_use < self._limit:
             turn, _ = self._waiting.popitem(last=False)
             if not turn.done():
-                self._in_use += 1
+                self.in_use += 1
                 turn.set_result(None)
 
 
@@ -138,11 +134,6 @@ class SharedSlots:
         """Files that may be open beside those of the requests in flight."""
         return max(0, self._most - self.in_use)
 
-    @property
-    def limit(self) -> int:
-        """Young requests that may be in flight; less than asked for where files are few."""
-        return self._limit
-
     def resize(self, limit: int, *, young: float = YOUNG) -> None:
         """Apply a reloaded config; what is in flight above a lower limit runs out by itself."""
         self.young = young
@@ -150,7 +141,8 @@ class SharedSlots:
         limit = min(limit, self._most)
         self._share = max(1, limit // SILENT_SHARE)
         # Both shares fit, so that no request has to give way to the small one.
-        self._limit = max(1, min(limit, self._most - self._share))
+        self.limit = max(1, min(limit, self._most - self._share))
+        """Young requests that may be in flight; less than asked for where files are few."""
         self._hand_over()
 
     async def acquire(self, *, silent: bool = False) -> Place:
@@ -189,7 +181,7 @@ class SharedSlots:
     def _has_room(self, *, silent: bool) -> bool:
         if self.in_use >= self._most:
             return False
-        return len(self._silent) < self._share if silent else len(self._young) < self._limit
+        return len(self._silent) < self._share if silent else len(self._young) < self.limit
 
     def _grant(self, *, silent: bool) -> Place:
         place = Place(self._loop.time(), silent)
@@ -220,7 +212,7 @@ class SharedSlots:
 
     def _make_way(self) -> None:
         """End the oldest requests for those that wait, where only files are wanting."""
-        wanted = min(len(self._waiting), self._limit - len(self._young))
+        wanted = min(len(self._waiting), self.limit - len(self._young))
         if wanted <= 0:
             return
         wanted -= sum(place.ending for place in self._old)

@@ -433,7 +433,7 @@ class Panel:
         if before is not None and not await before():
             raise NotSentError
         body = await self._server.request(operation, message_id, command)
-        return PanelReply(operation, body, 0.0, 200)
+        return PanelReply(operation, body, 0.0)
 
 
 class Servers(dict[PanelId, Server]):

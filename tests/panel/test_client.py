@@ -29,7 +29,7 @@ async def test_a_request_as_the_panel_sees_it(
     reply = await client.request(
         Operation.CONTROL, message_id="1kXpJb-0004Uv-7Q", command=MessageCommand.DELETE
     )
-    assert (reply.body, reply.status) == (b"reply", 200)
+    assert reply.body == b"reply"
     assert 0 < reply.duration < 0.5
     (request,) = panel.requests
     assert request.line == "POST /api/api.php HTTP/1.1"
@@ -127,7 +127,7 @@ async def test_an_empty_reply_is_a_reply(serve: ServeRaw, pool: PanelPool, host:
     client = pool.client(host(panel))
     assert (await client.request(Operation.COUNT)).body == b""
     reply = await client.request(Operation.COUNT)
-    assert (reply.body, reply.status) == (b"", 204)
+    assert reply.body == b""
 
 
 @pytest.mark.parametrize("name", ["localhost", "panel.localhost"])

@@ -270,7 +270,7 @@ class Scripted:
 
     async def request(self, operation: Operation, **_: object) -> PanelReply:
         self.asked.append(operation.value)
-        return PanelReply(operation, next(self.replies[operation.value]), 0.1, 200)
+        return PanelReply(operation, next(self.replies[operation.value]), 0.1)
 
     def record_outcome(self, reply: PanelReply, outcome: str) -> None:
         self.told.append((reply.operation.value, outcome))

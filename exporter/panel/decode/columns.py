@@ -20,17 +20,15 @@ from exporter.panel.decode.misfits import FitCheck
 from exporter.panel.decode.names import Key
 from exporter.panel.decode.recognition import Layout
 from exporter.panel.decode.values import (
-    ACTIVE_MARK,
     EXIM_ID,
-    EXPIRE_MARK,
     HOLD_MARK,
+    MARKS,
     MAX_SIZE,
     POSTFIX_ID,
     POSTFIX_MARKS,
     AgeReader,
     combine_states,
     is_epoch,
-    is_on_hold,
     read_frozen,
     read_id,
     read_size,
@@ -47,8 +45,6 @@ _PLAIN_DIGITS = 15
 """Digits of a number that is surely below MAX_SIZE."""
 
 _ID_LINES = re.compile(rf"(?>(?:(?:{EXIM_ID}|{POSTFIX_ID}{POSTFIX_MARKS})\n)*)", re.ASCII)
-
-_MARKS = (ACTIVE_MARK, HOLD_MARK, EXPIRE_MARK)
 
 
 class _Memo(dict[object, _T], Generic[_T]):
@@ -266,13 +262,15 @@ class ColumnReader:
         """Read the states from the marks that postqueue appends to ids. Such a mark is no guess."""
         ids = cast("Sequence[str]", columns.get("id", ()))
         together = "".join(ids)
-        if not any(mark in together for mark in _MARKS):
+        if not any(mark in together for mark in MARKS):
             return
         states, guesses = part.frozen, part.guessed
-        for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(_MARKS)]:
-            if is_on_hold(ids[row]) or not states[row]:
+        marks = tuple(MARKS)
+        for row in [row for row, id_ in enumerate(ids) if id_.rstrip().endswith(marks)]:
+            on_hold = HOLD_MARK in ids[row].rstrip()[-2:]
+            if on_hold or not states[row]:
                 guesses[row] = guesses[row] - {"frozen"}
-            states[row] = is_on_hold(ids[row]) or states[row] or False
+            states[row] = on_hold or states[row] or False
 
 
 def _are_plain_numbers(texts: Sequence[str]) -> bool:
@@ -293,8 +291,8 @@ def read_ids(column: Sequence[object]) -> list[str | None]:
         text = ""
     if not text or text.count("\n") != len(column) or not _ID_LINES.fullmatch(text):
         return [read_id(value) for value in column]
-    if any(mark in text for mark in _MARKS):
-        for mark in _MARKS:
+    if any(mark in text for mark in MARKS):
+        for mark in MARKS:
             text = text.replace(mark, "")
         return [*text.split("\n")[:-1]]
     return [*cast("Sequence[str]", column)]

@@ -25,11 +25,10 @@ from exporter.panel.decode.addresses import (
     without_quoted,
 )
 from exporter.panel.decode.values import (
-    ACTIVE_MARK,
     EXIM_ID,
-    EXPIRE_MARK,
     FROZEN_WORDS,
     HOLD_MARK,
+    MARKS,
     POSTFIX_ID,
     POSTFIX_MARKS,
     SPOOL_SUFFIX,
@@ -152,8 +151,6 @@ _BARE_SENDER = re.compile(
     r"((?>(?:\"(?>(?:[^\"\\]|\\.)*)\"|[^\s<>\"()*@])+)@[^\s<>\"()@]++)?"
     r"(\s*(?<!\S)\*\*\* frozen \*\*\*)?"
 )
-
-_MARKS = ACTIVE_MARK + HOLD_MARK + EXPIRE_MARK
 
 _BREAK = re.compile(r"<br\s{0,5}/?>\n?|</(?:tr|p|div|li)>\n?", re.IGNORECASE)
 _MAYBE_TAG = re.compile(r"<[/a-zA-Z]{1,6}+[\s/>]")
@@ -407,7 +404,7 @@ def _read_piece(text: str) -> ConsoleRows:
         rows.frozen = [mark is not None for mark in marks]
     else:
         marked, rows.sizes, rows.ages, senders, recipients = columns
-        rows.ids = [id_.rstrip(_MARKS) for id_ in marked]
+        rows.ids = [id_.rstrip(MARKS) for id_ in marked]
         rows.senders, rows.frozen = read_senders(senders), [HOLD_MARK in id_ for id_ in marked]
     rows.recipients = [*map(str.strip, recipients)]
     reader = _LineReader(rows)
@@ -600,7 +597,7 @@ class _LineReader:
 
     def _append_postfix(self, header: re.Match[str]) -> None:
         marked, size, date, rest = header.groups()
-        id_, on_hold = marked.rstrip(_MARKS), HOLD_MARK in marked
+        id_, on_hold = marked.rstrip(MARKS), HOLD_MARK in marked
         decoded: str | None = rest.strip()
         sender, *recipients = rest.split()
         if recipients and '"' not in rest:

@@ -128,15 +128,12 @@ class _Figures:
         self._add_ages(part.ages)
         _count_domains(self._senders, filter(None, part.senders))
         self._add_recipients(part.recipients)
-        known = [name for name in missing if self._missing[name] - missing[name] < len(part.ids)]
-        self._add_certainty(part, ["id", *known] if part.ids else [])
-
-    def _add_certainty(self, part: ColumnBatch | MessageTable, known: Sequence[str]) -> None:
-        """Take note how sure the known fields are, in the row where they are least."""
         guessed = guessed_fields(part)
-        for name in known:
-            sure = Certainty.GUESSED if name in guessed else part.certainty.get(name)
-            add_certainty(self._certainty, name, sure)
+        for name in CERTAINTY_FIELDS:
+            unknown = self._missing[name] - missing[name] if name in missing else 0
+            if unknown < len(part.ids):
+                sure = Certainty.GUESSED if name in guessed else part.certainty.get(name)
+                add_certainty(self._certainty, name, sure)
 
     def stats(self, listed: int, mta: Mta | None) -> QueueStats:
         """Return the figures of all that was counted in."""

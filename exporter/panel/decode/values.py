@@ -45,13 +45,13 @@ SPOOL_SUFFIX = r"(?:-[HDJ])?"
 """What stands behind an Exim id that is the name of a spool file. Exim 4.97 also prints the `-H`
 behind ids of messages that an older Exim queued (its bug 3050)."""
 
-ACTIVE_MARK = "*"
 HOLD_MARK = "!"
-EXPIRE_MARK = "#"
-"""Forced to expire, since Postfix 3.5: behind one of the two others, or alone."""
+MARKS = f"*{HOLD_MARK}#"
+"""What postqueue appends to ids: of an active message, of one on hold, and, since Postfix 3.5, of
+one that is forced to expire: behind one of the two others, or alone."""
 
 POSTFIX_MARKS = r"[*!]?#?"
-"""What postqueue appends to an id (showq_compat.c)."""
+"""What postqueue appends to one id (showq_compat.c)."""
 
 _ID_WITH_SUFFIX = re.compile(
     rf"({EXIM_ID}){SPOOL_SUFFIX}|({POSTFIX_ID}){POSTFIX_MARKS}", re.ASCII
@@ -66,22 +66,6 @@ def read_id(value: object) -> str | None:
     """
     match = _ID_WITH_SUFFIX(value.strip()) if isinstance(value, str) else None
     return None if match is None else match[1] or match[2]
-
-
-def read_mark(value: object) -> bool | None:
-    """Return whether postqueue's mark behind an id means on hold; None without a mark.
-
-    The mark of a message that is forced to expire stands behind that of one on hold.
-    """
-    mark = value.rstrip()[-2:] if isinstance(value, str) else ""
-    if not mark.endswith((ACTIVE_MARK, HOLD_MARK, EXPIRE_MARK)):
-        return None
-    return HOLD_MARK in mark
-
-
-def is_on_hold(value: object) -> bool:
-    """Return whether an id carries postqueue's mark of a message on hold."""
-    return read_mark(value) is True
 
 
 # --- sizes -----------------------------------------------------------------------------------
