@@ -76,10 +76,6 @@ class Budget:
         self._limit = limit
         self._hand_over()
 
-    def hold(self) -> Held:
-        """Return a share without a byte in it."""
-        return Held(self)
-
     async def reserve(self, held: Held, expected: int) -> None:
         """Wait until a reply that is expected to be of this size has room, and take it.
 

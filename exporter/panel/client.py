@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import chain
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 from urllib.parse import urlencode
 
 import aiohttp
@@ -45,7 +45,13 @@ from exporter.panel.in_flight import (
     connect_seconds,
     current_flight,
 )
-from exporter.panel.protocol import MessageCommand, Operation, ServiceCommand, request_fields
+from exporter.panel.protocol import (
+    Details,
+    MessageCommand,
+    Operation,
+    ServiceCommand,
+    request_fields,
+)
 from exporter.panel.redaction import read_discreetly
 from exporter.panel.slots import YOUNG, Place, ResizableSemaphore, SharedSlots
 from exporter.panel.tls import TlsContexts, TlsLink, current_link, trust_of
@@ -87,8 +93,6 @@ FILES_PAUSE = 0.1
 """Seconds after which a request for which no file was left is tried again."""
 
 _READ_ONLY = frozenset({Operation.COUNT, Operation.LIST})
-
-Command = MessageCommand | ServiceCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,9 @@ class PanelClient:
         self._url = host.address
         self._trust = trust_of(host.tls) if self._url.scheme == "https" else None
         self._link = TlsLink(host.tls.fingerprint_sha256)
-        self._forms: dict[tuple[Operation, Command | None, bool], bytes] = {}
+        self._forms: dict[
+            tuple[Operation, MessageCommand | ServiceCommand | None, bool], bytes
+        ] = {}
         self._sockets_opened = 0
         self.clock_skew: float | None = None
         """Seconds by which the panel's clock is ahead of ours, by the Date of its last response
@@ -276,11 +282,9 @@ class PanelClient:
         operation: Operation,
         read: Callable[[bytes], Awaitable[T]],
         *,
-        message_id: str | None = None,
-        command: Command | None = None,
-        force: bool = False,
         on_reply: Callable[[], None] | None = None,
         before: Before | None = None,
+        **details: Unpack[Details],
     ) -> T:
         """Ask the panel, and read its reply without letting a secret out.
 
@@ -291,9 +295,7 @@ class PanelClient:
             NotSentError: `before` said no.
             PanelError: there was no reply, or `read` did not accept it.
         """
-        reply = await self.request(
-            operation, message_id=message_id, command=command, force=force, before=before
-        )
+        reply = await self.request(operation, before=before, **details)
         try:
             if on_reply is not None:
                 on_reply()
@@ -314,13 +316,7 @@ class PanelClient:
         self._pool.observe(reply.operation, outcome, reply.duration)
 
     async def request(
-        self,
-        operation: Operation,
-        *,
-        message_id: str | None = None,
-        command: Command | None = None,
-        force: bool = False,
-        before: Before | None = None,
+        self, operation: Operation, *, before: Before | None = None, **details: Unpack[Details]
     ) -> PanelReply:
         """Ask the panel for one operation; `call` also reads and counts what it replies.
 
@@ -328,9 +324,7 @@ class PanelClient:
 
         Args:
             operation: what to ask.
-            message_id: `id` of controll_msg.
-            command: `command` of controll_msg, clamav and spamassassin.
-            force: `dellete_forse` of delete_all_msg.
+            details: what else the request says.
             before: asked once there is a slot and a connection, which may take a while: whether
                 the request still may go out. What it raises is raised here.
 
@@ -342,10 +336,10 @@ class PanelClient:
         """
         if self._session.closed:
             raise closed_pool()
-        form = self._form(operation, message_id, command, force=force)
-        read_only = operation in _READ_ONLY or command is ServiceCommand.STATUS
+        form = self._form(operation, details)
+        read_only = operation in _READ_ONLY or details.get("command") is ServiceCommand.STATUS
         is_list = operation is Operation.LIST
-        held = self._pool.budget.hold()
+        held = Held(self._pool.budget)
         place = await self._take_slots(held, is_list=is_list)
         self._pool.budget.take_off(held)
         self._pool.idle.pop(self, None)
@@ -390,17 +384,11 @@ class PanelClient:
         self._link.drop_session()
         await self._session.close()
 
-    def _form(
-        self,
-        operation: Operation,
-        message_id: str | None,
-        command: Command | None,
-        *,
-        force: bool,
-    ) -> bytes:
+    def _form(self, operation: Operation, details: Details) -> bytes:
         """Return the request's body; kept where it is the same each time."""
-        key = operation, command, force
-        form = self._forms.get(key) if message_id is None else None
+        key = operation, details.get("command"), bool(details.get("force"))
+        same = details.get("message_id") is None
+        form = self._forms.get(key) if same else None
         if form is None:
             host = self.host
             assert host.password is not None  # noqa: S101 - the config requires it
@@ -410,12 +398,10 @@ class PanelClient:
                 password=host.password.get_secret_value(),
                 dialect=host.dialect,
                 language=host.language,
-                message_id=message_id,
-                command=command,
-                force=force,
+                **details,
             )
             form = urlencode(fields).encode()
-            if message_id is None:
+            if same:
                 self._forms[key] = form
         return form
 

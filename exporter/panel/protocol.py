@@ -8,6 +8,7 @@ second dialect of field names.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypedDict, Unpack
 
 from exporter.config.panel_api import Dialect, Language
 from exporter.panel.errors import PanelError
@@ -46,6 +47,17 @@ class ServiceCommand(StrEnum):
     OFF = "off"
 
 
+class Details(TypedDict, total=False):
+    """What a request says besides its operation."""
+
+    message_id: str | None
+    """`id` of controll_msg."""
+    command: MessageCommand | ServiceCommand | None
+    """`command` of controll_msg, clamav and spamassassin."""
+    force: bool
+    """`dellete_forse` of delete_all_msg."""
+
+
 def request_fields(
     operation: Operation,
     *,
@@ -53,9 +65,7 @@ def request_fields(
     password: str,
     dialect: Dialect = "combined",
     language: Language = "en",
-    message_id: str | None = None,
-    command: MessageCommand | ServiceCommand | None = None,
-    force: bool = False,
+    **details: Unpack[Details],
 ) -> dict[str, str]:
     """Return the POST form of one request.
 
@@ -70,11 +80,11 @@ def request_fields(
         fields |= {"login": username, "pass": password}
         fields |= {"module": MODULE, "subdo": operation.value}
     fields["language"] = language
-    if message_id is not None:
+    if (message_id := details.get("message_id")) is not None:
         fields["id"] = message_id
-    if command is not None:
+    if (command := details.get("command")) is not None:
         fields["command"] = command.value
-    if force:
+    if details.get("force"):
         fields["dellete_forse"] = "1"  # the panel's own spelling; any value will do
     return fields
 

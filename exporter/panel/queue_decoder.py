@@ -91,7 +91,10 @@ class QueueDecoder:
         )
 
     def _worker(self) -> ProcessPoolExecutor:
-        self._pool = self._pool or _worker_pool()
+        if self._pool is None:
+            # Forking a process that runs an event loop and threads is not safe; a fresh one is.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_prepare_worker)
         return self._pool
 
     def close(self) -> None:
@@ -126,12 +129,6 @@ def _submit(pool: ProcessPoolExecutor, decode: Callable[[bytes], T], body: bytes
         raise
     future.add_done_callback(lambda _: os.close(descriptor))
     return future
-
-
-def _worker_pool() -> ProcessPoolExecutor:
-    # Forking a process that runs an event loop and threads is not safe; a fresh one is.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=context, initializer=_prepare_worker)
 
 
 @contextmanager

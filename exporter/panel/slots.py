@@ -14,6 +14,9 @@ import resource
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 YOUNG = 3.0
 """Seconds for which a request counts against the limit though others wait. A call of a real panel
@@ -41,6 +44,28 @@ def requests_by_files(files: int) -> int:
     return max(2, left - min(FILES_FOR_THE_REST, files // 4))
 
 
+_Turns = OrderedDict[asyncio.Future[T], None]
+"""An ordered set: a waiter that gives up in the middle of the queue leaves it at once."""
+
+
+async def _turn_in(
+    waiting: _Turns[T], hand_over: Callable[[], None], give_back: Callable[[T], None]
+) -> T:
+    """Wait in a queue for what is handed over; a wait that is cancelled takes nothing."""
+    turn: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    waiting[turn] = None
+    hand_over()
+    try:
+        return await turn
+    except asyncio.CancelledError:
+        if turn.cancelled():
+            waiting.pop(turn, None)
+            hand_over()
+        else:
+            give_back(turn.result())  # it was handed over in the same moment
+        raise
+
+
 class ResizableSemaphore:
     """The slots of one panel; first come, first served.
 
@@ -51,24 +76,14 @@ class ResizableSemaphore:
         self._limit = limit
         self.in_use = 0
         """Slots held now; above the limit only after it was lowered."""
-        # An ordered set: a waiter that gives up in the middle of the queue leaves it at once.
-        self._waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._waiting: _Turns[None] = OrderedDict()
 
     async def acquire(self) -> None:
         """Take a slot, or wait for one. A wait that is cancelled takes none."""
         if self.in_use < self._limit and not self._waiting:
             self.in_use += 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting[turn] = None
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                self._waiting.pop(turn, None)
-            else:
-                self.release()  # it was handed over in the same moment
-            raise
+        else:
+            await _turn_in(self._waiting, self._hand_over, lambda _: self.release())
 
     def release(self) -> None:
         """Give a slot back."""
@@ -118,8 +133,8 @@ class SharedSlots:
         self._young: OrderedDict[Place, None] = OrderedDict()
         self._old: OrderedDict[Place, None] = OrderedDict()
         self._silent: set[Place] = set()
-        self._waiting: OrderedDict[asyncio.Future[Place], None] = OrderedDict()
-        self._waiting_silent: OrderedDict[asyncio.Future[Place], None] = OrderedDict()
+        self._waiting: _Turns[Place] = OrderedDict()
+        self._waiting_silent: _Turns[Place] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self.resize(limit, young=young)
@@ -154,18 +169,7 @@ class SharedSlots:
         waiting = self._waiting_silent if silent else self._waiting
         if not waiting and self._has_room(silent=silent):
             return self._grant(silent=silent)
-        turn: asyncio.Future[Place] = self._loop.create_future()
-        waiting[turn] = None
-        self._hand_over()
-        try:
-            return await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                waiting.pop(turn, None)
-                self._hand_over()
-            else:
-                self.release(turn.result())  # it was handed over in the same moment
-            raise
+        return await _turn_in(waiting, self._hand_over, self.release)
 
     def release(self, place: Place) -> None:
         """Give a place back."""

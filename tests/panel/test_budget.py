@@ -23,12 +23,12 @@ async def grown(held: Held, more: int) -> None:
 
 async def test_what_is_short_never_waits() -> None:
     budget = Budget(MIB)
-    large = budget.hold()
+    large = Held(budget)
     await grown(large, 100 * MIB)
-    waiting = asyncio.ensure_future(grown(budget.hold(), MIB))
+    waiting = asyncio.ensure_future(grown(Held(budget), MIB))
     await settle()
     assert not waiting.done()
-    small = budget.hold()
+    small = Held(budget)
     assert small.fits(FREE)
     assert not small.fits(1)
     large.release()
@@ -38,7 +38,7 @@ async def test_what_is_short_never_waits() -> None:
 async def test_a_reply_larger_than_the_budget_passes_alone() -> None:
     budget = Budget(MIB)
     for _ in range(2):
-        held = budget.hold()
+        held = Held(budget)
         await grown(held, 50 * MIB)
         await grown(held, 50 * MIB)
         assert budget.in_use == 100 * MIB - FREE
@@ -53,7 +53,7 @@ async def test_replies_that_grow_against_each_other_all_end() -> None:
     ended: list[int] = []
 
     async def read(number: int) -> None:
-        held = budget.hold()
+        held = Held(budget)
         try:
             for _ in range(48):
                 await grown(held, MIB // 16)
@@ -71,7 +71,7 @@ async def test_replies_that_grow_against_each_other_all_end() -> None:
 
 async def test_a_list_that_was_long_waits_before_it_is_asked() -> None:
     budget = Budget(10 * MIB)
-    first, second, third = (budget.hold() for _ in range(3))
+    first, second, third = (Held(budget) for _ in range(3))
     await budget.reserve(first, 8 * MIB)
     waiting = asyncio.ensure_future(budget.reserve(second, 8 * MIB))
     await settle()
@@ -86,7 +86,7 @@ async def test_a_list_that_was_long_waits_before_it_is_asked() -> None:
 
 async def test_a_request_that_gives_up_waiting_keeps_nothing() -> None:
     budget = Budget(MIB)
-    first, second, third = (budget.hold() for _ in range(3))
+    first, second, third = (Held(budget) for _ in range(3))
     await grown(first, 2 * MIB)
     gone = asyncio.ensure_future(grown(second, MIB))
     stays = asyncio.ensure_future(grown(third, MIB))
@@ -102,9 +102,9 @@ async def test_a_request_that_gives_up_waiting_keeps_nothing() -> None:
 
 async def test_a_larger_budget_lets_more_in_at_once() -> None:
     budget = Budget(MIB)
-    first = budget.hold()
+    first = Held(budget)
     await grown(first, MIB)
-    waiting = asyncio.ensure_future(grown(budget.hold(), 2 * MIB))
+    waiting = asyncio.ensure_future(grown(Held(budget), 2 * MIB))
     await settle()
     assert not waiting.done()
     budget.resize(4 * MIB)
@@ -118,7 +118,7 @@ async def test_any_course_ends_within_the_bound(seed: int) -> None:
     last = 0
 
     async def read() -> None:
-        held, left = budget.hold(), choose.randrange(1, most)
+        held, left = Held(budget), choose.randrange(1, most)
         try:
             async with asyncio.timeout(choose.choice((0.01, 30))):
                 await budget.reserve(held, choose.choice((0, left, most)))
@@ -155,7 +155,7 @@ async def test_room_that_is_reserved_for_what_waits_for_its_place_holds_up_no_re
     comes, order = asyncio.Event(), list[str]()
 
     async def list_(name: str, size: int, *, known: bool = False) -> None:
-        held = budget.hold()
+        held = Held(budget)
         if known:
             await budget.reserve(held, size)
         place = await slots.acquire()

@@ -180,7 +180,7 @@ class _Figures:
         known = [*filter(None, lists)]
         _count_domains(self._recipients, [to[0] for to in known if len(to) == 1])
         for several in (to for to in known if len(to) > 1):
-            self._recipients.update({_written_domain(address) for address in several})
+            self._recipients.update({_domain(address).lower() for address in several})
 
 
 def _ascii(name: str) -> str:
@@ -194,9 +194,9 @@ def _ascii(name: str) -> str:
         return ""
 
 
-def _written_domain(address: str) -> str:
-    """Return a domain as `_count_domains` counts it, in lower case: a message counts once."""
-    return address.rpartition("@")[2].lower() if "@" in address else ""
+def _domain(address: str) -> str:
+    """Return the domain as written; "" without one."""
+    return address.rpartition("@")[2] if "@" in address else ""
 
 
 def _count_domains(counts: Counter[str], addresses: Iterable[str]) -> None:
@@ -207,7 +207,7 @@ def _count_domains(counts: Counter[str], addresses: Iterable[str]) -> None:
     pieces = "@\n".join(written).split("@")
     domains = pieces[1::2]
     if len(pieces) != 2 * len(written) or "\n" in "".join(domains):
-        domains = [address.rpartition("@")[2] if "@" in address else "" for address in written]
+        domains = [*map(_domain, written)]
     counts.update(domains)
 
 
