@@ -7,7 +7,7 @@ from exporter.panel.decode.count import (
     decode_count_reply,
     no_count,
 )
-from exporter.panel.decode.envelope import Reply, decode_reply, known_beside_a_count
+from exporter.panel.decode.envelope import decode_reply, known_beside_a_count
 from exporter.panel.decode.message_table import MessageTable
 from exporter.panel.decode.queue import decode_queue
 from exporter.panel.decode.recognition import FieldReading
@@ -19,7 +19,6 @@ __all__ = [
     "ListOptions",
     "MessageTable",
     "QueueUpdate",
-    "Reply",
     "anonymise",
     "anonymise_reply",
     "decode_count",

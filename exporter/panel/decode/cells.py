@@ -228,8 +228,8 @@ def _figure_bits(word: str) -> int:
     bits = 0
     if values.is_duration(word):
         bits |= DURATION
-    elif values.is_date(word):
-        bits |= DATE | (ZONED_DATE if values.names_zone(word) else 0)
+    elif (date := values.match_date(word)) is not None:
+        bits |= DATE | (ZONED_DATE if date["zone"] is not None else 0)
     if values.as_number(word) is not None:
         bits |= NUMBER
     if values.read_size(word) is not None or _NEGATIVE_SIZE.fullmatch(word):
@@ -269,5 +269,5 @@ def is_bracketed(value: object) -> bool:
 
 
 def _state_bits(word: str) -> int:
-    bits = STATE if values.is_state_word(word) else 0
+    bits = STATE if values.read_frozen(word, flag=False) is not None else 0
     return bits | (FLAG if values.read_frozen(word, flag=True) is not None else 0)

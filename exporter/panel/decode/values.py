@@ -190,13 +190,7 @@ def is_duration(value: object) -> bool:
 
 def is_date(value: object) -> bool:
     """Return whether a text is a date with a time, with or without a zone."""
-    return isinstance(value, str) and _match_date(value) is not None
-
-
-def names_zone(value: object) -> bool:
-    """Return whether a text is a date that names its time zone."""
-    match = _match_date(value) if isinstance(value, str) else None
-    return match is not None and match["zone"] is not None
+    return isinstance(value, str) and match_date(value) is not None
 
 
 def as_number(value: object) -> float | None:
@@ -281,7 +275,7 @@ class AgeReader:
         return plausible_age(number * self.bare_unit, 0)
 
     def _arrival(self, text: str) -> float | None:
-        match = _match_date(text)
+        match = match_date(text)
         if match is None:
             return None
         zone = _zone(match["zone"]) if match["zone"] else self.zone
@@ -320,7 +314,8 @@ def plausible_age(age: float, skew: float = CLOCK_SKEW) -> float | None:
     return max(age, 0.0) if -skew <= age <= MAX_AGE else None
 
 
-def _match_date(text: str) -> re.Match[str] | None:
+def match_date(text: str) -> re.Match[str] | None:
+    """Return the parts of a date with a time; the `zone` is None where it names none."""
     if len(text) > _DATE_LENGTH:
         return None
     text = text.strip()
@@ -422,12 +417,3 @@ def combine_states(given: Sequence[tuple[object, bool]]) -> bool | None:
     if None in flags or None in words:
         return None
     return False if filled or any(value == "" for value, _ in given) else None
-
-
-def is_state_word(value: object) -> bool:
-    """Return whether a value is a known word for a message's state; an empty one is not."""
-    return (
-        isinstance(value, str)
-        and value.strip() != ""
-        and read_frozen(value, flag=False) is not None
-    )
