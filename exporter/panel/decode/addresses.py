@@ -260,7 +260,7 @@ _SENDER_LINES = re.compile(rf"(?>(?:(?:{SIMPLE_ADDRESS}|<{SIMPLE_ADDRESS}>|<>|MA
 
 def read_senders(column: Sequence[object]) -> list[str | None]:
     """Return what `read_sender` does for every value; all at once where they are plain."""
-    text = _joined(column)
+    text = joined_lines(column)
     if text is None or not _SENDER_LINES.fullmatch(text):
         return [read_sender(value) for value in column]
     senders: list[str | None] = [*cast("Sequence[str]", column)]
@@ -275,7 +275,7 @@ def read_senders(column: Sequence[object]) -> list[str | None]:
 def read_recipient_column(column: Sequence[object]) -> RecipientColumn:
     """Return what `read_recipients` does for every value; all at once where they are plain."""
     single = _single(column)
-    text = _joined(single)
+    text = joined_lines(single)
     if text is not None and _SIMPLE_LINES.fullmatch(text):
         return RecipientColumn([*cast("Sequence[str]", single)], {})
     plain = _plain_lists(column)
@@ -336,7 +336,7 @@ def _address_lists(column: Sequence[list[object]]) -> Sequence[list[str]]:
     return cast("Sequence[list[str]]", column)
 
 
-def _joined(column: Sequence[object]) -> str | None:
+def joined_lines(column: Sequence[object]) -> str | None:
     """Return the values as lines; None when not all are texts of one line."""
     try:
         text = "\n".join(cast("Sequence[str]", column)) + "\n"

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from exporter.panel.decode.addresses import (
     RecipientColumn,
+    joined_lines,
     read_recipient_column,
     read_senders,
 )
@@ -285,11 +286,8 @@ def _are_plain_numbers(texts: Sequence[str]) -> bool:
 
 def read_ids(column: Sequence[object]) -> list[str | None]:
     """Return the id that each value is, None where it is none; all at once where all are ids."""
-    try:
-        text = "\n".join(cast("Sequence[str]", column)) + "\n"
-    except TypeError:
-        text = ""
-    if not text or text.count("\n") != len(column) or not _ID_LINES.fullmatch(text):
+    text = joined_lines(column)
+    if text is None or not _ID_LINES.fullmatch(text):
         return [read_id(value) for value in column]
     if any(mark in text for mark in MARKS):
         for mark in MARKS:

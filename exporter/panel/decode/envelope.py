@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from exporter.panel.decode.anonymise import safe_text
-from exporter.panel.decode.lenient_json import Members, decode_value, find_object, is_json
+from exporter.panel.decode.lenient_json import (
+    Members,
+    decode_value,
+    find_object,
+    is_json,
+    readable_value,
+)
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import (
     LIST_EMPTY_CODE,
@@ -181,7 +187,7 @@ def _value(raw: msgspec.Raw, operation: Operation) -> object:
 
 def _text(members: Members) -> str:
     for key in TEXT_KEYS:
-        value = _readable(members[key]) if key in members else None
+        value = readable_value(members[key]) if key in members else None
         if isinstance(value, str):
             return value
     return ""
@@ -194,7 +200,7 @@ def _code(members: Members, operation: Operation, text: str) -> int | None:
     for key in CODE_KEYS:
         if key not in members or _is_empty(members[key]):
             continue
-        value = _readable(members[key])
+        value = readable_value(members[key])
         if value is False or (isinstance(value, str) and not value.strip()):
             continue
         problem = ""
@@ -234,10 +240,10 @@ def _reports_failure(members: Members, *, status_is_payload: bool, has_code: boo
     A status that is the payload is about the service once a code is about the operation;
     without a code a flag there may be either's.
     """
-    success = _readable(members["success"]) if "success" in members else None
+    success = readable_value(members["success"]) if "success" in members else None
     if _is_failure(success):
         return True
-    status = _readable(members["status"]) if "status" in members else None
+    status = readable_value(members["status"]) if "status" in members else None
     if isinstance(status, str):
         word = status.strip().lower()
         if status_is_payload and (has_code or not word.isdecimal()):
@@ -251,14 +257,6 @@ def _is_failure(value: object) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in _FAILED
     return isinstance(value, int | float) and value == 0
-
-
-def _readable(raw: msgspec.Raw) -> object:
-    """Return the value; None when it cannot be read."""
-    try:
-        return decode_value(raw)
-    except ValueError:
-        return None
 
 
 def _payload_keys(operation: Operation) -> tuple[str, ...]:

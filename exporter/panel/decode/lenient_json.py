@@ -106,6 +106,14 @@ def decode_value(raw: msgspec.Raw | bytes) -> object:
         raise ValueError("not readable as JSON") from error
 
 
+def readable_value(raw: msgspec.Raw) -> object:
+    """Return the value of one member or row; None when it cannot be read at all."""
+    try:
+        return decode_value(raw)
+    except ValueError:
+        return None
+
+
 def encode(value: object) -> msgspec.Raw:
     """Return strict JSON of a value that the tolerant parse gave."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, check_circular=False)

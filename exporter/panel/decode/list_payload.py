@@ -29,7 +29,7 @@ from exporter.panel.decode.console import (
     unread_messages,
 )
 from exporter.panel.decode.envelope import PAYLOAD_KEYS, unexpected
-from exporter.panel.decode.lenient_json import PARSE_ERRORS, decode_value, encode
+from exporter.panel.decode.lenient_json import PARSE_ERRORS, decode_value, encode, readable_value
 from exporter.panel.decode.names import read_headings
 from exporter.panel.decode.values import read_id
 
@@ -175,7 +175,7 @@ def _open_object(payload: msgspec.Raw, place: Place) -> Section:
         place = place.read_as("an object with the ids as keys")
         return JsonRows(place, [*members.values()], keys)
     texts = [raw for raw in members.values() if _starts_with(raw, b'"')]
-    if len(keys) <= MAX_POSITIONS and any(read_id(row_value(raw)) for raw in texts):
+    if len(keys) <= MAX_POSITIONS and any(read_id(readable_value(raw)) for raw in texts):
         return JsonRows(place, [payload])
     lower = {key.strip().lower(): raw for key, raw in members.items()}
     for key in PAYLOAD_KEYS:
@@ -289,14 +289,6 @@ def _objects(line: str) -> Iterator[msgspec.Raw]:
 
 
 # --- raw values -------------------------------------------------------------------------------
-
-
-def row_value(raw: msgspec.Raw) -> object:
-    """Return the decoded row, or None when it cannot be read."""
-    try:
-        return decode_value(raw)
-    except ValueError:
-        return None
 
 
 def joined(raws: Sequence[msgspec.Raw]) -> bytes:

@@ -26,7 +26,7 @@ from exporter.panel.decode.columns import (
 )
 from exporter.panel.decode.console import HEADING, ConsoleRows, closing_count, read_console
 from exporter.panel.decode.empty_cells import SenderWords
-from exporter.panel.decode.lenient_json import PARSE_ERRORS
+from exporter.panel.decode.lenient_json import PARSE_ERRORS, readable_value
 from exporter.panel.decode.list_payload import (
     CHUNK_ROWS,
     MAX_POSITIONS,
@@ -36,7 +36,6 @@ from exporter.panel.decode.list_payload import (
     OddText,
     Section,
     joined,
-    row_value,
 )
 from exporter.panel.decode.names import Key, Question, read_headings
 from exporter.panel.decode.recognition import Layout, recognise
@@ -438,7 +437,7 @@ def _console_rows(
 
 def _decoded(raw: msgspec.Raw) -> object:
     """Return a row; a list that PHP sent as an object with numbers for keys is a list again."""
-    row = row_value(raw)
+    row = readable_value(raw)
     if not isinstance(row, dict) or not row or len(row) > MAX_POSITIONS:
         return row
     if not all(key.isdecimal() and len(key) < 3 for key in row):

@@ -83,15 +83,8 @@ def decode_queue_update(
         before = set(previous_ids.decode().split())
         stayed = sum(map(before.__contains__, ids))
         entered, left = len(ids) - stayed, len(before) - stayed
-    return QueueUpdate(
-        stats,
-        "\n".join(ids).encode(),
-        entered,
-        left,
-        unread,
-        summary.samples,
-        summary.shape,
-    )
+    packed = "\n".join(ids).encode()
+    return QueueUpdate(stats, packed, entered, left, unread, summary.samples, summary.shape)
 
 
 def queue_stats(table: MessageTable) -> QueueStats:
