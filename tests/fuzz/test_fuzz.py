@@ -140,8 +140,8 @@ def test_a_fault_is_shown_in_a_small_input(monkeypatch: pytest.MonkeyPatch) -> N
     """A decoder that tells a sender wrong is found, with one message that shows it."""
     real: Callable[..., Any] = decode_queue
 
-    def wrong(body: bytes, **arguments: Any) -> Any:
-        table = real(body, **arguments)
+    def wrong(body: bytes, options: ListOptions) -> Any:
+        table = real(body, options)
         return replace(table, senders=["mallory@example.org" if s else s for s in table.senders])
 
     monkeypatch.setattr(fuzz_truth, "decode_queue", wrong)
