@@ -165,6 +165,8 @@ _TABLE_ROW = re.compile(r"</?tr(?:\s[^<>]{0,200})?>", re.IGNORECASE)
 _CELL_END = re.compile(r"</t[dh]>.*", re.IGNORECASE | re.DOTALL)
 _SPAN = re.compile(r"<t[dh]\s[^<>]{0,200}(?:col|row)span", re.IGNORECASE)
 _DATA_CELL = re.compile(r"<td[\s>]", re.IGNORECASE)
+_LONE_BREAK = re.compile(r"(?<!\n)<br\s{0,5}/?>(?!\s{0,5}(?:\n|$))", re.IGNORECASE)
+"""A break that neither follows a line break nor is followed by one."""
 _IN_CELL = re.compile(r"<br\s{0,5}/?>\n?|</(?:p|div|li)>\n?(?=.)", re.IGNORECASE | re.DOTALL)
 _DATA = re.compile(r"[\d@<>*]")
 
@@ -253,6 +255,21 @@ def plain_text(text: str) -> str:
     return f"{text[: closing.start()]}\n{closing[0]}"
 
 
+def tabbed_rows(text: str) -> list[str] | None:
+    """Return the lines of a text whose cells are separated by tabs; None where they are not known.
+
+    Beside line breaks a break of HTML is one inside a cell, and stays one. Where it is the only
+    one it may end a row, but then all rows are of one length.
+    """
+    marked = _LONE_BREAK.sub("\v", text.replace("\r\n", "\n"))
+    lines = [line for line in plain_text(marked).split("\n") if line.strip(" ")]
+    if len(lines) == 1 and "\v" in lines[0]:
+        lines = lines[0].split("\v")
+        if len({line.count("\t") for line in lines}) > 1:
+            return None
+    return [line.replace("\v", "\n") for line in lines]
+
+
 def _is_line(match: re.Match[str]) -> bool:
     text, (start, end) = match.string, match.span()
     return {text[start - 1 : start], text[end : end + 1]} <= {"", "\n"}
@@ -306,7 +323,7 @@ def unread_messages(text: str) -> list[str]:
     lines = [line for line in text.split("\n") if not is_no_message(line.strip())]
     filled = [line for line in lines if line.strip()]
     if not filled:
-        filled = [line for line in text.split("\n") if line.strip()]
+        filled = [line for line in text.split("\n") if line.strip(" ")]
         nothing = any(map(says_nothing_there, filled))
         warnings = [line for line in filled if _WARNING.match(line.strip())]
         return [] if nothing else warnings[:1]

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from io import StringIO
 from itertools import chain, islice
 from typing import NamedTuple, cast
 
@@ -26,6 +25,7 @@ from exporter.panel.decode.console import (
     is_table,
     plain_text,
     read_table,
+    tabbed_rows,
     unread_messages,
 )
 from exporter.panel.decode.envelope import PAYLOAD_KEYS, unexpected
@@ -200,15 +200,18 @@ def open_text(text: str, place: Place) -> Section:
     plain = plain_text(text)
     if is_console(plain, bare=not place.by_position):
         return ConsoleText(place, plain)
-    if "\t" in plain or (place.by_position and unread_messages(plain)):
-        return _cut(plain, "\t" if "\t" in plain else None, place)
+    separator = "\t" if "\t" in plain else None
+    if separator or (place.by_position and unread_messages(plain)):
+        lines = tabbed_rows(text) if separator else plain.split("\n")
+        if lines is not None:
+            return _cut(lines, separator, place)
     if plain != text:  # its quotes may have been written for a page
         section = _open_json(plain, place)
     if section is not None:
         return section
-    lines = [line.strip() for line in unread_messages(plain)]
-    place = place.read_as("a text that is not understood") if lines else place
-    return OddText(place, lines, closing_count(plain) or len(lines))
+    odd = [line.strip() for line in unread_messages(plain)]
+    place = place.read_as("a text that is not understood") if odd else place
+    return OddText(place, odd, closing_count(plain) or len(odd))
 
 
 def _table(headings: list[str], rows: list[list[str]], place: Place) -> CellRows:
@@ -219,13 +222,13 @@ def _table(headings: list[str], rows: list[list[str]], place: Place) -> CellRows
     return CellRows(place, iter(rows), headings, null, is_table=True)
 
 
-def _cut(text: str, separator: str | None, place: Place) -> CellRows:
-    lines = (stripped for line in StringIO(text) if (stripped := line.strip(" \n")))
-    rows = (line.split(separator, MAX_POSITIONS) for line in lines)
+def _cut(lines: Sequence[str], separator: str | None, place: Place) -> CellRows:
+    stripped = (line.strip(" \n") for line in lines)
+    rows = (line.split(separator, MAX_POSITIONS) for line in stripped if line)
     first = [*islice(rows, 2)]
     names_columns = bool(separator) and len(first) > 1 and is_heading_row(first[0])
     headings = first.pop(0) if read_headings(first[0]) or names_columns else []
-    null = _NULL_WORD.search(text) is not None
+    null = any(map(_NULL_WORD.search, lines))
     place = place.read_as("lines of a text, cut into columns")
     return CellRows(place, chain(first, rows), headings, null)
 
