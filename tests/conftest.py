@@ -1,7 +1,7 @@
 """What every test may use, and which tests need a real server.
 
 A test that needs something of tests/packages.txt is marked `real`, by the fixtures that it uses.
-`make test-fast` runs all others, with fewer generated examples.
+`make test-fast` runs all others that are not marked `slow`, with fewer generated examples.
 """
 
 from __future__ import annotations

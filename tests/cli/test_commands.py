@@ -312,6 +312,7 @@ async def test_version() -> None:
     assert (await run_process("--version"))[1] == f"brainycp-exporter, version {__version__}\n"
 
 
+@pytest.mark.slow
 def test_demo_shows_its_story_and_ends_by_itself() -> None:
     # The slow panel's poll under way takes ten seconds, and gets as long to end.
     script = "from exporter import __main__, app; app.GRACE = 0.1; __main__.main()"

@@ -34,6 +34,7 @@ UNITS = (" ", "\t", " \n", "a", "a ", "1", "1s", "1.", "_", "=", ">=", "{", "}",
 TAILS = ("", "x", "\n x", "}", "\0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "read",
     [

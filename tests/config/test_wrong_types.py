@@ -68,6 +68,7 @@ def alone(path: tuple[str | int, ...], config: Any) -> Any:
     return {section: {key: inner[key]} if isinstance(inner, dict) else inner}
 
 
+@pytest.mark.slow
 def test_no_wrong_type_in_the_web_config_is_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "web.yaml").write_text("")
     tried = 0
@@ -78,6 +79,7 @@ def test_no_wrong_type_in_the_web_config_is_a_traceback(tmp_path: Path) -> None:
     assert tried > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", sorted(MAIN))
 def test_no_wrong_type_in_the_config_is_a_traceback(tmp_path: Path, section: str) -> None:
     base = {"hosts": [{"name": "m", "url": "https://m", "username": "u", "password": "p"}]}

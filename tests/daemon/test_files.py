@@ -27,6 +27,7 @@ def no_file(*_: Any, **__: Any) -> Any:
     raise OSError(errno.EMFILE, "Too many open files")
 
 
+@pytest.mark.slow
 async def test_want_of_files_is_not_reported_as_a_host_that_is_down(
     start_daemon: StartDaemon, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,6 +80,7 @@ async def test_a_large_list_that_cannot_be_handed_over_is_no_fault_of_the_host(
         assert "too many" not in await running.get("/probe?target=mx1")
 
 
+@pytest.mark.slow
 async def test_requests_are_bounded_by_the_files_that_may_be_open(tmp_path: Path) -> None:
     """200 hosts, half of them silent, in a process that may open 96 files."""
     fleet = await asyncio.create_subprocess_exec(

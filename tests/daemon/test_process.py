@@ -116,6 +116,7 @@ async def process(tmp_path: Path, manager: Manager, panel: PanelServer) -> Async
         await started.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_feeds_the_watchdog_and_ends_well_when_asked(
     process: Process, number: int
@@ -130,6 +131,7 @@ async def test_it_feeds_the_watchdog_and_ends_well_when_asked(
     assert [child for child in children if child.is_running()] == []
 
 
+@pytest.mark.slow
 async def test_sighup_reloads_and_after_one_that_fails_the_daemon_goes_on(
     process: Process, tmp_path: Path, panel: PanelServer
 ) -> None:
@@ -151,6 +153,7 @@ async def test_sighup_reloads_and_after_one_that_fails_the_daemon_goes_on(
     assert reloaded["hosts"] == 2
 
 
+@pytest.mark.slow
 async def test_polls_are_not_logged_and_secrets_never(process: Process, panel: PanelServer) -> None:
     async def polled() -> bool:
         return len(panel.panel.requests) >= 16

@@ -63,6 +63,7 @@ async def ages(running: RunningDaemon) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 async def test_live_hosts_are_fresh_within_their_interval(
     start_daemon: StartDaemon, port: int
 ) -> None:

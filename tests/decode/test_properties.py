@@ -210,6 +210,7 @@ def _seconds(body: bytes) -> float:
     return time.process_time() - started
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*_hostile()])
 def test_time_is_linear_in_size(kind: str) -> None:
     """Eight times the input: quadratic work would take 64 times as long."""

@@ -23,6 +23,7 @@ INPUTS = 500
 """By seed. `make fuzz` runs 200,000."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_decoded_of_a_known_queue_is_right_or_unknown(
     seed: int, capsys: pytest.CaptureFixture[str]

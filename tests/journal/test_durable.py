@@ -33,6 +33,7 @@ def test_an_entry_outlives_a_kill_right_after_add_returned(path: Path, open_jour
     assert (left.intent.id, left.intent.rule, left.messages) == (1, "purge", tuple(plan(20)))
 
 
+@pytest.mark.slow
 def test_every_acknowledged_entry_outlives_kills_in_the_middle_of_many(
     path: Path, open_journal: Opens
 ) -> None:

@@ -210,6 +210,7 @@ def start_together(barrier: Barrier, paths: list[Path]) -> None:
         journal.close()
 
 
+@pytest.mark.slow
 def test_processes_that_make_the_same_file_at_once_all_get_it(tmp_path: Path) -> None:
     paths = [tmp_path / f"journal{number}" for number in range(20)]
     spawn = multiprocessing.get_context("spawn")

@@ -214,6 +214,7 @@ def a_year(journal: Journal, clock: Clock, runs: int) -> None:
     clock.now += 2 * DAY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", ["rule_facts", "fleet_facts", "unsettled", "messages"])
 def test_an_answer_takes_as_much_work_in_a_long_journal_as_in_a_short_one(
     journal: Journal, database: Database, clock: Clock, question: str

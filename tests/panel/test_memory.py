@@ -58,6 +58,7 @@ def junk(size: int = 60000) -> bytes:
     return b"x" * size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behave", [bomb, bomb_at_once])
 async def test_a_gzip_bomb_costs_little_more_than_the_limit(
     serve: ServeRaw, behave: Behaviour
@@ -86,6 +87,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDLESS)
 async def test_what_never_ends_is_not_kept(serve: ServeRaw, name: str) -> None:
     panel = await serve(ENDLESS[name])
@@ -116,6 +118,7 @@ async def long_and_short(peer: Peer) -> None:
         await peer.send(bytes(size % MIB))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", ["32MiB", "1MiB"])
 async def test_lists_of_all_panels_together_are_bounded(serve: ServeRaw, budget: str) -> None:
     """20 lists of 16 MiB: more than the budget, and than can be read within poll.timeout."""

@@ -614,6 +614,7 @@ async def test_open_streams_hold_up_no_stop(start_daemon: StartDaemon, panel: Pa
         answer.close()
 
 
+@pytest.mark.slow
 async def test_too_many_streams_are_refused_and_their_places_come_free(
     start_daemon: StartDaemon, panel: PanelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

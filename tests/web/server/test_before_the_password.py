@@ -105,6 +105,7 @@ async def test_who_expects_to_go_on_is_asked_for_the_password(listeners: Listene
     assert (await get(listeners.urls[0])).status == 401
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("users", [USERS, {}], ids=["with users", "open"])
 async def test_no_request_ends_in_a_traceback(
     start_daemon: StartDaemon,  # noqa: F811 - the fixture
