@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,13 @@ class Case:
         return str(content["body"]).encode()
 
 
-def cases() -> Iterator[Case]:
-    """All of them, in the order of their names."""
+@cache
+def cases() -> tuple[Case, ...]:
+    """Return all of them, in the order of their names."""
+    return tuple(_read_cases())
+
+
+def _read_cases() -> Iterator[Case]:
     for path in sorted(CORPUS.rglob("*.yaml")):
         folder = path.parent.name
         operation = Operation.COUNT if folder == "envelope" else Operation(folder)

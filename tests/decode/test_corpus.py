@@ -21,7 +21,7 @@ from exporter.panel.protocol import Operation
 from exporter.snapshot import Message
 from tests.decode.corpus import Case, cases
 
-CASES = list(cases())
+CASES = cases()
 _KEYS = {"why", "now", "fields", "time_zone", "expect", "error", "says"}
 _BODIES = {"json", "body", "hex", "repeat"}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -24,26 +25,34 @@ def pki() -> Pki:
     return Pki(trustme.CA(key_type=trustme.KeyType.RSA), trustme.CA())
 
 
-@pytest.fixture
-def folder(tmp_path: Path, pki: Pki) -> Path:
-    """A folder with the PEM files that web configs of the tests name."""
-    pki.write_server(tmp_path)
+@pytest.fixture(scope="session")
+def pem_files(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Path:
+    """A folder with all PEM files, made once: the keys take their time."""
+    folder = tmp_path_factory.mktemp("pem")
+    pki.write_server(folder)
     other = pki.issue("other.test").private_key_pem.bytes()
-    (tmp_path / "other.key").write_bytes(other)
+    (folder / "other.key").write_bytes(other)
     locked = serialization.load_pem_private_key(other, None).private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.BestAvailableEncryption(b"sesame"),
     )
-    (tmp_path / "locked.key").write_bytes(locked)
-    (tmp_path / "ca.pem").write_bytes(pki.ca.cert_pem.bytes())
-    (tmp_path / "text.pem").write_text("no PEM at all\n")
-    return tmp_path
+    (folder / "locked.key").write_bytes(locked)
+    (folder / "ca.pem").write_bytes(pki.ca.cert_pem.bytes())
+    (folder / "text.pem").write_text("no PEM at all\n")
+    write_weak(folder)
+    return folder
 
 
 @pytest.fixture
-def weak(folder: Path) -> Path:
-    """The folder with a pair beside that is sound but too weak for OpenSSL."""
+def folder(tmp_path: Path, pem_files: Path) -> Path:
+    """A folder with the PEM files that web configs of the tests name."""
+    shutil.copytree(pem_files, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def write_weak(folder: Path) -> None:
+    """Write a pair that is sound but too weak for OpenSSL."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "weak.test")])
     now = datetime.now(UTC)
@@ -61,7 +70,6 @@ def weak(folder: Path) -> Path:
             serialization.NoEncryption(),
         )
     )
-    return folder
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ def expected(case: Path, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_every_mistake_is_named_with_its_place(case: Path, weak: Path) -> None:
-    file = weak / case.name
+def test_every_mistake_is_named_with_its_place(case: Path, folder: Path) -> None:
+    file = folder / case.name
     shutil.copy(case, file)
     with pytest.raises(ConfigError) as caught:
         load_web_config(file)
     named = [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
-    assert named == expected(case, weak)
+    assert named == expected(case, folder)
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
