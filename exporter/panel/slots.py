@@ -78,6 +78,11 @@ class ResizableSemaphore:
         """Slots held now; above the limit only after it was lowered."""
         self._waiting: _Turns[None] = OrderedDict()
 
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot."""
+        return len(self._waiting)
+
     async def acquire(self) -> None:
         """Take a slot, or wait for one. A wait that is cancelled takes none."""
         if self.in_use < self._limit and not self._waiting:

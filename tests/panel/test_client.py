@@ -543,7 +543,7 @@ async def test_what_waits_for_its_place_while_its_panel_is_dropped_is_said_so(
         request = asyncio.create_task(client.request(Operation.LIST))
         await asyncio.sleep(0)
         pool.forget(client.host)
-        await asyncio.gather(*pool._closing)
+        await client.close()
         slots.release(place)
         with pytest.raises(PanelError, match="has closed its connections") as caught:
             await request

@@ -87,10 +87,11 @@ async def test_a_message_that_waits_for_its_slot_is_not_sent(
     site = await start_site(settings(panel, **BY_ID), wait=False)
     await behind.action.wait()
     polling = asyncio.create_task(site.running.poll("mx1"))
-    slots = site.running.daemon.app.pool._clients["mx1"].slots
+    app = site.running.daemon.app
+    slots = app.pool.client(app.controller.fleet.hosts["mx1"].config).slots
 
     async def poll_waits() -> bool:
-        return len(slots._waiting) == 1
+        return slots.waiting == 1
 
     await eventually(poll_waits)
     behind.armed = True
