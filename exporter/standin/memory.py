@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from exporter.standin import console
 from exporter.standin.queue import IdStyle, Mta, QueuedMessage
-from exporter.standin.traffic import Profile, Traffic
+from exporter.standin.traffic import Mail, Profile, Traffic
 
 _EXIM_ID = re.compile(
     r"[0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4})"
@@ -73,6 +73,15 @@ class MemoryQueue:
             )
             for mail in self._traffic.messages.values()
         ]
+
+    def put(self, messages: Iterable[QueuedMessage]) -> None:
+        """Add messages to the end of the queue, whatever their age."""
+        for m in messages:
+            arrived = self.now - m.age
+            self._traffic.messages[m.id] = Mail(
+                m.id, arrived, m.size, m.sender, m.recipients, m.delivered, m.frozen
+            )
+        self._actions += 1
 
     async def delete(self, message_id: str) -> str:
         """Remove one message."""

@@ -23,7 +23,7 @@ from exporter.standin.memory import MemoryQueue
 from exporter.standin.panel import Panel, PanelOptions
 from exporter.standin.queue import QueuedMessage
 from exporter.standin.replies import ReplyStyle
-from exporter.standin.traffic import EMPTY, STORM, Mail
+from exporter.standin.traffic import EMPTY, STORM
 from tests.cli.shell import SECRET, AtTerminal, run, run_process, write_config
 from tests.daemon.conftest import host
 from tests.fixtures.standin import NewEximQueue, PanelServer, ServePanel, held
@@ -57,18 +57,9 @@ def bounce(serial: int, **keys: Any) -> QueuedMessage:
     return mail(serial, age=2 * DAY, sender="", frozen=True, **keys)
 
 
-def put(queue: MemoryQueue, *messages: QueuedMessage) -> None:
-    for m in messages:
-        arrived = queue.now - m.age
-        queue._traffic.messages[m.id] = Mail(
-            m.id, arrived, m.size, m.sender, m.recipients, m.delivered, m.frozen
-        )
-    queue._actions += 1  # what is shown has changed
-
-
 def in_memory(*messages: QueuedMessage) -> MemoryQueue:
     queue = MemoryQueue(EMPTY)
-    put(queue, *messages)
+    queue.put(messages)
     return queue
 
 
@@ -226,7 +217,7 @@ class Garbled(MemoryQueue):
 
 async def test_list_says_how_many_rows_were_not_understood(make_site: MakeSite) -> None:
     queue = Garbled(EMPTY)
-    put(queue, *THREE)
+    queue.put(THREE)
     site = await make_site(queue, style=ReplyStyle(shape="console_text"))
     code, out, _ = await site.queue("list", "mx1")
     assert code == 0
@@ -236,7 +227,7 @@ async def test_list_says_how_many_rows_were_not_understood(make_site: MakeSite) 
 
 async def test_a_list_of_a_storm_fits_80_columns(make_site: MakeSite) -> None:
     queue = MemoryQueue(STORM, ids="exim_long")
-    put(queue, mail(1, sender=f"{'s' * 90}@example.org", recipients=(f"{'r' * 90}@e.org",) * 3))
+    queue.put([mail(1, sender=f"{'s' * 90}@example.org", recipients=(f"{'r' * 90}@e.org",) * 3)])
     site = await make_site(queue)
     code, out, _ = await site.queue("list", "mx1")
     assert code == 0
@@ -463,7 +454,7 @@ async def test_what_arrives_while_a_person_thinks_is_not_touched(site: Site) -> 
     assert isinstance(queue, MemoryQueue)
     with site.at_terminal("delete", "mx1", "--frozen") as person:
         await person.until("Go on? [y/N] ")
-        put(queue, bounce(7))
+        queue.put([bounce(7)])
         person.type("y\n")
         assert await person.end() == 0
     assert await site.left() == [message_id(3), message_id(7)]
@@ -663,7 +654,7 @@ async def test_purge_all_writes_down_what_came_while_a_person_thought(
 
 async def test_purge_all_says_what_goes_unseen(make_site: MakeSite) -> None:
     queue = Garbled(EMPTY)
-    put(queue, *THREE)
+    queue.put(THREE)
     site = await make_site(queue, style=ReplyStyle(shape="console_text"))
     with site.at_terminal("purge-all", "mx1", whole=True) as person:
         await person.until("Go on? [y/N] ")
