@@ -64,18 +64,19 @@ def run_manual_action(config: Config, host: HostConfig, wanted: ManualAction) ->
 
     def show(done: ManualResult, progress: Progressing) -> bool:
         if wanted.output_format == "json":
-            print_json(_view(host.name, wanted, done, progress.results))
+            print_json(result_view(host.name, wanted, done, progress.results))
         else:
             _show(host.name, wanted, done, progress.results)
         ended_well = done.outcome is None or done.outcome.outcome == Outcome.OK
         return ended_well and done.preview.block is None
 
-    act(host.name, lambda progress: _carry_out(config, host, wanted, progress), show)
+    act(host.name, lambda progress: carry_out(config, host, wanted, progress), show)
 
 
-async def _carry_out(
+async def carry_out(
     config: Config, host: HostConfig, wanted: ManualAction, progress: Progressing
 ) -> ManualResult:
+    """Do it, and ask before unless that is not wanted."""
     spec = wanted.spec
 
     async def confirm(preview: Preview) -> bool:
@@ -186,9 +187,10 @@ def sentence(spec: ActionSpec, plan: Plan, host: str) -> str:
 # --- afterwards ---------------------------------------------------------------------------------
 
 
-def _view(
+def result_view(
     host: str, wanted: ManualAction, done: ManualResult, results: Sequence[RequestResult]
 ) -> dict[str, Any]:
+    """Return what came of it as plain values."""
     preview = done.preview
     view: dict[str, Any] = {"host": host, "action": wanted.spec.action}
     if wanted.spec.service:

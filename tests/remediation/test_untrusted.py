@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli import manual_action as manual_action_module
+from exporter.cli.manual_action import ManualAction, carry_out, result_view
 from exporter.cli.session import Progressing
 from exporter.config.loading import load_config
 from exporter.config.selectors import Selector
@@ -85,10 +85,10 @@ async def test_nothing_begins_and_all_the_rest_goes_on(
     assert len(changing(panel)) == before
     assert await panel.panel.queue.count() == 8
 
-    async def told() -> bool:
+    async def shown() -> bool:
         return "brainycp_state_usable 0.0" in await text_of(site, "/metrics")
 
-    await eventually(told)
+    await eventually(shown)
     metrics = await text_of(site, "/metrics")
     assert 'brainycp_remediation_blocked_total{guard="journal",rule="purge"}' in metrics
     assert 'brainycp_queue_messages{host="mx1"} 8' in metrics
@@ -181,16 +181,16 @@ async def test_nor_does_a_person_go_by_age_then(
     monkeypatch.setattr(client_module, "skew_of", lambda *_: 400.0)
     freeze(queue, 8)
     loaded = load_config(shell.write_config(tmp_path, host("mx1", panel.url))).config
-    wish = manual_action_module.ManualAction(
+    wish = ManualAction(
         ActionSpec("delete", Selector.model_validate({"frozen": True, "older_than": "1h"})),
         yes=True,
     )
-    done = await manual_action_module._carry_out(loaded, loaded.hosts[0], wish, Progressing())
+    done = await carry_out(loaded, loaded.hosts[0], wish, Progressing())
     assert changing(panel) == []
     (entry,) = read_journal(loaded.state.path)
     assert (entry.kind, entry.outcome, done.outcome) == (Kind.BLOCKED, "clock", None)
     assert entry.text.startswith("The panel's clock is 6m")
-    told = manual_action_module._view("mx1", wish, done, [])
+    told = result_view("mx1", wish, done, [])
     assert (told["block"]["guard"], told["block"]["reason"]) == ("clock", entry.text)
 
 
