@@ -92,6 +92,11 @@ class PasswordChecker:
         self._busy = False
         self._closed = False
 
+    @property
+    def pending(self) -> int:
+        """Checks that wait, and the one that runs."""
+        return len(self._checks)
+
     def is_known(self, user: bytes, password: bytes) -> bool:
         """Return whether this password was found to be right before; costs no check."""
         key = self._digest(user, self._hash_for(user), password)
