@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.panel.decode import (
-    ListOptions,
-    QueueUpdate,
-    cells,
-    decode_queue_update,
-    names,
-    recognition,
-    rivals,
-    values,
-)
+from exporter.panel import decode
+from exporter.panel.decode import ListOptions, QueueUpdate, decode_queue_update
 from tests.decode import rendering, strategies
 from tests.examples import examples
 
 NOW = rendering.NOW
 IDS = tuple(f"1kXpJb-0004Uv-7{last}" for last in "QRSTUVWXYZ")
 
-_REMEMBERING = (
-    recognition._find_id,
-    recognition._conclude,
-    rivals.rivals_of,
-    names._ranks,
-    cells._of_short,
-    cells._uniform,
-    values._size_from_text,
-    values._duration,
-)
+
+def _remembering() -> list[Any]:
+    """Every function of the decoder that remembers what it returned."""
+    names = [found.name for found in iter_modules(decode.__path__)]
+    modules = [import_module(f"{decode.__name__}.{name}") for name in names]
+    members = [member for module in modules for member in vars(module).values()]
+    return list(dict.fromkeys(each for each in members if hasattr(each, "cache_clear")))
+
+
+_REMEMBERING = _remembering()
 
 
 def _forget() -> None:

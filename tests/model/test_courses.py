@@ -10,7 +10,7 @@ import pytest
 
 from exporter.journal import Actor, Entry, Journal, Kind, Outcome
 from exporter.remediation.requests import Incident, Request
-from tests.model.test_remediation_model import Remediation, tell_time
+from tests.model.test_remediation_model import Remediation, live_in_the_world
 from tests.model.world import BEFALL, MEDDLES
 
 JUMPS = (90_000.0, 3700.0, 100.0, -100.0, -3700.0, -90_000.0)
@@ -18,7 +18,7 @@ JUMPS = (90_000.0, 3700.0, 100.0, -100.0, -3700.0, -90_000.0)
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Remediation]:
-    tell_time(monkeypatch)
+    live_in_the_world(monkeypatch)
     machine = Remediation()
     begin: Any = machine.begin
     begin(
@@ -127,6 +127,7 @@ def acted(machine: Remediation) -> int:
     return sum(bool(run.asked) for run in machine.watch.runs.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [*BEFALL, "killed before", "killed after", "refused"])
 def test_whatever_befalls_a_run_at_each_of_its_looks_at_the_journal(
     machine: Remediation, what: str
@@ -144,6 +145,7 @@ def test_whatever_befalls_a_run_at_each_of_its_looks_at_the_journal(
     assert acted(machine) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [*BEFALL, *MEDDLES, "killed"])
 def test_whatever_befalls_a_run_at_each_of_its_looks_at_the_panel(
     machine: Remediation, what: str
@@ -159,6 +161,7 @@ def test_whatever_befalls_a_run_at_each_of_its_looks_at_the_panel(
     assert acted(machine) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [*BEFALL, *MEDDLES, "killed before", "killed after", "lost"])
 def test_whatever_befalls_a_run_at_each_of_its_messages(machine: Remediation, what: str) -> None:
     machine.world.pace = 12.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
 import tempfile
 import traceback
 from collections import Counter
@@ -32,6 +33,8 @@ from hypothesis.stateful import (
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
 from exporter.journal import Actor, Entry, Journal, JournalError, Kind
+from exporter.journal import file as journal_file
+from exporter.journal.file import open_to_write
 from exporter.journal.host_lock import HostLocks
 from exporter.panel.client import PanelClient, PanelPool
 from exporter.panel.queue_decoder import QueueDecoder
@@ -240,9 +243,6 @@ class Remediation(RuleBasedStateMachine):
             sleep=world.sleep,
         )
         self._follow(anew=True)
-        self._surely(
-            lambda journal: journal._database.connection.execute("PRAGMA synchronous = OFF")
-        )
         self._surely(self.watch.started)
 
     def _follow(self, *, anew: bool = False) -> None:
@@ -452,7 +452,11 @@ class Remediation(RuleBasedStateMachine):
             self.restarts()
 
     async def _until_quiet(self, work: list[Coroutine[Any, Any, object]]) -> None:
-        tasks = {asyncio.create_task(each) for each in work}
+        async def work_and_what_comes_of_it() -> None:
+            await asyncio.gather(*work)
+            await self.controller.wait_idle()
+
+        tasks: set[asyncio.Task[None]] = {asyncio.create_task(work_and_what_comes_of_it())}
         death = asyncio.create_task(self.world.died.wait())
         end = asyncio.create_task(self.world.ended.wait())
         stop: asyncio.Task[None] | None = None
@@ -462,7 +466,6 @@ class Remediation(RuleBasedStateMachine):
             if end.done() and stop is None:  # as the daemon does at SIGTERM
                 stop = asyncio.create_task(self.controller.stop(GRACE))
                 tasks.add(stop)
-            tasks |= self.controller._tasks
         await self.controller.stop(0) if death.done() else None
         for task in (*tasks, death, end):
             task.cancel()
@@ -892,18 +895,28 @@ class Clocks:
         return self.world.passed
 
 
-def tell_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what looks at the time by itself go by the world's clocks."""
+def live_in_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what looks at the time by itself, and what opens the journal, go by the world."""
     for module in (collect_module, listing_module):
         monkeypatch.setattr(module, "time", Clocks())
 
+    def open_unsynced(path: Path) -> sqlite3.Connection:
+        """Open the journal as the daemon does, but wait for no disk: nothing cuts the power."""
+        connection = open_to_write(path)
+        connection.execute("PRAGMA synchronous = OFF")
+        Clocks.world.connection = connection
+        return connection
 
+    monkeypatch.setattr(journal_file, "open_to_write", open_unsynced)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # it works all the time: beside busy cores that takes some minutes
 def test_a_controller_keeps_its_rules_whatever_befalls_it(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Remediation
     machine.seen.clear()
     monkeypatch.setattr(controller_module, "log", machine.bugs)
-    tell_time(monkeypatch)
+    live_in_the_world(monkeypatch)
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -588,7 +588,7 @@ class Watcher:
     # --- what is written down ------------------------------------------------------------------
 
     def after_journal(self, journal: Journal) -> None:
-        changes = journal._database.connection.total_changes
+        changes = self._world.connection.total_changes
         if changes == self._changes:
             return
         self._changes = changes

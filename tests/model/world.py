@@ -6,6 +6,7 @@ Everything happens on one thread and in no time, so that a run can be repeated e
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -126,6 +127,8 @@ class World:
     pace: float = 0.0
     """Seconds that a request takes which changes something."""
     watch: Watch = field(init=False)
+    connection: sqlite3.Connection = field(init=False)
+    """Of the daemon's journal, as it was opened last."""
     died: asyncio.Event = field(default_factory=asyncio.Event)
     """The process was killed: whatever waits now never goes on."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)

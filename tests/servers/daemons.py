@@ -86,7 +86,7 @@ class Daemon:
         self._command = tuple(command)
         self._ping = ping
         self._start_timeout = start_timeout
-        self._process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | None = None
 
     async def running(self) -> bool:
         """Whether the daemon answers its ping."""
@@ -94,9 +94,9 @@ class Daemon:
 
     async def start(self) -> None:
         """Start it unless it was started; returns once it answers, has died, or time is up."""
-        if self._process is not None and self._process.returncode is None:
+        if self.process is not None and self.process.returncode is None:
             return
-        self._process = await asyncio.create_subprocess_exec(
+        self.process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -104,7 +104,7 @@ class Daemon:
             start_new_session=True,
         )
         try:
-            await self._until_up(self._process)
+            await self._until_up(self.process)
         except BaseException:
             await self.stop()
             raise
@@ -119,7 +119,7 @@ class Daemon:
 
     async def stop(self) -> None:
         """End it and its children: politely, then by force."""
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         if process is None:
             return
         try:
@@ -135,13 +135,13 @@ class Daemon:
 
     def suspend(self) -> None:
         """Make it hang: it keeps its sockets and answers nothing."""
-        if self._process is not None:
-            self._signal(self._process, signal.SIGSTOP)
+        if self.process is not None:
+            self._signal(self.process, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on after `suspend`."""
-        if self._process is not None:
-            self._signal(self._process, signal.SIGCONT)
+        if self.process is not None:
+            self._signal(self.process, signal.SIGCONT)
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -84,9 +84,9 @@ async def test_starting_twice_and_stopping_twice_are_harmless() -> None:
     daemon.suspend()
     daemon.resume()
     await daemon.start()
-    first = daemon._process
+    first = daemon.process
     await daemon.start()
-    assert daemon._process is first
+    assert daemon.process is first
     await daemon.stop()
     await daemon.stop()
     assert first is not None
@@ -103,7 +103,7 @@ async def test_a_cancelled_start_leaves_no_process() -> None:
     daemon = Daemon(SLEEPER, ping)
     task = asyncio.create_task(daemon.start())
     await begun.wait()
-    process = daemon._process
+    process = daemon.process
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -115,7 +115,7 @@ async def test_a_daemon_that_ignores_sigterm_is_killed() -> None:
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     daemon = Daemon([sys.executable, "-c", stubborn], never, start_timeout=0.5)
     await daemon.start()
-    process = daemon._process
+    process = daemon.process
     await daemon.stop()
     assert process is not None
     assert process.returncode == -9
