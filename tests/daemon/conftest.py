@@ -75,7 +75,7 @@ def write_config(file: Path, config: Mapping[str, Any]) -> None:
 
 
 def with_shared_panels(hosts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Hosts that say of which other ones they share the panel, as a config must."""
+    """Hosts that name the host whose panel they share, as a config must."""
     first_of: dict[Any, Any] = {}
     shared = [{**host} for host in hosts]
     for host in shared:

@@ -83,7 +83,7 @@ def operations(panel: PanelServer) -> list[Operation | None]:
 
 
 def read_journal(path: Path, *kinds: Kind, **filters: Any) -> list[Entry]:
-    """Entries of a journal as anybody reads them who does not write it."""
+    """Entries of a journal, read as by a process that does not write it."""
     with closing(Journal.open_to_read(path)) as journal:
         return journal.entries(kinds=kinds, **filters)
 
@@ -172,7 +172,7 @@ class Site:
 
 
 def config(*panels: PanelServer, rules: Sequence[Mapping[str, Any]], **keys: Any) -> dict[str, Any]:
-    """A config for panels mx1, mx2, ... that polls each once, and then only when it is told to."""
+    """A config for panels mx1, mx2, ... that polls each once, and then only when asked."""
     collectors = keys.pop("collectors", ["queue"])
     section = {"mode": "enforce", "rules": list(rules), **keys.pop("remediation", {})}
     return {

@@ -120,7 +120,7 @@ async def test_webhooks_that_do_not_come_take_the_place_of_no_others_for_long(
     head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
     async def begun() -> asyncio.StreamReader:
-        """A webhook of which the body does not come."""
+        """A webhook whose body does not come."""
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 100\r\n\r\n".encode())
         assert b"100" in await reader.readuntil(b"\r\n\r\n")  # it was taken
@@ -313,7 +313,7 @@ async def test_the_cooldown_holds_for_it_too(
     assert site.blocks() == ["cooldown"]
 
 
-async def test_what_it_asks_for_and_does_not_exist_is_told(
+async def test_a_request_for_what_does_not_exist_is_answered_with_the_reason(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     keys = rule(**ON_DEMAND, hosts={"names": ["other*"]})
@@ -365,10 +365,10 @@ async def test_what_is_no_webhook_is_refused(
     assert site.journal() == []
 
 
-async def test_who_may_ask(
+async def test_without_the_right_to_act_nothing_is_asked_for(
     start_site: StartSite, panel: PanelServer, queue: EximQueue, tmp_path: Path
 ) -> None:
-    """Without users nobody whom the network lets in; with users who knows a password."""
+    """Without users nobody from the network may ask; with users, holders of a password may."""
     freeze(queue, 8)
     keys = config(panel, rules=[rule(**ON_DEMAND)], web={"listen": "0.0.0.0:0"})
     open_to_all = await start_site(keys)
@@ -446,10 +446,10 @@ async def test_a_second_alert_waits_for_its_turn(
     await hold.wait()
     await site.running.poll("mx2")
 
-    async def told() -> bool:
+    async def held_back() -> bool:
         return site.blocks("mx2") == ["actions_at_once"]
 
-    await eventually(told)
+    await eventually(held_back)
     assert changing(fleet[1]) == []
     hold.let_go.set()
     await site.quiet()
@@ -573,7 +573,7 @@ async def test_that_the_daemon_ends_is_no_answer(
     await post(site.running, alert())
     hold = panel.panel.interfere = Hold(of(Operation.LIST), skip=2)
     await site.running.poll("mx1")
-    await hold.wait()  # the list of which the plan is made
+    await hold.wait()  # the list that the plan is made from
     site.running.daemon.stop()
     hold.let_go.set()
     await site.running.task

@@ -1,4 +1,4 @@
-"""What somebody tried who wanted one message deleted that should not be."""
+"""Attempts to have one message deleted that should not be."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_an_older_copy_put_back_under_the_daemon_lets_nothing_act(
     assert await site.running.value("state_usable") == 0
 
 
-async def test_a_rule_that_is_told_to_respect_silences_in_the_middle_does(
+async def test_a_rule_that_must_respect_silences_from_the_middle_on_does(
     start_site: StartSite,
     panel: PanelServer,
     queue: EximQueue,
@@ -116,13 +116,13 @@ async def test_silences_are_asked_of_the_alertmanagers_in_force(
     first, second = await alertmanager(), await alertmanager()
     await second.silence(matcher("host", "mx1"))
 
-    def told(url: str) -> dict[str, Any]:
+    def asking(url: str) -> dict[str, Any]:
         alerting = {"builtin_rules": False, "alertmanagers": [{"url": url, "name": "am"}]}
         return one_at_a_time(panel, rules=[rule(**BY_ID, respect_silences=True)], alerting=alerting)
 
-    site, hold = await in_the_middle(start_site, panel, told(first.url), skip=2)
+    site, hold = await in_the_middle(start_site, panel, asking(first.url), skip=2)
     await asyncio.sleep(1.1)
-    await site.reload(told(second.url))
+    await site.reload(asking(second.url))
     hold.let_go.set()
     await site.quiet()
     assert len(ids_asked(panel)) == 3

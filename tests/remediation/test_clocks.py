@@ -17,7 +17,7 @@ HOST = HostConfig(name="mx1", url="http://mx1", username="u", password="p")
 
 
 def record(passed: list[float]) -> HostRecord:
-    """A host that was polled at NOW, of which a value counts for three minutes."""
+    """A host that was polled at NOW, whose values count for three minutes."""
     polled = HostRecord(HOST, 60.0, 3.0, monotonic=lambda: passed[0])
     result = CollectorResult(QUEUE, NOW, 1.0, QueueState(5, None))
     polled.add(HostSnapshot("mx1", NOW, (result,), clock_skew=1.5))

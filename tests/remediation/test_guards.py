@@ -144,12 +144,12 @@ def test_without_the_question_of_approval_a_missing_one_does_not_block() -> None
 
 
 BY_PERSON = frozenset({Guard.STORM_BRAKE, Guard.APPROVAL})
-"""What a person who asks for one host answers himself."""
+"""Guards that do not hold up a person: asking for one host answers them."""
 
 
 @pytest.mark.parametrize("actor", Actor)
 @pytest.mark.parametrize("each", AGAINST)
-def test_whoever_asks_passes_the_same_guards_but_a_person_answers_two_himself(
+def test_every_request_passes_the_same_guards_but_two_do_not_hold_up_a_person(
     actor: Actor, each: Guard
 ) -> None:
     told = guard(*against(each, actor=actor))
@@ -401,7 +401,7 @@ def test_rules_act_while_any_window_is_open_and_always_when_there_is_none(
         ("29%", 100, 30, 0, Guard.STORM_BRAKE),
         ("58%", 100, 58, 0, None),
         ("7%", 300, 21, 0, None),
-        # Who has not been heard may want something too.
+        # A host that was not polled yet may want something too.
         ("30%", 10, 1, 2, None),
         ("30%", 10, 1, 3, Guard.STORM_BRAKE),
         ("30%", 10, 0, 4, Guard.STORM_BRAKE),
@@ -457,7 +457,7 @@ def test_a_stopped_rule_waits_for_a_person() -> None:
         ("required", "rejected", Actor.PERSON, None),
     ],
 )
-def test_who_needs_whose_approval(
+def test_a_person_approves_what_others_ask_for(
     needed: str, said: str, actor: Actor, expected: str | None
 ) -> None:
     told = inputs(rule=RuleFacts(approval=said, approved_action="purge_frozen"), actor=actor)

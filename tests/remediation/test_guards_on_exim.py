@@ -51,7 +51,7 @@ def frozen(queue: EximQueue) -> list[str]:
 async def assert_held_back(
     site: Site, panel: PanelServer, guard: str, *, rule: str = "purge", messages: int = 8
 ) -> Entry:
-    """Nothing was asked that changes anything, and guard and reason are told; the entry."""
+    """Nothing was asked that changes anything; guard and reason are shown. Return the entry."""
     assert changing(panel) == []
     assert await panel.panel.queue.count() == messages
     blocks = site.journal(Kind.BLOCKED)
@@ -203,7 +203,7 @@ async def test_the_storm_brake(start_site: StartSite, fleet: list[PanelServer]) 
     assert site.story(host="mx1")[-1] == ("outcome", "ok")
 
 
-async def test_the_storm_brake_waits_for_hosts_of_which_nothing_is_known(
+async def test_the_storm_brake_waits_for_hosts_that_were_not_polled_yet(
     start_site: StartSite, fleet: list[PanelServer]
 ) -> None:
     holds = [Hold(of(Operation.COUNT)) for _ in fleet]
@@ -211,10 +211,10 @@ async def test_the_storm_brake_waits_for_hosts_of_which_nothing_is_known(
         panel.panel.interfere = hold
     site = await start_site(config(*fleet, rules=[rule()]), wait=False)
 
-    async def told() -> bool:
+    async def held_back() -> bool:
         return [each.host for each in written_so_far(site.path, Kind.BLOCKED)] == ["mx1"]
 
-    await eventually(told)
+    await eventually(held_back)
     assert site.blocks() == ["storm_brake"]
     assert "have not been polled yet" in site.journal(host="mx1")[0].text
     for hold in holds:
@@ -226,7 +226,7 @@ async def test_the_storm_brake_waits_for_hosts_of_which_nothing_is_known(
 async def test_of_a_rule_that_is_new_it_is_not_known_how_many_hosts_want_it(
     start_site: StartSite, fleet: list[PanelServer]
 ) -> None:
-    """Each of three hosts that want it would be the only one of which that is known."""
+    """Of each of three hosts that want it, it would be the only one known to want it."""
     site = await start_site(config(*fleet, rules=[rule(when="queue_frozen_messages > 99")]))
     await site.reload(config(*fleet, rules=[rule()]))
     await site.look("mx1")
@@ -337,10 +337,10 @@ async def test_actions_at_once(
     second.let_go.set()
     await site.running.poll("mx2")
 
-    async def told() -> bool:
+    async def held_back() -> bool:
         return site.blocks("mx2") == ["actions_at_once"]
 
-    await eventually(told)
+    await eventually(held_back)
     assert changing(panels[1]) == []
     hold.let_go.set()
     await site.quiet()

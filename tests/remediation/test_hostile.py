@@ -71,7 +71,7 @@ def outcome(site: Site) -> Entry:
 
 
 def resume(site: Site) -> None:
-    """What a person does who wants a stopped rule to go on."""
+    """What a person does so that a stopped rule goes on."""
     write_journal(site.path, Entry(Kind.RULE_RESUMED, host="mx1", rule="purge", actor="person:ann"))
 
 
@@ -210,7 +210,7 @@ async def test_it_is_stopped_even_where_verify_is_content(
     assert site.story()[-2:] == [("stopped", ""), ("outcome", "verify_failed")]
 
 
-async def test_other_mail_that_leaves_meanwhile_is_told(
+async def test_other_mail_that_leaves_meanwhile_is_reported(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     freeze(queue, 8)
@@ -224,7 +224,7 @@ async def test_other_mail_that_leaves_meanwhile_is_told(
     assert told.text == ("8 of 8 messages are gone. 1 other message left the queue meanwhile.")
 
 
-async def test_what_froze_meanwhile_is_told(
+async def test_what_froze_meanwhile_is_reported(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     freeze(queue, 8)

@@ -47,12 +47,12 @@ def test_a_message_is_its_id_with_sender_size_and_arrival(
 
 
 @pytest.mark.parametrize("field", ["age", "size", "sender"])
-def test_nothing_is_done_to_a_message_that_does_not_show_who_it_is_any_more(field: str) -> None:
+def test_nothing_is_done_to_a_message_that_does_not_show_its_identity_any_more(field: str) -> None:
     unknown: dict[str, Any] = {field: None}
     bare = replace(FIRST, **unknown)
     assert change_of(FIRST, THEN, bare, THEN) == f"It does not show its {field} any more."
     assert not Sighting(THEN, {FIRST.id: FIRST}).holds(bare, THEN)
-    # What was not told before cannot be missed.
+    # What was not shown before cannot be missed.
     assert change_of(bare, THEN, bare, THEN) == change_of(bare, THEN, FIRST, THEN) == ""
     assert Sighting(THEN, {FIRST.id: bare}).holds(bare, THEN)
 
@@ -83,7 +83,7 @@ def test_exims_rounded_ages_make_no_other_message(
         (True, None, ""),
     ],
 )
-def test_a_state_that_has_changed_is_told(
+def test_a_state_that_has_changed_is_reported(
     before: bool | None, after: bool | None, words: str
 ) -> None:
     first, second = replace(FIRST, frozen=before), replace(FIRST, frozen=after)

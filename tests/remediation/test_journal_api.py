@@ -38,7 +38,7 @@ async def test_it_is_narrowed_down(
     assert bool(json.loads(await site.running.get(f"{PATH}?{query}"))) is found
 
 
-async def test_what_it_is_not_asked_like_is_told(
+async def test_a_wrong_query_is_answered_with_the_mistake(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     site = await start_site(config(panel, rules=[]))
@@ -48,7 +48,7 @@ async def test_what_it_is_not_asked_like_is_told(
     assert not site.path.exists(), "looking makes no journal"
 
 
-async def test_a_journal_that_cannot_be_read_is_told(
+async def test_a_journal_that_cannot_be_read_is_reported(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     site = await start_site(config(panel, rules=[]))

@@ -47,10 +47,10 @@ def journal_of(folder: Path, *kinds: Kind) -> list[Entry]:
 async def settled(folder: Path) -> Entry:
     """Wait for the outcome of the first action."""
 
-    async def told() -> bool:
+    async def has_outcome() -> bool:
         return bool(journal_of(folder, Kind.OUTCOME))
 
-    await eventually(told, seconds=20)
+    await eventually(has_outcome, seconds=20)
     return journal_of(folder, Kind.OUTCOME)[0]
 
 
@@ -220,10 +220,10 @@ async def test_after_the_outcome(panel: PanelServer, queue: EximQueue, tmp_path:
         await assert_it_rests(restarted, panel, queue)
         assert len(ids_asked(panel)) == 8
 
-        async def told() -> bool:
+        async def held_back() -> bool:
             return short(journal_of(tmp_path)) == [*short(before), ("blocked", "cooldown")]
 
-        await eventually(told)
+        await eventually(held_back)
     assert_whole(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Nothing acts on a guess: rules and persons are held back by the guard `layout`, and told how to
+"""Nothing acts on a guess: the guard `layout` holds back rules and persons, and says how to
 confirm what is only guessed; once that is done they act."""
 
 from __future__ import annotations

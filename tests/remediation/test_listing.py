@@ -257,7 +257,7 @@ def test_more_frozen_mail_than_is_kept_is_not_one_operation() -> None:
 
 
 class Scripted:
-    """A client of a panel that answers what it is told to."""
+    """A client of a panel that answers as it was made to."""
 
     clock_skew = 7.5
     call = PanelClient.call

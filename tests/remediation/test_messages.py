@@ -55,7 +55,7 @@ async def test_retry_delivers_a_held_message(
     assert await site.metric("removed_messages_total", host="mx1", rule="purge") in {None, 0}
 
 
-async def test_a_locked_message_is_told_and_stays(
+async def test_a_locked_message_is_reported_and_stays(
     start_site: StartSite, panel: PanelServer, queue: EximQueue
 ) -> None:
     locked, *others = freeze(queue, 8)

@@ -64,7 +64,7 @@ class Panel:
         # A poll that takes longer than all the time there is tells how it was when it began.
         (Panel(60, from_then=20), [0, 60], True),
         (Panel(60), [0, 60], False),
-        # What cannot be told has not come true.
+        # What is not known has not come true.
         (Panel(8, from_then=0, down=True), [0, 23, 40], False),
         # Looking at the queue after the action has taken the time.
         (Panel(0, now=DONE_AT + 35), [35, 40], False),

@@ -74,7 +74,7 @@ def made(
     frozen_beyond: frozenset[str] = frozenset(),
     **seen: Any,
 ) -> Plan:
-    """A plan by a list of which only this is known."""
+    """A plan by a list with nothing else known."""
     return Plan(messages, reason, as_a_whole, replace(EMPTY, frozen_ids=frozen_beyond, **seen))
 
 
@@ -85,7 +85,7 @@ def shape(plan: Plan | Block) -> tuple[object, ...]:
 
 
 def approved_of(ids_: Collection[str], queue: Sequence[Message]) -> Sighting:
-    """What a person has approved who saw these messages of a queue."""
+    """What a person has approved after seeing these messages of a queue."""
     return Sighting(messages={m.id: m for m in queue if m.id in ids_})
 
 
@@ -310,7 +310,7 @@ PLAN = made(BOUNCES, "frozen, bounce", frozen_beyond=ids(FROZEN))
         ((FROZEN, PLAIN), QueueDiff(ids(*BOUNCES), frozenset(), frozenset())),
         (QUEUE, QueueDiff(frozenset(), ids(*BOUNCES), frozenset())),
         (QUEUE[2:], QueueDiff(ids(*BOUNCES[:2]), ids(*BOUNCES[2:]), frozenset())),
-        # What was not meant and is gone is told if it was frozen: other mail comes and goes.
+        # What was not meant and is gone is reported if it was frozen: other mail comes and goes.
         ((), QueueDiff(ids(*BOUNCES), frozenset(), ids(FROZEN))),
         ((FROZEN,), QueueDiff(ids(*BOUNCES), frozenset(), frozenset())),
         # Thawed is not lost, and what came since says nothing.
@@ -352,7 +352,7 @@ def test_a_list_in_which_a_planned_message_may_be_hidden_tells_nothing(
     assert (seen is not None) is tells
 
 
-def test_each_other_message_that_went_or_froze_is_told_once() -> None:
+def test_each_other_message_that_went_or_froze_is_reported_once() -> None:
     others = tuple(message(f"1other0-{n:06d}-AA") for n in range(2))
     plan = replace(PLAN, listing=replace(PLAN.listing, ids=ids(*QUEUE, *others)))
     seen = queue_diff(plan, listing(DELETE, PLAIN, replace(others[0], frozen=True)))

@@ -30,7 +30,7 @@ class Silences:
         return f"{host} is silenced."
 
 
-async def test_a_rule_that_is_told_in_the_middle_to_respect_silences_does_so() -> None:
+async def test_a_rule_that_must_respect_silences_from_the_middle_on_does() -> None:
     silences, client = Silences(), SimpleNamespace(host=host("mx1"))
     context = cast(
         "Any",

@@ -79,7 +79,7 @@ def after(state: RuleState, polls: Iterable[HostSnapshot]) -> Iterator[tuple[Rul
         (ON_DEMAND, None, [60], [None]),
     ],
 )
-def test_who_wants_a_rule_to_act(
+def test_a_rule_wants_to_act_by_itself_or_because_it_is_asked_to(
     rule: RemediationRule,
     asked: Request | None,
     polls: list[int | None],

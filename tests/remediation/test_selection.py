@@ -100,12 +100,12 @@ def test_what_the_panel_did_not_tell_never_speaks_for_acting(
 @pytest.mark.parametrize(
     ("told", "criteria", "meant"),
     [
-        # As `exim -bp` rounds: 91 minutes are told as 2h, 83 hours and a half as 4d.
+        # As `exim -bp` rounds: 91 minutes are shown as 2h, 83 hours and a half as 4d.
         (2 * HOUR, {"older_than": "90m"}, False),
         (2 * HOUR, {"older_than": "89m"}, True),
         (2 * HOUR, {"younger_than": "149m"}, False),
         (2 * HOUR, {"younger_than": "150m"}, True),
-        # 72h or 3d, which are told alike: from 71 hours and a half on.
+        # 72h or 3d, which are shown alike: from 71 hours and a half on.
         (3 * DAY, {"older_than": "71h30m"}, False),
         (3 * DAY, {"older_than": "71h29m"}, True),
         (3 * DAY, {"younger_than": "83h"}, False),
@@ -129,7 +129,7 @@ def test_what_the_console_rounded_never_speaks_for_acting(
     assert bool(select([message("m", age=told)], selector)) is meant
 
 
-def test_a_recipient_who_does_not_match_keeps_the_whole_message_out() -> None:
+def test_a_recipient_that_does_not_match_keeps_the_whole_message_out() -> None:
     mixed = message(recipients=("a@example.net", "b@example.com"))
     assert select([mixed], Selector(recipient="*@example.net")) == []
     already = message(recipients=("a@example.net",), delivered=("b@example.com",))

@@ -90,7 +90,7 @@ async def test_a_running_clamd_is_stopped(
     assert site.journal()[-1].text == "clamav is stopped."
 
 
-async def test_what_cannot_be_told_any_more_does_not_hold(
+async def test_what_is_not_known_any_more_does_not_hold(
     start_site: StartSite, serve_panel: ServePanel, queue: EximQueue
 ) -> None:
     panel = await serve_panel(queue, services=MemoryServices(stopped=["clamav"]))

@@ -1,4 +1,4 @@
-"""What an earlier process has begun and not ended: told by the panel, and by it alone."""
+"""What an earlier process has begun and not ended: known from the panel alone."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def begin(
 
 
 def odd_rows(count: int) -> Interfere:
-    """Lists so many rows more, of which nobody can make a message."""
+    """Lists so many rows more, none of them readable as a message."""
 
     async def interfere(request: RecordedRequest, answer: Answer) -> web.Response:
         response = await answer()

@@ -32,7 +32,7 @@ ALERT = {"name": "Frozen", "when": ["queue_frozen_messages > 1"]}
 
 
 def asking(panel: PanelServer, *urls: str) -> dict[str, Any]:
-    """A config whose rule asks these Alertmanagers, which are told of one alert of its host."""
+    """A config whose rule asks these Alertmanagers, which get one alert of its host."""
     managers = [{"url": url, "name": f"am{n}"} for n, url in enumerate(urls, 1)]
     alerting = {"builtin_rules": False, "rules": [ALERT], "alertmanagers": managers}
     return config(panel, rules=[RULE], alerting=alerting)
@@ -104,10 +104,10 @@ async def test_a_silence_of_any_alert_of_the_host_holds_it_back(
     freeze(queue, 3)
     await site.look()
 
-    async def told() -> bool:
+    async def has_alerts() -> bool:
         return bool(await manager.alerts())
 
-    await eventually(told)
+    await eventually(has_alerts)
     freeze(queue, 8, first=10)
     await site.look()
     assert operations(panel) == []
@@ -115,7 +115,7 @@ async def test_a_silence_of_any_alert_of_the_host_holds_it_back(
 
 
 @pytest.mark.parametrize("others", ["none", "well"])
-async def test_who_cannot_be_asked_blocks(
+async def test_an_alertmanager_that_cannot_be_asked_blocks(
     start_site: StartSite,
     panel: PanelServer,
     queue: EximQueue,
