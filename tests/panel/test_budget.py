@@ -142,8 +142,8 @@ async def test_any_course_ends_within_the_bound(seed: int) -> None:
                 await asyncio.sleep(0.005)
     assert budget.in_use == 0
     assert 8 * MIB - MIB < budget.peak <= 8 * MIB + most
-    assert budget.take(budget.hold(), 1)
-    assert budget.take(budget.hold(), 1), "where one is held, a second one has room if none waits"
+    assert budget.take(Held(budget), 1)
+    assert budget.take(Held(budget), 1), "where one is held, a second one has room if none waits"
 
 
 @pytest.mark.parametrize("begun", [True, False])
