@@ -259,9 +259,7 @@ class RemediationRoutes:
             async with asyncio.timeout(READ_TIMEOUT):
                 body = await request.read()
         except TimeoutError:
-            response = text_response(408, "The body did not come in time.")
-            response.force_close()
-            return response
+            return text_response(408, "The body did not come in time.", close=True)
         try:
             webhook = _webhook.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 from aiohttp import web
 
 
-def text_response(status: int, text: str) -> web.Response:
-    """Return a line of plain text."""
-    return web.Response(status=status, text=f"{text}\n")
+def text_response(
+    status: int, text: str, *, headers: Mapping[str, str] | None = None, close: bool = False
+) -> web.Response:
+    """Return a line of plain text; with `close` the connection ends with it."""
+    response = web.Response(status=status, text=f"{text}\n", headers=headers)
+    if close:
+        response.force_close()
+    return response
 
 
 def json_response(value: object, *, status: int = 200) -> web.Response:

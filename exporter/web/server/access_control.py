@@ -7,10 +7,10 @@ import ipaddress
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 
 from aiohttp import web
 
+from exporter.web.responses import text_response
 from exporter.web.server.auth import (
     Credentials,
     PasswordChecker,
@@ -66,23 +66,23 @@ class AccessControl:
         async def handle_safely(request: web.BaseRequest) -> web.StreamResponse:
             expected = request.headers.get("Expect", "")
             if expected.strip().lower() not in {"", "100-continue"}:
-                return self._plain(HTTPStatus.EXPECTATION_FAILED, "Only 100-continue is known.")
+                return self._plain(417, "Only 100-continue is known.")
             try:
                 return await handle(request)
             except ConnectionError:
                 if request.transport is not None and not request.transport.is_closing():
                     raise
-                return self._plain(HTTPStatus.BAD_REQUEST, "The client has gone.")
+                return self._plain(400, "The client has gone.")
             except OSError as error:
                 if error.errno not in _NO_SUCH_NAME:
                     raise
-                return self._plain(HTTPStatus.NOT_FOUND, "There is nothing of this name.")
+                return self._plain(404, "There is nothing of this name.")
 
         return handle_safely
 
-    def _plain(self, status: HTTPStatus, text: str) -> web.Response:
+    def _plain(self, status: int, text: str) -> web.Response:
         headers = {"X-Content-Type-Options": "nosniff", **self._settings.headers}
-        return _refuse(status, text, headers=headers, close=True)
+        return text_response(status, text, headers=headers, close=True)
 
     def apply_config(self, settings: WebSettings) -> None:
         """Check every request from now on by `settings`, also on connections already open.
@@ -114,15 +114,15 @@ class AccessControl:
         checker = self._checker
         known = bool(checker and credentials and checker.is_known(*credentials))
         if self._buckets and not self._buckets[known].take(time.monotonic()):
-            return _refuse(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.")
+            return text_response(429, "Too many requests.")
         if (request.content_length or 0) > MAX_BODY_BYTES:
             text = "No body of this size is wanted here."
-            return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, close=True)
+            return text_response(413, text, close=True)
         allowed = self._settings.client_sans
         certificate = request.get_extra_info("peercert") or {}
         if allowed and allowed.isdisjoint(alternative_names(certificate)):
             text = "The client certificate has no allowed name."
-            return _refuse(HTTPStatus.FORBIDDEN, text, close=True)
+            return text_response(403, text, close=True)
         return None if checker is None else await self._login(request, checker, credentials)
 
     async def _login(
@@ -134,9 +134,9 @@ class AccessControl:
                 return None
         except TooManyChecksError:
             text = "Too many passwords wait to be checked; try again."
-            return _refuse(HTTPStatus.TOO_MANY_REQUESTS, text, headers={"Retry-After": "1"})
+            return text_response(429, text, headers={"Retry-After": "1"})
         headers = {"WWW-Authenticate": _CHALLENGE}
-        return _refuse(HTTPStatus.UNAUTHORIZED, "Unauthorized", headers=headers)
+        return text_response(401, "Unauthorized", headers=headers)
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         del request
@@ -156,19 +156,6 @@ def alternative_names(certificate: Mapping[str, object]) -> set[str]:
         elif kind in {"DNS", "email", "URI"}:
             names.add(name)
     return names
-
-
-def _refuse(
-    status: HTTPStatus,
-    text: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    close: bool = False,
-) -> web.Response:
-    response = web.Response(status=status, text=f"{text}\n", headers=headers)
-    if close:
-        response.force_close()
-    return response
 
 
 class TokenBucket:

@@ -25,7 +25,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from exporter.config.base import Model
 from exporter.config.document import Document, read_document
-from exporter.config.errors import ConfigError, Path_, Problem, did_you_mean, validated
+from exporter.config.errors import ConfigError, Mistake, Problem, did_you_mean, validated
 from exporter.config.secrets import absolute
 from exporter.config.units import parse_duration
 from exporter.web.server.passwords import hash_cost
@@ -64,11 +64,8 @@ def load_web_config(file: Path) -> WebSettings:
     if not isinstance(raw, dict):
         raise ConfigError([document.problem((), "must be a map of the exporter-toolkit's keys")])
     problems: list[Problem] = []
-    base_dir = file.absolute().parent
-    config = validated(WebFile, raw, base_dir, document.problem, problems)
-    if config is not None:
-        problems += [document.problem(path, message) for path, message in contradictions(config)]
-    if config is None or problems:
+    config = validated(WebFile, raw, document.folder, document.problem, problems)
+    if config is None:
         raise ConfigError(problems)
     http, section = config.http_server_config, config.tls_server_config
     headers, limit = http.headers or {}, config.rate_limit
@@ -208,6 +205,31 @@ class TlsServerConfig(Model):
         """Whether any key is set: then TLS is served."""
         return any(getattr(self, name) not in (None, ()) for name in self.model_fields_set)
 
+    def _mistakes(self) -> Iterator[Mistake]:
+        if not self.given:
+            return
+        for key in ("cert", "key", "client_ca"):
+            inline, file = getattr(self, key), getattr(self, f"{key}_file")
+            if inline and file:
+                yield (key,), f"give only one of {key}, {key}_file"
+            elif not (inline or file) and key != "client_ca":
+                yield (), f"give one of {key}, {key}_file"
+        if _VERSIONS[self.min_version] > _VERSIONS[self.max_version]:
+            yield ("min_version",), f"is above max_version, which is {self.max_version}"
+        only_tls13 = self.cipher_suites and _TLS13_SUITES.issuperset(self.cipher_suites)
+        if only_tls13 and self.min_version != "TLS13":
+            message = "names no suite of TLS 1.2: add one, or set min_version: TLS13"
+            yield ("cipher_suites",), message
+        client_ca = self.client_ca or self.client_ca_file
+        if self.verify is ssl.CERT_NONE and client_ca:
+            message = "needs client_auth_type, as RequireAndVerifyClientCert, to be of use"
+            yield ("client_ca" if self.client_ca else "client_ca_file",), message
+        if self.verify is not ssl.CERT_NONE and not client_ca:
+            message = "needs client_ca_file: else a certificate of any public authority would do"
+            yield ("client_auth_type",), message
+        if self.client_allowed_sans and self.verify is not ssl.CERT_REQUIRED:
+            yield ("client_allowed_sans",), "needs client_auth_type: RequireAndVerifyClientCert"
+
     @property
     def verify(self) -> ssl.VerifyMode:
         """How the certificates of clients are verified."""
@@ -245,6 +267,11 @@ class HttpServerConfig(Model):
     http2: bool = True
     headers: Mapping[HeaderName, Annotated[str, AfterValidator(_one_line)]] | None = None
 
+    def _mistakes(self) -> Iterator[Mistake]:
+        for header, allowed in _HEADER_VALUES.items():
+            if (self.headers or {}).get(header, "") not in {"", *allowed}:
+                yield ("headers", header), f"must be {' or '.join(allowed)}"
+
 
 def _interval(value: object) -> float:
     # Compared only with what can be: lists and maps have no hash, and False is 0.
@@ -263,6 +290,16 @@ class RateLimit(Model):
     burst: int = 0
     """Requests let in at once after a quiet time."""
 
+    def _mistakes(self) -> Iterator[Mistake]:
+        if self.interval and self.burst < 1:
+            yield ("burst",), "must be at least 1, else no request is ever let in"
+
+
+def _user_name(value: str) -> str:
+    if ":" in value:
+        raise ValueError("a user name must not hold a colon: basic auth ends the name there")
+    return value
+
 
 def _bcrypt_hash(value: SecretStr) -> SecretStr:
     cost = hash_cost(value.get_secret_value())
@@ -278,53 +315,11 @@ class WebFile(Model):
 
     tls_server_config: TlsServerConfig = TlsServerConfig()
     http_server_config: HttpServerConfig = HttpServerConfig()
-    basic_auth_users: Mapping[str, Annotated[SecretStr, AfterValidator(_bcrypt_hash)]] = {}
+    basic_auth_users: Mapping[
+        Annotated[str, AfterValidator(_user_name)],
+        Annotated[SecretStr, AfterValidator(_bcrypt_hash)],
+    ] = {}
     rate_limit: RateLimit = RateLimit()
-
-
-# --- mistakes between keys ---------------------------------------------------------------------
-
-
-def contradictions(config: WebFile) -> Iterator[tuple[Path_, str]]:
-    """Yield where and what is wrong between keys that are right on their own."""
-    if config.tls_server_config.given:
-        for key, message in _tls_contradictions(config.tls_server_config):
-            yield ("tls_server_config", *key), message
-    headers = config.http_server_config.headers or {}
-    for header, allowed in _HEADER_VALUES.items():
-        if headers.get(header, "") not in {"", *allowed}:
-            yield ("http_server_config", "headers", header), f"must be {' or '.join(allowed)}"
-    for name in config.basic_auth_users:
-        if ":" in name:
-            message = "a user name must not hold a colon: basic auth ends the name there"
-            yield ("basic_auth_users", name), message
-    limit = config.rate_limit
-    if limit.interval and limit.burst < 1:
-        yield ("rate_limit", "burst"), "must be at least 1, else no request is ever let in"
-
-
-def _tls_contradictions(tls: TlsServerConfig) -> Iterator[tuple[Path_, str]]:
-    for key in ("cert", "key", "client_ca"):
-        inline, file = getattr(tls, key), getattr(tls, f"{key}_file")
-        if inline and file:
-            yield (key,), f"give only one of {key}, {key}_file"
-        elif not (inline or file) and key != "client_ca":
-            yield (), f"give one of {key}, {key}_file"
-    if _VERSIONS[tls.min_version] > _VERSIONS[tls.max_version]:
-        yield ("min_version",), f"is above max_version, which is {tls.max_version}"
-    only_tls13 = tls.cipher_suites and _TLS13_SUITES.issuperset(tls.cipher_suites)
-    if only_tls13 and tls.min_version != "TLS13":
-        message = "names no suite of TLS 1.2: add one, or set min_version: TLS13"
-        yield ("cipher_suites",), message
-    client_ca = tls.client_ca or tls.client_ca_file
-    if tls.verify is ssl.CERT_NONE and client_ca:
-        message = "needs client_auth_type, as RequireAndVerifyClientCert, to be of use"
-        yield ("client_ca" if tls.client_ca else "client_ca_file",), message
-    if tls.verify is not ssl.CERT_NONE and not client_ca:
-        message = "needs client_ca_file: else a certificate of any public authority would do"
-        yield ("client_auth_type",), message
-    if tls.client_allowed_sans and tls.verify is not ssl.CERT_REQUIRED:
-        yield ("client_allowed_sans",), "needs client_auth_type: RequireAndVerifyClientCert"
 
 
 # --- the PEM files ----------------------------------------------------------------------------
