@@ -98,7 +98,8 @@ async def _of_messages(execution: Execution, results: Sequence[RequestResult]) -
     asked = any(result.what != "not_asked" for result in results)
     seen = await _list_again(execution) if asked or execution.omissions else None
     waits = acted and not was_meant_to_stop(execution.stopped)
-    effect = await _verify(execution, done_at) if waits else Effect(None)
+    verify = execution.spec.verify if waits else None
+    effect = await effect_of(execution.context, verify, done_at)
     outcome = outcome_of_messages(
         execution.spec.action,
         execution.plan,
@@ -127,7 +128,7 @@ async def _of_service(execution: Execution, result: RequestResult) -> ActionOutc
         return ActionOutcome(Outcome.UNKNOWN, text, record)
     text = f"{service} {state.words}."
     good = state.running is execution.spec.turns_on
-    effect = await _verify(execution, done_at)
+    effect = await effect_of(context, execution.spec.verify, done_at)
     if effect.expected is False:
         good = False
         text += " What verify expects did not come true."
@@ -168,29 +169,21 @@ class Effect:
     """Whether the host could not be polled to its end."""
 
 
-async def _verify(execution: Execution, done_at: float) -> Effect:
-    verify = execution.spec.verify
-    try:
-        return await effect_of(execution.context, verify, done_at) if verify else Effect(None)
-    except HostGoneError:
-        return Effect(None, unseen=True)
-
-
-async def effect_of(context: HostContext, verify: Verify, done_at: float) -> Effect:
+async def effect_of(context: HostContext, verify: Verify | None, done_at: float) -> Effect:
     """Wait for what `verify` expects until its time is up, which counts from `done_at`.
 
     What is not known until then, or only by a guess, has not come true. The last poll begins when
     the time is up, however long the ones before it took.
-
-    Raises:
-        HostGoneError: it left the config, or the daemon ends.
     """
+    if verify is None:
+        return Effect(None)
     until = done_at + verify.within
-    while True:
-        if context.ends.is_set():
-            raise HostGoneError(context.host)
+    while not context.ends.is_set():
         left = until - context.monotonic()
-        measurements = Measurements(await context.poll())
+        try:
+            measurements = Measurements(await context.poll())
+        except HostGoneError:
+            break
         holds = measurements.hold(verify.expect, certain=True)
         if holds:
             return Effect(expected=True)
@@ -198,6 +191,7 @@ async def effect_of(context: HostContext, verify: Verify, done_at: float) -> Eff
             guessed = measurements.guessed(verify.expect) if holds is None else ()
             return Effect(expected=False, guessed=tuple(guessed))
         await context.pause(max(0.0, min(VERIFY_EVERY, until - context.monotonic())))
+    return Effect(None, unseen=True)
 
 
 def _with_doubt(execution: Execution, outcome: ActionOutcome, effect: Effect) -> ActionOutcome:

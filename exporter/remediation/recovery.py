@@ -48,21 +48,33 @@ async def recover_unfinished(context: HostContext) -> bool:
 
 async def _settle(context: HostContext, unsettled: Unsettled) -> Entry:
     """Write down what became of one of them; nothing is done again."""
-    if unsettled.intent.panel != context.panel:
+    intent = unsettled.intent
+    if intent.mode == "dry_run" or intent.panel != context.panel:
         # Another panel's list says nothing of what was done to that one.
-        entry = outcome_unseen(unsettled.intent, _not_here(unsettled.intent.panel, context))
-        return await context.journal.do(lambda journal: journal.add(entry))
-    outcome = await _settled(context, unsettled)
+        outcome = _unseen(intent, _not_here(intent.panel, context))
+    else:
+        outcome = await _settled(context, unsettled)
     if outcome.outcome is Outcome.OK:
-        outcome = await _verified(context, unsettled.intent, outcome)
-    entry = replace(
-        unsettled.intent,
+        outcome = await _verified(context, intent, outcome)
+    entry = _settled_entry(intent, outcome)
+    return await context.journal.do(lambda journal: journal.add(entry))
+
+
+def _settled_entry(intent: Entry, outcome: ActionOutcome) -> Entry:
+    return replace(
+        intent,
         kind=Kind.OUTCOME,
         outcome=outcome.outcome,
         text=f"Settled afterwards, since its process ended in the middle: {outcome.text}",
         detail=outcome.record.replace(settled=True).to_detail(),
     )
-    return await context.journal.do(lambda journal: journal.add(entry))
+
+
+def _unseen(intent: Entry, why: str) -> ActionOutcome:
+    """Return the outcome of an action that was cut off, where its panel is not asked."""
+    if intent.mode == "dry_run":
+        return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.")
+    return ActionOutcome(Outcome.UNKNOWN, f"what became of it is not known, since {why}.")
 
 
 def _not_here(panel: PanelId, context: HostContext) -> str:
@@ -75,8 +87,6 @@ def _not_here(panel: PanelId, context: HostContext) -> str:
 
 async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     intent, messages = unsettled.intent, unsettled.messages
-    if intent.mode == "dry_run":
-        return ActionOutcome(Outcome.DRY_RUN, "a dry run does nothing.")
     if intent.action in ON_SERVICE:
         service = IntentRecord.of(intent).service or ""
         state = await actions.service_state(context.client, service)
@@ -91,16 +101,13 @@ async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     planned = [message for message in messages if message.id not in left_out]
     watch = frozenset(message.id for message in planned)
     listing = await context.list(EVERYTHING, most=0, watch=watch)
-    unlisted = ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.")
-    if not listing.is_whole or listing.unparsed:
-        return unlisted
     listed_at = IntentRecord.of(intent).listed_at
     then = intent.at if listed_at is None else listed_at
     # The process before may have had another time: only its sender, or its size, shows then
     # that what is there by an id is another message.
     gone = watch - still_there(planned, then, listing, timed=False)
-    if gone and listing.unlisted:
-        return unlisted
+    if not listing.is_whole or listing.unparsed or (gone and listing.unlisted):
+        return ActionOutcome(Outcome.UNKNOWN, "the queue could not be listed as a whole.")
     removed = None
     if intent.action != "retry":
         removed = len(_removed(context, intent, planned, replies, gone))
@@ -187,20 +194,7 @@ def _close(journal: Journal, intent: Entry) -> None:
         if any(one.intent.run == intent.run for one in journal.unsettled()):
             pinned = " with that certificate" if intent.panel.pin else ""
             why = f"no host of the config is {_where(intent)}{pinned} now"
-            journal.add(outcome_unseen(intent, why))
-
-
-def outcome_unseen(intent: Entry, why: str) -> Entry:
-    """Return the outcome of an action that was cut off, where its panel cannot be asked."""
-    dry = intent.mode == "dry_run"
-    what = "a dry run does nothing" if dry else f"what became of it is not known, since {why}"
-    return replace(
-        intent,
-        kind=Kind.OUTCOME,
-        outcome=Outcome.DRY_RUN if dry else Outcome.UNKNOWN,
-        text=f"Settled afterwards, since its process ended in the middle: {what}.",
-        detail=OutcomeRecord(settled=True).to_detail(),
-    )
+            journal.add(_settled_entry(intent, _unseen(intent, why)))
 
 
 # --- rules and hosts that have other names ------------------------------------------------------
