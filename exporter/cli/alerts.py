@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ _STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 @config_option
 @click.option("--host", metavar="HOST", help="Of this host only.")
 @format_option
-def alerts(config_file: Path, host: str | None, output_format: str) -> None:
+def alerts(config_file: Path, host: str | None, *, as_json: bool) -> None:
     """List the daemon's own alerts: firing, pending and resolved within a week.
 
     Reads what the daemon has kept, and works while it runs or not. Exit code 0, whether anything
@@ -44,7 +45,7 @@ def alerts(config_file: Path, host: str | None, output_format: str) -> None:
     except JournalError as error:
         raise click.ClickException(str(error)) from None
     shown = [a for a in known or () if host in {None, a["labels"].get("host")}]
-    if output_format == "json":
+    if as_json:
         print_json(shown)
     elif known is None:
         click.echo(f"No daemon has kept any alert in {config.state.path} yet.")
@@ -59,13 +60,10 @@ def read_alerts(config: Config) -> list[dict[str, Any]] | None:
         JournalError: it cannot be read.
     """
     try:
-        journal = Journal.open_to_read(config.state.path)
+        with closing(Journal.open_to_read(config.state.path)) as journal:
+            saved = journal.states(ALERTS)
     except JournalMissingError:
         return None
-    try:
-        saved = journal.states(ALERTS)
-    finally:
-        journal.close()
     evaluator = AlertEvaluator()
     evaluator.restore(value for value in saved.values() if isinstance(value, dict))
     evaluator.apply_config(config, time.time())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -12,7 +13,21 @@ from exporter.config.loading import LoadedConfig, load_config
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationRule
 
+C = TypeVar("C", bound=Callable[..., Any])
+
 CONFIG_ERROR = 2
+
+
+def together(*options: Callable[[C], C]) -> Callable[[C], C]:
+    """Return one decorator that gives a command several options, in their order."""
+
+    def decorate(command: C) -> C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
 
 config_option = click.option(
     "--config",
@@ -24,8 +39,9 @@ config_option = click.option(
 host_argument = click.argument("name", metavar="HOST")
 format_option = click.option(
     "--format",
-    "output_format",
+    "as_json",
     type=click.Choice(["table", "json"]),
+    callback=lambda _, __, form: form == "json",
     default="table",
     show_default=True,
     help="A table for people or JSON for scripts.",
@@ -34,7 +50,9 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask; for scripts."
 all_option = click.option(
     "--all", "show_all", is_flag=True, help="Show every message of the plan, not just the first 20."
 )
+acting_options = together(yes_option, all_option, config_option, format_option)
 rule_argument = click.argument("rule_name", metavar="RULE")
+rule_on_host_arguments = together(rule_argument, host_argument)
 
 
 def load_or_exit(file: Path) -> LoadedConfig:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from exporter.cli.arguments import choose_hosts, config_option, format_option, load_or_exit
 from exporter.cli.manual_action import SHORT_RUN
-from exporter.cli.message_table import message_lines
+from exporter.cli.message_table import echo_messages
 from exporter.cli.terminal import console, local_time, print_json, printable, width_of, zone_note
 from exporter.config.models import Config
 from exporter.config.units import parse_duration
@@ -62,8 +62,8 @@ def journal(
     rule: str | None,
     since: float | None,
     run: str | None,
-    output_format: str,
     *,
+    as_json: bool,
     messages: bool,
 ) -> None:
     """Show what rules and people have done, why, and how it ended.
@@ -77,7 +77,6 @@ def journal(
     brainycp-exporter journal --run 3fa9b2c1 --config F
     """  # noqa: D301 - click's mark before lines that stay as they are
     config = load_or_exit(config_file).config
-    as_json = output_format == "json"
     try:
         with closing(Journal.open_to_read(config.state.path)) as book:
             run = None if run is None else whole_run(book, run)
@@ -155,8 +154,7 @@ def _print(entries: Sequence[Entry], plans: dict[int, Any], out: Console, *, fol
             click.echo(line)
         for line in _wrapped(_text(entry), width, indent="    "):
             click.echo(line)
-        for line in message_lines(plans.get(entry.id, ()), width - 4):
-            click.echo(f"    {line}")
+        echo_messages(plans.get(entry.id, ()), out, indent="    ")
 
 
 def _folded(entries: Sequence[Entry]) -> Iterator[Entry]:

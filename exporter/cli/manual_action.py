@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from exporter.cli.arguments import the_host
 from exporter.cli.message_table import SHOWN, echo_messages
 from exporter.cli.session import Progressing, act, requester, session, settle_orphans
 from exporter.cli.terminal import (
@@ -51,19 +53,29 @@ class ManualAction:
     """Not to be asked."""
     show_all: bool = False
     """Every message of the plan is shown."""
-    output_format: str = "table"
+    as_json: bool = False
 
 
-def run_manual_action(config: Config, host: HostConfig, wanted: ManualAction) -> None:
-    """Do it; the exit code is 0 when the outcome is ok, or there was nothing to do.
+def run_manual_action(
+    name: str,
+    spec: ActionSpec,
+    only: frozenset[str] | None = None,
+    *,
+    config_file: Path,
+    **how: Any,
+) -> None:
+    """Do it on a host; the exit code is 0 when the outcome is ok, or there was nothing to do.
 
-    It is 1 where all that may be meant is left out, since what it rests on is only guessed.
+    It is 1 where all that may be meant is left out, since what it rests on is only guessed. `how`
+    the person wants it is as ManualAction has it.
     """
+    config, host = the_host(config_file, name)
+    wanted = ManualAction(spec, only, **how)
     if wanted.spec.action not in ON_SERVICE:
         need_a_terminal(yes=wanted.yes)
 
     def show(done: ManualResult, progress: Progressing) -> bool:
-        if wanted.output_format == "json":
+        if wanted.as_json:
             print_json(result_view(host.name, wanted, done, progress.results))
         else:
             _show(host.name, wanted, done, progress.results)
@@ -86,7 +98,7 @@ async def carry_out(
             preview.plan,
             [*notes_on(preview, host.name), sentence(spec, preview.plan, host.name)],
             asks=not wanted.yes,
-            as_json=wanted.output_format == "json",
+            as_json=wanted.as_json,
             show_all=wanted.show_all,
         )
 

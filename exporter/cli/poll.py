@@ -23,7 +23,7 @@ _STYLES = {"up": "green", "partial": "yellow", "down": "red"}
 @click.argument("names", metavar="[HOST]...", nargs=-1)
 @config_option
 @format_option
-def poll(names: tuple[str, ...], config_file: Path, output_format: str) -> None:
+def poll(names: tuple[str, ...], config_file: Path, *, as_json: bool) -> None:
     """Poll every host of the config, or those named, once; print what they said.
 
     No daemon is needed and none is disturbed. Exit code 0 when every host is up,
@@ -33,7 +33,7 @@ def poll(names: tuple[str, ...], config_file: Path, output_format: str) -> None:
     hosts = choose_hosts(config, names)
     with progress_bar("polling", len(hosts)) as bar:
         records = uvloop.run(poll_hosts(config, hosts, lambda _: bar.advance(bar.task_ids[0])))
-    if output_format == "json":
+    if as_json:
         print_json([host_view(record, _polled_at(record)) for record in records])
     else:
         _print_table(records)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from exporter.cli.arguments import (
-    all_option,
+    acting_options,
     config_option,
     format_option,
     host_argument,
     the_host,
-    yes_option,
 )
-from exporter.cli.manual_action import ManualAction, notes_on, run_manual_action
+from exporter.cli.manual_action import notes_on, run_manual_action
 from exporter.cli.message_table import echo_messages, totals
 from exporter.cli.selectors import Chosen, selector_options
 from exporter.cli.session import ask_host
@@ -28,29 +26,6 @@ from exporter.remediation.listing import ask_count
 from exporter.remediation.manual import preview_of
 from exporter.remediation.plan import EVERYTHING, ActionSpec
 from exporter.snapshot import in_order
-
-F = TypeVar("F", bound=Callable[..., None])
-
-
-def _acting(command: F) -> F:
-    """Give a command that acts the options that all of them have."""
-    for option in (format_option, config_option, all_option, yes_option):
-        command = option(command)
-    return command
-
-
-def _act(
-    name: str,
-    spec: ActionSpec,
-    only: frozenset[str] | None = None,
-    *,
-    config_file: Path,
-    output_format: str,
-    yes: bool,
-    show_all: bool,
-) -> None:
-    config, host = the_host(config_file, name)
-    run_manual_action(config, host, ManualAction(spec, only, yes, show_all, output_format))
 
 
 @click.group
@@ -73,7 +48,7 @@ def queue() -> None:
 @host_argument
 @config_option
 @format_option
-def count(name: str, config_file: Path, output_format: str) -> None:
+def count(name: str, config_file: Path, *, as_json: bool) -> None:
     """Print how many messages wait in a host's queue.
 
     \b
@@ -81,7 +56,7 @@ def count(name: str, config_file: Path, output_format: str) -> None:
     """  # noqa: D301
     config, host = the_host(config_file, name)
     messages = ask_host(config, host, lambda context: ask_count(context.client))
-    if output_format == "json":
+    if as_json:
         print_json({"host": host.name, "messages": messages})
     else:
         click.echo(messages)
@@ -92,7 +67,7 @@ def count(name: str, config_file: Path, output_format: str) -> None:
 @selector_options(none_is_all=True)
 @config_option
 @format_option
-def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> None:
+def list_(name: str, chosen: Chosen, config_file: Path, *, as_json: bool) -> None:
     """List the messages of a host's queue.
 
     The oldest first; without a selector all of them.
@@ -114,7 +89,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
     listing, messages = preview.listing, preview.plan.messages
     guessed = frozenset[str]().union(*{message.guessed for message in messages})
     assert listing is not None  # noqa: S101 - made for messages
-    if output_format == "json":
+    if as_json:
         doubt = {"guessed": list(in_order(guessed))} if guessed else {}
         print_json(
             {
@@ -144,7 +119,7 @@ def list_(name: str, chosen: Chosen, config_file: Path, output_format: str) -> N
 @queue.command("retry")
 @host_argument
 @selector_options(none_is_all=False)
-@_acting
+@acting_options
 def retry(name: str, chosen: Chosen, **how: Any) -> None:
     """Try to deliver messages now; asks first.
 
@@ -154,13 +129,13 @@ def retry(name: str, chosen: Chosen, **how: Any) -> None:
     brainycp-exporter queue retry mx1 --recipient "*@example.net" --config F
     brainycp-exporter queue retry mx1 --id 1sAbCd-000001-2X --config F
     """  # noqa: D301
-    _act(name, ActionSpec("retry", chosen.selector), chosen.only, **how)
+    run_manual_action(name, ActionSpec("retry", chosen.selector), chosen.only, **how)
 
 
 @queue.command("delete")
 @host_argument
 @selector_options(none_is_all=False)
-@_acting
+@acting_options
 def delete(name: str, chosen: Chosen, **how: Any) -> None:
     """Delete messages for good; asks first.
 
@@ -170,12 +145,12 @@ def delete(name: str, chosen: Chosen, **how: Any) -> None:
     brainycp-exporter queue delete mx1 --frozen --older-than 1d --config F
     brainycp-exporter queue delete mx1 --id 1sAbCd-000001-2X --config F
     """  # noqa: D301
-    _act(name, ActionSpec("delete", chosen.selector), chosen.only, **how)
+    run_manual_action(name, ActionSpec("delete", chosen.selector), chosen.only, **how)
 
 
 @queue.command("purge-frozen")
 @host_argument
-@_acting
+@acting_options
 def purge_frozen(name: str, **how: Any) -> None:
     """Delete all frozen mail for good; asks first.
 
@@ -186,13 +161,13 @@ def purge_frozen(name: str, **how: Any) -> None:
     \b
     brainycp-exporter queue purge-frozen mx1 --config F
     """  # noqa: D301
-    _act(name, ActionSpec("purge_frozen", Selector(frozen=True)), **how)
+    run_manual_action(name, ActionSpec("purge_frozen", Selector(frozen=True)), **how)
 
 
 @queue.command("purge-all")
 @host_argument
 @click.option("--force", is_flag=True, help="Also messages that a delivery holds just now.")
-@_acting
+@acting_options
 def purge_all(name: str, *, force: bool, **how: Any) -> None:
     """Empty the whole queue for good; asks first.
 
@@ -201,4 +176,4 @@ def purge_all(name: str, *, force: bool, **how: Any) -> None:
     \b
     brainycp-exporter queue purge-all mx1 --config F
     """  # noqa: D301
-    _act(name, ActionSpec("purge_all", EVERYTHING, force), **how)
+    run_manual_action(name, ActionSpec("purge_all", EVERYTHING, force), **how)

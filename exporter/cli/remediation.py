@@ -13,10 +13,9 @@ from exporter.cli.arguments import (
     all_option,
     config_option,
     exit_on_config_error,
-    host_argument,
     load_or_exit,
-    rule_argument,
     rule_on_host,
+    rule_on_host_arguments,
     yes_option,
 )
 from exporter.cli.manual_action import show_plan
@@ -128,8 +127,7 @@ def _resume_all(config: Config) -> None:
 
 
 @remediation.command("approve")
-@rule_argument
-@host_argument
+@rule_on_host_arguments
 @yes_option
 @all_option
 @config_option
@@ -164,8 +162,7 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
 
 
 @remediation.command("reject")
-@rule_argument
-@host_argument
+@rule_on_host_arguments
 @config_option
 def reject(rule_name: str, name: str, config_file: Path) -> None:
     """Refuse what a rule asks for on a host.

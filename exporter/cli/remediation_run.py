@@ -11,14 +11,10 @@ from typing import Any
 import click
 
 from exporter.cli.arguments import (
-    all_option,
-    config_option,
-    format_option,
-    host_argument,
+    acting_options,
     load_or_exit,
-    rule_argument,
     rule_on_host,
-    yes_option,
+    rule_on_host_arguments,
 )
 from exporter.cli.manual_action import (
     block_view,
@@ -46,19 +42,15 @@ from exporter.remediation.requests import Request, blocked_entry
 
 
 @click.command("run")
-@rule_argument
-@host_argument
+@rule_on_host_arguments
 @click.option("--dry-run", is_flag=True, help="Everything but the act, whatever the mode.")
-@yes_option
-@all_option
-@config_option
-@format_option
+@acting_options
 def run(
     rule_name: str,
     name: str,
     config_file: Path,
-    output_format: str,
     *,
+    as_json: bool,
     dry_run: bool,
     yes: bool,
     show_all: bool,
@@ -77,7 +69,7 @@ def run(
     dry_run = dry_run or effective_mode(config.remediation) != "enforce"
     if not dry_run:
         need_a_terminal(yes=yes)
-    as_json, spec = output_format == "json", ActionSpec.of(rule)
+    spec = ActionSpec.of(rule)
 
     async def confirm(plan: Plan) -> bool:
         words = sentence(spec, plan, host.name)

@@ -129,8 +129,8 @@ def status(
     config_file: Path,
     rule_name: str | None,
     name: str | None,
-    output_format: str,
     *,
+    as_json: bool,
     show_all: bool,
 ) -> None:
     """Show how each rule stands on each host.
@@ -150,7 +150,7 @@ def status(
         found = read_status(config, rules, now)
     except JournalError as error:
         raise click.ClickException(f"Nothing acts: {error}") from None
-    if output_format == "json":
+    if as_json:
         print_json(_view(config, found, now))
         return
     for line in _fleet_lines(config, found, now):

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
+from exporter.cli.arguments import together
 from exporter.config.errors import explain
 from exporter.config.selectors import Selector
 from exporter.panel.decode.values import read_id
@@ -34,7 +35,7 @@ def _only_one(_: click.Context, option: click.Parameter, values: tuple[Any, ...]
     return values[0] if values else None
 
 
-_DECORATORS = (
+_options = together(
     click.option("--frozen", is_flag=True, help="Frozen (Exim) or on hold (Postfix)."),
     click.option("--not-frozen", is_flag=True, help="Neither frozen nor on hold."),
     click.option("--bounce", is_flag=True, help="From the null sender <>, as bounces are."),
@@ -89,10 +90,7 @@ def selector_options(*, none_is_all: bool) -> Callable[[Callable[..., R]], Calla
             chosen = choose(given, ids, none_is_all=none_is_all)
             return command(chosen=chosen, **parameters)
 
-        wrapped: Callable[..., R] = call
-        for option in reversed(_DECORATORS):
-            wrapped = option(wrapped)
-        return wrapped
+        return _options(call)
 
     return decorate
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from exporter.cli.arguments import config_option, format_option, host_argument, the_host
-from exporter.cli.manual_action import ManualAction, run_manual_action
+from exporter.cli.arguments import config_option, format_option, host_argument, the_host, together
+from exporter.cli.manual_action import run_manual_action
 from exporter.cli.session import ask_host
 from exporter.cli.terminal import print_json
 from exporter.remediation.actions import service_state
@@ -17,6 +18,7 @@ from exporter.snapshot import SERVICES
 service_argument = click.argument(
     "which", metavar="|".join(SERVICES), type=click.Choice(list(SERVICES))
 )
+service_options = together(host_argument, service_argument, config_option, format_option)
 
 
 @click.group
@@ -33,11 +35,8 @@ def service() -> None:
 
 
 @service.command("status")
-@host_argument
-@service_argument
-@config_option
-@format_option
-def status(name: str, which: str, config_file: Path, output_format: str) -> None:
+@service_options
+def status(name: str, which: str, config_file: Path, *, as_json: bool) -> None:
     """Print whether a mail service runs. Exit code 0 when it does, 1 when not or not known.
 
     \b
@@ -45,7 +44,7 @@ def status(name: str, which: str, config_file: Path, output_format: str) -> None
     """  # noqa: D301
     config, host = the_host(config_file, name)
     state = ask_host(config, host, lambda context: service_state(context.client, which))
-    if output_format == "json":
+    if as_json:
         known = {"running": state.running, "installed": state.installed}
         print_json({"host": host.name, "service": which, **known})
     else:
@@ -55,33 +54,22 @@ def status(name: str, which: str, config_file: Path, output_format: str) -> None
 
 
 @service.command("on")
-@host_argument
-@service_argument
-@config_option
-@format_option
-def on(name: str, which: str, config_file: Path, output_format: str) -> None:
+@service_options
+def on(name: str, which: str, **how: Any) -> None:
     """Start a mail service, and look whether it runs then.
 
     \b
     brainycp-exporter service on mx1 clamav --config F
     """  # noqa: D301
-    _switch(ActionSpec("service_on", service=which), name, config_file, output_format)
+    run_manual_action(name, ActionSpec("service_on", service=which), **how)
 
 
 @service.command("off")
-@host_argument
-@service_argument
-@config_option
-@format_option
-def off(name: str, which: str, config_file: Path, output_format: str) -> None:
+@service_options
+def off(name: str, which: str, **how: Any) -> None:
     """Stop a mail service, and look whether it is stopped then.
 
     \b
     brainycp-exporter service off mx1 spamassassin --config F
     """  # noqa: D301
-    _switch(ActionSpec("service_off", service=which), name, config_file, output_format)
-
-
-def _switch(spec: ActionSpec, name: str, config_file: Path, output_format: str) -> None:
-    config, host = the_host(config_file, name)
-    run_manual_action(config, host, ManualAction(spec, output_format=output_format))
+    run_manual_action(name, ActionSpec("service_off", service=which), **how)
