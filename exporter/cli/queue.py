@@ -19,12 +19,12 @@ from exporter.cli.message_table import echo_messages, totals
 from exporter.cli.selectors import Chosen, selector_options
 from exporter.cli.session import ask_host
 from exporter.cli.terminal import console, print_json, say
-from exporter.config.selectors import Selector
+from exporter.config.selectors import ALL_FROZEN_MAIL, EVERYTHING
 from exporter.humanize import guess_words, integer
 from exporter.journal.view import messages_view
 from exporter.remediation.listing import ask_count
 from exporter.remediation.manual import preview_of
-from exporter.remediation.plan import EVERYTHING, ActionSpec
+from exporter.remediation.plan import ActionSpec
 from exporter.snapshot import in_order
 
 
@@ -161,7 +161,7 @@ def purge_frozen(name: str, **how: Any) -> None:
     \b
     brainycp-exporter queue purge-frozen mx1 --config F
     """  # noqa: D301
-    run_manual_action(name, ActionSpec("purge_frozen", Selector(frozen=True)), **how)
+    run_manual_action(name, ActionSpec("purge_frozen", ALL_FROZEN_MAIL), **how)
 
 
 @queue.command("purge-all")

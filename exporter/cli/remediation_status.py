@@ -36,7 +36,6 @@ from exporter.cli.terminal import (
 from exporter.config.file_watch import file_exists
 from exporter.config.models import Config, HostConfig
 from exporter.config.remediation import RemediationConfig, RemediationRule
-from exporter.config.windows import is_open
 from exporter.humanize import duration
 from exporter.journal import (
     WELL,
@@ -194,10 +193,6 @@ def _paused(config: RemediationConfig, fleet: FleetFacts) -> str:
     return f"The pause file {config.pause_file} exists." if exists else fleet.paused
 
 
-def _windows_open(config: RemediationConfig, now: float) -> bool:
-    return not config.windows or any(is_open(window, now) for window in config.windows)
-
-
 def _fleet_lines(config: Config, found: JournalStatus, now: float) -> Iterator[str]:
     section, fleet = config.remediation, found.fleet
     if not section.rules:
@@ -206,7 +201,7 @@ def _fleet_lines(config: Config, found: JournalStatus, now: float) -> Iterator[s
     yield f"mode:      {mode} ({_MODES[mode]})"
     yield f"paused:    {printable(_paused(section, fleet)) or 'no'}"
     if section.windows:
-        yield f"windows:   {'open now' if _windows_open(section, now) else 'closed now'}"
+        yield f"windows:   {'open now' if section.in_a_window(now) else 'closed now'}"
     limit = section.limits.actions_per_hour
     yield f"this hour: {fleet.begun_this_hour} of {plural(limit, 'action')} over the fleet"
     yield f"journal:   {config.state.path}"
@@ -290,7 +285,7 @@ def _view(config: Config, found: JournalStatus, now: float) -> dict[str, Any]:
     return {
         "mode": effective_mode(section),
         "paused": _paused(section, found.fleet) or None,
-        "windows_open": _windows_open(section, now),
+        "windows_open": section.in_a_window(now),
         "actions_this_hour": found.fleet.begun_this_hour,
         "actions_per_hour": section.limits.actions_per_hour,
         "journal": str(config.state.path),

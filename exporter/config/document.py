@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import yaml
 
-from exporter.config.errors import ConfigError, Path_, Problem, dotted
+from exporter.config.errors import ConfigError, M, Path_, Problem, dotted, validated
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -58,9 +59,22 @@ class Document:
             if isinstance(value, dict):
                 yield position, value
 
-    def problem(self, path: Path_, message: str) -> Problem:
-        """Return a mistake at `path` of this document."""
+    def problem(self, path: Path_, message: str, below: Path_ = ()) -> Problem:
+        """Return a mistake at `path` of this document, or of what stands `below` another."""
+        path = (*below, *path)
         return Problem(str(self.file), self.line_of(path), dotted(path), message)
+
+    def validated(
+        self,
+        model: type[M],
+        raw: Mapping[str, object],
+        problems: list[Problem],
+        *,
+        below: Path_ = (),
+    ) -> M | None:
+        """Return what stands `below` a path as a model; None after adding every mistake."""
+        problem = partial(self.problem, below=below)
+        return validated(model, raw, self.folder, problem, problems)
 
 
 def read_document(file: Path) -> Document:

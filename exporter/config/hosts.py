@@ -85,13 +85,7 @@ def read_defaults(document: Document, problems: list[Problem]) -> HostDefaults:
         if key not in {"name", "url"} and (value is not None or key not in HostConfig.model_fields)
     }
     sample = {"name": "sample", "url": "http://sample", "username": "u", "password": "p"}
-    validated(
-        HostConfig,
-        merged(sample, values),
-        document.folder,
-        lambda loc, words: document.problem(("host_defaults", *loc), words),
-        problems,
-    )
+    document.validated(HostConfig, merged(sample, values), problems, below=("host_defaults",))
     return HostDefaults(document, values)
 
 

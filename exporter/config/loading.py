@@ -11,7 +11,7 @@ from pathlib import Path
 
 from exporter.config.alerting import AlertRule, AppriseConfig, alertmanager_name, mistaken_rules
 from exporter.config.document import Document, parse_document, read_document
-from exporter.config.errors import ConfigError, M, Path_, Problem, validated
+from exporter.config.errors import ConfigError, M, Path_, Problem
 from exporter.config.hosts import HostEntry, host_entries, read_defaults, validate_hosts
 from exporter.config.models import Config, StateConfig, WebConfig
 from exporter.config.warnings import find_warnings
@@ -45,7 +45,7 @@ def load_config(file: Path, *, instead: Mapping[Path, bytes] | None = None) -> L
         raise ConfigError([main.problem((), "must be a map that holds at least `hosts`")])
     problems = [*_mistakes_across(main), *_mistaken_alert_rules(main)]
     root = {key: value for key, value in main.root.items() if key != "hosts"}
-    config = validated(Config, root, main.folder, main.problem, problems)
+    config = main.validated(Config, root, problems)
     globs = root.get("hosts_files")
     patterns = [p for p in globs if isinstance(p, str)] if isinstance(globs, list) else []
     files = matching_files(patterns, main.folder)
@@ -69,13 +69,7 @@ def journal_path(file: Path) -> Path:
     """
     main = read_document(file)
     problems: list[Problem] = []
-    state = validated(
-        StateConfig,
-        main.section("state"),
-        main.folder,
-        lambda loc, words: main.problem(("state", *loc), words),
-        problems,
-    )
+    state = main.validated(StateConfig, main.section("state"), problems, below=("state",))
     if state is None:
         raise ConfigError(problems)
     return state.path
@@ -91,7 +85,7 @@ def valid_parts(file: Path) -> tuple[dict[int, AppriseConfig], Path | None]:
     except ConfigError:
         return {}, None
     receivers = _valid_entries(main, AppriseConfig, "apprise")
-    web = _valid(main, WebConfig, {"config_file": main.section("web").get("config_file")})
+    web = main.validated(WebConfig, {"config_file": main.section("web").get("config_file")}, [])
     return receivers, web.config_file if web is not None else None
 
 
@@ -104,12 +98,8 @@ def _mistaken_alert_rules(main: Document) -> Iterator[Problem]:
 
 
 def _valid_entries(main: Document, model: type[M], key: str) -> dict[int, M]:
-    found = ((at, _valid(main, model, raw)) for at, raw in main.maps("alerting", key))
+    found = ((at, main.validated(model, raw, [])) for at, raw in main.maps("alerting", key))
     return {position: entry for position, entry in found if entry is not None}
-
-
-def _valid(main: Document, model: type[M], raw: Mapping[str, object]) -> M | None:
-    return validated(model, raw, main.folder, main.problem, [])
 
 
 # --- hosts files --------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from exporter.config.base import Count, Duration, Model, matching
 from exporter.config.conditions import Conditions
 from exporter.config.errors import Mistake
 from exporter.config.secrets import LocalPath
-from exporter.config.selectors import HostSelector, Selector
-from exporter.config.windows import Window
+from exporter.config.selectors import ALL_FROZEN_MAIL, EVERYTHING, HostSelector, Selector
+from exporter.config.windows import Window, is_open
 from exporter.snapshot import SERVICES
 
 Action = Literal["purge_frozen", "delete", "retry", "purge_all", "service_on", "service_off"]
@@ -135,7 +135,7 @@ class RemediationRule(Model):
             return f"is missing: {self.action} needs to know which messages" if needed else ""
         if self.action not in ON_MESSAGES:
             return f"is of no use to {self.action}"
-        if self.action == "purge_all" and self.select != _ALL:
+        if self.action == "purge_all" and self.select != EVERYTHING:
             return "must be left out: purge_all takes every message; to choose some use delete"
         if self.action == "purge_frozen" and not self.select.frozen:
             return "must hold frozen: true, since purge_frozen deletes only frozen mail"
@@ -146,11 +146,7 @@ class RemediationRule(Model):
         """The messages it is about; for purge_frozen and purge_all there is a default."""
         if self.select is not None:
             return self.select
-        return _ALL if self.action == "purge_all" else _FROZEN
-
-
-_ALL = Selector(everything=True)
-_FROZEN = Selector(frozen=True)
+        return EVERYTHING if self.action == "purge_all" else ALL_FROZEN_MAIL
 
 
 class RemediationConfig(Model):
@@ -177,6 +173,10 @@ class RemediationConfig(Model):
                 yield ("journal_keep",), words
         if self.journal_keep < SHORTEST_JOURNAL:
             yield ("journal_keep",), "must be at least 2d: the limits are counted from the journal"
+
+    def in_a_window(self, now: float) -> bool:
+        """Return whether rules may act at `now` (Unix time)."""
+        return not self.windows or any(is_open(window, now) for window in self.windows)
 
     def rule(self, name: str) -> RemediationRule | None:
         """Return the rule of this name; None when there is none."""

@@ -93,3 +93,10 @@ class Selector(Model):
         ):
             raise ValueError("selects nothing: younger_than must be more than older_than")
         return self
+
+
+EVERYTHING = Selector(everything=True)
+
+ALL_FROZEN_MAIL = Selector(frozen=True)
+"""What deleting frozen mail as a whole deletes. A selector that merely comes to the same now does
+not mean it: what freezes next may be a real sender's."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from exporter.config.remediation import ON_SERVICE
+from exporter.config.selectors import EVERYTHING
 from exporter.journal import Entry, Journal, Kind
 from exporter.journal.records import IntentRecord, ReplyRecord
 from exporter.panel.errors import PanelError
@@ -18,7 +19,7 @@ from exporter.remediation.actions import OnResult, RequestResult, Sender, with_t
 from exporter.remediation.context import HostContext
 from exporter.remediation.guards import Block
 from exporter.remediation.listing import Listing
-from exporter.remediation.plan import BATCH, EVERYTHING, ActionSpec, Omission, Plan, held_against
+from exporter.remediation.plan import BATCH, ActionSpec, Omission, Plan, held_against
 from exporter.snapshot import Message
 
 Why = Mapping[str, float | None]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from exporter.conditions import Measurements
 from exporter.config.remediation import ON_SERVICE, Verify
+from exporter.config.selectors import EVERYTHING
 from exporter.humanize import guess_words
 from exporter.journal import Entry, Kind, Outcome
 from exporter.journal.records import OutcomeRecord
@@ -25,7 +26,6 @@ from exporter.remediation.outcome import (
     stopped_by,
     was_meant_to_stop,
 )
-from exporter.remediation.plan import EVERYTHING
 from exporter.snapshot import HostGoneError, Reason
 
 LIST_AGAIN_AFTER = 5.0

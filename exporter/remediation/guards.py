@@ -16,7 +16,6 @@ from exporter.conditions import Measurements, failures_behind
 from exporter.config.conditions import Condition
 from exporter.config.remediation import Mode, RemediationConfig, RemediationRule
 from exporter.config.selectors import Selector
-from exporter.config.windows import is_open
 from exporter.humanize import duration, guess_words, integer, untold_words
 from exporter.journal import JournalError
 from exporter.journal.entries import Actor, Guard, RuleFacts
@@ -344,7 +343,7 @@ def _always(
     if inputs.withdrawn:
         yield Block(Guard.CONDITION, inputs.withdrawn)
     yield from _pause(config, inputs)
-    if config.windows and not any(is_open(window, inputs.now) for window in config.windows):
+    if not config.in_a_window(inputs.now):
         yield Block(Guard.WINDOW, "It is outside of every window in which rules may act.")
     if inputs.actor is not Actor.PERSON:  # a person sees which host it is
         yield from _storm_brake(config, inputs)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from exporter.config.remediation import ON_SERVICE
+from exporter.config.selectors import EVERYTHING
 from exporter.humanize import guess_words
 from exporter.journal import Actor, Entry, Kind
 from exporter.journal.records import IntentRecord
@@ -16,7 +17,7 @@ from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.execution import execute
 from exporter.remediation.guards import Block, Blocked, check, clock_block
 from exporter.remediation.listing import Listing
-from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, goes_as_a_whole
+from exporter.remediation.plan import ActionSpec, Plan, goes_as_a_whole
 from exporter.remediation.requests import Request
 from exporter.remediation.selection import describe
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from exporter.config.remediation import ON_SERVICE, Action, RemediationRule, Verify
-from exporter.config.selectors import Selector
+from exporter.config.selectors import ALL_FROZEN_MAIL, EVERYTHING, Selector
 from exporter.humanize import integer
 from exporter.remediation import guards
 from exporter.remediation.guards import check
@@ -21,12 +21,6 @@ from exporter.remediation.identity import (
 from exporter.remediation.listing import EMPTY, Listing
 from exporter.remediation.selection import describe, select
 from exporter.snapshot import Message
-
-EVERYTHING = Selector(everything=True)
-
-ALL_FROZEN = Selector(frozen=True)
-"""What deleting frozen mail as a whole deletes. A selector that merely comes to the same now does
-not mean it: what freezes next may be a real sender's."""
 
 BATCH = 30.0
 """Seconds for which a list counts as fresh, and within which the messages sent by it are to be
@@ -65,7 +59,7 @@ class Plan:
         return replace(self, as_a_whole=now.as_a_whole and now.ids == self.ids)
 
     def by_id_where_it_costs_little(self, action: str, parallel: int) -> Plan:
-        """This plan by id where other mail, which may freeze meanwhile, need not be risked.
+        """Return this plan, by id where other mail that may freeze meanwhile need not be risked.
 
         One operation for all frozen mail takes what freezes until then, too. By id it does not,
         and where one batch will do that takes no longer than BATCH.
@@ -118,7 +112,7 @@ def goes_as_a_whole(
 
     `these_alone`: a person has named or approved messages, and not what may be frozen by then.
     """
-    if action != "purge_frozen" or selector != ALL_FROZEN or these_alone:
+    if action != "purge_frozen" or selector != ALL_FROZEN_MAIL or these_alone:
         return action == "purge_all"
     return bool(listing.chosen) and listing.is_all_frozen_mail
 

@@ -11,6 +11,7 @@ from exporter.conditions import Measurements
 from exporter.config.conditions import parse_condition
 from exporter.config.models import Config
 from exporter.config.remediation import ON_SERVICE
+from exporter.config.selectors import EVERYTHING
 from exporter.humanize import duration
 from exporter.journal import Entry, Journal, Kind, Outcome, RuleFacts, Unsettled
 from exporter.journal.host_lock import HostBusyError, HostLocks, LockFileError
@@ -20,7 +21,7 @@ from exporter.panel.errors import PanelError
 from exporter.remediation import actions
 from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.outcome import ActionOutcome, gone_of, ours
-from exporter.remediation.plan import EVERYTHING, still_there
+from exporter.remediation.plan import still_there
 from exporter.snapshot import Message, PanelId
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from exporter.conditions import readings
 from exporter.config.remediation import ON_SERVICE, RemediationConfig, RemediationRule
+from exporter.config.selectors import EVERYTHING
 from exporter.journal.entries import Guard
 from exporter.journal.host_lock import FLEET, TURN, HostBusyError
 from exporter.journal.records import IntentRecord
@@ -19,7 +20,7 @@ from exporter.remediation.context import HostContext
 from exporter.remediation.guard_inputs import GuardInputs, InForce, ask_silences
 from exporter.remediation.guards import Block, Blocked, check, clock_block, effective_mode
 from exporter.remediation.identity import Sighting
-from exporter.remediation.plan import EVERYTHING, ActionSpec, Plan, plan_of
+from exporter.remediation.plan import ActionSpec, Plan, plan_of
 from exporter.remediation.requests import Request
 
 Inputs = Callable[[], Awaitable[GuardInputs]]

@@ -113,10 +113,13 @@ def _tests(selector: Selector) -> list[tuple[str, Test]]:
         tests.append(("sender", lambda m: m.bounce is bounce))
     older, younger, larger = selector.older_than, selector.younger_than, selector.larger_than
     if older is not None:
-        tests.append(("age", lambda m: m.age is not None and _least(m.age) > older))
+        tests.append(("age", lambda m: m.age is not None and age_bounds(m.age)[0] > older))
     if younger is not None:
         tests.append(
-            ("age", lambda m: m.age is not None and m.age < younger and _most(m.age) <= younger)
+            (
+                "age",
+                lambda m: m.age is not None and m.age < younger and age_bounds(m.age)[1] <= younger,
+            )
         )
     if larger is not None:
         tests.append(("size", lambda m: m.size is not None and _least_size(m.size) > larger))
@@ -129,24 +132,18 @@ def _tests(selector: Selector) -> list[tuple[str, Test]]:
     return tests
 
 
-def _least(age: float) -> float:
-    """Return the least age, in seconds, of a message that the console may show with this one.
+def age_bounds(age: float) -> tuple[float, float]:
+    """Return the least age, in seconds, that the console may show so, and the first it may not.
 
     Exim prints whole minutes up to 90, then hours up to 72, then days, these two rounded to the
     nearest: `2h` may be 91 minutes, and `4d` 83 hours and a half.
     """
     if age >= 3 * _DAY and age % _DAY == 0:
-        return max(age - _DAY / 2 - _HOUR / 2, 3 * _DAY - _HOUR / 2)
-    return age - _HOUR / 2 if age >= 2 * _HOUR and age % _HOUR == 0 else age
-
-
-def _most(age: float) -> float:
-    """Return the age, in seconds, that this message may just not have reached."""
-    if age >= 3 * _DAY and age % _DAY == 0:
-        return age + _DAY / 2 - _HOUR / 2
+        least, most = age - _DAY / 2 - _HOUR / 2, age + _DAY / 2 - _HOUR / 2
+        return max(least, 3 * _DAY - _HOUR / 2), most
     if age >= 2 * _HOUR and age % _HOUR == 0:
-        return age + _HOUR / 2
-    return age + _MINUTE if age % _MINUTE == 0 else age
+        return age - _HOUR / 2, age + _HOUR / 2
+    return age, age + _MINUTE if age % _MINUTE == 0 else age
 
 
 def _least_size(size: int) -> float:
@@ -162,7 +159,7 @@ def _least_size(size: int) -> float:
 
 
 def _recipient_test(pattern: re.Pattern[str]) -> Test:
-    """All waiting recipients must match: whatever is done to a message is done to all."""
+    """Demand that all waiting recipients match: what is done to a message is done to all."""
 
     def test(message: Message) -> bool:
         waiting = message.recipients
@@ -174,8 +171,3 @@ def _recipient_test(pattern: re.Pattern[str]) -> Test:
 @lru_cache(maxsize=256)
 def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern), re.IGNORECASE)
-
-
-def age_bounds(age: float) -> tuple[float, float]:
-    """Return the least and the most seconds that the console may show as this age."""
-    return _least(age), _most(age)

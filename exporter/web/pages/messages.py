@@ -12,7 +12,7 @@ from itertools import accumulate
 from pydantic import ValidationError
 
 from exporter.config.errors import explain
-from exporter.config.selectors import Selector
+from exporter.config.selectors import EVERYTHING, Selector
 from exporter.remediation.listing import Listing
 from exporter.remediation.selection import select
 from exporter.snapshot import Message, in_order
@@ -39,7 +39,6 @@ Raises:
     HostGoneError: the host left the config.
 """
 
-_EVERYTHING = Selector(everything=True)
 _TEXTS = ("older_than", "younger_than", "sender", "recipient", "larger_than")
 
 
@@ -82,7 +81,7 @@ class ListingCache:
         return task.done() and not 0 <= self._clock() - task.result().at < KEPT_FOR
 
     async def _list(self, host: str) -> Listed:
-        listing = await self._list_queue(host, _EVERYTHING, MAX_MESSAGES)
+        listing = await self._list_queue(host, EVERYTHING, MAX_MESSAGES)
         # Of a very large queue the ids alone would take tens of MiB.
         listing = replace(
             listing, ids=frozenset(), frozen_ids=frozenset(), chosen=_kept(listing.chosen)

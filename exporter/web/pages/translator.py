@@ -113,13 +113,7 @@ class Translator:
 
     def time(self, at: float | None) -> str:
         """Return a moment: UTC in the text, which a script turns into the reader's own time."""
-        moment = _moment(at)
-        if moment is None:
-            return UNKNOWN
-        utc = utc_text(moment)
-        return Markup('<time datetime="{}" title="{}">{}</time>').format(
-            moment.isoformat(timespec="seconds"), utc, utc
-        )
+        return _time_element(at, '<time datetime="{iso}" title="{utc}">{utc}</time>')
 
     def ago(self, at: float | None, now: float) -> str:
         """Return `12 s ago`, kept up by a script, with the exact moment on hover."""
@@ -127,12 +121,8 @@ class Translator:
 
     def ago_later(self, at: float | None) -> str:
         """Return the same as `ago`, but leave the words to `filled_in`."""
-        moment = _moment(at)
-        if moment is None:
-            return UNKNOWN
-        return Markup('<time class="ago" datetime="{}" title="{}">\x01{}\x02</time>').format(
-            moment.isoformat(timespec="seconds"), utc_text(moment), at
-        )
+        later = '<time class="ago" datetime="{iso}" title="{utc}">\x01{at}\x02</time>'
+        return _time_element(at, later)
 
     def filled_in(self, html: str, now: float) -> str:
         """Return HTML with the words that `ago_later` left out."""
@@ -151,12 +141,16 @@ def utc_text(moment: datetime) -> str:
 _LATER = re.compile("\x01([-0-9.e+]+)\x02")
 
 
-def _moment(at: float | None) -> datetime | None:
-    """Return Unix time as a moment; None where it is not known, or lies beyond every calendar."""
+def _time_element(at: float | None, form: str) -> str:
+    """Return Unix time in HTML; UNKNOWN where it is not known, or lies beyond every calendar."""
+    if at is None:
+        return UNKNOWN
     try:
-        return None if at is None else datetime.fromtimestamp(at, UTC)
+        moment = datetime.fromtimestamp(at, UTC)
     except (ValueError, OverflowError, OSError):
-        return None
+        return UNKNOWN
+    iso = moment.isoformat(timespec="seconds")
+    return Markup(form).format(iso=iso, utc=utc_text(moment), at=at)  # noqa: S704 - our own form
 
 
 @cache

@@ -25,7 +25,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 
 from exporter.config.base import Model
 from exporter.config.document import Document, read_document
-from exporter.config.errors import ConfigError, Mistake, Problem, did_you_mean, validated
+from exporter.config.errors import ConfigError, Mistake, Problem, did_you_mean
 from exporter.config.secrets import absolute
 from exporter.config.units import parse_duration
 from exporter.web.server.passwords import hash_cost
@@ -64,7 +64,7 @@ def load_web_config(file: Path) -> WebSettings:
     if not isinstance(raw, dict):
         raise ConfigError([document.problem((), "must be a map of the exporter-toolkit's keys")])
     problems: list[Problem] = []
-    config = validated(WebFile, raw, document.folder, document.problem, problems)
+    config = document.validated(WebFile, raw, problems)
     if config is None:
         raise ConfigError(problems)
     http, section = config.http_server_config, config.tls_server_config
