@@ -38,7 +38,7 @@ from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
 from exporter.polling.poller import Poller
 from exporter.remediation.controller import RemediationController
-from exporter.remediation.listing import Listing, ask_listing
+from exporter.remediation.listing import Listing, ListQuery, ask_listing
 from exporter.snapshot import Failure, HostGoneError, HostSnapshot
 from exporter.startup import Usable
 from exporter.web.api import RemediationRoutes, Served, add_routes
@@ -285,9 +285,8 @@ class App:
             failure, listing = None, None
             try:
                 with self.pool.lease(host) as client:
-                    listing = await ask_listing(
-                        client, self._decoder, selector, most=most, guesses=True
-                    )
+                    query = ListQuery(selector, most, guesses=True)
+                    listing = await ask_listing(client, self._decoder, query)
             except PanelError as error:
                 failure = error
             now = self.store.get(name)

@@ -18,7 +18,7 @@ from exporter.remediation import actions, guards
 from exporter.remediation.actions import OnResult, RequestResult, Sender, with_the_rest
 from exporter.remediation.context import HostContext
 from exporter.remediation.guards import Block
-from exporter.remediation.listing import Listing
+from exporter.remediation.listing import Listing, ListQuery
 from exporter.remediation.plan import BATCH, ActionSpec, Omission, Plan, held_against
 from exporter.snapshot import Message
 
@@ -249,7 +249,7 @@ async def _list_again(execution: Execution, pending: Sequence[Message]) -> Listi
     """List the queue; None, and the execution is stopped, when it cannot be had as a whole."""
     watch = frozenset(message.id for message in pending)
     try:
-        listing = await execution.context.list(EVERYTHING, most=0, watch=watch)
+        listing = await execution.context.list(ListQuery(EVERYTHING, 0, watch))
     except PanelError as error:
         execution.stop(guards.not_listed(error, again=True))
         return None

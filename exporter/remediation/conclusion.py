@@ -17,6 +17,7 @@ from exporter.remediation.acting import Execution
 from exporter.remediation.actions import RequestResult
 from exporter.remediation.context import HostContext
 from exporter.remediation.guards import FAILED_VERIFICATIONS
+from exporter.remediation.listing import ListQuery
 from exporter.remediation.outcome import (
     ActionOutcome,
     QueueDiff,
@@ -141,7 +142,7 @@ async def _list_again(execution: Execution) -> QueueDiff | None:
     context, failed, lacking = execution.context, 0, 0
     while True:
         try:
-            after = await context.list(EVERYTHING, most=0, watch=execution.plan.ids)
+            after = await context.list(ListQuery(EVERYTHING, 0, execution.plan.ids))
         except PanelError:
             failed += 1
             if failed > 1 or context.ends.is_set():

@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from exporter.alertmanager.client import AlertmanagerClient
-from exporter.config.selectors import Selector
 from exporter.journal.host_lock import HostLocks
 from exporter.journal.thread import JournalThread
 from exporter.panel.client import PanelClient
 from exporter.panel.errors import PanelError
 from exporter.panel.queue_decoder import QueueDecoder
-from exporter.remediation.listing import Listing, ask_listing
+from exporter.remediation.listing import Listing, ListQuery, ask_listing
 from exporter.snapshot import HostSnapshot, PanelId
 
 
@@ -60,24 +59,13 @@ class HostContext:
         """Identity of the panel, whatever the host is called."""
         return self.client.host.panel
 
-    async def list(
-        self,
-        selector: Selector,
-        *,
-        most: int,
-        watch: frozenset[str] = frozenset(),
-        guesses: bool = False,
-    ) -> Listing:
-        """List the queue now: at most `most` selected messages, and those with ids in `watch`.
-
-        With `guesses` also messages that are selected only by a guess: to show, not to act on.
+    async def list(self, query: ListQuery) -> Listing:
+        """List the queue now.
 
         Raises:
             PanelError: it could not be had.
         """
-        listing = await ask_listing(
-            self.client, self.decoder, selector, most=most, watch=watch, guesses=guesses
-        )
+        listing = await ask_listing(self.client, self.decoder, query)
         return replace(listing, heard=self.monotonic())
 
     async def pause(self, seconds: float) -> None:

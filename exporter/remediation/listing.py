@@ -24,6 +24,19 @@ from exporter.snapshot import Message, Reason, is_whole_list
 
 
 @dataclass(frozen=True, slots=True)
+class ListQuery:
+    """What is to be known of the messages of a queue."""
+
+    selector: Selector
+    most: int
+    """So many of the messages that it means, at most."""
+    watch: frozenset[str] = frozenset()
+    """Ids of messages to be known whether or not the selector means them."""
+    guesses: bool = False
+    """Whether the selector also takes what is only guessed: to show messages, not to act."""
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """One count_msg and list_msg, and the messages that a selector means."""
 
@@ -95,24 +108,19 @@ EMPTY = Listing(0, 0, 0, frozenset(), frozenset(), 0, 0, ())
 
 def read_listing(
     body: bytes,
+    query: ListQuery,
     *,
     options: ListOptions,
     count: int,
-    selector: Selector,
-    most: int,
-    watch: frozenset[str] = frozenset(),
-    guesses: bool = False,
 ) -> Listing:
     """Decode a reply to list_msg; pure, and fit to run in another process.
-
-    With `guesses` the selector also takes what is only guessed: to show messages, not to act.
 
     Raises:
         PanelError: as `decode_queue`.
     """
     table = decode_queue(body, options)
     messages = [*table.messages()]
-    found = sift(messages, selector, guesses=guesses)
+    found = sift(messages, query.selector, guesses=query.guesses)
     states = [None if "frozen" in message.guessed else message.frozen for message in messages]
     return Listing(
         count=count,
@@ -122,26 +130,16 @@ def read_listing(
         frozen_ids=frozenset(id_ for id_, frozen in zip(table.ids, states, strict=True) if frozen),
         frozen_unknown=states.count(None),
         matching=len(found.chosen),
-        chosen=tuple(found.chosen[:most]),
-        watched=tuple(message for message in messages if message.id in watch) if watch else (),
+        chosen=tuple(found.chosen[: query.most]),
+        watched=tuple(m for m in messages if m.id in query.watch) if query.watch else (),
         at=options.now,
         withheld=found.withheld,
         untold=found.untold,
     )
 
 
-async def ask_listing(
-    client: PanelClient,
-    decoder: QueueDecoder,
-    selector: Selector,
-    *,
-    most: int,
-    watch: frozenset[str] = frozenset(),
-    guesses: bool = False,
-) -> Listing:
-    """Ask the panel for its queue now; with `guesses` as `read_listing` takes it.
-
-    Messages with ids in `watch` are returned whether or not the selector means them.
+async def ask_listing(client: PanelClient, decoder: QueueDecoder, query: ListQuery) -> Listing:
+    """Ask the panel for its queue now.
 
     A queue that is empty by count_msg is listed all the same: that all is gone must not rest on
     one number.
@@ -150,18 +148,14 @@ async def ask_listing(
         PanelError: it could not be asked, or its answers were not understood.
     """
     host = client.host
-
     began = time.monotonic()
     count = await client.call(Operation.COUNT, _read_count)
     took, at = time.monotonic() - began, time.time()
     decode = partial(
         read_listing,
+        query=query,
         options=ListOptions(at, host.field_keys, host.zone, host.frozen_values),
         count=count or 0,
-        selector=selector,
-        most=most,
-        watch=watch,
-        guesses=guesses,
     )
 
     async def read(body: bytes) -> Listing:

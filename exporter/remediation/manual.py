@@ -10,13 +10,13 @@ from exporter.config.remediation import ON_SERVICE
 from exporter.config.selectors import EVERYTHING
 from exporter.humanize import guess_words
 from exporter.journal import Actor, Entry, Kind
+from exporter.journal.entries import Guard
 from exporter.journal.records import IntentRecord
-from exporter.remediation import guards
 from exporter.remediation.acting import Hooks, Why, intent_entry
 from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.execution import execute
 from exporter.remediation.guards import Block, Blocked, check, clock_block
-from exporter.remediation.listing import Listing
+from exporter.remediation.listing import Listing, ListQuery
 from exporter.remediation.plan import ActionSpec, Plan, goes_as_a_whole
 from exporter.remediation.requests import Request
 from exporter.remediation.selection import describe
@@ -55,7 +55,9 @@ class Preview:
 
         Clocks that disagree where it goes by ages, and guesses where all rests on them.
         """
-        return self.clock or guards.all_guessed(self.doubt, self.plan.messages)
+        if self.clock is not None or self.plan.messages or not self.doubt:
+            return self.clock
+        return Block(Guard.LAYOUT, self.doubt)
 
     @property
     def is_empty(self) -> bool:
@@ -95,7 +97,7 @@ async def preview_of(
         return Preview(Plan(reason=spec.service))
     # One request empties the whole queue, whatever the ids are; the plan shows what is there.
     guesses = guesses or spec.action == "purge_all"
-    listing = await context.list(spec.selector, most=ALL, guesses=guesses)
+    listing = await context.list(ListQuery(spec.selector, ALL, guesses=guesses))
     chosen, withheld, reason = listing.chosen, listing.withheld, describe(spec.selector)
     if only is not None:
         chosen = tuple(message for message in chosen if message.id in only)

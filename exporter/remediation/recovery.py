@@ -20,6 +20,7 @@ from exporter.journal.thread import JournalThread
 from exporter.panel.errors import PanelError
 from exporter.remediation import actions
 from exporter.remediation.context import HostContext, UnsettledError
+from exporter.remediation.listing import ListQuery
 from exporter.remediation.outcome import ActionOutcome, gone_of, ours
 from exporter.remediation.plan import still_there
 from exporter.snapshot import Message, PanelId
@@ -101,7 +102,7 @@ async def _settled(context: HostContext, unsettled: Unsettled) -> ActionOutcome:
     left_out = {id_ for id_, what in replies if what == "left_out"}
     planned = [message for message in messages if message.id not in left_out]
     watch = frozenset(message.id for message in planned)
-    listing = await context.list(EVERYTHING, most=0, watch=watch)
+    listing = await context.list(ListQuery(EVERYTHING, 0, watch))
     listed_at = IntentRecord.of(intent).listed_at
     then = intent.at if listed_at is None else listed_at
     # The process before may have had another time: only its sender, or its size, shows then

@@ -20,6 +20,7 @@ from exporter.remediation.context import HostContext
 from exporter.remediation.guard_inputs import GuardInputs, InForce, ask_silences
 from exporter.remediation.guards import Block, Blocked, check, clock_block, effective_mode
 from exporter.remediation.identity import Sighting
+from exporter.remediation.listing import ListQuery
 from exporter.remediation.plan import ActionSpec, Plan, plan_of
 from exporter.remediation.requests import Request
 
@@ -90,7 +91,7 @@ class RuleJob:
             self.planned = Plan(reason=f"{rule.service}")
             return self.planned
         try:
-            listing = await context.list(rule.selector, most=rule.max_messages)
+            listing = await context.list(ListQuery(rule.selector, rule.max_messages))
         except PanelError as error:
             raise Blocked(guards.not_listed(error)) from None
         check(clock_block(listing.clock_skew, rule.selector, rule.when))

@@ -17,7 +17,14 @@ from exporter.panel.decode import ListOptions
 from exporter.panel.errors import PanelError
 from exporter.panel.protocol import Operation
 from exporter.panel.queue_decoder import QueueDecoder
-from exporter.remediation.listing import EMPTY, Listing, ask_count, ask_listing, read_listing
+from exporter.remediation.listing import (
+    EMPTY,
+    Listing,
+    ListQuery,
+    ask_count,
+    ask_listing,
+    read_listing,
+)
 from exporter.remediation.selection import fields_of, select
 from exporter.snapshot import Message, Reason
 from tests.builders import host, message
@@ -45,11 +52,9 @@ def read(
 ) -> Listing:
     return read_listing(
         body,
+        ListQuery(selector, most, guesses=guesses),
         count=count,
-        selector=selector,
-        most=most,
         options=ListOptions(NOW),
-        guesses=guesses,
     )
 
 
@@ -277,7 +282,7 @@ class Scripted:
 
 
 async def asked(panel: Scripted, selector: Selector = FROZEN, most: int = 9) -> Listing:
-    return await ask_listing(panel, QueueDecoder(), selector, most=most)  # type: ignore[arg-type]  # all that it needs
+    return await ask_listing(panel, QueueDecoder(), ListQuery(selector, most))  # type: ignore[arg-type]  # all that it needs
 
 
 async def test_it_counts_and_lists() -> None:
