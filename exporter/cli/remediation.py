@@ -143,9 +143,7 @@ def approve(rule_name: str, name: str, config_file: Path, *, yes: bool, show_all
     """  # noqa: D301
     config = load_or_exit(config_file).config
     rule, host = rule_on_host(config, rule_name, name)
-    with journal_to_read(config) as journal:
-        request, state = _the_request(journal, rule, host)
-        plan = Plan(tuple(journal.messages(request.id)))
+    request, state, plan = _the_request(config, rule, host)
     if state == "approved":
         say(f"{rule.name} on {name} is approved already.")
         return
@@ -174,8 +172,7 @@ def reject(rule_name: str, name: str, config_file: Path) -> None:
     """  # noqa: D301
     config = load_or_exit(config_file).config
     rule, host = rule_on_host(config, rule_name, name)
-    with journal_to_read(config) as journal:
-        request, state = _the_request(journal, rule, host)
+    request, state, _ = _the_request(config, rule, host)
     if state == "rejected":
         say(f"{rule.name} on {name} is rejected already.")
         return
@@ -183,18 +180,23 @@ def reject(rule_name: str, name: str, config_file: Path) -> None:
     say(f"Rejected: {rule.name} does not act on {name}; it may ask again after 24 hours.")
 
 
-def _the_request(journal: Journal, rule: RemediationRule, host: HostConfig) -> tuple[Entry, str]:
-    """Return the approval request of a rule, and its state.
+def _the_request(
+    config: Config, rule: RemediationRule, host: HostConfig
+) -> tuple[Entry, str, Plan]:
+    """Return the approval request of a rule, its state, and the messages that it is about.
 
     Raises:
-        click.ClickException: it asks for nothing.
-        JournalError: the journal cannot be read.
+        click.ClickException: it asks for nothing, or the journal cannot be read.
     """
-    facts = journal.rule_facts(host.name, rule.name, host.panel)
-    request = approvals.request_of(journal, rule.name, facts)
-    if request is None:
-        raise _nothing_asked(rule, host.name)
-    return request, facts.approval
+    try:
+        with closing(Journal.open_to_read(config.state.path)) as journal:
+            facts = journal.rule_facts(host.name, rule.name, host.panel)
+            request = approvals.request_of(journal, rule.name, facts)
+            if request is None:
+                raise _nothing_asked(rule, host.name)
+            return request, facts.approval, Plan(tuple(journal.messages(request.id)))
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _nothing_asked(rule: RemediationRule, host: str) -> click.ClickException:
@@ -233,13 +235,3 @@ def journal_to_write(path: Path) -> Iterator[Journal]:
             yield journal
     except JournalError as error:
         raise click.ClickException(f"Nothing was written down. {error}") from None
-
-
-@contextmanager
-def journal_to_read(config: Config) -> Iterator[Journal]:
-    """Open the journal to read; none, or one that fails, ends the command."""
-    try:
-        with closing(Journal.open_to_read(config.state.path)) as journal:
-            yield journal
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None

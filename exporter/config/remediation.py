@@ -24,7 +24,6 @@ BY_SELECTOR = frozenset({"delete", "retry"})
 """Actions that go by id, so that they need a selector."""
 
 ON_SERVICE = frozenset({"service_on", "service_off"})
-ON_MESSAGES = frozenset({"purge_frozen", "delete", "retry", "purge_all"})
 
 SHORTEST_JOURNAL = 2 * 86400.0
 """Seconds for which the journal is kept at least: the guards read a whole day of it."""
@@ -133,7 +132,7 @@ class RemediationRule(Model):
         if self.select is None:
             needed = self.action in BY_SELECTOR
             return f"is missing: {self.action} needs to know which messages" if needed else ""
-        if self.action not in ON_MESSAGES:
+        if self.action in ON_SERVICE:
             return f"is of no use to {self.action}"
         if self.action == "purge_all" and self.select != EVERYTHING:
             return "must be left out: purge_all takes every message; to choose some use delete"

@@ -14,10 +14,8 @@ from aiohttp import web
 
 from exporter.web.server.access_control import AccessControl
 from exporter.web.server.connections import Connections
-from exporter.web.server.sockets import ListenError, listening_socket
+from exporter.web.server.sockets import listening_socket
 from exporter.web.server.web_config import WebSettings
-
-__all__ = ["ListenError", "Listeners"]
 
 KEEPALIVE = 130.0
 """Seconds that a connection may be without a whole request: longer than a scrape interval of two
