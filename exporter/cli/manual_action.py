@@ -66,8 +66,9 @@ def run_manual_action(
 ) -> None:
     """Do it on a host; the exit code is 0 when the outcome is ok, or there was nothing to do.
 
-    It is 1 where all that may be meant is left out, since what it rests on is only guessed. `how`
-    the person wants it is as ManualAction has it.
+    It is 1 where all that may be meant is left out, since what it rests on is only guessed or not
+    known: that nothing is known to be frozen does not say that nothing is. `how` the person wants
+    it is as ManualAction has it.
     """
     config, host = the_host(config_file, name)
     wanted = ManualAction(spec, only, **how)
@@ -79,7 +80,9 @@ def run_manual_action(
             print_json(result_view(host.name, wanted, done, progress.results))
         else:
             _show(host.name, wanted, done, progress.results)
-        ended_well = done.outcome is None or done.outcome.outcome == Outcome.OK
+        listing = done.preview.listing
+        is_known = listing is None or not listing.untold
+        ended_well = is_known if done.outcome is None else done.outcome.outcome == Outcome.OK
         return ended_well and done.preview.block is None
 
     act(host.name, lambda progress: carry_out(config, host, wanted, progress), show)

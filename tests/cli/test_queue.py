@@ -330,6 +330,29 @@ async def test_nothing_to_do_says_what_was_looked_for(site: Site) -> None:
     assert (code, out) == (0, "mx1: nothing to do, no message of 3 is larger than 1.0 MiB.\n")
 
 
+class Undated(MemoryQueue):
+    """A Postfix queue whose dates have neither a year nor a zone."""
+
+    async def console(self) -> str:
+        return (
+            "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
+            "3F2A1B0C9D      900 Mon Nov 30 10:00:00  ann@example.org\n"
+            "                     (connect to mx.example.net: Connection refused)\n"
+            "                                         user3@example.net\n\n"
+            "-- 1 Kbytes in 1 Request.\n"
+        )
+
+
+async def test_nothing_known_to_be_meant_is_not_the_same_as_nothing(make_site: MakeSite) -> None:
+    queue = Undated(EMPTY)
+    queue.put([mail(3)])
+    site = await make_site(queue, style=ReplyStyle(shape="postqueue_text"))
+    code, out, _ = await site.queue("delete", "mx1", "--older-than", "1d", "--yes")
+    assert "mx1: nothing to do, no message of 1 is known to be " in " ".join(out.split())
+    assert code == 1
+    assert site.asked() == []
+
+
 async def test_a_locked_message_is_reported_and_stays(
     make_site: MakeSite, exim_queue: NewEximQueue
 ) -> None:
