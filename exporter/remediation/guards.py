@@ -265,6 +265,11 @@ def _unseen(rule: RemediationRule, listing: Listing) -> Iterator[Block]:
         yield Block(Guard.LISTING, f"{what}, and purge_all would delete those too.")
 
 
+def all_guessed(doubt: str, messages: Collection[Message]) -> Block | None:
+    """Block where, by `doubt`, all that a person means is only guessed."""
+    return Block(Guard.LAYOUT, doubt) if doubt and not messages else None
+
+
 # --- clocks -------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,8 @@ from exporter.config.remediation import ON_SERVICE
 from exporter.config.selectors import EVERYTHING
 from exporter.humanize import guess_words
 from exporter.journal import Actor, Entry, Kind
-from exporter.journal.entries import Guard
 from exporter.journal.records import IntentRecord
+from exporter.remediation import guards
 from exporter.remediation.acting import Hooks, Why, intent_entry
 from exporter.remediation.context import HostContext, UnsettledError
 from exporter.remediation.execution import execute
@@ -55,9 +55,7 @@ class Preview:
 
         Clocks that disagree where it goes by ages, and guesses where all rests on them.
         """
-        if self.clock is not None or self.plan.messages or not self.doubt:
-            return self.clock
-        return Block(Guard.LAYOUT, self.doubt)
+        return self.clock or guards.all_guessed(self.doubt, self.plan.messages)
 
     @property
     def is_empty(self) -> bool:
