@@ -809,7 +809,7 @@ MISTAKES = {
                  "--not-bounce contradicts --bounce: leave one out"),
     "another host": (["list", "mx9"], "no host mx9 in the config; it has mx1"),
     "no host": (["count"], "Missing argument 'HOST'"),
-    "selectors of purge": (["purge-frozen", "mx1", "--bounce"], "No such option '--bounce'"),
+    "selectors of purge": (["purge-frozen", "mx1", "--bounce"], "No such option"),
 }  # fmt: skip
 
 
