@@ -315,7 +315,11 @@ async def test_version() -> None:
 @pytest.mark.slow
 def test_demo_shows_its_story_and_ends_by_itself() -> None:
     # The slow panel's poll under way takes ten seconds, and gets as long to end.
-    script = "from exporter import __main__, app; app.GRACE = 0.1; __main__.main()"
+    # One that hangs says where.
+    script = (
+        "import faulthandler; faulthandler.dump_traceback_later(250, exit=True);"
+        "from exporter import __main__, app; app.GRACE = 0.1; __main__.main()"
+    )
     demo = ("demo", "--seconds", "3", "--listen", "127.0.0.1:0")
     done = subprocess.run(
         [sys.executable, "-c", script, *demo], capture_output=True, text=True, check=False
